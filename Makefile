@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: MIT
+#
+# The only entry point that people type. A bare `make` prints the targets below with their comments.
+# Layout of the output, all of it under $(BUILD):
+#   obj/            one object a source file, shared by the images of all labs
+#   <impl>-labNN/   strata.elf (symbols), strata.bin (what the machine boots), strata.map
+#   guests/         probes and demos;  linux/  Debian's kernel and an initramfs;  host/  unit tests
+# Nothing outside $(BUILD) is written. Flags and object lists are kept in *.flags files: an object is
+# rebuilt when its source, a header, or the command that made it changes.
+
+MAKEFLAGS += --no-builtin-rules --no-builtin-variables --no-print-directory
+SHELL := /bin/sh
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.DEFAULT_GOAL := help
+
+## Variables (make TARGET NAME=value):
+BUILD ?= build
+IMPL ?= solution
+BASE ?= own
+GIC ?= 3
+CPU ?= cortex-a76
+SMP ?= 1
+MEM ?=
+QEMU ?= qemu-system-aarch64
+QEMU_EXTRA ?=
+VMS ?=
+ICOUNT ?= 0
+APPEND ?=
+KERNEL ?=
+INITRD ?=
+GUEST ?=
+TESTS ?= grader/tests
+PYTEST_ARGS ?=
+V ?= 0
+
+# ---- an unknown value is an error, never a default -----------------------------------------------
+
+labs_in = $(sort $(foreach n,1 2 3 4 5 6,$(if $(wildcard $1/lab0$n-*/.),$n)))
+accept = $(if $(and $(filter $2,$($1)),$(filter 1,$(words $($1)))),,$(error $1=$($1) is not accepted; $1 takes: $(or $3,$2)))
+
+$(call accept,IMPL,solution labs)
+$(call accept,BASE,own reference)
+LAB ?= $(or $(lastword $(call labs_in,$(IMPL))),1)
+$(call accept,LAB,1 2 3 4 5 6)
+$(call accept,GIC,2 3)
+$(call accept,CPU,cortex-a35 cortex-a53 cortex-a57 cortex-a72 cortex-a76 neoverse-n1 max)
+$(call accept,SMP,1 2 3 4 5 6 7 8)
+$(call accept,ICOUNT,0 1)
+$(call accept,V,0 1)
+ifneq ($(MEM),)
+$(if $(and $(filter %M %G,$(MEM)),$(filter 1,$(words $(MEM)))),,$(error MEM=$(MEM) is not accepted; MEM takes a number with M or G: 768M, 2G))
+endif
+ifneq ($(VMS),)
+$(if $(wildcard $(VMS)),,$(error VMS=$(VMS): no such file; VMS takes the path of a vms.toml, see docs/vms-toml.md))
+endif
+
+lab_dir = $(patsubst %/.,%,$(wildcard $1/lab0$2-*/.))
+upto = $(wordlist 1,$1,1 2 3 4 5 6)
+# $1 = tree, $2 = highest lab, $3 = BASE: the directories of an image, lowest first
+image_dirs = $(foreach n,$(call upto,$2),$(call lab_dir,$(if $(and $(filter reference,$3),$(filter-out $2,$n)),solution,$1),$n))
+missing_dirs = $(foreach n,$(call upto,$2),$(if $(call lab_dir,$(if $(and $(filter reference,$3),$(filter-out $2,$n)),solution,$1),$n),,$(if $(and $(filter reference,$3),$(filter-out $2,$n)),solution,$1)/lab0$n-*))
+
+ifneq ($(filter run debug map image test measure,$(MAKECMDGOALS)),)
+ifneq ($(call missing_dirs,$(IMPL),$(LAB),$(BASE)),)
+$(error LAB=$(LAB) IMPL=$(IMPL) needs $(call missing_dirs,$(IMPL),$(LAB),$(BASE)), which does not exist; LAB takes: $(or $(call labs_in,$(IMPL)),none yet))
+endif
+endif
+
+# ---- tools, looked up when first used, so that the doctor can install them before ------------------
+
+find_cross = $(shell for p in aarch64-none-elf- aarch64-linux-gnu-; do command -v $${p}gcc >/dev/null && echo $$p && break; done)
+CROSS = $(eval CROSS := $(find_cross))$(CROSS)
+PYTHON = $(eval PYTHON := $(shell tools/doctor --python))$(PYTHON)
+CC = $(CROSS)gcc
+OBJCOPY = $(CROSS)objcopy
+HOSTCC = gcc
+Q := $(if $(filter 0,$(V)),@)
+say = $(if $(filter 0,$(V)),@printf '  %-6s %s\n' '$1' '$2')
+export PYTHONDONTWRITEBYTECODE := 1
+
+# ---- flags ---------------------------------------------------------------------------------------
+
+WARN := -Wall -Wextra -Werror
+FREESTANDING := -ffreestanding -fno-common -fno-pic -fno-pie -fno-stack-protector \
+	-fno-asynchronous-unwind-tables -mno-outline-atomics -mstrict-align
+DEBUGINFO := -g -ffile-prefix-map=$(CURDIR)/=
+# The tables that the linker collects end in a symbol of their own, which gcc takes for an array to
+# be indexed from: hence -Wno-array-bounds.
+C_FLAGS := -std=c11 -fasm -O2 $(FREESTANDING) -mgeneral-regs-only -march=armv8-a+crc \
+	$(WARN) -Wno-array-bounds $(DEBUGINFO)
+S_FLAGS := -march=armv8-a+crc -D__ASSEMBLY__ $(WARN) $(DEBUGINFO)
+LD_FLAGS := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,--fatal-warnings \
+	-Wl,--no-warn-rwx-segments -Wl,-z,noexecstack -Wl,-z,max-page-size=4096
+
+OBJ := $(BUILD)/obj
+objects = $(patsubst %,$(OBJ)/%.o,$1)
+
+# $(call keep,text): writes the text into the target when it differs, so that what depends on it is
+# made again exactly when the text changes.
+keep = @mkdir -p $(@D); printf '%s\n' '$(subst ','\'',$1)' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$1)' > $@
+
+.PHONY: FORCE ready
+FORCE:
+export QEMU
+ready:
+	@tools/doctor --quiet --for $(if $(filter test measure,$(MAKECMDGOALS)),test,$(if $(filter debug,$(MAKECMDGOALS)),debug,run))
+
+$(OBJ)/c.flags: FORCE | ready
+	$(call keep,$(CC) $(C_FLAGS) $(shell $(CC) -dumpfullversion))
+$(OBJ)/s.flags: FORCE | ready
+	$(call keep,$(CC) $(S_FLAGS) $(shell $(CC) -dumpfullversion))
+
+# ---- the hypervisor ------------------------------------------------------------------------------
+
+ASM_OFFSETS := $(if $(wildcard kit/asm_offsets.c),$(OBJ)/asm/asm_offsets.h)
+
+# The offsets that assembly needs are taken from the compiler's own output, never counted by hand:
+# each line `.ascii "->NAME VALUE"` of the compiled kit/asm_offsets.c becomes a #define.
+$(OBJ)/asm/asm_offsets.h: kit/asm_offsets.c $(OBJ)/c.flags
+	$(call say,OFFSET,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(C_FLAGS) -Ikit -MMD -MP -MF $(@D)/asm_offsets.d -MT $@ -S -o $(@D)/asm_offsets.s $<
+	$(Q)sed -n 's/.*"->\([A-Za-z_0-9]*\) [#$$]*\(-\{0,1\}[0-9]*\).*/#define \1 \2/p' $(@D)/asm_offsets.s > $@
+
+LDS := $(or $(firstword $(wildcard kit/strata.lds.S kit/strata.lds)),kit/strata.lds)
+ifeq ($(LDS),kit/strata.lds.S)
+LINK_SCRIPT := $(OBJ)/strata.lds
+$(LINK_SCRIPT): $(LDS) $(OBJ)/s.flags $(ASM_OFFSETS)
+	$(call say,CPP,$@)
+	$(Q)$(CC) -E -P -x assembler-with-cpp -D__ASSEMBLY__ -Ikit -I$(OBJ)/asm -MMD -MP -MF $@.d -MT $@ -o $@ $<
+else
+LINK_SCRIPT := $(LDS)
+endif
+
+$(OBJ)/%.c.o: %.c $(OBJ)/c.flags
+	$(call say,CC,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(C_FLAGS) $(INCLUDES) -MMD -MP -MF $@.d -c -o $@ $<
+$(OBJ)/%.S.o: %.S $(OBJ)/s.flags $(ASM_OFFSETS)
+	$(call say,AS,$<)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(S_FLAGS) $(INCLUDES) -I$(OBJ)/asm -MMD -MP -MF $@.d -c -o $@ $<
+
+# A source sees the kit and its own directory: layers meet in the kit's headers only.
+INCLUDES = -Ikit -I$(patsubst %/,%,$(dir $<))
+
+KIT_SOURCES := $(sort $(filter-out kit/asm_offsets.c %.lds.S,$(wildcard kit/*.c kit/*.S kit/*/*.c kit/*/*.S)))
+sources_of = $(sort $(foreach d,$1,$(wildcard $d/*.c $d/*.S)))
+
+# $1 = output directory below BUILD, $2 = source directories: one image
+define image_rule
+$(BUILD)/$1/link.flags: FORCE | ready
+	$$(call keep,$$(CC) $$(LD_FLAGS) $$(LINK_SCRIPT) $$(call objects,$(KIT_SOURCES) $(call sources_of,$2)))
+$(BUILD)/$1/strata.elf: $$(call objects,$(KIT_SOURCES) $(call sources_of,$2)) $$(LINK_SCRIPT) $(BUILD)/$1/link.flags
+	$$(call say,LINK,$$@)
+	$$(Q)$$(CC) $$(LD_FLAGS) -T $$(LINK_SCRIPT) -Wl,-Map=$(BUILD)/$1/strata.map -o $$@ $$(filter %.o,$$^)
+$(BUILD)/$1/strata.bin: $(BUILD)/$1/strata.elf
+	$$(call say,BIN,$$@)
+	$$(Q)$$(OBJCOPY) -O binary $$< $$@
+ALL_SOURCES += $(call sources_of,$2)
+endef
+
+image_name = $1-lab0$2$(if $(filter reference,$3),-reference)
+IMAGE_DIR := $(BUILD)/$(call image_name,$(IMPL),$(LAB),$(BASE))
+IMAGE := $(IMAGE_DIR)/strata.bin
+ALL_SOURCES := $(KIT_SOURCES)
+$(foreach t,solution labs,$(foreach n,$(call labs_in,$t),\
+	$(eval $(call image_rule,$(call image_name,$t,$n,own),$(call image_dirs,$t,$n,own)))))
+$(if $(filter reference,$(BASE)),$(eval $(call image_rule,$(call image_name,$(IMPL),$(LAB),$(BASE)),$(call image_dirs,$(IMPL),$(LAB),$(BASE)))))
+
+.PHONY: image images
+image: $(IMAGE)
+images: $(foreach n,$(call labs_in,$(IMPL)),$(BUILD)/$(call image_name,$(IMPL),$n,own)/strata.bin)
+
+# ---- guests --------------------------------------------------------------------------------------
+
+# A guest runs wherever its VM's RAM is. Its code reaches everything relative to the PC; that no datum
+# holds an address is what linking it as PIE shows: guest.lds refuses relocations.
+GUEST_LIB := $(sort $(filter-out %.lds.S,$(wildcard guests/lib/*.c guests/lib/*.S)) $(wildcard kit/lib/*.c))
+GUEST_LDS := guests/lib/guest.lds
+GUEST_MAINS := $(sort $(wildcard guests/probes/*.c guests/probes/*.S guests/bench/*.c guests/bench/*.S guests/demos/*.c))
+GUESTS := $(sort $(basename $(notdir $(GUEST_MAINS))))
+ifneq ($(words $(GUESTS)),$(words $(GUEST_MAINS)))
+$(error two guests have one name: $(sort $(GUEST_MAINS)))
+endif
+
+GUEST_FLAGS := -Iguests/lib -Ikit
+GUEST_LD_FLAGS := $(LD_FLAGS:-no-pie=-Wl,-pie) -Wl,--no-dynamic-linker
+
+$(OBJ)/guest.flags: FORCE | ready
+	$(call keep,$(GUEST_FLAGS))
+$(OBJ)/guest/%.c.o: %.c $(OBJ)/c.flags $(OBJ)/guest.flags
+	$(call say,CC,$< (guest))
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(C_FLAGS) $(GUEST_FLAGS) -MMD -MP -MF $@.d -c -o $@ $<
+$(OBJ)/guest/%.S.o: %.S $(OBJ)/s.flags $(OBJ)/guest.flags
+	$(call say,AS,$< (guest))
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(S_FLAGS) $(GUEST_FLAGS) -MMD -MP -MF $@.d -c -o $@ $<
+$(BUILD)/guests/link.flags: FORCE | ready
+	$(call keep,$(CC) $(GUEST_LD_FLAGS) $(GUEST_LDS) $(GUEST_LIB))
+define guest_rule
+$(BUILD)/guests/$(basename $(notdir $1)).elf: $(patsubst %,$(OBJ)/guest/%.o,$1 $(GUEST_LIB)) $(GUEST_LDS) $(BUILD)/guests/link.flags
+	$$(call say,LINK,$$@)
+	$$(Q)$$(CC) $$(GUEST_LD_FLAGS) -T $$(GUEST_LDS) -Wl,-Map=$$(@:.elf=.map) -o $$@ $$(filter %.o,$$^)
+endef
+$(foreach g,$(GUEST_MAINS),$(eval $(call guest_rule,$g)))
+$(BUILD)/guests/%.bin: $(BUILD)/guests/%.elf
+	$(Q)$(OBJCOPY) -O binary $< $@
+$(BUILD)/guests/%.toml: guests/demos/%.toml
+	@mkdir -p $(@D)
+	$(Q)cp $< $@
+
+.PHONY: guests
+guests: $(GUESTS:%=$(BUILD)/guests/%.bin) $(patsubst guests/demos/%,$(BUILD)/guests/%,$(wildcard guests/demos/*.toml))
+
+# ---- Linux for the guests ------------------------------------------------------------------------
+
+LINUX_FILES := $(BUILD)/linux/Image $(BUILD)/linux/initramfs.cpio.gz
+.PHONY: linux
+linux: $(BUILD)/linux/vms.toml
+$(BUILD)/linux/source.flags: FORCE
+	$(call keep,KERNEL=$(KERNEL) INITRD=$(INITRD))
+$(BUILD)/linux/vms.toml: guests/linux/vms.toml guests/linux/fetch.py guests/linux/init $(BUILD)/linux/source.flags $(KERNEL) $(INITRD) | ready
+	$(Q)$(PYTHON) -m guests.linux.fetch --out $(@D) $(if $(KERNEL),--kernel '$(KERNEL)') $(if $(INITRD),--initrd '$(INITRD)')
+	$(Q)cp $< $@
+
+# ---- host unit tests -----------------------------------------------------------------------------
+
+# grader/host/test_X.c with the sources that HOST_SOURCES_X names, under ASan and UBSan.
+-include grader/host/host.mk
+HOST_FLAGS := -std=c11 -O1 -g $(WARN) -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+HOST_TESTS := $(patsubst grader/host/test_%.c,%,$(sort $(wildcard grader/host/test_*.c)))
+$(BUILD)/host/host.flags: FORCE | ready
+	$(call keep,$(HOSTCC) $(HOST_FLAGS) $(HOST_CFLAGS) $(foreach x,$(HOST_TESTS),$(HOST_SOURCES_$x)))
+define host_rule
+$(BUILD)/host/test_$1: grader/host/test_$1.c $(HOST_SOURCES_$1) $(BUILD)/host/host.flags
+	$$(call say,HOSTCC,$$@)
+	$$(Q)$$(HOSTCC) $$(HOST_FLAGS) $$(HOST_CFLAGS) $$(HOST_CFLAGS_$1) -Igrader/host -Ikit -MMD -MP -MF $$@.d -o $$@ $$(filter %.c,$$^)
+endef
+$(foreach x,$(HOST_TESTS),$(eval $(call host_rule,$x)))
+.PHONY: host
+host: $(HOST_TESTS:%=$(BUILD)/host/test_%)
+
+# ---- what people type ----------------------------------------------------------------------------
+
+# Images without the timer layer cannot run Linux: they get the guests that show what their layer adds.
+DEFAULT_VMS := $(if $(filter 1 2 3,$(LAB)),$(BUILD)/guests/lab0$(LAB).toml,$(BUILD)/linux/vms.toml)
+RUN_VMS := $(or $(VMS),$(DEFAULT_VMS))
+RUN_NEEDS := $(IMAGE) $(if $(VMS),,$(if $(filter 1 2 3,$(LAB)),guests $(DEFAULT_VMS),linux))
+MACHINE = --qemu '$(QEMU)' --cpu $(CPU) --gic $(GIC) --smp $(SMP) $(if $(MEM),--memory $(MEM)) \
+	$(if $(filter 1,$(ICOUNT)),--icount) $(if $(QEMU_EXTRA),--extra='$(QEMU_EXTRA)')
+
+.PHONY: run test doctor debug map measure clean help
+run: $(RUN_NEEDS) ## boot the VMs of VMS= (default: two Debian Linux VMs) under the hypervisor
+	$(Q)$(PYTHON) -m tools.run $(MACHINE) --lab $(LAB) --image $(IMAGE) $(if $(APPEND),--append '$(APPEND)') --out $(IMAGE_DIR) $(RUN_VMS)
+
+test: images guests linux host ## prove it: unit tests, lint, and pytest driving QEMU and GDB
+	$(Q)$(PYTHON) -m tools.lint --build $(BUILD) --cross '$(CROSS)'
+	$(Q)STRATA_BUILD='$(BUILD)' STRATA_IMPL='$(IMPL)' STRATA_QEMU='$(QEMU)' STRATA_LAB='$(LAB)' \
+		$(PYTHON) -m pytest -q -n 2 -p no:cacheprovider $(PYTEST_ARGS) $(TESTS)
+
+doctor: ## list what the machine needs: found, or the command that installs it
+	@tools/doctor
+
+debug: $(RUN_NEEDS) ## the same machine as run, stopped at its first instruction, under GDB (GUEST=file.elf)
+	$(Q)$(PYTHON) -m tools.debug $(MACHINE) --lab $(LAB) --image $(IMAGE) --elf $(IMAGE_DIR)/strata.elf \
+		$(if $(GUEST),--guest '$(GUEST)') $(if $(APPEND),--append '$(APPEND)') --out $(IMAGE_DIR) $(RUN_VMS)
+
+map: $(IMAGE) ## print the registries of an image: layers, trap handlers, hypercalls, devices
+	$(Q)$(PYTHON) -m tools.map $(IMAGE_DIR)/strata.elf
+
+measure: image guests linux ## the table of costs, and build/measure.json; fails when a bar is missed
+	$(Q)STRATA_BUILD='$(BUILD)' STRATA_QEMU='$(QEMU)' $(PYTHON) -m bench.measure
+
+clean: ## remove $(BUILD)
+	rm -rf '$(BUILD)'
+
+help: ## this text
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | sed 's/$$(BUILD)/$(subst /,\/,$(BUILD))/' | \
+		while IFS='|' read -r t c; do printf '%-16s %s\n' "$$t" "$$c"; done
+	@printf '%s\n' '' 'Variables, with their values now:' \
+		'  LAB=$(LAB)          layers 1..LAB are linked (there are: $(or $(call labs_in,$(IMPL)),none))' \
+		'  IMPL=$(IMPL)   tree: solution or labs;  BASE=reference takes the lower layers from solution' \
+		'  GIC=$(GIC)          interrupt controller: 3 or 2' \
+		'  CPU=$(CPU) SMP=$(SMP) MEM=$(or $(MEM),(as the VMs need))  the physical machine' \
+		'  ICOUNT=$(ICOUNT)       1: deterministic, one instruction takes one nanosecond' \
+		'  QEMU=$(QEMU)  QEMU_EXTRA="$(QEMU_EXTRA)"' \
+		'  VMS=file.toml  the VMs to run;  APPEND="..." is added to their command lines' \
+		'  KERNEL= INITRD=  instead of the Linux that is fetched from Debian' \
+		'  BUILD=$(BUILD)    where everything is built'
+
+# ---- dependencies found by the compiler ----------------------------------------------------------
+
+-include $(patsubst %,$(OBJ)/%.o.d,$(sort $(ALL_SOURCES)) $(addprefix guest/,$(GUEST_LIB) $(GUEST_MAINS))) $(OBJ)/asm/asm_offsets.d $(OBJ)/strata.lds.d
+-include $(HOST_TESTS:%=$(BUILD)/host/test_%.d)

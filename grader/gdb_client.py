@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: MIT
+"""A typed client of the real gdb-multiarch: one method for each thing the tests ask of a debugger."""
+
+from __future__ import annotations
+
+import os
+import re
+import select
+import shutil
+import subprocess
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+
+from grader.mi import Record, Value, parse, quote
+from grader.verdict import infrastructure
+
+REPLY_SECONDS = 60.0
+
+# QEMU gives some EL1 registers other names than the manual's.
+QEMU_NAMES = {
+    "SCTLR_EL1": "SCTLR",
+    "VBAR_EL1": "VBAR",
+    "CPACR_EL1": "CPACR",
+    "CNTKCTL_EL1": "CNTKCTL",
+    "AMAIR_EL1": "AMAIR0",
+    "MDSCR_EL1": "MDSCR_EL1",
+    "PSTATE": "cpsr",
+    "FPCR": "fpcr",
+    "FPSR": "fpsr",
+}
+
+_SETTINGS = (
+    "confirm off",
+    "pagination off",
+    "mi-async on",
+    "architecture aarch64",
+    "debuginfod enabled off",
+    "auto-load off",
+    "disassemble-next-line off",
+    "print elements 64",
+    "remotetimeout 60",
+    "width 0",
+    "backtrace limit 24",
+    "auto-solib-add off",
+)
+
+
+class GdbError(Exception):
+    """GDB's answer was ^error: an unknown symbol, unreadable memory."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One line of a backtrace."""
+
+    level: int
+    address: int
+    function: str
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        where = f" at {self.file}:{self.line}" if self.file else ""
+        return f"#{self.level} {self.address:#x} {self.function or '??'}{where}"
+
+
+class Gdb:
+    """The debugger process. It is all-stop: one command at a time, replies in order."""
+
+    def __init__(self, elf: Path | None, log: Path | None = None) -> None:
+        program = shutil.which("gdb-multiarch") or shutil.which("gdb")
+        if program is None:
+            raise infrastructure("gdb-multiarch is not installed")
+        self._process = subprocess.Popen(
+            [program, "-i=mi3", "-nx", "-q"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._in = self._process.stdin
+        self._out_fd = self._process.stdout.fileno()
+        os.set_blocking(self._out_fd, False)
+        self._log = log.open("w") if log else None
+        self._buffer = b""
+        self._token = 0
+        self._pending: deque[Record] = deque()
+        self.console = ""
+        self.closed = False
+        for setting in _SETTINGS:
+            self._write(f"-gdb-set {setting}")
+        if elf is not None:
+            self._write(f"-file-exec-and-symbols {quote(str(elf))}")
+        self._wait_reply(self._token)
+
+    def fileno(self) -> int:
+        return self._out_fd
+
+    # Talking to the process.
+
+    def command(self, line: str) -> dict[str, Value]:
+        """An MI command; its results, or GdbError."""
+        self._write(line)
+        record = self._wait_reply(self._token)
+        if record.name == "error":
+            raise GdbError(record.results.get("msg", "unknown error"))
+        return record.results
+
+    def execute(self, line: str) -> str:
+        """A command as typed by a person, and what it prints."""
+        self.console = ""
+        self.command(f"-interpreter-exec console {quote(line)}")
+        return self.console
+
+    def next_stop(self) -> Record | None:
+        """A *stopped record that has arrived, oldest first; never waits."""
+        self._fill(0)
+        self._drain()
+        while self._pending:
+            record = self._pending.popleft()
+            if record.kind == "*" and record.name == "stopped":
+                return record
+        return None
+
+    def resume(self, command: str) -> None:
+        """A command that sets the machine running; stops reported before it are history."""
+        self._pending.clear()
+        self.command(command)
+
+    def close(self) -> None:
+        """End GDB without letting it touch the machine."""
+        self._process.kill()
+        self._process.wait()
+        self._in.close()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+        if self._log:
+            self._log.close()
+
+    def _write(self, line: str) -> None:
+        self._token += 1
+        text = f"{self._token}{line}\n"
+        if self._log:
+            self._log.write(">> " + text)
+            self._log.flush()
+        try:
+            self._in.write(text.encode())
+            self._in.flush()
+        except OSError as error:
+            raise infrastructure("GDB has ended", str(error)) from error
+
+    def _wait_reply(self, token: int) -> Record:
+        deadline = time.monotonic() + REPLY_SECONDS
+        while True:
+            record = self._take()
+            if record is None:
+                if not self._fill(deadline - time.monotonic()):
+                    raise infrastructure("GDB did not answer a command")
+                continue
+            if record.kind == "^" and record.token == token:
+                return record
+            self._keep(record)
+
+    def _drain(self) -> None:
+        while (record := self._take()) is not None:
+            self._keep(record)
+
+    def _keep(self, record: Record) -> None:
+        if record.kind == "~":
+            self.console += record.text
+        elif record.kind == "*":
+            self._pending.append(record)
+
+    def _fill(self, seconds: float) -> bool:
+        if seconds < 0 or not select.select([self._out_fd], [], [], seconds)[0]:
+            return False
+        data = os.read(self._out_fd, 1 << 16)
+        if not data:
+            self.closed = True
+            raise infrastructure("GDB has ended")
+        if self._log:
+            self._log.write(data.decode("utf-8", "replace"))
+            self._log.flush()
+        self._buffer += data
+        return True
+
+    def _take(self) -> Record | None:
+        while True:
+            line, newline, rest = self._buffer.partition(b"\n")
+            if not newline:
+                return None
+            self._buffer = rest
+            record = parse(line.decode("utf-8", "replace"))
+            if record is not None:
+                return record
+
+    # What tests ask.
+
+    def connect(self, socket_path: Path) -> None:
+        """Attach to QEMU's stub; the machine stands before its first instruction."""
+        self.command(f"-target-select remote {socket_path}")
+
+    def insert_breakpoint(self, place: str, condition: str = "", once: bool = False) -> int:
+        """Number of a new breakpoint; `place` is anything GDB's break takes."""
+        flags = "-t " if once else ""
+        if condition:
+            flags += f"-c {quote(condition)} "
+        reply = self.command(f"-break-insert {flags}{quote(place)}")
+        return int(str(reply["bkpt"]["number"]))
+
+    def insert_watchpoint(self, expression: str) -> int:
+        """Number of a new watchpoint: stops when the value is written and has changed."""
+        reply = self.command(f"-break-watch {quote(expression)}")
+        return int(reply["wpt"]["number"])
+
+    def delete_breakpoint(self, number: int) -> None:
+        self.command(f"-break-delete {number}")
+
+    def evaluate(self, expression: str) -> str:
+        """Value of a C expression as GDB prints it (with the image's debug information)."""
+        return str(self.command(f"-data-evaluate-expression {quote(expression)}")["value"])
+
+    def evaluate_int(self, expression: str) -> int:
+        """Value of an integer or pointer expression, as an unsigned 64-bit number."""
+        text = self.evaluate(f"(unsigned long)({expression})")
+        match = re.match(r"-?(0x[0-9a-f]+|\d+)", text)
+        if match is None:
+            raise GdbError(f"{expression} is not a number: {text}")
+        return int(match[0], 0) & (1 << 64) - 1
+
+    def register(self, name: str) -> int:
+        """A general-purpose, special or system register of the selected vCPU, by its manual name."""
+        return self.evaluate_int("$" + QEMU_NAMES.get(name, name))
+
+    def has_register(self, name: str) -> bool:
+        return self.evaluate("$" + QEMU_NAMES.get(name, name)) != "void"
+
+    def read_virtual(self, address: int, count: int) -> bytes:
+        """Memory as the selected vCPU would read it, with its current translation."""
+        reply = self.command(f"-data-read-memory-bytes {address:#x} {count}")
+        return bytes.fromhex("".join(part["contents"] for part in reply["memory"]))
+
+    def write_virtual(self, address: int, data: bytes) -> None:
+        self.command(f"-data-write-memory-bytes {address:#x} {data.hex()}")
+
+    def backtrace(self) -> list[Frame]:
+        """The stack of the selected vCPU, innermost first."""
+        try:
+            frames = self.command("-stack-list-frames")["stack"]
+        except GdbError:
+            return []
+        return [
+            Frame(
+                level=int(frame["level"]),
+                address=int(frame["addr"], 16),
+                function=frame.get("func", ""),
+                file=frame.get("file", ""),
+                line=int(frame.get("line", 0)),
+            )
+            for frame in frames
+        ]
+
+    def threads(self) -> list[tuple[int, str]]:
+        """(GDB's number, description) of each vCPU; the description tells whether it is halted."""
+        reply = self.command("-thread-info")
+        threads = [
+            (int(t["id"]), f"{t.get('target-id', '')} {t.get('details', '')}")
+            for t in reply["threads"]
+        ]
+        return sorted(threads)
+
+    def select_thread(self, number: int) -> None:
+        self.command(f"-thread-select {number}")
+
+    def source_line(self, address: int) -> str:
+        """`file:line` of a code address, or nothing."""
+        text = self.execute(f"info line *{address:#x}")
+        match = re.match(r'Line (\d+) of "([^"]+)"', text)
+        return f"{match[2]}:{match[1]}" if match else ""
+
+    def add_symbols(self, elf: Path, offset: int) -> None:
+        """Symbols of a guest, as they lie after it was loaded `offset` above its link address."""
+        self.execute(f"add-symbol-file {elf} -o {offset:#x}")
+
+    def remove_symbols(self, address: int) -> None:
+        """Take out the guest's symbols that cover this address."""
+        self.execute(f"remove-symbol-file -a {address:#x}")

@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: MIT
+"""What machine to start, and the processes and descriptors that belong to it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from grader.budget import Budget, build_plugin
+from grader.memory import PhysicalMemory
+from grader.verdict import infrastructure
+from tools.qemu import MachineOptions, qemu_command, qemu_version
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A guest whose symbols are known: its ELF, and where byte 0 of its image lies in VM memory."""
+
+    name: str
+    elf: Path
+    load_address: int
+
+
+@dataclass(frozen=True)
+class MachineConfig:
+    """One machine. `image` is the flat binary that boots, `elf` holds its symbols."""
+
+    image: Path
+    elf: Path
+    bundle: Path | None = None
+    guests: tuple[Guest, ...] = ()
+    gic: int = 3
+    cpu: str = "cortex-a76"
+    smp: int = 1
+    memory_mib: int = 512
+    qemu: str = "qemu-system-aarch64"
+    deterministic: bool = True
+    extra: tuple[str, ...] = ()
+    build: Path = field(default_factory=lambda: Path(os.environ.get("STRATA_BUILD", "build")))
+
+
+class Process:
+    """QEMU, stopped before its first instruction, and our ends of all that it was given."""
+
+    def __init__(self, config: MachineConfig) -> None:
+        self.directory = tempfile.TemporaryDirectory(prefix="strata-")
+        folder = Path(self.directory.name)
+        self.stub = folder / "gdb"
+        self._stderr_path = folder / "stderr"
+        plugin = build_plugin(config.qemu, config.build / "grader")
+        self.version = qemu_version(config.qemu)
+        self.budget = Budget()
+        self.memory = PhysicalMemory(config.memory_mib * MIB)
+        self.monitor, monitor_child = socket.socketpair()
+        self.serial, serial_child = socket.socketpair()
+        serial = [
+            "-chardev", f"socket,id=qmp,fd={monitor_child.fileno()}",
+            "-mon", "chardev=qmp,mode=control",
+            "-chardev", f"socket,id=serial0,fd={serial_child.fileno()}",
+            "-serial", "chardev:serial0",
+        ]  # fmt: skip
+        control = [
+            "-chardev", f"socket,id=stub,path={self.stub},server=on,wait=off",
+            "-gdb", "chardev:stub",
+            "-S",
+            "-action", "shutdown=pause,panic=pause,reboot=shutdown",
+            "-plugin", self.budget.argument(plugin),
+            *self.memory.arguments(),
+            *config.extra,
+        ]  # fmt: skip
+        options = MachineOptions(
+            qemu=config.qemu,
+            cpu=config.cpu,
+            gic=config.gic,
+            smp=config.smp,
+            memory=config.memory_mib * MIB,
+            icount=config.deterministic,
+        )
+        command = qemu_command(options, config.image, config.bundle, serial=serial, extra=control)
+        self.command = command
+        fds = (monitor_child.fileno(), serial_child.fileno(), self.memory.fd)
+        with self._stderr_path.open("wb") as stderr:
+            try:
+                self._qemu = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=stderr,
+                    stderr=stderr,
+                    pass_fds=(*fds, *self.budget.child_fds),
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise infrastructure(f"{config.qemu} cannot be run", str(error)) from error
+        self.pid = self._qemu.pid
+        monitor_child.close()
+        serial_child.close()
+        self.budget.close_child_ends()
+
+    def errors(self) -> str:
+        """What QEMU said on its error output."""
+        lines = self._stderr_path.read_text("utf-8", "replace").splitlines()
+        return "\n".join(lines[-6:])
+
+    def main_thread_call(self) -> str:
+        """The system call in which QEMU's main thread sleeps, with its first argument."""
+        try:
+            words = Path(f"/proc/{self.pid}/syscall").read_text().split()
+        except OSError:
+            return "unknown"
+        return " ".join(words[:2])
+
+    def close(self) -> None:
+        """End QEMU and give everything back."""
+        self._qemu.kill()
+        self._qemu.wait()
+        self.monitor.close()
+        self.serial.close()
+        self.budget.close()
+        self.memory.close()
+        self.directory.cleanup()

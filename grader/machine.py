@@ -1,0 +1,380 @@
+# SPDX-License-Identifier: MIT
+"""A machine under test: QEMU under GDB and QMP, run from stop to stop under an instruction budget.
+
+Every wait is on file descriptors: GDB's output, QMP, the console and the plugin's notification.
+Time on the host decides one thing only, how soon a machine whose counter stands still is looked
+at; what is then concluded comes from the machine's registers (quiescence.py).
+"""
+
+from __future__ import annotations
+
+import enum
+import select
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from grader import crash, quiescence
+from grader.budget import NO_LIMIT
+from grader.console import Console
+from grader.gdb_client import Gdb, GdbError
+from grader.launch import Guest, MachineConfig, Process
+from grader.mi import Record
+from grader.qmp import Qmp
+from grader.symbols import Symbols, symbols_of
+from grader.verdict import Finding, Verdict, infrastructure, show
+
+DEFAULT_BUDGET = 50_000_000
+LOOK_SECONDS = 0.03
+QUIET_LOOKS = 3
+WALL_SECONDS = 240.0
+
+EL1_ONLY = "($cpsr & 0xc) == 4"
+EL2_ONLY = "($cpsr & 0xc) == 8"
+
+
+class StopKind(enum.Enum):
+    """Why the machine stands."""
+
+    BREAKPOINT = "breakpoint"
+    WATCHPOINT = "watchpoint"
+    STEP = "step"
+    POWER_OFF = "power off"
+    RESET = "reset"
+    PANIC = "powered off with failure"
+    BUDGET = "instruction budget used up"
+    QUIET = "nothing can happen any more"
+
+
+@dataclass(frozen=True)
+class Stop:
+    """One stop. `number` is that of the breakpoint, `reason` a sentence for QUIET."""
+
+    kind: StopKind
+    pc: int = 0
+    cpu: int = 0
+    number: int = 0
+    reason: str = ""
+
+
+class Machine:
+    """Use as a context manager; the machine stands before its first instruction at entry."""
+
+    def __init__(self, config: MachineConfig, log: Path | None = None) -> None:
+        self.config = config
+        self.symbols: Symbols = symbols_of(config.elf)
+        self._process = Process(config)
+        self.memory = self._process.memory
+        self.budget = self._process.budget
+        self.qmp = Qmp(self._process.monitor)
+        self.console = Console(self._process.serial)
+        self._deadline = time.monotonic() + WALL_SECONDS
+        self._guest_symbols: int | None = None
+        self.last_stop: Stop | None = None
+        try:
+            self.gdb = Gdb(config.elf, log)
+        except Finding:
+            self._process.close()
+            raise
+        try:
+            self.qmp.handshake(self._deadline)
+            self.gdb.connect(self._process.stub)
+        except (Finding, GdbError) as error:
+            detail = self._process.errors() or str(error)
+            self.close()
+            raise infrastructure("QEMU did not start", detail) from error
+
+    def __enter__(self) -> Machine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.gdb.close()
+        self._process.close()
+
+    # Running.
+
+    def run(self, budget: int = DEFAULT_BUDGET) -> Stop:
+        """Go on until something stops the machine, at the latest after `budget` instructions."""
+        return self._go("-exec-continue", budget)
+
+    def step_instruction(self) -> Stop:
+        """One instruction of the selected vCPU; interrupts are held off meanwhile."""
+        return self._go("-exec-step-instruction", DEFAULT_BUDGET)
+
+    def finish(self, budget: int = DEFAULT_BUDGET) -> Stop:
+        """Run until the current function returns."""
+        return self._go("-exec-finish", budget)
+
+    def run_to(self, place: str | int, condition: str = "", budget: int = DEFAULT_BUDGET) -> Stop:
+        """Run until `place` is reached with `condition` holding; anything else is a Finding."""
+        with self.breakpoint(place, condition) as number:
+            stop = self.run(budget)
+            if stop.kind is StopKind.BREAKPOINT and stop.number == number:
+                return stop
+        raise self.finding_for(stop, f"the machine reaches {self._name_of(place)}")
+
+    def run_to_guest(self, address: int, budget: int = DEFAULT_BUDGET) -> Stop:
+        """Run until EL1 executes the instruction at this address of the guest."""
+        return self.run_to(address, EL1_ONLY, budget)
+
+    def run_until_off(self, budget: int = DEFAULT_BUDGET) -> Stop:
+        """Run until the machine powers itself off in good order; anything else is a Finding."""
+        stop = self.run(budget)
+        if stop.kind is StopKind.POWER_OFF and crash.read(self) is None:
+            return stop
+        raise self.finding_for(stop, "the machine powers off when its work is done")
+
+    @contextmanager
+    def breakpoint(self, place: str | int, condition: str = "") -> Iterator[int]:
+        """A breakpoint for the length of a block. An int is an address, a str what GDB takes.
+
+        GDB's own answer to a symbol is the instruction after the prologue; give `*symbol` for the
+        first one. QEMU compares addresses, so one set at EL2 also fires in a guest at the same
+        address: the condition tells them apart (EL1_ONLY, EL2_ONLY).
+        """
+        text = f"*{place:#x}" if isinstance(place, int) else place
+        try:
+            number = self.gdb.insert_breakpoint(text, condition)
+        except GdbError as error:
+            raise Finding(
+                Verdict.FAIL,
+                f"the image has the function {place}",
+                observed=str(error),
+                expected="the name that the contract gives",
+            ) from error
+        try:
+            yield number
+        finally:
+            if not self.gdb.closed:
+                self.gdb.delete_breakpoint(number)
+
+    @contextmanager
+    def watchpoint(self, expression: str) -> Iterator[int]:
+        """A watchpoint for the length of a block."""
+        number = self.gdb.insert_watchpoint(expression)
+        try:
+            yield number
+        finally:
+            if not self.gdb.closed:
+                self.gdb.delete_breakpoint(number)
+
+    # Looking.
+
+    def register(self, name: str) -> int:
+        """A register of the selected vCPU, system registers by the manual's name."""
+        return self.gdb.register(name)
+
+    @property
+    def pc(self) -> int:
+        return self.register("pc")
+
+    @property
+    def exception_level(self) -> int:
+        return self.register("PSTATE") >> 2 & 3
+
+    def variable(self, expression: str) -> int:
+        """An integer or pointer of the image, by its name in C."""
+        return self.gdb.evaluate_int(expression)
+
+    def select_cpu(self, cpu: int) -> None:
+        """Make later questions speak about this vCPU of the machine."""
+        self.gdb.select_thread(self.gdb.threads()[cpu][0])
+
+    def guest_named(self, name: str) -> Guest:
+        return next(guest for guest in self.config.guests if guest.name == name)
+
+    def place(self, address: int, el: int | None = None) -> str:
+        """A code address with its symbol; `el` says in whose address space it lies."""
+        el = self.exception_level if el is None else el
+        if el == 2:
+            name = self.symbols.place(address)
+            line = self.gdb.source_line(address) if name else ""
+            return f"{address:#x} {name or '(outside the image)'}" + (f" ({line})" if line else "")
+        for guest in self.config.guests:
+            found = symbols_of(guest.elf).place(address - guest.load_address)
+            if found:
+                return f"{address:#x} {found} of {guest.name}"
+        return f"{address:#x}"
+
+    def backtrace(self) -> list[str]:
+        """Where the selected vCPU stands at EL2, and where EL1 was when it was left."""
+        el = self.exception_level
+        self._load_guest_symbols(el)
+        lines = [f"EL{el} {frame}" for frame in self.gdb.backtrace()]
+        if el == 2:
+            lines.append(f"EL1 left at {self.place(self.register('ELR_EL2'), el=1)}")
+        return lines
+
+    def _load_guest_symbols(self, el: int) -> None:
+        """EL1 and EL2 use the same numbers as addresses: one side's symbols at a time."""
+        if self._guest_symbols is not None:
+            self.gdb.remove_symbols(self._guest_symbols)
+            self._guest_symbols = None
+        if el != 1 or not self.config.guests:
+            return
+        pc = self.pc
+        for guest in self.config.guests:
+            if symbols_of(guest.elf).place(pc - guest.load_address):
+                self.gdb.add_symbols(guest.elf, guest.load_address)
+                self._guest_symbols = guest.load_address + symbols_of(guest.elf).base()
+                return
+
+    # Findings.
+
+    def finding(
+        self, verdict: Verdict, what: str, observed: object = "", expected: object = ""
+    ) -> Finding:
+        """A Finding that carries where the machine stands."""
+        return Finding(verdict, what, show(observed), show(expected), self.where())
+
+    def where(self) -> list[str]:
+        """Place, stacks and console, as far as they can still be read."""
+        lines = []
+        try:
+            lines += [f"vCPU at EL{self.exception_level}, pc {self.place(self.pc)}"]
+            lines += self.backtrace()
+        except (Finding, GdbError) as error:
+            lines.append(f"(the machine cannot be asked any more: {error})")
+        self.console.poll()
+        tail = self.console.tail()
+        return lines + (["console:"] + ["| " + line for line in tail] if tail else [])
+
+    def finding_for(self, stop: Stop, what: str) -> Finding:
+        """The verdict on a machine that stopped otherwise than the test asked for."""
+        report = crash.read(self)
+        if report is not None:
+            verdict = Verdict.TODO if report.kind is crash.Kind.TODO else Verdict.CRASH
+            return self.finding(verdict, what, observed=report.describe(self))
+        verdict = Verdict.FAIL
+        observed = stop.kind.value
+        if stop.kind is StopKind.BUDGET:
+            verdict = Verdict.BUDGET
+            observed = f"{self.budget.retired} instructions used, at {self.place(stop.pc)}"
+        elif stop.kind is StopKind.QUIET:
+            verdict = Verdict.HANG
+            observed = stop.reason
+        elif stop.kind is StopKind.BREAKPOINT:
+            observed = f"stopped at {self.place(stop.pc)}"
+        return self.finding(verdict, what, observed=observed)
+
+    def _name_of(self, place: str | int) -> str:
+        if isinstance(place, str):
+            return place.lstrip("*")
+        for el in (1, 2):
+            text = self.place(place, el)
+            if " " in text:
+                return text
+        return f"{place:#x}"
+
+    # Waiting.
+
+    def _go(self, command: str, budget: int) -> Stop:
+        ended = self._ended()
+        if ended is not None:
+            return Stop(ended, self.pc)
+        self.budget.limit = min(self.budget.retired + budget, NO_LIMIT)
+        self.gdb.resume(command)
+        self.last_stop = self._wait(command)
+        return self.last_stop
+
+    def _wait(self, command: str) -> Stop:
+        """Until the machine stands for a reason that a test wants to know."""
+        last, quiet = self.budget.retired, 0
+        while True:
+            record = self._next_stop(LOOK_SECONDS)
+            if record is not None:
+                return self._classify(record)
+            if self.budget.retired != last:
+                last, quiet = self.budget.retired, 0
+            elif command == "-exec-continue":
+                stop = self._look()
+                if stop is not None and stop.kind is not StopKind.QUIET:
+                    return stop
+                quiet = quiet + 1 if stop else 0
+                if stop is not None and quiet == QUIET_LOOKS:
+                    return stop
+                self.gdb.resume("-exec-continue")
+
+    def _next_stop(self, seconds: float | None) -> Record | None:
+        """GDB's next *stopped, or None when nothing at all came for `seconds`."""
+        while True:
+            record = self.gdb.next_stop()
+            if record is not None:
+                return record
+            if time.monotonic() > self._deadline:
+                raise infrastructure("the machine took longer than the grader waits")
+            sources = [self.gdb, self.qmp, self.budget.notify_fd]
+            if not self.console.closed:
+                sources.append(self.console)
+            ready = select.select(sources, [], [], WALL_SECONDS if seconds is None else seconds)[0]
+            if not ready and seconds is not None:
+                return None
+            self.console.poll()
+            self.qmp.poll()
+            if self.qmp.closed:
+                raise infrastructure("QEMU has ended", self._process.errors())
+            if self.budget.notify_fd in ready:
+                self._stop_at_budget()
+
+    def _stop_at_budget(self) -> None:
+        """The vCPU is held by the plugin: make a stop pending, then let it go."""
+        self.qmp.send("stop")
+        before = ""
+        for _ in range(2000):
+            call = self._process.main_thread_call()
+            # Asleep for a lock or condition twice at the same address: it waits for the vCPU.
+            if call == before and call.split()[0] in _FUTEX_CALLS:
+                break
+            before = call
+            select.select([], [], [], 0.0005)
+        self.budget.release()
+        self.qmp.reply(self._deadline)
+
+    def _look(self) -> Stop | None:
+        """Stop the machine between two instructions and decide whether it can still move."""
+        self.gdb.command("-exec-interrupt")
+        record = self._next_stop(None)
+        assert record is not None
+        if record.results.get("signal-name") != "SIGINT" or self._ended():
+            return self._classify(record)
+        if self.budget.reached:
+            return self._classify(record)
+        reason = quiescence.reason(self)
+        return Stop(StopKind.QUIET, self.pc, reason=reason) if reason else None
+
+    def _classify(self, record: Record) -> Stop:
+        self.qmp.poll()
+        self.console.poll()
+        pc = self.pc
+        cpu = int(record.results.get("thread-id", "1")) - 1
+        reason = str(record.results.get("reason", ""))
+        ended = self._ended()
+        if ended is not None:
+            return Stop(ended, pc, cpu)
+        if reason == "breakpoint-hit":
+            return Stop(StopKind.BREAKPOINT, pc, cpu, int(record.results["bkptno"]))
+        if reason.endswith("watchpoint-trigger"):
+            number = next(v["number"] for k, v in record.results.items() if k.endswith("wpt"))
+            return Stop(StopKind.WATCHPOINT, pc, cpu, int(number))
+        if self.budget.reached:
+            return Stop(StopKind.BUDGET, self.budget.pc, self.budget.cpu)
+        if reason in ("end-stepping-range", "function-finished", "location-reached"):
+            return Stop(StopKind.STEP, pc, cpu)
+        raise infrastructure("GDB stopped for a reason unknown to the grader", str(record))
+
+    def _ended(self) -> StopKind | None:
+        if self.qmp.event("GUEST_PANICKED"):
+            return StopKind.PANIC
+        event = self.qmp.event("SHUTDOWN")
+        if event is None:
+            return None
+        reset = event["data"].get("reason") == "guest-reset"
+        return StopKind.RESET if reset else StopKind.POWER_OFF
+
+
+_FUTEX_CALLS = ("202", "98")  # futex on x86-64 and on arm64 hosts

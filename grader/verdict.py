@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: MIT
+"""The grader's vocabulary: eight verdicts, and the exception that carries one out of a test."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+class Verdict(enum.Enum):
+    """What a test says about the student's hypervisor. ERROR alone speaks about the grader."""
+
+    PASS = "PASS"
+    FAIL = "FAIL"
+    BLOCKED = "BLOCKED"
+    HANG = "HANG"
+    BUDGET = "BUDGET"
+    CRASH = "CRASH"
+    TODO = "TODO"
+    ERROR = "ERROR"
+
+
+@dataclass
+class Finding(AssertionError):
+    """A verdict other than PASS.
+
+    `where` is filled from the machine when the finding is raised while one is standing: place,
+    backtraces, decoded registers. It is text only; nothing is read from the machine later.
+    """
+
+    verdict: Verdict
+    what: str
+    observed: str = ""
+    expected: str = ""
+    where: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        lines = [f"{self.verdict.value}: {self.what}"]
+        if self.observed:
+            lines.append(f"  observed: {self.observed}")
+        if self.expected:
+            lines.append(f"  expected: {self.expected}")
+        lines += ["  " + line for line in self.where]
+        return "\n".join(lines)
+
+
+def infrastructure(what: str, detail: str = "") -> Finding:
+    """The grader itself, QEMU or GDB did not work: never a student's fault."""
+    return Finding(Verdict.ERROR, what, observed=detail)
+
+
+def show(value: object) -> str:
+    """Numbers of a machine are read in hexadecimal; all else as Python prints it."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return str(value)
+    return f"{value:#x}" if abs(value) > 9 else str(value)
+
+
+def expect(
+    what: str,
+    observed: object,
+    expected: object,
+    decode: Callable[[int], object] | None = None,
+) -> None:
+    """FAIL unless observed == expected; `decode` adds the fields of both numbers."""
+    if observed == expected:
+        return
+    texts = []
+    for value in (observed, expected):
+        text = show(value)
+        if decode is not None and isinstance(value, int):
+            text += f"  [{decode(value)}]"
+        texts.append(text)
+    raise Finding(Verdict.FAIL, what, observed=texts[0], expected=texts[1])
+
+
+def expect_that(what: str, holds: bool, observed: object = "", expected: str = "") -> None:
+    """FAIL unless `holds`; for properties that are not equalities."""
+    if not holds:
+        raise Finding(Verdict.FAIL, what, observed=show(observed), expected=expected)

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The interrupt controller from inside a VM, GICv2 or GICv3 behind one set of names. The version
+ * is what ID_AA64PFR0_EL1.GIC says. Manuals: IHI 0048 (GICv2), IHI 0069 (GICv3).
+ */
+#ifndef GUEST_GIC_H
+#define GUEST_GIC_H
+
+#include "exception.h"
+#include "lib/types.h"
+
+#define GICD_BASE 0x08000000UL
+#define GICC_BASE 0x08010000UL
+#define GICR_BASE 0x080a0000UL
+#define GICR_SGI_BASE (GICR_BASE + 0x10000)
+
+#define GICD_CTLR (GICD_BASE + 0x000)
+#define GICD_TYPER (GICD_BASE + 0x004)
+#define GICD_IIDR (GICD_BASE + 0x008)
+#define GICD_SGIR (GICD_BASE + 0xf00)
+#define GICD_CPENDSGIR (GICD_BASE + 0xf10)
+#define GICD_SPENDSGIR (GICD_BASE + 0xf20)
+#define GICD_IROUTER(n) (GICD_BASE + 0x6000 + 8 * (u64)(n))
+#define GICR_CTLR (GICR_BASE + 0x000)
+#define GICR_IIDR (GICR_BASE + 0x004)
+#define GICR_TYPER (GICR_BASE + 0x008)
+#define GICR_WAKER (GICR_BASE + 0x014)
+#define GICC_CTLR (GICC_BASE + 0x000)
+#define GICC_PMR (GICC_BASE + 0x004)
+#define GICC_BPR (GICC_BASE + 0x008)
+#define GICC_IAR (GICC_BASE + 0x00c)
+#define GICC_EOIR (GICC_BASE + 0x010)
+#define GICC_RPR (GICC_BASE + 0x014)
+#define GICC_HPPIR (GICC_BASE + 0x018)
+#define GICC_IIDR (GICC_BASE + 0x0fc)
+#define GICC_DIR (GICC_BASE + 0x1000)
+
+/* Offsets of the per-interrupt registers, the same in GICD and in a redistributor's SGI frame. */
+#define GIC_IGROUPR 0x080
+#define GIC_ISENABLER 0x100
+#define GIC_ICENABLER 0x180
+#define GIC_ISPENDR 0x200
+#define GIC_ICPENDR 0x280
+#define GIC_ISACTIVER 0x300
+#define GIC_ICACTIVER 0x380
+#define GIC_IPRIORITYR 0x400
+#define GIC_ITARGETSR 0x800
+#define GIC_ICFGR 0xc00
+
+#define INTID_UART 33
+#define INTID_VTIMER 27
+#define INTID_PTIMER 30
+#define INTID_SPURIOUS 1023
+#define INTID_LIMIT 256
+
+#define PRIORITY_DEFAULT 0xa0
+
+/** gic_version() - 2 or 3 */
+unsigned gic_version(void);
+
+/** gic_init() - distributor on, all interrupts disabled and of default priority, interface on,
+ * nothing masked by priority, completion in one step (EOI deactivates) */
+void gic_init(void);
+
+/** gic_frame() - base of the register frame that holds @intid: GICD, or GICv3's SGI frame */
+u64 gic_frame(u32 intid);
+
+/** gic_bit_set() / gic_bit_get() - @intid's bit in a one-bit register array (GIC_ISENABLER, ...) */
+void gic_bit_set(u64 array, u32 intid);
+bool gic_bit_get(u64 array, u32 intid);
+
+void gic_enable(u32 intid);
+void gic_disable(u32 intid);
+void gic_set_pending(u32 intid);
+void gic_clear_pending(u32 intid);
+bool gic_is_pending(u32 intid);
+bool gic_is_active(u32 intid);
+void gic_set_priority(u32 intid, u8 priority);
+u8 gic_priority(u32 intid);
+void gic_set_edge(u32 intid, bool edge);
+
+/** gic_ack() - read IAR: the whole value (GICv2: source CPU in bits 12:10) */
+u32 gic_ack(void);
+/** gic_eoi() - write what gic_ack() returned to EOIR */
+void gic_eoi(u32 iar);
+/** gic_dir() - deactivate, with gic_set_split_eoi(true) */
+void gic_dir(u32 iar);
+void gic_set_split_eoi(bool split);
+void gic_set_priority_mask(u8 mask);
+u8 gic_priority_mask(void);
+u8 gic_running_priority(void);
+u32 gic_highest_pending(void);
+
+/** gic_send_sgi() - software interrupt @intid (0..15) to the vCPUs of @targets, bit n = vCPU n */
+void gic_send_sgi(u32 intid, u32 targets);
+void gic_send_sgi_self(u32 intid);
+void gic_send_sgi_others(u32 intid);
+
+/** irq_is_signalled() - ISR_EL1.I: an interrupt waits for PSTATE.I to be cleared */
+bool irq_is_signalled(void);
+
+/** irq_wait_signalled() - poll irq_is_signalled() for a bounded number of rounds */
+bool irq_wait_signalled(void);
+
+/* What the default IRQ handler does: acknowledge, log, complete. */
+#define IRQ_LOG_MAX 512
+struct irq_log {
+	u32 count;
+	u32 spurious;
+	u32 iar[IRQ_LOG_MAX];
+	u64 ticks; /* counter at the last one */
+};
+extern struct irq_log irq_log;
+void irq_log_handler(struct exception_frame *frame);
+void irq_log_clear(void);
+
+/** irq_wait_count() - with interrupts open, poll until irq_log.count >= @count; bounded */
+bool irq_wait_count(u32 count);
+
+#endif

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The runtime's C half: who am I, console, results, random numbers.
+ *
+ * Without Strata underneath (VM_INFO unknown) it falls back to QEMU's plain machine: PL011 at its
+ * usual place, RAM at 0x40000000. A probe can thus be tried on hardware-like ground, where its
+ * expectations come from the architecture alone.
+ */
+#include "probe.h"
+
+#include "lib/printf.h"
+
+#define PL011_BASE 0x09000000
+#define PL011_DR (PL011_BASE + 0x00)
+#define PL011_FR (PL011_BASE + 0x18)
+#define PL011_FR_TXFF 0x20
+
+extern char __image_start[], __stack_top[];
+extern char probe_finished[];
+
+struct probe_report probe_report = { .magic = PROBE_MAGIC };
+volatile u64 probe_seed = 1;
+struct guest guest;
+
+static bool pl011_console;
+static u64 random_state;
+
+void guest_main(u64 dtb);
+
+void console_use_pl011(bool on)
+{
+	pl011_console = on;
+}
+
+static void console_put(void *context, char c)
+{
+	(void)context;
+	if (!pl011_console) {
+		hvc(STRATA_CONSOLE_PUTC, (u8)c, 0, 0);
+		return;
+	}
+	while (read32(PL011_FR) & PL011_FR_TXFF)
+		cpu_relax();
+	write32(PL011_DR, (u8)c);
+}
+
+void print(const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	format(console_put, NULL, fmt, args);
+	va_end(args);
+}
+
+u64 link_address(const void *pointer)
+{
+	return (u64)pointer - (u64)__image_start;
+}
+
+void report(bool passed, const char *text, u64 observed, u64 expected)
+{
+	u32 i = probe_report.count;
+
+	if (i < PROBE_ENTRY_MAX) {
+		probe_report.entries[i].name = link_address(text);
+		probe_report.entries[i].passed = passed;
+		probe_report.entries[i].observed = observed;
+		probe_report.entries[i].expected = expected;
+	}
+	probe_report.count = i + 1;
+	probe_report.passed += passed;
+	if (passed)
+		print("PASS: %s\n", text);
+	else
+		print("FAIL: %s (observed 0x%lx, expected 0x%lx)\n", text, observed, expected);
+}
+
+void probe_finish(void)
+{
+	print("DONE: %u of %u\n", probe_report.passed, probe_report.count);
+	probe_report.done = 1;
+	dsb();
+	/* A breakpoint here is how the harness knows that the results are complete. */
+	asm volatile(".globl probe_finished\nprobe_finished: nop" ::: "memory");
+	hvc(PSCI_SYSTEM_OFF, 0, 0, 0);
+	for (;;)
+		asm volatile("wfi");
+}
+
+/* splitmix64: every seed, also 0, gives a full-period sequence. */
+u64 random(void)
+{
+	u64 z = (random_state += 0x9e3779b97f4a7c15UL);
+
+	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9UL;
+	z = (z ^ (z >> 27)) * 0x94d049bb133111ebUL;
+	return z ^ (z >> 31);
+}
+
+u64 free_memory(void)
+{
+	return align_up((u64)__stack_top, 4096);
+}
+
+u64 memory_end(void)
+{
+	return guest.ram_base + guest.ram_bytes;
+}
+
+/* start.S calls it once, on the boot CPU, with x0 as the hypervisor left it. */
+void guest_main(u64 dtb)
+{
+	struct smccc_result info = hvc(STRATA_VM_INFO, 0, 0, 0);
+
+	guest.dtb = dtb;
+	guest.hypervisor = info.x0 == 0;
+	if (guest.hypervisor) {
+		guest.vm = (u32)info.x1;
+		guest.vcpu = (u32)(info.x1 >> 32);
+		guest.ram_base = info.x2;
+		guest.ram_bytes = info.x3;
+	} else {
+		pl011_console = true;
+		guest.ram_base = 0x40000000;
+		guest.ram_bytes = MIB(64);
+	}
+	random_state = probe_seed * 0x2545f4914f6cdd1dUL + guest.vm;
+	probe();
+	probe_finish();
+}

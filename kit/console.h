@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The physical UART and its multiplexer. EL2 owns the PL011; every VM's lines carry its name, the
+ * VM in focus gets the input, Ctrl-] moves the focus to the next VM that is alive.
+ */
+#ifndef STRATA_CONSOLE_H
+#define STRATA_CONSOLE_H
+
+#include "lib/types.h"
+
+struct vm;
+
+#define CONSOLE_LINE_MAX 256
+#define CONSOLE_ESCAPE 0x1d /* Ctrl-] */
+
+/** struct console_line - output of a VM that has not been shown yet, or that may be repainted */
+struct console_line {
+	u32 used;
+	char text[CONSOLE_LINE_MAX];
+};
+
+/** console_init() - program the PL011: 8 bits, FIFOs on, receive interrupt unmasked */
+void console_init(void);
+
+/** console_printf() - a message of the hypervisor itself; begins a new line, prefixed [strata] */
+void console_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/** console_vm_put() - a character that a VM wrote to its console */
+void console_vm_put(struct vm *vm, char c);
+
+/** console_vm_flush() - show what a VM wrote without ending the line (it stopped, or waits) */
+void console_vm_flush(struct vm *vm);
+
+/**
+ * console_poll() - take what arrived at the physical UART: the escape key moves the focus, the
+ * rest goes to the device model with a `receive` function of the VM in focus
+ */
+void console_poll(void);
+
+/** console_emergency() - print raw text without locks, from a dying EL2 */
+void console_emergency(const char *text);
+
+#endif

@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/* Contract of layer 1: traps, hypercalls, VMs and the switch between vCPUs. */
+#ifndef STRATA_EL2_BOOT_H
+#define STRATA_EL2_BOOT_H
+
+#include "registry.h"
+#include "sysreg.h"
+#include "vcpu.h"
+
+/* SMCCC function identifiers (DEN 0028, "Function identifier ranges"; PSCI: DEN 0022). */
+#define SMCCC_VERSION 0x80000000
+#define SMCCC_ARCH_FEATURES 0x80000001
+#define PSCI_VERSION 0x84000000
+#define PSCI_CPU_SUSPEND_32 0x84000001
+#define PSCI_CPU_SUSPEND_64 0xc4000001
+#define PSCI_SYSTEM_OFF 0x84000008
+#define PSCI_SYSTEM_RESET 0x84000009
+#define PSCI_FEATURES 0x8400000a
+#define STRATA_UID 0x8600ff01
+#define STRATA_YIELD 0xc6000001
+#define STRATA_CONSOLE_PUTC 0xc6000002
+#define STRATA_VM_INFO 0xc6000003
+#define STRATA_MEMORY_RELEASE 0xc6000010
+#define STRATA_MEMORY_STATS 0xc6000011
+
+#define SMCCC_SUCCESS 0
+#define SMCCC_NOT_SUPPORTED (~0UL)
+#define SMCCC_INVALID_PARAMETER (~1UL)
+
+/** struct sysreg_access - a trapped MSR or MRS */
+struct sysreg_access {
+	u32 encoding;
+	bool is_write;
+	u64 value; /* written by the guest, or to be given to it */
+};
+
+/* ---- traps (trap.c, vectors.S) ---- */
+
+/** trap_dispatch_init() - build the dispatch tables from the registries */
+void trap_dispatch_init(void);
+
+/**
+ * trap_dispatch() - handle a synchronous exit of @vcpu with syndrome @esr
+ *
+ * Total: an exception class that nobody claims is reflected. Called by the vectors.
+ */
+void trap_dispatch(struct vcpu *vcpu, u64 esr);
+
+/** trap_irq() - handle a physical interrupt that arrived while a guest ran */
+void trap_irq(struct vcpu *vcpu);
+
+/** trap_serror() - a physical SError arrived while @vcpu ran: its VM ends */
+void trap_serror(struct vcpu *vcpu, u64 esr);
+
+/**
+ * trap_condition_passed() - whether a trapped A32 or T32 instruction would have executed; true in A64
+ */
+bool trap_condition_passed(const struct vcpu *vcpu, u64 esr);
+
+/**
+ * sysreg_fallback() - a trapped system register without a handler of its own
+ *
+ * Identification registers answer through the allow-list, debug and set/way operations as said in
+ * sysreg.c, everything else is UNDEFINED for the guest.
+ */
+enum trap_result sysreg_fallback(struct vcpu *vcpu, struct sysreg_access *access);
+
+#define ID_AA64PFR0_EL1 SYSREG_ENCODING(3, 0, 0, 4, 0)
+#define ID_AA64PFR1_EL1 SYSREG_ENCODING(3, 0, 0, 4, 1)
+#define ID_AA64MMFR1_EL1 SYSREG_ENCODING(3, 0, 0, 7, 1)
+
+/**
+ * id_register_guest() - what a guest reads from an identification register
+ * @encoding: SYSREG_ENCODING of op0 3, op1 0, CRn 0, CRm 1..7
+ *
+ * The machine's value through the allow-list of id_registers.c.
+ */
+u64 id_register_guest(u32 encoding);
+
+/** hypercall_is_registered() - whether any linked layer serves this function id */
+bool hypercall_is_registered(u32 function_id);
+
+/** cpu_handle_irq() - let the interrupt controller's layer take what is pending */
+void cpu_handle_irq(struct cpu *cpu);
+
+/** trap_skip_instruction() - move the PC of @vcpu past the instruction of @esr; clears IT and BTYPE */
+void trap_skip_instruction(struct vcpu *vcpu, u64 esr);
+
+/* ---- exceptions for the guest (inject.c) ---- */
+
+/**
+ * inject_exception() - make @vcpu take a synchronous exception to EL1
+ * @esr: complete ESR_EL1 value
+ *
+ * As "AArch64.TakeException" has it: the vector is chosen by where the guest was, PSTATE becomes
+ * EL1h with DAIF masked and IL, SS, BTYPE, UAO, TCO clear, PAN and SSBS as SCTLR_EL1 says; ELR_EL1 is the guest's PC. @vcpu is
+ * loaded on this CPU.
+ */
+void inject_exception(struct vcpu *vcpu, u64 esr);
+
+/** inject_undefined() - inject_exception() as for an UNDEFINED instruction at the guest's PC */
+void inject_undefined(struct vcpu *vcpu, u64 esr);
+
+/**
+ * inject_abort() - a synchronous external abort at guest virtual address @far
+ * @esr: of the exit, EC 0x20 (instruction) or 0x24 (data)
+ */
+void inject_abort(struct vcpu *vcpu, u64 esr, u64 far);
+
+/* ---- vCPUs and their CPU (vcpu.c, sched_queue.c) ---- */
+
+/** vcpu_reset() - architectural reset state; entry point and x0 as given; runs all layers' hooks */
+void vcpu_reset(struct vcpu *vcpu, u64 entry, u64 x0);
+
+/** vcpu_make_runnable() - queue an OFF or BLOCKED vCPU at the tail of its CPU's queue */
+void vcpu_make_runnable(struct vcpu *vcpu);
+
+/** vcpu_wake() - vcpu_make_runnable() if it is BLOCKED; make a running one look at entry_work */
+void vcpu_wake(struct vcpu *vcpu);
+
+/** vcpu_block() - the running vCPU waits; it leaves the CPU before its next instruction */
+void vcpu_block(struct vcpu *vcpu);
+
+/**
+ * vcpu_prepare_entry() - everything that must happen before a guest runs again
+ *
+ * Called by the vectors when vcpu->entry_work is not empty, and to start the machine with NULL.
+ * Switches vCPUs, lets layers do their work, idles while nothing can run.
+ *
+ * Return: the vCPU to enter.
+ */
+struct vcpu *vcpu_prepare_entry(struct vcpu *vcpu);
+
+/** vcpu_enter() - give the CPU to guests; never returns */
+void vcpu_enter(struct vcpu *vcpu) __attribute__((noreturn));
+
+/** world_save_el1() - take the EL1 and EL0 register state of a guest out of the CPU */
+void world_save_el1(struct el1_state *state);
+
+/** world_load_el1() - put it back */
+void world_load_el1(const struct el1_state *state);
+
+/** fp_forget() - the vCPU's SIMD state was replaced in memory: do not trust the registers */
+void fp_forget(struct vcpu *vcpu);
+
+/* ---- VMs (vm.c) ---- */
+
+/** vm_create_all() - create and start every VM of a checked bundle; an error is a config_error() */
+void vm_create_all(const struct bundle_header *bundle);
+
+/**
+ * vm_stop() - end a VM
+ * @state: VM_POWERED_OFF or VM_STOPPED
+ *
+ * Its vCPUs leave their CPUs before their next instruction, its memory is freed when the last one
+ * has. Says so on the console with the reason.
+ */
+void vm_stop(struct vm *vm, enum vm_state state, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/** vm_request_reset() - start the VM again from its pristine image once its vCPUs have left */
+void vm_request_reset(struct vm *vm);
+
+/** vm_reap() - finish the stop or reset of VMs whose vCPUs have all left; called with none loaded */
+void vm_reap(void);
+
+/** vm_any_alive() - whether any VM still runs */
+bool vm_any_alive(void);
+
+#endif

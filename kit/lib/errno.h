@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* Error numbers, returned negative. Values are those of POSIX systems. */
+#ifndef STRATA_LIB_ERRNO_H
+#define STRATA_LIB_ERRNO_H
+
+#define ENOENT 2
+#define ENOMEM 12
+#define EFAULT 14
+#define EBUSY 16
+#define EEXIST 17
+#define EINVAL 22
+#define ENOSPC 28
+#define ERANGE 34
+
+#endif

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The hypervisor from its first C statement to its first guest: read this as the table of
+ * contents. Assembly has set up a stack, cleared BSS and pointed TPIDR_EL2 at cpus[0].
+ */
+#include "bundle.h"
+#include "console.h"
+#include "el2_boot.h"
+#include "image.h"
+#include "mailbox.h"
+#include "page_alloc.h"
+#include "stacks.h"
+
+struct cpu cpus[PLAT_CPU_MAX];
+struct cpu_stacks cpu_stacks[PLAT_CPU_MAX];
+struct vm *vms[VM_MAX];
+u32 vm_count;
+
+void strata_main(void) __attribute__((noreturn));
+
+static void layers_init(struct cpu *cpu)
+{
+	for_each_layer (layer) {
+		int error = layer->init ? layer->init() : 0;
+
+		if (error)
+			config_error("layer %u (%s) did not start: error %d", layer->number,
+				     layer->name, error);
+	}
+	for_each_layer (layer) {
+		int error = layer->init_cpu ? layer->init_cpu(cpu) : 0;
+
+		if (error)
+			config_error("layer %u (%s) did not start on CPU %u: error %d",
+				     layer->number, layer->name, cpu->index, error);
+	}
+}
+
+void strata_main(void)
+{
+	const struct bundle_header *bundle = phys_to_virt(PA(PLAT_BUNDLE_BASE));
+	const char *problem;
+
+	console_init();
+	if (bundle_check(bundle, &problem))
+		config_error("%s", problem);
+	page_alloc_init(virt_to_phys(image_end),
+			PA(PLAT_RAM_BASE + bundle->machine_memory_bytes), PA(PLAT_BUNDLE_BASE),
+			PA(PLAT_BUNDLE_BASE + bundle->length_bytes));
+	layers_init(this_cpu());
+	console_printf("layers 1-%u, %u VM%s, %lu MiB\n", registry_layers_end[-1].number,
+		       bundle->vm_count, bundle->vm_count == 1 ? "" : "s",
+		       bundle->machine_memory_bytes >> 20);
+	vm_create_all(bundle);
+	vcpu_enter(vcpu_prepare_entry(NULL));
+}

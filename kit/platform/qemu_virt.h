@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Constants of QEMU's `virt` machine, for C, assembly and the link script.
+ *
+ * What varies between two runs (memory size, number of CPUs) comes with the bundle's header, what
+ * can be asked from the CPU (the version of the GIC) is asked.
+ */
+#ifndef STRATA_PLATFORM_QEMU_VIRT_H
+#define STRATA_PLATFORM_QEMU_VIRT_H
+
+#define PLAT_RAM_BASE 0x40000000
+#define PLAT_IMAGE_BASE 0x40200000 /* RAM + text_offset of our own Image header */
+#define PLAT_BUNDLE_BASE 0x4a000000 /* above QEMU's own device tree at 0x48000000 */
+
+#define PLAT_GICD_BASE 0x08000000
+#define PLAT_GICD_SIZE 0x00010000
+#define PLAT_GICC_BASE 0x08010000
+#define PLAT_GICC_SIZE 0x00002000
+#define PLAT_GICH_BASE 0x08030000
+#define PLAT_GICH_SIZE 0x00001000
+#define PLAT_GICV_BASE 0x08040000
+#define PLAT_GICV_SIZE 0x00002000
+#define PLAT_GICR_BASE 0x080a0000
+#define PLAT_GICR_STRIDE 0x00020000
+#define PLAT_DEVICES_BASE 0x08000000 /* GIC and PL011 live in one range that EL2 maps */
+#define PLAT_DEVICES_SIZE 0x02000000
+#define PLAT_UART_BASE 0x09000000
+#define PLAT_UART_INTID 33
+
+#define PLAT_PCI_ECAM_BASE 0x4010000000
+#define PLAT_PCI_MMIO_BASE 0x10000000
+
+#define PLAT_INTID_MAINTENANCE 25
+#define PLAT_INTID_CNTHP 26
+#define PLAT_INTID_CNTV 27
+#define PLAT_INTID_CNTP 30
+
+#define PLAT_CPU_MAX 8
+
+/* What the guests' machine looks like: the same map (DESIGN, "The guest's machine"). */
+#define GUEST_RAM_BASE 0x40000000
+#define GUEST_GICD_BASE PLAT_GICD_BASE
+#define GUEST_GICC_BASE PLAT_GICC_BASE
+#define GUEST_GICR_BASE PLAT_GICR_BASE
+#define GUEST_UART_BASE PLAT_UART_BASE
+#define GUEST_UART_INTID PLAT_UART_INTID
+
+#endif

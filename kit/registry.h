@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Registries: how a lower layer reaches a higher one.
+ *
+ * A layer calls kit/ and the layers below it by their headers. Upwards there is no call, only
+ * tables: the lower layer (or kit/) declares the shape of an entry, the higher layer adds one with
+ * a macro of this file, and the linker lays the entries of all linked layers side by side. So the
+ * same sources link as labs 1, 1-2, ... 1-6.
+ *
+ * Every claim also defines a global symbol named after what it claims. Two claims on one exception
+ * class, system register, function id or INTID are therefore a "multiple definition" error of the
+ * linker and never a question of link order. `make map` prints an image's registries.
+ */
+#ifndef STRATA_REGISTRY_H
+#define STRATA_REGISTRY_H
+
+#include "lib/types.h"
+
+struct cpu;
+struct vm;
+struct vcpu;
+struct sysreg_access;
+
+/**
+ * enum trap_result - what becomes of the guest after its trap was handled
+ * @TRAP_RESUME: continue at the saved PC
+ * @TRAP_SKIP_INSN: continue after the trapped instruction
+ * @TRAP_REFLECT: the guest takes the exception that hardware without this feature, or without
+ *	anything at that address, would have raised
+ * @TRAP_STOP_VM: the VM ends; the handler has given the reason to vm_stop()
+ */
+enum trap_result {
+	TRAP_RESUME = 0,
+	TRAP_SKIP_INSN,
+	TRAP_REFLECT,
+	TRAP_STOP_VM,
+};
+
+/**
+ * enum irq_result - what the physical interrupt needs after its handler
+ * @IRQ_HANDLED: priority drop and deactivation
+ * @IRQ_FORWARDED: priority drop only; a guest's EOI deactivates it through a list register
+ */
+enum irq_result {
+	IRQ_HANDLED,
+	IRQ_FORWARDED,
+};
+
+/**
+ * struct layer - the hooks of one layer; each may be NULL
+ * @number: 1..6; hooks run in ascending order, vcpu_save and vm_destroy in descending order
+ * @init: once, on the boot CPU; 0 or a negative errno, the first error stops the machine
+ * @init_cpu: once on every CPU, after init
+ * @vm_create: set up this layer's part of a VM; 0 or a negative errno, upon which the layers
+ *	already done are asked to vm_destroy
+ * @vm_destroy: release it; also called for a VM whose creation failed half-way
+ * @vcpu_reset: architectural reset values of this layer's state of a vCPU
+ * @vcpu_load: the vCPU is about to run on this CPU: put its state into the hardware
+ * @vcpu_save: it leaves this CPU: take its state out of the hardware
+ * @vcpu_enter: called before each entry for which vcpu->entry_work was not empty
+ * @vcpu_has_wakeup: whether the (not running) vCPU has a reason to leave WFI
+ * @irq: acknowledge and dispatch what is pending at this CPU's interface
+ * @irq_line: a device model changed the level of its interrupt line
+ * @kick: make another CPU look at its entry_work
+ */
+struct layer {
+	unsigned number;
+	const char *name;
+	int (*init)(void);
+	int (*init_cpu)(struct cpu *cpu);
+	int (*vm_create)(struct vm *vm);
+	void (*vm_destroy)(struct vm *vm);
+	void (*vcpu_reset)(struct vcpu *vcpu);
+	void (*vcpu_load)(struct vcpu *vcpu);
+	void (*vcpu_save)(struct vcpu *vcpu);
+	void (*vcpu_enter)(struct vcpu *vcpu, u32 work);
+	bool (*vcpu_has_wakeup)(struct vcpu *vcpu);
+	void (*irq)(struct cpu *cpu);
+	void (*irq_line)(struct vm *vm, u32 intid, bool level);
+	void (*kick)(struct cpu *cpu);
+};
+
+typedef enum trap_result (*trap_handler_fn)(struct vcpu *vcpu, u64 esr);
+typedef enum trap_result (*sysreg_handler_fn)(struct vcpu *vcpu, struct sysreg_access *access);
+typedef enum trap_result (*hypercall_fn)(struct vcpu *vcpu);
+typedef enum irq_result (*irq_handler_fn)(struct cpu *cpu, u32 intid);
+
+struct trap_entry {
+	u32 ec;
+	const char *name;
+	trap_handler_fn handler;
+};
+
+struct sysreg_entry {
+	u32 encoding; /* SYSREG_ENCODING() */
+	const char *name;
+	sysreg_handler_fn handler;
+};
+
+struct hypercall_entry {
+	u32 function_id;
+	const char *name;
+	hypercall_fn handler;
+};
+
+/**
+ * struct irq_entry - handler of a physical interrupt; layer 3 enables the INTID at start-up
+ * @edge: configure it edge-triggered in GICD_ICFGR (level otherwise)
+ */
+struct irq_entry {
+	u32 intid;
+	bool edge;
+	const char *name;
+	irq_handler_fn handler;
+};
+
+/*
+ * The position of a system register in the ISS of a trapped MSR/MRS, with Rt and direction zero
+ * (Arm ARM, "ISS encoding for an exception from MSR, MRS, or System instruction execution").
+ */
+#define SYSREG_ENCODING(op0, op1, crn, crm, op2)                                                   \
+	((u32)(op0) << 20 | (u32)(op2) << 17 | (u32)(op1) << 14 | (u32)(crn) << 10 | (u32)(crm) << 1)
+#define SYSREG_ENCODING_MASK 0x3ffc1e
+
+#define REGISTRY_PASTE(a, b) a##b
+#define REGISTRY_JOIN(a, b) REGISTRY_PASTE(a, b)
+#define REGISTRY_CLAIM(what)                                                                       \
+	extern const u8 REGISTRY_JOIN(claim_, what);                                               \
+	const u8 REGISTRY_JOIN(claim_, what) __attribute__((section(".registry.claims"), used)) = 0
+#define REGISTRY_ENTRY(kind, subsection, name)                                                     \
+	static const struct kind name __attribute__((section(".registry." subsection), used))
+
+/** LAYER() - declare this layer's hooks: LAYER(2, stage2, .init = ..., .vcpu_load = ...) */
+#define LAYER(layer_number, layer_name, ...)                                                       \
+	REGISTRY_CLAIM(REGISTRY_JOIN(layer_, layer_number));                                       \
+	REGISTRY_ENTRY(layer, "layer." #layer_number, layer_##layer_name) = {                      \
+		.number = layer_number, .name = #layer_name, __VA_ARGS__}
+
+/** TRAP_HANDLER() - @fn handles exception class @ec, a number or a macro that is one */
+#define TRAP_HANDLER(ec_number, fn)                                                                \
+	REGISTRY_CLAIM(REGISTRY_JOIN(trap_, ec_number));                                           \
+	REGISTRY_ENTRY(trap_entry, "trap", REGISTRY_JOIN(trap_entry_, ec_number)) = {              \
+		.ec = ec_number, .name = #fn, .handler = fn}
+
+/** SYSREG_HANDLER() - @fn emulates the trapped system register named by its five fields */
+#define SYSREG_HANDLER(op0, op1, crn, crm, op2, fn)                                                \
+	REGISTRY_CLAIM(sysreg_##op0##_##op1##_##crn##_##crm##_##op2);                              \
+	REGISTRY_ENTRY(sysreg_entry, "sysreg",                                                     \
+		       sysreg_entry_##op0##_##op1##_##crn##_##crm##_##op2) = {                     \
+		.encoding = SYSREG_ENCODING(op0, op1, crn, crm, op2), .name = #fn, .handler = fn}
+
+/** HYPERCALL() - @fn serves the SMCCC function @fid, a number or a macro that is one */
+#define HYPERCALL(fid, fn)                                                                         \
+	REGISTRY_CLAIM(REGISTRY_JOIN(hypercall_, fid));                                            \
+	REGISTRY_ENTRY(hypercall_entry, "hypercall", REGISTRY_JOIN(hypercall_entry_, fid)) = {     \
+		.function_id = fid, .name = #fn, .handler = fn}
+
+/** IRQ_HANDLER() - @fn handles the physical interrupt @intid; trigger: IRQ_LEVEL or IRQ_EDGE */
+#define IRQ_HANDLER(intid_number, trigger, fn)                                                     \
+	REGISTRY_CLAIM(REGISTRY_JOIN(irq_, intid_number));                                         \
+	REGISTRY_ENTRY(irq_entry, "irq", REGISTRY_JOIN(irq_entry_, intid_number)) = {              \
+		.intid = intid_number, .edge = trigger, .name = #fn, .handler = fn}
+#define IRQ_LEVEL false
+#define IRQ_EDGE true
+
+/* Bounds of the tables that the link script lays out. */
+extern const struct layer registry_layers[], registry_layers_end[];
+extern const struct trap_entry registry_traps[], registry_traps_end[];
+extern const struct sysreg_entry registry_sysregs[], registry_sysregs_end[];
+extern const struct hypercall_entry registry_hypercalls[], registry_hypercalls_end[];
+extern const struct irq_entry registry_irqs[], registry_irqs_end[];
+
+#define for_each_layer(layer)                                                                      \
+	for (const struct layer *layer = registry_layers; layer < registry_layers_end; layer++)
+#define for_each_layer_reverse(layer)                                                              \
+	for (const struct layer *layer = registry_layers_end; layer-- > registry_layers;)
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Layout of the hypervisor's image. Text, read-only data and data begin on pages of their own, so
+ * that layer 2 can map each with the permissions it needs (W^X). The registries are arrays that
+ * the linker collects; layers and guest-memory implementations are sorted by their number.
+ */
+#include "platform/qemu_virt.h"
+
+OUTPUT_ARCH(aarch64)
+ENTRY(_start)
+
+SECTIONS
+{
+	. = PLAT_IMAGE_BASE;
+	image_start = .;
+	.text : {
+		KEEP(*(.text.head))
+		*(.text .text.*)
+		. = ALIGN(4096);
+	}
+	text_end = .;
+
+	.rodata : {
+		rodata_start = .;
+		*(.rodata .rodata.*)
+	}
+	.registry : ALIGN(8) {
+		registry_layers = .;
+		KEEP(*(SORT_BY_NAME(.registry.layer.*)))
+		registry_layers_end = .;
+		registry_traps = .;
+		KEEP(*(.registry.trap))
+		registry_traps_end = .;
+		registry_sysregs = .;
+		KEEP(*(.registry.sysreg))
+		registry_sysregs_end = .;
+		registry_hypercalls = .;
+		KEEP(*(.registry.hypercall))
+		registry_hypercalls_end = .;
+		registry_irqs = .;
+		KEEP(*(.registry.irq))
+		registry_irqs_end = .;
+		registry_devices = .;
+		KEEP(*(.registry.device))
+		registry_devices_end = .;
+		registry_memories = .;
+		KEEP(*(SORT_BY_NAME(.registry.memory.*)))
+		registry_memories_end = .;
+		KEEP(*(.registry.claims))
+		. = ALIGN(4096);
+	}
+	rodata_end = .;
+
+	.data : {
+		data_start = .;
+		*(.data .data.*)
+		. = ALIGN(4096);
+	}
+	data_end = .;
+
+	.bss (NOLOAD) : {
+		bss_start = .;
+		*(.bss .bss.*)
+		*(COMMON)
+		. = ALIGN(4096);
+		bss_end = .;
+	}
+	image_end = .;
+	image_size = ABSOLUTE(image_end - image_start);
+
+	/DISCARD/ : { *(.note.*) *(.comment) *(.eh_frame*) }
+}

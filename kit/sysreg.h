@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * System registers: access helpers and the fields that Strata uses, spelled as in the Arm ARM
+ * (DDI 0487, "AArch64 System register descriptions"). Field macros are plain numbers, so that
+ * assembly reads them too.
+ */
+#ifndef STRATA_SYSREG_H
+#define STRATA_SYSREG_H
+
+#ifdef __ASSEMBLER__
+#define SR_BIT(n) (1 << (n))
+#else
+#define SR_BIT(n) (1UL << (n))
+#endif
+
+/* HCR_EL2 */
+#define HCR_EL2_VM SR_BIT(0)
+#define HCR_EL2_SWIO SR_BIT(1)
+#define HCR_EL2_FMO SR_BIT(3)
+#define HCR_EL2_IMO SR_BIT(4)
+#define HCR_EL2_AMO SR_BIT(5)
+#define HCR_EL2_VI SR_BIT(7)
+#define HCR_EL2_VSE SR_BIT(8)
+#define HCR_EL2_FB SR_BIT(9)
+#define HCR_EL2_BSU_IS SR_BIT(10)
+#define HCR_EL2_TWI SR_BIT(13)
+#define HCR_EL2_TWE SR_BIT(14)
+#define HCR_EL2_TID1 SR_BIT(16)
+#define HCR_EL2_TID3 SR_BIT(18)
+#define HCR_EL2_TSC SR_BIT(19)
+#define HCR_EL2_TIDCP SR_BIT(20)
+#define HCR_EL2_TACR SR_BIT(21)
+#define HCR_EL2_TSW SR_BIT(22)
+#define HCR_EL2_HCD SR_BIT(29)
+#define HCR_EL2_RW SR_BIT(31)
+#define HCR_EL2_TLOR SR_BIT(35)
+#define HCR_EL2_TERR SR_BIT(36)
+
+/* ESR_ELx */
+#define ESR_EC_SHIFT 26
+#define ESR_IL SR_BIT(25)
+#define ESR_ISS_MASK 0x1ffffff
+#define ESR_EC_UNKNOWN 0x00
+#define ESR_EC_WFX 0x01
+#define ESR_EC_CP15_32 0x03
+#define ESR_EC_CP15_64 0x04
+#define ESR_EC_CP14_32 0x05
+#define ESR_EC_CP14_LDC 0x06
+#define ESR_EC_FP 0x07
+#define ESR_EC_CP14_64 0x0c
+#define ESR_EC_ILLEGAL 0x0e
+#define ESR_EC_SVC64 0x15
+#define ESR_EC_HVC64 0x16
+#define ESR_EC_SMC64 0x17
+#define ESR_EC_SYSREG 0x18
+#define ESR_EC_IABT_LOW 0x20
+#define ESR_EC_IABT_CUR 0x21
+#define ESR_EC_PC_ALIGN 0x22
+#define ESR_EC_DABT_LOW 0x24
+#define ESR_EC_DABT_CUR 0x25
+#define ESR_EC_SP_ALIGN 0x26
+#define ESR_EC_SERROR 0x2f
+#define ESR_EC_BRK64 0x3c
+#define ESR_DABT_WNR SR_BIT(6)
+#define ESR_FSC_EXTERNAL 0x10
+#define ESR_FSC_ALIGNMENT 0x21
+
+/* SPSR_ELx, PSTATE */
+#define SPSR_EL0T 0x0
+#define SPSR_EL1T 0x4
+#define SPSR_EL1H 0x5
+#define SPSR_M_MASK 0xf
+#define SPSR_AARCH32 SR_BIT(4)
+#define SPSR_F SR_BIT(6)
+#define SPSR_I SR_BIT(7)
+#define SPSR_A SR_BIT(8)
+#define SPSR_D SR_BIT(9)
+#define SPSR_DAIF 0x3c0
+#define SPSR_SSBS SR_BIT(12)
+#define SPSR_BTYPE 0xc00
+#define SPSR_IL SR_BIT(20)
+#define SPSR_SS SR_BIT(21)
+#define SPSR_PAN SR_BIT(22)
+#define SPSR_UAO SR_BIT(23)
+#define SPSR_DIT SR_BIT(24)
+#define SPSR_TCO SR_BIT(25)
+
+/* SCTLR_EL1, SCTLR_EL2 */
+#define SCTLR_M SR_BIT(0)
+#define SCTLR_A SR_BIT(1)
+#define SCTLR_C SR_BIT(2)
+#define SCTLR_SA SR_BIT(3)
+#define SCTLR_I SR_BIT(12)
+#define SCTLR_WXN SR_BIT(19)
+#define SCTLR_SPAN SR_BIT(23)
+#define SCTLR_DSSBS SR_BIT(44)
+#define SCTLR_EL2_RES1 0x30c50830
+#define SCTLR_EL1_RES1 0x30d00800 /* with nTWE, nTWI off: RES1 bits of ARMv8.0 */
+
+/* CPTR_EL2 with HCR_EL2.E2H = 0 */
+#define CPTR_EL2_RES1 0x32ff
+#define CPTR_EL2_TZ SR_BIT(8)
+#define CPTR_EL2_TFP SR_BIT(10)
+#define CPTR_EL2_TSM SR_BIT(12)
+#define CPTR_EL2_TTA SR_BIT(20)
+#define CPTR_EL2_TAM SR_BIT(30)
+
+/* MDCR_EL2 */
+#define MDCR_EL2_HPMN_MASK 0x1f
+#define MDCR_EL2_TPMCR SR_BIT(5)
+#define MDCR_EL2_TPM SR_BIT(6)
+#define MDCR_EL2_TDE SR_BIT(8)
+#define MDCR_EL2_TDA SR_BIT(9)
+#define MDCR_EL2_TDOSA SR_BIT(10)
+#define MDCR_EL2_TDRA SR_BIT(11)
+#define MDCR_EL2_TPMS SR_BIT(14)
+#define MDCR_EL2_TTRF SR_BIT(19)
+
+/* CNTHCTL_EL2 with HCR_EL2.E2H = 0 */
+#define CNTHCTL_EL2_EL1PCTEN SR_BIT(0)
+#define CNTHCTL_EL2_EL1PCEN SR_BIT(1)
+
+/* CNTx_CTL */
+#define CNT_CTL_ENABLE SR_BIT(0)
+#define CNT_CTL_IMASK SR_BIT(1)
+#define CNT_CTL_ISTATUS SR_BIT(2)
+
+/* ICH_* (IHI 0069) */
+#define ICH_HCR_EL2_EN SR_BIT(0)
+#define ICH_HCR_EL2_UIE SR_BIT(1)
+#define ICH_HCR_EL2_LRENPIE SR_BIT(2)
+#define ICH_HCR_EL2_NPIE SR_BIT(3)
+#define ICH_HCR_EL2_EOICOUNT_SHIFT 27
+
+#ifndef __ASSEMBLER__
+
+#include "lib/types.h"
+
+#define ICH_LR_EL2_STATE_PENDING SR_BIT(62)
+#define ICH_LR_EL2_STATE_ACTIVE SR_BIT(63)
+#define ICH_LR_EL2_HW SR_BIT(61)
+#define ICH_LR_EL2_GROUP SR_BIT(60)
+#define ICH_LR_EL2_EOI SR_BIT(41)
+#define ICH_LR_EL2_PRIORITY_SHIFT 48
+#define ICH_LR_EL2_PINTID_SHIFT 32
+
+#ifdef __aarch64__
+
+/** read_sysreg() - MRS of the register named without quotes */
+#define read_sysreg(name)                                                                          \
+	({                                                                                         \
+		u64 value_;                                                                        \
+		asm volatile("mrs %0, " #name : "=r"(value_)::"memory");                           \
+		value_;                                                                            \
+	})
+
+/** write_sysreg() - MSR; the caller adds the ISB that its effect needs */
+#define write_sysreg(name, value) asm volatile("msr " #name ", %x0" ::"rZ"((u64)(value)) : "memory")
+
+/** isb() - what was written to system registers is in effect for what follows */
+static inline void isb(void)
+{
+	asm volatile("isb" ::: "memory");
+}
+
+/** dsb_ish() - all earlier accesses and TLB maintenance are complete for the inner shareable domain */
+static inline void dsb_ish(void)
+{
+	asm volatile("dsb ish" ::: "memory");
+}
+
+/** dsb_ishst() - earlier stores (to a translation table) are visible to every walker */
+static inline void dsb_ishst(void)
+{
+	asm volatile("dsb ishst" ::: "memory");
+}
+
+/** dsb_sy() - earlier accesses, to devices too, are complete */
+static inline void dsb_sy(void)
+{
+	asm volatile("dsb sy" ::: "memory");
+}
+
+/** mmio_read32(), mmio_write32(), ... - one access to a device register, in program order */
+static inline u32 mmio_read32(u64 address)
+{
+	u32 value;
+
+	asm volatile("ldr %w0, [%1]" : "=r"(value) : "r"(address) : "memory");
+	return value;
+}
+
+static inline void mmio_write32(u64 address, u32 value)
+{
+	asm volatile("str %w0, [%1]" ::"rZ"(value), "r"(address) : "memory");
+}
+
+static inline u64 mmio_read64(u64 address)
+{
+	u64 value;
+
+	asm volatile("ldr %0, [%1]" : "=r"(value) : "r"(address) : "memory");
+	return value;
+}
+
+static inline void mmio_write64(u64 address, u64 value)
+{
+	asm volatile("str %x0, [%1]" ::"rZ"(value), "r"(address) : "memory");
+}
+
+static inline void mmio_write8(u64 address, u8 value)
+{
+	asm volatile("strb %w0, [%1]" ::"rZ"((u32)value), "r"(address) : "memory");
+}
+
+#endif /* __aarch64__ */
+#endif /* __ASSEMBLER__ */
+#endif

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The three things that a hypervisor is about: a VM, its vCPUs, and the CPUs they run on.
+ *
+ * Every layer's state of a vCPU sits here at a fixed place, so that tests and debugger commands
+ * find it whatever layers are linked. A field belongs to the layer that its type's header names.
+ */
+#ifndef STRATA_VCPU_H
+#define STRATA_VCPU_H
+
+#include "bundle.h"
+#include "console.h"
+#include "lib/list.h"
+#include "lib/types.h"
+#include "platform/qemu_virt.h"
+#include "spinlock.h"
+#include "stage2.h"
+#include "vgic.h"
+#include "vmm.h"
+#include "vtimer.h"
+
+/** struct trap_frame - what the vectors save of a guest */
+struct trap_frame {
+	u64 x[31];
+	u64 pc; /* ELR_EL2 */
+	u64 pstate; /* SPSR_EL2 */
+};
+
+/** struct el1_state - the EL1 and EL0 system registers of a vCPU that is not loaded */
+struct el1_state {
+	u64 sp_el0, sp_el1, elr_el1, spsr_el1;
+	u64 sctlr, cpacr, ttbr0, ttbr1, tcr, mair, amair, vbar;
+	u64 esr, far, afsr0, afsr1, par, contextidr;
+	u64 tpidr_el0, tpidrro_el0, tpidr_el1;
+	u64 csselr, mdscr;
+};
+
+/** struct fp_state - the SIMD and floating-point registers */
+struct fp_state {
+	u64 v[32][2] __attribute__((aligned(16)));
+	u64 fpsr, fpcr;
+};
+
+/** struct vcpu_exit - the last exit to EL2; what a device model or a debugger may know of it */
+struct vcpu_exit {
+	u64 esr; /* of the last synchronous exit */
+	u64 far, hpfar; /* of the last abort */
+	u64 address; /* guest-physical address of the last emulated access */
+	u64 value; /* stored, or to be loaded */
+	u32 size; /* bytes */
+	u32 is_write;
+	u64 count; /* synchronous exits so far that left the fast path */
+};
+
+enum vcpu_state {
+	VCPU_OFF, /* not started, or its VM has stopped */
+	VCPU_RUNNABLE, /* on a run queue */
+	VCPU_RUNNING, /* loaded on vcpu->cpu */
+	VCPU_BLOCKED, /* in WFI; an interrupt wakes it */
+};
+
+/* Bits of vcpu->entry_work: what is to be done before the vCPU runs its next instruction. */
+enum {
+	ENTRY_RESCHEDULE = 1 << 0,
+	ENTRY_VGIC = 1 << 1, /* list registers are stale */
+	ENTRY_STOPPED = 1 << 2, /* its VM has stopped */
+};
+
+/**
+ * struct vcpu - a virtual CPU
+ * @frame: must be first: SP_EL2 points at it while the guest runs
+ * @entry_work: ENTRY_*; set by any CPU with atomics, consumed by the one that runs it
+ * @cpu: the CPU that it runs on, or ran on last; its run queue is the one that it goes to
+ * @run_node: on @cpu's run queue while runnable
+ */
+struct vcpu {
+	struct trap_frame frame;
+	u32 entry_work;
+	enum vcpu_state state;
+	struct vm *vm;
+	struct cpu *cpu;
+	u32 index; /* in its VM; Aff0 of its MPIDR */
+	u64 hcr; /* HCR_EL2 while loaded */
+	u64 vmpidr;
+	struct list run_node;
+	struct vcpu_exit exit;
+	struct el1_state el1;
+	struct vgic_cpu vgic;
+	struct vtimer vtimer;
+	struct fp_state fp;
+	struct cpu *fp_cpu; /* where its SIMD registers were live last */
+};
+
+enum vm_state {
+	VM_RUNNING,
+	VM_POWERED_OFF, /* by its own request */
+	VM_STOPPED, /* by the hypervisor, for stop_reason */
+};
+
+/**
+ * struct vm - a virtual machine
+ * @device_lock: serializes its device models; nests outside vgic.lock and stage2.lock
+ * @ram_base: where its RAM begins: an IPA, or a physical address without layer 2
+ * @flat: layer 1 only: the contiguous memory behind it
+ */
+struct vm {
+	char name[16];
+	u32 index;
+	u32 vmid;
+	enum vm_state state;
+	char stop_reason[96];
+	u64 reset_count;
+	const struct bundle_vm *config;
+	u64 ram_base, ram_bytes;
+	u64 counter_offset; /* CNTVOFF_EL2 */
+	u32 vcpu_count;
+	struct vcpu *vcpus[VCPU_MAX];
+	struct spinlock device_lock;
+	void *device_state[DEVICE_MAX];
+	struct stage2 stage2;
+	struct vgic vgic;
+	struct console_line console;
+};
+
+/**
+ * struct cpu - a physical CPU; TPIDR_EL2 points at it
+ * @vcpu: the loaded vCPU, NULL while idle
+ * @stack_top: where EL2's stack begins at each exit
+ * @emergency_top: stack for the vectors that should never fire
+ * @fp_owner: whose registers the SIMD unit holds; trusted when fp_owner->fp_cpu is this CPU
+ * @fp_enabled: the loaded vCPU uses the SIMD unit without a trap
+ * @run_lock: protects @run_queue and the state of the vCPUs that belong to this CPU; nothing
+ *	nests inside it
+ * @deadlines: layer 4's queue
+ */
+struct cpu {
+	struct vcpu *vcpu;
+	u64 stack_top;
+	u64 emergency_top;
+	u32 index;
+	struct vcpu *fp_owner;
+	bool fp_enabled;
+	struct spinlock run_lock;
+	struct list run_queue;
+	u32 runnable_count;
+	struct list deadlines;
+	struct deadline slice;
+};
+
+extern struct vm *vms[VM_MAX];
+extern u32 vm_count;
+extern struct cpu cpus[PLAT_CPU_MAX];
+
+#ifdef __aarch64__
+/** this_cpu() - the CPU that executes this */
+static inline struct cpu *this_cpu(void)
+{
+	struct cpu *cpu;
+
+	asm("mrs %0, tpidr_el2" : "=r"(cpu));
+	return cpu;
+}
+#endif
+
+/** vcpu_post_work() - have @work done before the vCPU's next instruction */
+static inline void vcpu_post_work(struct vcpu *vcpu, u32 work)
+{
+	__atomic_fetch_or(&vcpu->entry_work, work, __ATOMIC_RELEASE);
+}
+
+#endif

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * EL2's vector table, the way into EL2 and the way out.
+ *
+ * While a guest runs SP_EL2 points at its struct vcpu, whose first member is the trap frame: the
+ * vectors of a lower EL store there at once, with no memory access that depends on another, then
+ * take the CPU's own stack. EL2 holds nothing on that stack while a guest runs, so it always
+ * begins at the top, whichever vCPU comes in and goes out (Arm ARM, "Exception entry").
+ *
+ * The vectors of the current EL, and of AArch32 (EL1 is always AArch64 here), should never fire.
+ * They take the emergency stack, because an overrun stack may be why they did, and report.
+ */
+#include "asm_offsets.h"
+#include "exercise.h"
+#include "sysreg.h"
+
+/* General registers, PC and PSTATE of the guest into the frame at SP. */
+	.macro	save_guest
+	stp	x0, x1, [sp, #FRAME_X + 16 * 0]
+	stp	x2, x3, [sp, #FRAME_X + 16 * 1]
+	stp	x4, x5, [sp, #FRAME_X + 16 * 2]
+	stp	x6, x7, [sp, #FRAME_X + 16 * 3]
+	stp	x8, x9, [sp, #FRAME_X + 16 * 4]
+	stp	x10, x11, [sp, #FRAME_X + 16 * 5]
+	stp	x12, x13, [sp, #FRAME_X + 16 * 6]
+	stp	x14, x15, [sp, #FRAME_X + 16 * 7]
+	stp	x16, x17, [sp, #FRAME_X + 16 * 8]
+	stp	x18, x19, [sp, #FRAME_X + 16 * 9]
+	stp	x20, x21, [sp, #FRAME_X + 16 * 10]
+	stp	x22, x23, [sp, #FRAME_X + 16 * 11]
+	stp	x24, x25, [sp, #FRAME_X + 16 * 12]
+	stp	x26, x27, [sp, #FRAME_X + 16 * 13]
+	stp	x28, x29, [sp, #FRAME_X + 16 * 14]
+	mrs	x21, elr_el2
+	mrs	x22, spsr_el2
+	stp	x30, x21, [sp, #FRAME_X + 16 * 15]
+	str	x22, [sp, #FRAME_PSTATE]
+	.endm
+
+/*
+ * Exit from a guest to a C function. Exercise 1.2: save the guest's frame, keep the vCPU in a
+ * register that calls preserve, take the CPU's stack (struct cpu at TPIDR_EL2, stack_top), call
+ * \function with the vCPU in x0 and ESR_EL2 in x1, leave through guest_return with the vCPU in x19.
+ * Nothing of the guest may be lost, x18, x29 and x30 included; at most 32 instructions fit a vector.
+ */
+	.macro	exit_to function
+	.balign	128
+EXERCISE_BEGIN(1.2)
+	save_guest
+	mov	x19, sp
+	mrs	x2, tpidr_el2
+	ldr	x2, [x2, #CPU_STACK_TOP]
+	mov	x0, x19
+	mov	sp, x2
+	mrs	x1, esr_el2
+	mov	x29, xzr
+	bl	\function
+	b	guest_return
+EXERCISE_END
+	.endm
+
+/*
+ * An exception that never should happen. x0 is given up, into TPIDR_EL0, since this machine will
+ * run no guest again; SP and x0 are exchanged without touching memory.
+ */
+	.macro	never
+	.balign	128
+	msr	tpidr_el0, x0
+	mrs	x0, tpidr_el2
+	ldr	x0, [x0, #CPU_EMERGENCY_TOP]
+	add	sp, sp, x0
+	sub	x0, sp, x0
+	sub	sp, sp, x0
+	mov	x1, x0
+	mov	x0, #(. - vectors) & ~0x7f
+	mov	x29, xzr
+	bl	crash_exception
+	.endm
+
+	.text
+	.balign	2048
+	.globl	vectors
+vectors:
+	never				/* current EL, SP_EL0: synchronous, IRQ, FIQ, SError */
+	never
+	never
+	never
+	never				/* current EL, SP_EL2 */
+	never
+	never
+	never
+	exit_to	trap_dispatch		/* lower EL, AArch64 */
+	exit_to	trap_irq
+	never				/* FIQ: no source is configured for group 0 */
+	exit_to	trap_serror
+	never				/* lower EL, AArch32 */
+	never
+	never
+	never
+
+/*
+ * guest_return: enter the vCPU in x19, unless something has to be done first.
+ */
+	.balign	64
+	.globl	guest_return
+guest_return:
+	ldr	w1, [x19, #VCPU_ENTRY_WORK]
+	cbnz	w1, 2f
+1:
+EXERCISE_BEGIN(1.4)
+	mov	sp, x19
+	ldp	x30, x21, [sp, #FRAME_X + 16 * 15]
+	ldr	x22, [sp, #FRAME_PSTATE]
+	msr	elr_el2, x21
+	msr	spsr_el2, x22
+	ldp	x0, x1, [sp, #FRAME_X + 16 * 0]
+	ldp	x2, x3, [sp, #FRAME_X + 16 * 1]
+	ldp	x4, x5, [sp, #FRAME_X + 16 * 2]
+	ldp	x6, x7, [sp, #FRAME_X + 16 * 3]
+	ldp	x8, x9, [sp, #FRAME_X + 16 * 4]
+	ldp	x10, x11, [sp, #FRAME_X + 16 * 5]
+	ldp	x12, x13, [sp, #FRAME_X + 16 * 6]
+	ldp	x14, x15, [sp, #FRAME_X + 16 * 7]
+	ldp	x16, x17, [sp, #FRAME_X + 16 * 8]
+	ldp	x18, x19, [sp, #FRAME_X + 16 * 9]
+	ldp	x20, x21, [sp, #FRAME_X + 16 * 10]
+	ldp	x22, x23, [sp, #FRAME_X + 16 * 11]
+	ldp	x24, x25, [sp, #FRAME_X + 16 * 12]
+	ldp	x26, x27, [sp, #FRAME_X + 16 * 13]
+	ldp	x28, x29, [sp, #FRAME_X + 16 * 14]
+	eret
+	/* ERET may be speculated past: keep what follows from running on guest values. */
+	dsb	nsh
+	isb
+EXERCISE_END
+2:
+	mov	x0, x19
+	bl	vcpu_prepare_entry
+	mov	x19, x0
+	b	1b
+
+/* void vcpu_enter(struct vcpu *vcpu): start the machine, on this CPU's own stack. */
+	.globl	vcpu_enter
+vcpu_enter:
+	mov	x19, x0
+	b	guest_return
+
+/* void fp_save(struct fp_state *state): 32 vector registers, FPSR, FPCR. Not trapped when called. */
+	.globl	fp_save
+fp_save:
+	stp	q0, q1, [x0, #FP_V + 32 * 0]
+	stp	q2, q3, [x0, #FP_V + 32 * 1]
+	stp	q4, q5, [x0, #FP_V + 32 * 2]
+	stp	q6, q7, [x0, #FP_V + 32 * 3]
+	stp	q8, q9, [x0, #FP_V + 32 * 4]
+	stp	q10, q11, [x0, #FP_V + 32 * 5]
+	stp	q12, q13, [x0, #FP_V + 32 * 6]
+	stp	q14, q15, [x0, #FP_V + 32 * 7]
+	stp	q16, q17, [x0, #FP_V + 32 * 8]
+	stp	q18, q19, [x0, #FP_V + 32 * 9]
+	stp	q20, q21, [x0, #FP_V + 32 * 10]
+	stp	q22, q23, [x0, #FP_V + 32 * 11]
+	stp	q24, q25, [x0, #FP_V + 32 * 12]
+	stp	q26, q27, [x0, #FP_V + 32 * 13]
+	stp	q28, q29, [x0, #FP_V + 32 * 14]
+	stp	q30, q31, [x0, #FP_V + 32 * 15]
+	mrs	x1, fpsr
+	mrs	x2, fpcr
+	add	x0, x0, #FP_FPSR
+	stp	x1, x2, [x0]
+	ret
+
+/* void fp_load(const struct fp_state *state) */
+	.globl	fp_load
+fp_load:
+	ldp	q0, q1, [x0, #FP_V + 32 * 0]
+	ldp	q2, q3, [x0, #FP_V + 32 * 1]
+	ldp	q4, q5, [x0, #FP_V + 32 * 2]
+	ldp	q6, q7, [x0, #FP_V + 32 * 3]
+	ldp	q8, q9, [x0, #FP_V + 32 * 4]
+	ldp	q10, q11, [x0, #FP_V + 32 * 5]
+	ldp	q12, q13, [x0, #FP_V + 32 * 6]
+	ldp	q14, q15, [x0, #FP_V + 32 * 7]
+	ldp	q16, q17, [x0, #FP_V + 32 * 8]
+	ldp	q18, q19, [x0, #FP_V + 32 * 9]
+	ldp	q20, q21, [x0, #FP_V + 32 * 10]
+	ldp	q22, q23, [x0, #FP_V + 32 * 11]
+	ldp	q24, q25, [x0, #FP_V + 32 * 12]
+	ldp	q26, q27, [x0, #FP_V + 32 * 13]
+	ldp	q28, q29, [x0, #FP_V + 32 * 14]
+	ldp	q30, q31, [x0, #FP_V + 32 * 15]
+	add	x0, x0, #FP_FPSR
+	ldp	x1, x2, [x0]
+	msr	fpsr, x1
+	msr	fpcr, x2
+	ret

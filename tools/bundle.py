@@ -1,0 +1,317 @@
+# SPDX-License-Identifier: MIT
+"""Packs VMs into a bundle (format: kit/bundle.h), shows one, and verifies its checksums.
+
+    tools/bundle pack [--gic 3] [--memory 1536M] [--cpus 1] [--append TEXT] vms.toml -o FILE
+    tools/bundle show FILE
+    tools/bundle verify FILE
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import os
+import struct
+import tempfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from tools.errors import UserError, run_main
+from tools.vms import KIB, MIB, VM_MAX, VmConfig, format_size, load_vms, parse_size
+
+MAGIC = int.from_bytes(b"STRAUNDL", "little")
+VERSION = 1
+HEADER = struct.Struct("<QIIQIIQII16x")
+VM = struct.Struct("<16sIIQQQII")
+SEGMENT = struct.Struct("<QQQII")
+SEGMENT_MAX = 4
+VM_SIZE = 256
+TRAILER = struct.Struct("<Q")
+PAYLOAD_ALIGN = 4 * KIB
+NO_DTB = (1 << 64) - 1
+
+RAM_BASE = 0x4000_0000
+BUNDLE_ADDRESS = 0x4A00_0000
+RESERVED = BUNDLE_ADDRESS - RAM_BASE  # the hypervisor and all below the bundle
+FLAT_OFFSET = 0x8_0000
+INITRD_ALIGN = 2 * MIB
+
+assert HEADER.size == 64 and VM.size + SEGMENT_MAX * SEGMENT.size <= VM_SIZE
+
+
+def align_up(value: int, to: int) -> int:
+    return -(-value // to) * to
+
+
+@dataclass(frozen=True)
+class Segment:
+    ram_offset: int
+    data: bytes
+    what: str
+
+
+@dataclass(frozen=True)
+class PackedVm:
+    config: VmConfig
+    entry_offset: int
+    dtb_offset: int
+    segments: tuple[Segment, ...]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Where an image goes in its VM's RAM, and how much it needs there."""
+
+    data: bytes
+    offset: int
+    size: int
+
+
+def read_kernel(path: Path) -> Kernel:
+    """An arm64 Image, plain, gzipped or in an EFI wrapper, or a flat binary. Raises ValueError."""
+    data = path.read_bytes()
+    if data[:2] == b"MZ" and data[4:8] == b"zimg":
+        offset, size = struct.unpack_from("<II", data, 8)
+        kind = data[24:56].split(b"\0")[0].decode("ascii", "replace")
+        if kind != "gzip":
+            raise ValueError(f"an EFI image compressed with {kind}; only gzip can be unpacked")
+        data = data[offset:offset + size]
+    if data[:2] == b"\x1f\x8b":
+        try:
+            data = gzip.decompress(data)
+        except (OSError, EOFError, zlib.error) as error:
+            raise ValueError(f"cannot be decompressed: {error}") from None
+    if not data:
+        raise ValueError("the file is empty")
+    if data[:4] == b"\x7fELF":
+        raise ValueError("is an ELF file; give an arm64 Image or a flat binary (objcopy -O binary)")
+    if data[0x202:0x206] == b"HdrS":
+        raise ValueError("is an x86 kernel; give an arm64 Image")
+    if data[56:60] != b"ARM\x64":
+        return Kernel(data, FLAT_OFFSET, len(data))
+    text_offset, image_size, flags = struct.unpack_from("<QQQ", data, 8)
+    if flags & 1:
+        raise ValueError("is a big-endian kernel")
+    if image_size == 0:  # before Linux 3.17 the header had neither field
+        text_offset = FLAT_OFFSET
+    return Kernel(data, text_offset, max(image_size, len(data)))
+
+
+def pack_vm(vm: VmConfig, where: str, *, gic_version: int, append: str = "") -> PackedVm:
+    """Lay out one VM's RAM: kernel where its header says, initrd after it, device tree on top."""
+    from tools import dtb  # needs libfdt, which `verify` and `show` do without
+
+    def error(key: str, problem: str) -> UserError:
+        return UserError(f'{where}: vm "{vm.name}": {key}: {problem}')
+
+    def too_big(key: str, needs: int) -> UserError:
+        return error(key, f"does not fit: needs {format_size(align_up(needs, MIB))} with what stands "
+                          f"below it, memory is {format_size(vm.memory)}")
+
+    try:
+        kernel = read_kernel(vm.kernel)
+    except OSError as problem:
+        raise error("kernel", f"{vm.kernel}: {problem.strerror}") from None
+    except ValueError as problem:
+        raise error("kernel", f"{vm.kernel}: {problem}") from None
+    end = kernel.offset + kernel.size
+    if end > vm.memory:
+        raise too_big("kernel", end)
+    segments = [Segment(kernel.offset, kernel.data, "kernel")]
+
+    initrd = None
+    if vm.initrd:
+        try:
+            data = vm.initrd.read_bytes()
+        except OSError as problem:
+            raise error("initrd", f"{vm.initrd}: {problem.strerror}") from None
+        if not data:
+            raise error("initrd", f"{vm.initrd}: the file is empty")
+        start = align_up(end, INITRD_ALIGN)
+        end = start + len(data)
+        if end > vm.memory:
+            raise too_big("initrd", end)
+        segments.append(Segment(start, data, "initrd"))
+        initrd = RAM_BASE + start, RAM_BASE + end
+
+    try:
+        if vm.dtb:
+            tree = dtb.patch_dtb(vm.dtb.read_bytes(), cmdline=vm.cmdline, append=append, initrd=initrd)
+        else:
+            tree = dtb.make_dtb(cpus=vm.cpus, memory=vm.memory, gic_version=gic_version,
+                                cmdline=f"{vm.cmdline} {append}".strip(), initrd=initrd)
+    except (OSError, ValueError) as problem:
+        raise error("dtb", f"{vm.dtb}: {problem}") from None
+    if len(tree) > dtb.DTB_MAX:
+        raise error("dtb", "must not be larger than 2M")
+    dtb_offset = (vm.memory - len(tree)) // PAYLOAD_ALIGN * PAYLOAD_ALIGN
+    if dtb_offset < end:
+        raise too_big("dtb", end + len(tree) + PAYLOAD_ALIGN)
+    segments.append(Segment(dtb_offset, bytes(tree), "dtb"))
+    return PackedVm(vm, kernel.offset, dtb_offset, tuple(segments))
+
+
+def build_bundle(vms: list[VmConfig], where: str, *, gic_version: int = 3, machine_memory: int,
+                 machine_cpus: int = 1, append: str = "") -> bytes:
+    """The bytes of a bundle; `where` names the source of the VMs in messages."""
+    packed = [pack_vm(vm, where, gic_version=gic_version, append=append) for vm in vms]
+    payloads: dict[bytes, int] = {}
+    table, body = bytearray(), bytearray()
+    first = align_up(HEADER.size + VM_SIZE * len(packed), PAYLOAD_ALIGN)
+    for vm in packed:
+        record = VM.pack(vm.config.name.encode(), vm.config.cpus, len(vm.segments), vm.config.memory,
+                         vm.entry_offset, vm.dtb_offset, 0, 0)
+        for segment in vm.segments:
+            offset = payloads.get(segment.data)
+            if offset is None:
+                body += bytes(-len(body) % PAYLOAD_ALIGN)
+                offset = payloads[segment.data] = first + len(body)
+                body += segment.data
+            record += SEGMENT.pack(segment.ram_offset, offset, len(segment.data),
+                                   zlib.crc32(segment.data), 0)
+        table += record.ljust(VM_SIZE, b"\0")
+
+    length = align_up(first + len(body), 8) + TRAILER.size
+    demand = sum(vm.memory for vm in vms)
+    room = machine_memory - RESERVED - length
+    if demand > room:
+        least = align_up(demand + RESERVED + length, MIB)
+        raise UserError(f"{where}: memory: the VMs have {format_size(demand)} together, but a machine "
+                        f"with {format_size(machine_memory)} has room for "
+                        f"{format_size(max(room, 0) // MIB * MIB)} (MEM={least // MIB}M would do)")
+
+    def header(crc: int) -> bytes:
+        return HEADER.pack(MAGIC, VERSION, len(packed), length, crc, gic_version, machine_memory,
+                           machine_cpus, 0)
+
+    head = header(zlib.crc32(header(0) + table)) + table
+    return (head.ljust(first, b"\0") + body).ljust(length - TRAILER.size, b"\0") + TRAILER.pack(MAGIC)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """All of the file or nothing of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def machine_memory_for(vms: list[VmConfig]) -> int:
+    """A machine size that holds these VMs: what they have, 256 MiB beside, at least 512 MiB."""
+    files = {path: path.stat().st_size for vm in vms for path in (vm.kernel, vm.initrd, vm.dtb) if path}
+    need = sum(vm.memory for vm in vms) + max(256 * MIB, RESERVED + 64 * MIB + 4 * sum(files.values()))
+    return max(512 * MIB, align_up(need, 64 * MIB))
+
+
+# ---- reading a bundle back -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class BundleInfo:
+    length: int
+    gic_version: int
+    machine_memory: int
+    machine_cpus: int
+    vms: tuple[tuple[str, int, int, int, int, tuple[tuple[int, int, int, int], ...]], ...]
+
+
+def read_bundle(path: Path) -> tuple[BundleInfo, bytes]:
+    """Check everything that can be checked without unpacking; raises UserError."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+
+    def check(condition: bool, problem: str) -> None:
+        if not condition:
+            raise UserError(f"{path}: {problem}")
+
+    check(len(data) >= HEADER.size, f"{len(data)} bytes are too few for a bundle's header")
+    magic, version, count, length, crc, gic, memory, cpus, flags = HEADER.unpack_from(data)
+    check(magic == MAGIC, "not a bundle: the magic is wrong")
+    check(version == VERSION, f"version {version}; this tool knows version {VERSION}")
+    check(1 <= count <= VM_MAX, f"{count} VMs; 1 to {VM_MAX} can run")
+    check(length == len(data), f"the header says {length} bytes, the file has {len(data)}")
+    end = HEADER.size + VM_SIZE * count
+    check(end + TRAILER.size <= length, "the VM table is cut short")
+    check(data[-TRAILER.size:] == TRAILER.pack(MAGIC), "the trailer is wrong")
+    check(gic in (2, 3) and flags == 0, "the header holds an unknown GIC version or flag")
+    cleared = data[:24] + bytes(4) + data[28:end]
+    check(zlib.crc32(cleared) == crc, "the CRC of header and VM table is wrong")
+    vms = []
+    for index in range(count):
+        at = HEADER.size + VM_SIZE * index
+        name, vcpus, segment_count, ram, entry, tree, _, _ = VM.unpack_from(data, at)
+        check(1 <= segment_count <= SEGMENT_MAX, f"vm {index} has {segment_count} segments")
+        segments = []
+        for number in range(segment_count):
+            segment = SEGMENT.unpack_from(data, at + VM.size + SEGMENT.size * number)[:4]
+            check(segment[0] + segment[2] <= ram and end <= segment[1] and
+                  segment[1] + segment[2] <= length - TRAILER.size,
+                  f"vm {index} segment {number} lies outside the VM or the bundle")
+            segments.append(segment)
+        vms.append((name.rstrip(b"\0").decode("ascii", "replace"), vcpus, ram, entry, tree, tuple(segments)))
+    return BundleInfo(length, gic, memory, cpus, tuple(vms)), data
+
+
+def show(path: Path) -> None:
+    info, _ = read_bundle(path)
+    print(f"{path}: {info.length} bytes, {len(info.vms)} VMs, for GICv{info.gic_version}, "
+          f"{format_size(info.machine_memory)}, {info.machine_cpus} CPUs")
+    for name, cpus, memory, entry, tree, segments in info.vms:
+        where = "none" if tree == NO_DTB else f"{RAM_BASE + tree:#x}"
+        print(f"  {name}: {cpus} CPUs, {format_size(memory)}, entry {RAM_BASE + entry:#x}, dtb {where}")
+        for ram_offset, file_offset, size, crc in segments:
+            print(f"    {RAM_BASE + ram_offset:#x} + {size:#x}  from {file_offset:#x}  crc {crc:08x}")
+
+
+def verify(path: Path) -> None:
+    info, data = read_bundle(path)
+    for name, *_, segments in info.vms:
+        for number, (_, offset, size, crc) in enumerate(segments):
+            if zlib.crc32(data[offset:offset + size]) != crc:
+                raise UserError(f'{path}: vm "{name}" segment {number}: the CRC is wrong')
+    print(f"{path}: good")
+
+
+def size_argument(text: str) -> int:
+    try:
+        return parse_size(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="tools/bundle", description="pack VMs into a bundle")
+    commands = parser.add_subparsers(dest="command", required=True)
+    pack = commands.add_parser("pack", help="make a bundle from a vms.toml")
+    pack.add_argument("vms", type=Path)
+    pack.add_argument("-o", "--output", type=Path, required=True)
+    pack.add_argument("--gic", type=int, choices=(2, 3), default=3)
+    pack.add_argument("--memory", type=size_argument, help="of the machine (default: what the VMs need)")
+    pack.add_argument("--cpus", type=int, default=1, help="of the machine")
+    pack.add_argument("--lab", type=int, default=6, help="layers of the image that will run it")
+    pack.add_argument("--append", default="", help="text added to every VM's command line")
+    for name, text in (("show", "print what is in a bundle"), ("verify", "check all checksums")):
+        commands.add_parser(name, help=text).add_argument("file", type=Path)
+    arguments = parser.parse_args()
+    if arguments.command == "pack":
+        vms = load_vms(arguments.vms, lab=arguments.lab)
+        data = build_bundle(vms, str(arguments.vms), gic_version=arguments.gic,
+                            machine_memory=arguments.memory or machine_memory_for(vms),
+                            machine_cpus=arguments.cpus, append=arguments.append)
+        write_atomically(arguments.output, data)
+    else:
+        {"show": show, "verify": verify}[arguments.command](arguments.file)
+    return 0
+
+
+if __name__ == "__main__":
+    run_main(main)

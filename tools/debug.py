@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: MIT
+"""`make debug`: the machine of `make run`, stopped at its first instruction, under GDB.
+
+One terminal: GDB has it. QEMU runs in a session of its own, so that Ctrl-C stops the machine and not
+the emulator; what the VMs print appears between GDB's lines. GDB ends and QEMU goes with it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+from tools.errors import UserError, run_main
+from tools.qemu import add_machine_arguments, qemu_command
+from tools.run import add_vm_arguments, prepare
+
+DEBUGGERS = ("gdb-multiarch", "aarch64-none-elf-gdb", "aarch64-linux-gnu-gdb")
+COMMANDS = Path("grader/gdb/strata.py")
+RAM_BASE = 0x4000_0000
+
+
+def find_debugger() -> str:
+    for name in DEBUGGERS:
+        if shutil.which(name):
+            return name
+    raise UserError(f"none of {', '.join(DEBUGGERS)} is on this machine; `make doctor` says how to get one")
+
+
+def guest_symbols(guest: Path | None, vms: Path) -> list[str]:
+    """GDB commands that add the symbols of what runs in the VMs."""
+    if guest is None:
+        vmlinux = vms.parent / "vmlinux"
+        guest = vmlinux if vmlinux.exists() else None
+    if guest is None:
+        return []
+    if not guest.exists():
+        raise UserError(f"GUEST={guest}: no such file")
+    # A probe is linked at 0 and loaded 512 KiB into RAM; a vmlinux has its own virtual addresses.
+    place = [] if guest.name.startswith("vmlinux") else ["-o", hex(RAM_BASE + 0x8_0000)]
+    return [" ".join(["add-symbol-file", str(guest), *place])]
+
+
+def debugger_command(elf: Path, stub: Path, guest: list[str], commands: list[str]) -> list[str]:
+    """GDB's command line: symbols of EL2, our commands, the connection, then what the user adds."""
+    lines = ["set confirm off", "set pagination off", "set architecture aarch64"]
+    if COMMANDS.exists():
+        lines.append(f"source {COMMANDS}")
+    lines += [f"target remote {stub}", *guest, *commands]
+    arguments = [word for line in lines for word in ("-ex", line)]
+    return [find_debugger(), "-q", "-nx", *arguments, str(elf)]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="tools/debug.py", description="debug the hypervisor under GDB")
+    add_machine_arguments(parser)
+    add_vm_arguments(parser)
+    parser.add_argument("--elf", type=Path, required=True, help="the hypervisor with symbols")
+    parser.add_argument("--guest", type=Path, help="an ELF of what runs in the VMs")
+    parser.add_argument("--ex", action="append", default=[], help="a GDB command to run at the start")
+    arguments = parser.parse_args()
+    options, _, bundle = prepare(arguments, arguments.append)
+    guest = guest_symbols(arguments.guest, arguments.vms)
+
+    with tempfile.TemporaryDirectory(prefix="strata-debug-") as directory, \
+            socket.socket(socket.AF_UNIX) as listener:
+        # QEMU inherits a socket that listens already: nothing has to wait until it is there.
+        path = Path(directory) / "gdb"
+        listener.bind(str(path))
+        listener.listen(1)
+        command = qemu_command(options, arguments.image, bundle,
+                               serial=["-serial", "stdio", "-monitor", "none"],
+                               extra=["-S", "-gdb", "chardev:gdb", "-chardev",
+                                      f"socket,id=gdb,fd={listener.fileno()},server=on,wait=off"])
+        qemu = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True,
+                                pass_fds=[listener.fileno()])
+        listener.close()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            return subprocess.Popen(debugger_command(arguments.elf, path, guest, arguments.ex),
+                                    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)).wait()
+        finally:
+            qemu.terminate()
+            qemu.wait()
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: MIT
+"""The device tree of a VM: a machine like QEMU's virt, so that software built for it runs unmodified."""
+
+from __future__ import annotations
+
+import struct
+
+import libfdt
+
+RAM_BASE = 0x4000_0000
+GICD, GICD_SIZE = 0x0800_0000, 0x1_0000
+GICC, GICC_SIZE = 0x0801_0000, 0x2000
+GICR, GICR_STRIDE = 0x080A_0000, 0x2_0000
+UART, UART_SIZE, UART_SPI = 0x0900_0000, 0x1000, 1
+DTB_MAX = 2 << 20  # "must not exceed 2 megabytes", Linux: Documentation/arm64/booting.rst
+
+PHANDLE_GIC, PHANDLE_CLOCK = 1, 2
+SPI, PPI = 0, 1
+LEVEL_HIGH = 4
+
+
+def _cells(*values: int) -> bytes:
+    return struct.pack(f">{len(values)}I", *values)
+
+
+def _reg(*ranges: tuple[int, int]) -> bytes:
+    return b"".join(struct.pack(">QQ", base, size) for base, size in ranges)
+
+
+def _strings(*values: str) -> bytes:
+    return b"".join(value.encode() + b"\0" for value in values)
+
+
+def make_dtb(*, cpus: int, memory: int, gic_version: int, cmdline: str,
+             initrd: tuple[int, int] | None) -> bytes:
+    """Build the tree; initrd is its first guest-physical address and the one after its last."""
+    fdt = libfdt.FdtSw()
+    fdt.finish_reservemap()
+    with fdt.add_node(""):
+        fdt.property("compatible", _strings("linux,dummy-virt"))
+        fdt.property_string("model", "linux,dummy-virt")
+        fdt.property_u32("#address-cells", 2)
+        fdt.property_u32("#size-cells", 2)
+        fdt.property_u32("interrupt-parent", PHANDLE_GIC)
+        with fdt.add_node("chosen"):
+            fdt.property_string("stdout-path", f"/pl011@{UART:x}")
+            if cmdline:
+                fdt.property_string("bootargs", cmdline)
+            if initrd:
+                fdt.property_u64("linux,initrd-start", initrd[0])
+                fdt.property_u64("linux,initrd-end", initrd[1])
+        with fdt.add_node(f"memory@{RAM_BASE:x}"):
+            fdt.property_string("device_type", "memory")
+            fdt.property("reg", _reg((RAM_BASE, memory)))
+        with fdt.add_node("psci"):
+            fdt.property("compatible", _strings("arm,psci-1.0", "arm,psci-0.2"))
+            fdt.property_string("method", "hvc")
+        with fdt.add_node("cpus"):
+            fdt.property_u32("#address-cells", 1)
+            fdt.property_u32("#size-cells", 0)
+            for cpu in range(cpus):
+                with fdt.add_node(f"cpu@{cpu:x}"):
+                    fdt.property_string("device_type", "cpu")
+                    fdt.property_string("compatible", "arm,armv8")
+                    fdt.property_string("enable-method", "psci")
+                    fdt.property_u32("reg", cpu)
+        _add_timer(fdt, cpus, gic_version)
+        _add_gic(fdt, cpus, gic_version)
+        _add_uart(fdt)
+    tree = fdt.as_fdt()
+    return bytes(tree.as_bytearray()[:tree.totalsize()])
+
+
+def _add_timer(fdt: libfdt.FdtSw, cpus: int, gic_version: int) -> None:
+    # On GICv2 a PPI's flags also say which CPUs have it.
+    flags = LEVEL_HIGH | (((1 << cpus) - 1) << 8 if gic_version == 2 else 0)
+    with fdt.add_node("timer"):
+        fdt.property("compatible", _strings("arm,armv8-timer", "arm,armv7-timer"))
+        fdt.property("always-on", b"")
+        secure, physical, virtual, hypervisor = 13, 14, 11, 10
+        fdt.property("interrupts", b"".join(
+            _cells(PPI, number, flags) for number in (secure, physical, virtual, hypervisor)))
+
+
+def _add_gic(fdt: libfdt.FdtSw, cpus: int, gic_version: int) -> None:
+    with fdt.add_node(f"intc@{GICD:x}"):
+        if gic_version == 3:
+            fdt.property("compatible", _strings("arm,gic-v3"))
+            fdt.property_u32("#redistributor-regions", 1)
+            fdt.property("reg", _reg((GICD, GICD_SIZE), (GICR, cpus * GICR_STRIDE)))
+        else:
+            fdt.property("compatible", _strings("arm,cortex-a15-gic"))
+            fdt.property("reg", _reg((GICD, GICD_SIZE), (GICC, GICC_SIZE)))
+        fdt.property_u32("#interrupt-cells", 3)
+        fdt.property("interrupt-controller", b"")
+        fdt.property_u32("phandle", PHANDLE_GIC)
+
+
+def _add_uart(fdt: libfdt.FdtSw) -> None:
+    with fdt.add_node("apb-pclk"):
+        fdt.property("compatible", _strings("fixed-clock"))
+        fdt.property_u32("#clock-cells", 0)
+        fdt.property_u32("clock-frequency", 24_000_000)
+        fdt.property_string("clock-output-names", "clk24mhz")
+        fdt.property_u32("phandle", PHANDLE_CLOCK)
+    with fdt.add_node(f"pl011@{UART:x}"):
+        fdt.property("compatible", _strings("arm,pl011", "arm,primecell"))
+        fdt.property("reg", _reg((UART, UART_SIZE)))
+        fdt.property("interrupts", _cells(SPI, UART_SPI, LEVEL_HIGH))
+        fdt.property("clocks", _cells(PHANDLE_CLOCK, PHANDLE_CLOCK))
+        fdt.property("clock-names", _strings("uartclk", "apb_pclk"))
+
+
+def patch_dtb(blob: bytes, *, cmdline: str, append: str, initrd: tuple[int, int] | None) -> bytes:
+    """A user's own tree with /chosen completed. Raises ValueError when it is no device tree."""
+    try:
+        fdt = libfdt.Fdt(blob)
+        if fdt.totalsize() > len(blob):
+            raise ValueError("the device tree is cut short")
+        fdt.resize(fdt.totalsize() + len(cmdline) + len(append) + 1024)
+        chosen = fdt.path_offset("/chosen", libfdt.QUIET_NOTFOUND)
+        if chosen < 0:
+            chosen = fdt.add_subnode(0, "chosen")
+        if append and not cmdline:
+            own = fdt.getprop(chosen, "bootargs", libfdt.QUIET_NOTFOUND)
+            cmdline = own.as_str() if isinstance(own, libfdt.Property) else ""
+        if cmdline or append:
+            fdt.setprop_str(chosen, "bootargs", f"{cmdline} {append}".strip())
+        if initrd:
+            fdt.setprop_u64(chosen, "linux,initrd-start", initrd[0])
+            fdt.setprop_u64(chosen, "linux,initrd-end", initrd[1])
+        fdt.pack()
+    except libfdt.FdtException as error:
+        raise ValueError(f"not a device tree: {error}") from None
+    return bytes(fdt.as_bytearray()[:fdt.totalsize()])

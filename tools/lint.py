@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: MIT
+"""The rules of this repository that a compiler does not know. Each finding is one line, file first."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from tools.callgraph import CallGraph
+from tools.errors import run_main
+
+C_TREES = ("kit", "solution", "labs", "guests", "grader/host")
+SOURCES = {".c", ".h", ".S", ".lds", ".py", ".sh", ".mk", ".toml"}
+SPDX = re.compile(r"SPDX-License-Identifier: (\S+)")
+LICENSE = "MIT"
+PLUGIN_LICENSE = "GPL-2.0-or-later"  # a QEMU plugin links with QEMU
+DEVICE_INCLUDES = re.compile(r'"(vmm\.h|exercise\.h|lib/[a-z_]+\.h)"')
+CLANG_FORMAT = 14  # Debian 12's; others lay out some lines differently
+
+# No action of a guest may end the hypervisor: nothing that a guest enters may call these.
+FATAL = ("panic", "config_error")
+# Functions that call them all the same, each with the reason why a guest cannot bring it about.
+FATAL_ALLOWED: dict[str, str] = {}
+
+
+def repository_files() -> list[Path]:
+    """What is or may be committed; in an unpacked archive, everything but build output."""
+    listing = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], check=False,
+                             capture_output=True, text=True)
+    if listing.returncode == 0:
+        return sorted(path for name in listing.stdout.splitlines() if (path := Path(name)).is_file())
+    return sorted(path for path in Path(".").rglob("*")
+                  if path.is_file() and path.parts[0] not in (".git", "build"))
+
+
+def check_license(files: list[Path]) -> Iterator[str]:
+    for path in files:
+        is_script = not path.suffix and path.read_bytes()[:2] == b"#!"
+        if not (path.suffix in SOURCES or path.name == "Makefile" or is_script):
+            continue
+        head = path.read_text("utf-8").splitlines()[:2]
+        where = 1 if head and head[0].startswith("#!") else 0
+        match = SPDX.search(head[where]) if len(head) > where else None
+        if not match:
+            yield f"{path}:{where + 1}: no SPDX-License-Identifier line"
+        elif match[1] != LICENSE and not (match[1] == PLUGIN_LICENSE and "plugin" in path.parts):
+            yield f"{path}:{where + 1}: license {match[1]}; this repository is {LICENSE}"
+
+
+def check_conditionals(path: Path) -> Iterator[str]:
+    """No #if inside a function: the body is what stands between { and } in column 1."""
+    inside = False
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
+        if line.startswith("{"):
+            inside = True
+        elif line.startswith("}"):
+            inside = False
+        elif inside and re.match(r"\s*#\s*(if|ifdef|ifndef|elif|else)\b", line):
+            yield f"{path}:{number}: #if inside a function"
+
+
+def check_device_model(path: Path) -> Iterator[str]:
+    """A device model could run unprivileged: it knows vmm.h and kit/lib, and no system register."""
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
+        include = re.match(r"\s*#\s*include\s+(\S+)", line)
+        if include and not DEVICE_INCLUDES.fullmatch(include[1]):
+            yield f"{path}:{number}: a device model includes only vmm.h and lib/, not {include[1]}"
+        if re.search(r"\b(asm|__asm__|extern)\b", line) and not line.lstrip().startswith(("*", "/*", "//")):
+            yield f"{path}:{number}: a device model has no assembly and no extern of its own"
+
+
+def check_format(files: list[Path]) -> Iterator[str]:
+    version = subprocess.run(["clang-format", "--version"], check=True, capture_output=True, text=True)
+    found = re.search(r"version (\d+)", version.stdout)
+    if not found or int(found[1]) != CLANG_FORMAT:
+        print(f"lint: clang-format is not version {CLANG_FORMAT}: the layout is not checked")
+        return
+    if not files:
+        return
+    done = subprocess.run(["clang-format", "--dry-run", *map(str, files)], check=False,
+                          capture_output=True, text=True)
+    places = dict.fromkeys(re.findall(r"^([^:\n]+:\d+):\d+: (?:warning|error)", done.stderr, re.MULTILINE))
+    for place in places:
+        yield f"{place}: clang-format lays this out differently"
+
+
+def check_fatal_paths(elf: Path, objdump: str) -> Iterator[str]:
+    graph = CallGraph(elf, objdump)
+    for target in FATAL:
+        if target not in graph.edges:
+            continue
+        allowed = set(FATAL_ALLOWED)
+        while chain := graph.path(target, allowed):
+            yield f"{elf}: a guest can reach {target}(): {' > '.join(chain)}"
+            if len(chain) < 2:
+                break
+            allowed.add(chain[-2])  # report each caller once
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="tools/lint.py", description=__doc__)
+    parser.add_argument("--build", type=Path, default=Path("build"))
+    parser.add_argument("--cross", default="aarch64-linux-gnu-")
+    arguments = parser.parse_args()
+
+    files = repository_files()
+    code = [path for path in files if path.suffix in (".c", ".h") and path.as_posix().startswith(C_TREES)]
+    findings = [*check_license(files), *check_format(code)]
+    for path in files:
+        if path.suffix in (".c", ".h"):
+            findings += check_conditionals(path)
+        if path.suffix == ".c" and path.name.startswith("dev_"):
+            findings += check_device_model(path)
+    images = sorted(arguments.build.glob("solution-lab0?/strata.elf"))
+    for elf in images:
+        findings += check_fatal_paths(elf, f"{arguments.cross}objdump")
+
+    for finding in dict.fromkeys(findings):
+        print(finding, file=sys.stderr)
+    print(f"lint: {len(files)} files, {len(images)} images: "
+          f"{f'{len(findings)} findings' if findings else 'good'}")
+    return int(bool(findings))
+
+
+if __name__ == "__main__":
+    run_main(main)

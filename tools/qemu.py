@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: MIT
+"""The one place that builds QEMU's command line.
+
+The machine is QEMU's virt with EL2. EL2 ends it with status 0 by PSCI SYSTEM_OFF, and with status 1
+through the pvpanic device when a VM failed or EL2 itself did.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import shutil
+import subprocess
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from tools.bundle import BUNDLE_ADDRESS, size_argument
+from tools.errors import UserError
+from tools.vms import MIB
+
+CPUS = ("cortex-a35", "cortex-a53", "cortex-a57", "cortex-a72", "cortex-a76", "neoverse-n1", "max")
+MEMORY_MIN = 256 * MIB
+MINIMUM_VERSION = (7, 2)
+
+
+@dataclass(frozen=True)
+class MachineOptions:
+    """The physical machine; qemu and extra are shell words, as they are typed in QEMU= and QEMU_EXTRA=."""
+
+    qemu: str = "qemu-system-aarch64"
+    cpu: str = "cortex-a76"
+    gic: int = 3
+    smp: int = 1
+    memory: int = 512 * MIB
+    icount: bool = False
+    extra: str = ""
+
+
+def qemu_words(qemu: str) -> list[str]:
+    """QEMU= may hold arguments: "DIR/usr/bin/qemu-system-aarch64 -L DIR/usr/share/qemu"."""
+    words = shlex.split(qemu)
+    if not words or shutil.which(words[0]) is None:
+        raise UserError(f"QEMU={qemu}: no such program; `make doctor` says how to get it")
+    return words
+
+
+@cache
+def qemu_version(qemu: str) -> tuple[int, int, int]:
+    """The version of an emulator, for example (7, 2, 22)."""
+    done = subprocess.run([*qemu_words(qemu), "--version"], check=False, capture_output=True, text=True)
+    match = re.search(r"version (\d+)\.(\d+)\.(\d+)", done.stdout)
+    if not match:
+        raise UserError(f"QEMU={qemu}: --version says no version: {(done.stdout + done.stderr).strip()!r}")
+    return int(match[1]), int(match[2]), int(match[3])
+
+
+def qemu_command(options: MachineOptions, image: Path, bundle: Path | None, *,
+                 serial: list[str], extra: list[str] | None = None) -> list[str]:
+    """The whole command; `serial` are the arguments that connect the UART and the monitor."""
+    if options.memory < MEMORY_MIN:
+        raise UserError(f"MEM={options.memory // MIB}M is too small; at least {MEMORY_MIN // MIB}M")
+    cpu = options.cpu
+    if cpu == "max":
+        cpu += ",pauth-impdef=on"  # QARMA5 in software is ten times slower
+    if options.icount:
+        cpu += ",cntfrq=1000000000"
+    command = [*qemu_words(options.qemu),
+               "-M", f"virt,virtualization=on,gic-version={options.gic}",
+               "-cpu", cpu, "-smp", str(options.smp), "-m", f"{options.memory // MIB}M",
+               "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+               "-device", "pvpanic-pci", "-action", "panic=exit-failure",
+               "-kernel", str(image)]
+    if bundle is not None:
+        command += ["-device", f"loader,file={str(bundle).replace(',', ',,')},addr={BUNDLE_ADDRESS:#x},force-raw=on"]
+    if options.icount:
+        command += ["-icount", "shift=0,sleep=off"]
+    return [*command, *serial, *(extra or []), *shlex.split(options.extra)]
+
+
+def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that the Makefile hands to run and debug."""
+    parser.add_argument("--qemu", default=MachineOptions.qemu)
+    parser.add_argument("--cpu", default=MachineOptions.cpu, choices=CPUS)
+    parser.add_argument("--gic", type=int, default=3, choices=(2, 3))
+    parser.add_argument("--smp", type=int, default=1)
+    parser.add_argument("--memory", type=size_argument, help="of the machine (default: what the VMs need)")
+    parser.add_argument("--icount", action="store_true")
+    parser.add_argument("--extra", default="")
+
+
+def machine_options(arguments: argparse.Namespace, memory: int) -> MachineOptions:
+    """The machine that was asked for, with `memory` bytes when none were given."""
+    return MachineOptions(arguments.qemu, arguments.cpu, arguments.gic, arguments.smp,
+                          arguments.memory or memory, arguments.icount, arguments.extra)
