@@ -51,6 +51,9 @@ $(call accept,V,0 1)
 ifneq ($(MEM),)
 $(if $(and $(filter %M %G,$(MEM)),$(filter 1,$(words $(MEM)))),,$(error MEM=$(MEM) is not accepted; MEM takes a number with M or G: 768M, 2G))
 endif
+ifneq ($(QEMU),qemu-system-aarch64)
+$(if $(shell command -v $(firstword $(QEMU))),,$(error QEMU=$(QEMU): no such program; QEMU takes a program of QEMU 7.2 or newer, with arguments if it needs any))
+endif
 ifneq ($(VMS),)
 $(if $(wildcard $(VMS)),,$(error VMS=$(VMS): no such file; VMS takes the path of a vms.toml, see docs/vms-toml.md))
 endif
@@ -59,7 +62,7 @@ lab_dir = $(patsubst %/.,%,$(wildcard $1/lab0$2-*/.))
 upto = $(wordlist 1,$1,1 2 3 4 5 6)
 # $1 = tree, $2 = highest lab, $3 = BASE: the directories of an image, lowest first
 image_dirs = $(foreach n,$(call upto,$2),$(call lab_dir,$(if $(and $(filter reference,$3),$(filter-out $2,$n)),solution,$1),$n))
-missing_dirs = $(foreach n,$(call upto,$2),$(if $(call lab_dir,$(if $(and $(filter reference,$3),$(filter-out $2,$n)),solution,$1),$n),,$(if $(and $(filter reference,$3),$(filter-out $2,$n)),solution,$1)/lab0$n-*))
+missing_dirs = $(strip $(foreach n,$(call upto,$2),$(if $(call lab_dir,$(if $(and $(filter reference,$3),$(filter-out $2,$n)),solution,$1),$n),,$(if $(and $(filter reference,$3),$(filter-out $2,$n)),solution,$1)/lab0$n-*)))
 
 ifneq ($(filter run debug map image test measure,$(MAKECMDGOALS)),)
 ifneq ($(call missing_dirs,$(IMPL),$(LAB),$(BASE)),)
@@ -87,7 +90,7 @@ FREESTANDING := -ffreestanding -fno-common -fno-pic -fno-pie -fno-stack-protecto
 DEBUGINFO := -g -ffile-prefix-map=$(CURDIR)/=
 # The tables that the linker collects end in a symbol of their own, which gcc takes for an array to
 # be indexed from: hence -Wno-array-bounds.
-C_FLAGS := -std=c11 -fasm -O2 $(FREESTANDING) -mgeneral-regs-only -march=armv8-a+crc \
+C_FLAGS := -std=c11 -fasm -O2 -fomit-frame-pointer -fno-section-anchors $(FREESTANDING) -mgeneral-regs-only -march=armv8-a+crc \
 	$(WARN) -Wno-array-bounds $(DEBUGINFO)
 S_FLAGS := -march=armv8-a+crc -D__ASSEMBLY__ $(WARN) $(DEBUGINFO)
 LD_FLAGS := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,--fatal-warnings \
@@ -104,7 +107,7 @@ keep = @mkdir -p $(@D); printf '%s\n' '$(subst ','\'',$1)' | cmp -s - $@ || prin
 FORCE:
 export QEMU
 ready:
-	@tools/doctor --quiet --for $(if $(filter test measure,$(MAKECMDGOALS)),test,$(if $(filter debug,$(MAKECMDGOALS)),debug,run))
+	@tools/doctor --quiet --for $(if $(filter test measure format host,$(MAKECMDGOALS)),test,$(if $(filter debug,$(MAKECMDGOALS)),debug,run))
 
 $(OBJ)/c.flags: FORCE | ready
 	$(call keep,$(CC) $(C_FLAGS) $(shell $(CC) -dumpfullversion))
@@ -182,7 +185,7 @@ GUEST_LDS := guests/lib/guest.lds
 GUEST_MAINS := $(sort $(wildcard guests/probes/*.c guests/probes/*.S guests/bench/*.c guests/bench/*.S guests/demos/*.c))
 GUESTS := $(sort $(basename $(notdir $(GUEST_MAINS))))
 ifneq ($(words $(GUESTS)),$(words $(GUEST_MAINS)))
-$(error two guests have one name: $(sort $(GUEST_MAINS)))
+$(error two guests have the same name: $(sort $(GUEST_MAINS)))
 endif
 
 GUEST_FLAGS := -Iguests/lib -Ikit
@@ -248,11 +251,12 @@ host: $(HOST_TESTS:%=$(BUILD)/host/test_%)
 # Images without the timer layer cannot run Linux: they get the guests that show what their layer adds.
 DEFAULT_VMS := $(if $(filter 1 2 3,$(LAB)),$(BUILD)/guests/lab0$(LAB).toml,$(BUILD)/linux/vms.toml)
 RUN_VMS := $(or $(VMS),$(DEFAULT_VMS))
-RUN_NEEDS := $(IMAGE) $(if $(VMS),,$(if $(filter 1 2 3,$(LAB)),guests $(DEFAULT_VMS),linux))
+DEMO_GUESTS = $(shell sed -n 's,^kernel = "\(.*\)",$(BUILD)/guests/\1,p' guests/demos/lab0$(LAB).toml)
+RUN_NEEDS := $(IMAGE) $(if $(VMS),,$(if $(filter 1 2 3,$(LAB)),$(DEFAULT_VMS) $(DEMO_GUESTS),linux))
 MACHINE = --qemu '$(QEMU)' --cpu $(CPU) --gic $(GIC) --smp $(SMP) $(if $(MEM),--memory $(MEM)) \
 	$(if $(filter 1,$(ICOUNT)),--icount) $(if $(QEMU_EXTRA),--extra='$(QEMU_EXTRA)')
 
-.PHONY: run test doctor debug map measure clean help
+.PHONY: run test doctor debug map measure format clean help
 run: $(RUN_NEEDS) ## boot the VMs of VMS= (default: two Debian Linux VMs) under the hypervisor
 	$(Q)$(PYTHON) -m tools.run $(MACHINE) --lab $(LAB) --image $(IMAGE) $(if $(APPEND),--append '$(APPEND)') --out $(IMAGE_DIR) $(RUN_VMS)
 
@@ -273,6 +277,9 @@ map: $(IMAGE) ## print the registries of an image: layers, trap handlers, hyperc
 
 measure: image guests linux ## the table of costs, and build/measure.json; fails when a bar is missed
 	$(Q)STRATA_BUILD='$(BUILD)' STRATA_QEMU='$(QEMU)' $(PYTHON) -m bench.measure
+
+format: ready ## lay out all C sources as the lint wants them
+	$(Q)clang-format -i $(wildcard $(foreach d,kit kit/* solution/* labs/* guests/* grader/host grader/selftest,$d/*.c $d/*.h))
 
 clean: ## remove $(BUILD)
 	rm -rf '$(BUILD)'

@@ -56,7 +56,8 @@ static int check_identity(const struct bundle_header *bundle)
 		return reject("the bundle has version %u, this build reads version %u",
 			      bundle->version, BUNDLE_VERSION);
 	if (bundle->vm_count < 1 || bundle->vm_count > VM_MAX)
-		return reject("the bundle has %u VMs, allowed are 1 to %u", bundle->vm_count, VM_MAX);
+		return reject("the bundle has %u VMs, allowed are 1 to %u", bundle->vm_count,
+			      VM_MAX);
 	if (bundle->crc32 != metadata_crc(bundle))
 		return reject("the bundle is damaged: CRC 0x%08x, expected 0x%08x",
 			      metadata_crc(bundle), bundle->crc32);
@@ -69,7 +70,8 @@ static int check_machine(const struct bundle_header *bundle)
 	u64 length = bundle->length_bytes;
 
 	if (bundle->flags || bundle->reserved[0] || bundle->reserved[1])
-		return reject("the bundle's header asks for a feature that this build does not know");
+		return reject(
+			"the bundle's header asks for a feature that this build does not know");
 	if (bundle->gic_version != 2 && bundle->gic_version != 3)
 		return reject("the bundle is for a GICv%u, this build has drivers for 2 and 3",
 			      bundle->gic_version);
@@ -121,13 +123,15 @@ static int check_segment(const struct bundle_header *bundle, const struct bundle
 	u64 payload_end = bundle->length_bytes - sizeof(u64);
 
 	if (!is_aligned(segment->file_offset, PAYLOAD_ALIGN))
-		return reject("VM %s: segment %u is not page-aligned in the bundle", vm->name, index);
+		return reject("VM %s: segment %u is not page-aligned in the bundle", vm->name,
+			      index);
 	if (segment->file_offset < metadata_bytes(bundle) || segment->file_offset > payload_end ||
 	    segment->size_bytes > payload_end - segment->file_offset)
 		return reject("VM %s: segment %u lies outside the bundle", vm->name, index);
 	if (segment->ram_offset > vm->memory_bytes ||
 	    segment->size_bytes > vm->memory_bytes - segment->ram_offset)
-		return reject("VM %s: segment %u does not fit into the VM's memory", vm->name, index);
+		return reject("VM %s: segment %u does not fit into the VM's memory", vm->name,
+			      index);
 	for (u32 i = 0; i < index; i++) {
 		const struct bundle_segment *other = &vm->segments[i];
 
@@ -143,7 +147,8 @@ static int check_vm(const struct bundle_header *bundle, const struct bundle_vm *
 	if (vm->flags || vm->reserved)
 		return reject("VM %s asks for a feature that this build does not know", vm->name);
 	if (vm->cpus < 1 || vm->cpus > VCPU_MAX)
-		return reject("VM %s has %u CPUs, allowed are 1 to %u", vm->name, vm->cpus, VCPU_MAX);
+		return reject("VM %s has %u CPUs, allowed are 1 to %u", vm->name, vm->cpus,
+			      VCPU_MAX);
 	if (!vm->memory_bytes || !is_aligned(vm->memory_bytes, VM_MEMORY_ALIGN))
 		return reject("VM %s: its memory, %lu bytes, is not a multiple of 2 MiB", vm->name,
 			      vm->memory_bytes);

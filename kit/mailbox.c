@@ -43,18 +43,27 @@ static const char *const exception_class_names[64] = {
 
 /* In the order of the vector table, 0x80 bytes each (Arm ARM, "Exception vectors"). */
 static const char *const vector_names[16] = {
-	"EL2t synchronous", "EL2t IRQ", "EL2t FIQ", "EL2t SError",
-	"EL2h synchronous", "EL2h IRQ", "EL2h FIQ", "EL2h SError",
-	"AArch64 guest synchronous", "AArch64 guest IRQ", "AArch64 guest FIQ", "AArch64 guest SError",
-	"AArch32 guest synchronous", "AArch32 guest IRQ", "AArch32 guest FIQ", "AArch32 guest SError",
+	"EL2t synchronous",
+	"EL2t IRQ",
+	"EL2t FIQ",
+	"EL2t SError",
+	"EL2h synchronous",
+	"EL2h IRQ",
+	"EL2h FIQ",
+	"EL2h SError",
+	"AArch64 guest synchronous",
+	"AArch64 guest IRQ",
+	"AArch64 guest FIQ",
+	"AArch64 guest SError",
+	"AArch32 guest synchronous",
+	"AArch32 guest IRQ",
+	"AArch32 guest FIQ",
+	"AArch32 guest SError",
 };
 
 static const char *const kind_titles[] = {
-	[CRASH_NONE] = "",
-	[CRASH_PANIC] = "panic: ",
-	[CRASH_EXCEPTION] = "panic: ",
-	[CRASH_TODO] = "TODO: ",
-	[CRASH_CONFIG] = "error: ",
+	[CRASH_NONE] = "",	 [CRASH_PANIC] = "panic: ",  [CRASH_EXCEPTION] = "panic: ",
+	[CRASH_TODO] = "TODO: ", [CRASH_CONFIG] = "error: ",
 };
 
 static u32 cpu_number(void)

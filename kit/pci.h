@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Configuration space of the PCI root bus. The machine has no firmware: nobody assigned a BAR yet. */
+/* Configuration space of the PCI root bus. There is no firmware: nobody has assigned a BAR yet. */
 #ifndef STRATA_PCI_H
 #define STRATA_PCI_H
 

@@ -6,15 +6,33 @@
 #include "lib/types.h"
 #include "pgtable.h"
 #include "spinlock.h"
+#include "vmm.h"
 
 struct vm;
 struct vcpu;
 
 /**
+ * struct device_window - an instance of a device model in a VM
+ * @base, @bytes: guest-physical range whose accesses are emulated
+ * @state: vm->device_state[] of the model
+ */
+struct device_window {
+	u64 base;
+	u64 bytes;
+	const struct device *device;
+	void *state;
+};
+
+/**
  * struct stage2 - the second stage of translation of one VM
- * @lock: protects @table and the accounting; taken after no other lock
+ * @lock: protects @table, the accounting and @discarded; taken after no other lock but the VM's
+ *	device lock, only the page allocator's nests inside
  * @vtcr, @vttbr: register values while a vCPU of the VM is loaded
  * @resident_bytes: guest RAM that is backed by memory now (demand paging)
+ * @discarded: bitmap, one bit per 2 MiB of RAM: the guest gave memory there back, what is not
+ *	resident reads as zero and no longer as the pristine image
+ * @windows: ascending by base; constant once the VM runs
+ * @opaque_access_noted: the console was told of an access that no syndrome describes
  */
 struct stage2 {
 	struct spinlock lock;
@@ -22,7 +40,27 @@ struct stage2 {
 	u64 vtcr;
 	u64 vttbr;
 	u64 resident_bytes;
+	u64 *discarded;
+	unsigned window_count;
+	bool opaque_access_noted;
+	struct device_window windows[DEVICE_MAX];
 };
+
+/**
+ * stage2_create() - an empty address space for @vm, whose vmid, ram_base and ram_bytes are set
+ *
+ * Its input size is the smallest that holds the devices and RAM.
+ *
+ * Return: 0, -ENOMEM, or -ERANGE when the CPU's physical addresses are too short for RAM.
+ */
+int stage2_create(struct vm *vm);
+
+/**
+ * stage2_destroy() - free the tables; nothing of the VMID stays in a TLB
+ *
+ * No vCPU of @vm is loaded. Guest RAM has been unmapped; other mappings are forgotten.
+ */
+void stage2_destroy(struct vm *vm);
 
 /**
  * stage2_map() - let the guest reach @bytes of memory or of a device at @ipa
@@ -33,5 +71,8 @@ int stage2_map(struct vm *vm, ipa_t ipa, pa_t pa, u64 bytes, unsigned prot);
 
 /** stage2_unmap() - take the range away; the guest faults on it when the call returns */
 int stage2_unmap(struct vm *vm, ipa_t ipa, u64 bytes);
+
+/** stage2_protect() - allow the guest no more than @prot in what is mapped there */
+int stage2_protect(struct vm *vm, ipa_t ipa, u64 bytes, unsigned prot);
 
 #endif

@@ -64,6 +64,7 @@ enum {
 	ENTRY_RESCHEDULE = 1 << 0,
 	ENTRY_VGIC = 1 << 1, /* list registers are stale */
 	ENTRY_STOPPED = 1 << 2, /* its VM has stopped */
+	ENTRY_TURN = 1 << 3, /* a turn on the CPU begins */
 };
 
 /**
@@ -131,7 +132,7 @@ struct vm {
  * @fp_enabled: the loaded vCPU uses the SIMD unit without a trap
  * @run_lock: protects @run_queue and the state of the vCPUs that belong to this CPU; nothing
  *	nests inside it
- * @deadlines: layer 4's queue
+ * @deadline_lock: protects @deadlines, layer 4's queue; innermost
  */
 struct cpu {
 	struct vcpu *vcpu;
@@ -143,6 +144,7 @@ struct cpu {
 	struct spinlock run_lock;
 	struct list run_queue;
 	u32 runnable_count;
+	struct spinlock deadline_lock;
 	struct list deadlines;
 	struct deadline slice;
 };
@@ -160,6 +162,8 @@ static inline struct cpu *this_cpu(void)
 	asm("mrs %0, tpidr_el2" : "=r"(cpu));
 	return cpu;
 }
+#else
+struct cpu *this_cpu(void); /* supplied by a host test */
 #endif
 
 /** vcpu_post_work() - have @work done before the vCPU's next instruction */

@@ -24,6 +24,40 @@ struct cpu;
 #define VGIC_LR_MAX 16
 #define VGIC_NO_LR 0xff
 
+/* ICH_HCR_EL2, beyond what sysreg.h has: the guest switches a group on or off; ICC_DIR_EL1 traps. */
+#define ICH_HCR_EL2_VGRP0EIE (1UL << 4)
+#define ICH_HCR_EL2_VGRP0DIE (1UL << 5)
+#define ICH_HCR_EL2_VGRP1EIE (1UL << 6)
+#define ICH_HCR_EL2_VGRP1DIE (1UL << 7)
+#define ICH_HCR_EL2_TDIR (1UL << 14)
+
+/* ICH_VMCR_EL2; GICH_VMCR has the same layout with five bits of priority mask. */
+#define ICH_VMCR_EL2_VENG0 (1UL << 0)
+#define ICH_VMCR_EL2_VENG1 (1UL << 1)
+#define ICH_VMCR_EL2_VFIQEN (1UL << 3)
+#define ICH_VMCR_EL2_VCBPR (1UL << 4)
+#define ICH_VMCR_EL2_VBPR1_SHIFT 18
+#define ICH_VMCR_EL2_VBPR0_SHIFT 21
+#define ICH_VMCR_EL2_VPMR_SHIFT 24
+
+/* ICH_LR<n>_EL2: the INTID; a GICv2 SGI has its requester above it. */
+#define ICH_LR_EL2_VINTID_MASK 0x3ff
+#define ICH_LR_EL2_SOURCE_SHIFT 10
+
+/* GICD_CTLR as a guest writes it: one security state. */
+#define GICD_CTLR_ENABLE_GRP0 (1U << 0)
+#define GICD_CTLR_ENABLE_GRP1 (1U << 1)
+
+/* Implemented bits of a virtual priority: five, as many as list registers of a GICv2 hold. */
+#define VGIC_PRIORITY_MASK 0xf8
+
+/** enum virq_request - an order to the vCPU whose list register holds the interrupt */
+enum virq_request {
+	VIRQ_NO_REQUEST,
+	VIRQ_ACTIVATE,
+	VIRQ_DEACTIVATE,
+};
+
 /** struct virq - one interrupt of a VM (SPI) or of a vCPU (SGI, PPI) */
 struct virq {
 	struct list node; /* on vcpu->vgic.ordered while it is pending or active there */
@@ -36,11 +70,13 @@ struct virq {
 	u8 active_source; /* GICv2 SGI: requester of the active or cached instance */
 	bool enabled;
 	bool latched; /* pending by edge, or by a write to ISPENDR */
+	bool lr_latched; /* the same, moved into list register @lr: gone once that is not pending */
 	bool line; /* level of the input */
 	bool active;
 	bool edge;
 	bool group1;
 	bool hw; /* completion deactivates physical interrupt @pintid */
+	u8 request; /* enum virq_request, carried out when @lr is folded */
 	u16 pintid;
 	bool (*is_asserted)(struct vcpu *vcpu); /* hw: sample the physical line of a loaded vCPU */
 };
@@ -50,7 +86,9 @@ struct virq {
  * @lr: list registers as last written or read, GICv3 layout (ICH_LR<n>_EL2)
  * @vmcr, @ap0r, @ap1r: ICH_VMCR_EL2 and active priorities of a vCPU that is not loaded
  * @hcr: ICH_HCR_EL2 as last written
- * @lr_used: bit n: lr[n] holds an interrupt
+ * @lr_used: bit n: lr[n] was filled with an interrupt
+ * @resident: the virtual interface of vcpu->cpu is this vCPU's: @vmcr, @ap0r, @ap1r are stale
+ * @loaded: list registers hold the truth about what is in lr[]; implies @resident
  * @ordered: its pending and active interrupts, highest priority first
  */
 struct vgic_cpu {
@@ -59,7 +97,8 @@ struct vgic_cpu {
 	u64 hcr;
 	u64 ap0r, ap1r;
 	u32 lr_used;
-	bool loaded; /* the hardware holds lr[] of this vCPU */
+	bool resident;
+	bool loaded;
 	struct list ordered;
 	struct virq private_irqs[VGIC_PRIVATE_COUNT];
 };

@@ -38,7 +38,7 @@ class CallGraph:
             is_mark = symbol.name.startswith("$") or symbol["st_info"]["type"] in ("STT_SECTION", "STT_FILE")
             if symbol.name and not is_mark and start <= address < end:
                 if address not in names or symbol["st_info"]["type"] == "STT_FUNC":
-                    names[address] = symbol.name
+                    names[address] = symbol.name.split(".")[0]  # gcc's .part.0, .constprop.1
         self.names = names
         self.starts = sorted(names)
         self.edges: dict[str, set[str]] = {name: set() for name in names.values()}

@@ -91,7 +91,8 @@ class Image:
         shapes: dict[str, tuple[int, list[Member], str]] = {}
         for unit in self.elf.get_dwarf_info().iter_CUs():
             for die in unit.get_top_DIE().iter_children():
-                name = _name(die)
+                # A unit may declare only the bound of a table that it uses.
+                name = _name(die).removesuffix("_end")
                 if die.tag != "DW_TAG_variable" or not name.startswith("registry_") or name in shapes:
                     continue
                 array = _type_of(die)
@@ -114,8 +115,12 @@ class Image:
         if registry not in self.shapes:
             return [[f"{end - start} bytes, whose struct the debug information does not tell"]]
         size, members, _ = self.shapes[registry]
-        return [[cell for member in members if (cell := self.cell(address, member))]
-                for address in range(start, end, size)]
+        return sorted(self.row(address, members) for address in range(start, end, size))
+
+    def row(self, entry: int, members: list[Member]) -> list[str]:
+        cells = [cell for member in members if (cell := self.cell(entry, member))]
+        # Most entries are named after their only function: say it once.
+        return [cell for cell in cells if cell.partition("=")[2] not in cells]
 
     def cell(self, entry: int, member: Member) -> str:
         value = self.number(entry + member.offset, member.size or 8)

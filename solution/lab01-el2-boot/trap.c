@@ -31,6 +31,8 @@ void trap_dispatch_init(void)
 {
 	for (unsigned ec = 0; ec < EC_COUNT; ec++)
 		trap_table[ec] = trap_unclaimed;
+	lookup_init(&hypercalls);
+	lookup_init(&sysregs);
 	for (const struct trap_entry *e = registry_traps; e < registry_traps_end; e++)
 		trap_table[e->ec] = e->handler;
 	for (const struct hypercall_entry *e = registry_hypercalls; e < registry_hypercalls_end; e++)
@@ -119,8 +121,12 @@ static void trap_reflect(struct vcpu *vcpu, u64 esr)
 		inject_undefined(vcpu, esr);
 }
 
-static void trap_finish(struct vcpu *vcpu, u64 esr, enum trap_result result)
+/* Not a RESUME: finds vCPU and syndrome again, so that the common case keeps neither. */
+static __attribute__((noinline)) void trap_finish(enum trap_result result)
 {
+	struct vcpu *vcpu = this_cpu()->vcpu;
+	u64 esr = vcpu->exit.esr;
+
 	switch (result) {
 	case TRAP_SKIP_INSN:
 		trap_skip_instruction(vcpu, esr);
@@ -148,7 +154,7 @@ void trap_dispatch(struct vcpu *vcpu, u64 esr)
 	enum trap_result result = trap_table[(u32)esr >> ESR_EC_SHIFT](vcpu, esr);
 
 	if (__builtin_expect(result != TRAP_RESUME, 0))
-		trap_finish(vcpu, esr, result);
+		trap_finish(result);
 }
 
 void trap_irq(struct vcpu *vcpu)

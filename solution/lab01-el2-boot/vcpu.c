@@ -209,6 +209,7 @@ struct vcpu *vcpu_prepare_entry(struct vcpu *vcpu)
 			next = cpu_pick_next(cpu);
 			if (next != cpu->vcpu)
 				world_switch(cpu, next);
+			vcpu_post_work(next, ENTRY_TURN);
 			vcpu = next;
 			continue;
 		}

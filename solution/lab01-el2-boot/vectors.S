@@ -53,7 +53,6 @@ EXERCISE_BEGIN(1.2)
 	mov	x0, x19
 	mov	sp, x2
 	mrs	x1, esr_el2
-	mov	x29, xzr
 	bl	\function
 	b	guest_return
 EXERCISE_END

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: MIT
+"""Fixtures of all tests, and what a failing one prints."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from grader import images  # noqa: E402
+from grader.launch import MachineConfig  # noqa: E402
+from grader.machine import DEFAULT_BUDGET, Machine  # noqa: E402
+from grader.probe import ProbeVm, Report, judge, prepare, run_probes  # noqa: E402
+from grader.verdict import Finding, Verdict  # noqa: E402
+
+PROBE_BUDGET = 200_000_000
+
+
+@pytest.fixture(scope="session")
+def qemu() -> str:
+    return os.environ.get("STRATA_QEMU", "qemu-system-aarch64")
+
+
+@pytest.fixture
+def seed(request: pytest.FixtureRequest) -> int:
+    """A number that differs from test to test and with STRATA_SEED; the same for the same run."""
+    words = f"{os.environ.get('STRATA_SEED', '1')} {request.node.name}"
+    return zlib.crc32(words.encode()) << 20 | 1
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[[MachineConfig], Machine]]:
+    """Starts machines that end with the test."""
+    with ExitStack() as stack:
+        log = tmp_path / "gdb.log" if os.environ.get("STRATA_GDB_LOG") else None
+        yield lambda config: stack.enter_context(Machine(config, log))
+
+
+@pytest.fixture
+def start_selftest(
+    start: Callable[[MachineConfig], Machine], qemu: str
+) -> Callable[..., Machine]:
+    """Starts one of the grader's own images by name."""
+
+    def run(name: str, **options: object) -> Machine:
+        image = images.selftest(name)
+        settings = {"memory_mib": 256, "build": images.build_directory(), "qemu": qemu, **options}
+        return start(MachineConfig(image=image.binary, elf=image.elf, **settings))  # type: ignore[arg-type]
+
+    return run
+
+
+class Lab:
+    """A machine with the layers of one lab, as a test wants it."""
+
+    def __init__(
+        self,
+        start: Callable[[MachineConfig], Machine],
+        folder: Path,
+        qemu: str,
+        seed: int,
+        gic: int,
+        number: int,
+    ) -> None:
+        self._start, self._folder, self._qemu, self._seed = start, folder, qemu, seed
+        self.gic = gic
+        self.number = number
+
+    def start(self, *vms: ProbeVm | str, **options: object) -> Machine:
+        """The machine with these VMs (a name is a probe), before its first instruction."""
+        configs = [ProbeVm(vm) if isinstance(vm, str) else vm for vm in vms]
+        folder = self._folder / "machine"
+        folder.mkdir(exist_ok=True)
+        config = prepare(
+            self.number, configs, folder, seed=self._seed, gic=self.gic, qemu=self._qemu,
+            **options,  # type: ignore[arg-type]
+        )  # fmt: skip
+        return self._start(config)
+
+    def probe(
+        self, *vms: ProbeVm | str, budget: int = PROBE_BUDGET, **options: object
+    ) -> tuple[Machine, list[Report]]:
+        """Run probes to their end; FAIL when one of them saw a property violated."""
+        configs = [ProbeVm(vm) if isinstance(vm, str) else vm for vm in vms]
+        machine = self.start(*configs, **options)
+        reports = run_probes(machine, configs, self.number, budget)
+        judge(machine, reports)
+        return machine, reports
+
+
+@pytest.fixture(params=[3, 2], ids=["gicv3", "gicv2"])
+def gic(request: pytest.FixtureRequest) -> int:
+    """Both interrupt controllers, for tests in which it can matter."""
+    return int(request.param)
+
+
+@pytest.fixture
+def make_lab(
+    start: Callable[[MachineConfig], Machine], tmp_path: Path, qemu: str, seed: int
+) -> Callable[..., Lab]:
+    def make(number: int, gic: int = 3) -> Lab:
+        return Lab(start, tmp_path, qemu, seed, gic, number)
+
+    return make
+
+
+@pytest.fixture
+def lab(request: pytest.FixtureRequest, make_lab: Callable[..., Lab]) -> Lab:
+    """The lab of the module (`LAB = n` in it), on the GIC of the `gic` fixture if it is used."""
+    gic_version = request.getfixturevalue("gic") if "gic" in request.fixturenames else 3
+    return make_lab(request.module.LAB, gic_version)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    """A Finding is printed as what it says, without Python's traceback, and with a way to see it."""
+    outcome = yield
+    report = outcome.get_result()  # type: ignore[attr-defined]
+    finding = call.excinfo.value if call.excinfo else None
+    if report.when == "call":
+        verdict = Verdict.PASS if report.passed else Verdict.FAIL
+        report.user_properties.append(("verdict", verdict.value))
+    if not isinstance(finding, Finding):
+        return
+    report.user_properties = [("verdict", finding.verdict.value)]
+    if "xfail" in item.keywords:
+        return
+    variables = [f"{name}={os.environ[name]}" for name in ("SEED",) if name in os.environ]
+    nodeid = item.nodeid if item.nodeid.startswith("grader/") else f"grader/{item.nodeid}"
+    line = " ".join(["make debug", f"TEST={shlex.quote(nodeid)}", *variables])
+    report.longrepr = f"{finding}\n  reproduce: {line}"
+
+
+__all__ = ["DEFAULT_BUDGET", "Lab"]

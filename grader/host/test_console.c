@@ -1,0 +1,395 @@
+// SPDX-License-Identifier: MIT
+/* The console multiplexer against a UART made of two buffers. */
+#include <string.h>
+
+#include "check.h"
+#include "console.h"
+#include "uart.h"
+#include "vcpu.h"
+
+#define VM_COUNT 3
+#define SCREEN_BYTES (4u << 20)
+
+struct vm *vms[VM_MAX];
+u32 vm_count;
+static struct vm vm_storage[VM_COUNT];
+
+static char screen[SCREEN_BYTES];
+static size_t screen_used;
+static char input[256];
+static size_t input_read, input_used;
+
+static char received[VM_COUNT][256];
+static size_t received_count[VM_COUNT];
+
+void uart_init(void)
+{
+}
+
+void uart_put(char c)
+{
+	CHECK(screen_used + 1 < SCREEN_BYTES);
+	screen[screen_used++] = c;
+	screen[screen_used] = '\0';
+}
+
+int uart_get(void)
+{
+	return input_read < input_used ? (u8)input[input_read++] : -1;
+}
+
+static void receive(struct vm *vm, void *state, u8 byte)
+{
+	CHECK(state == &received[vm->index]);
+	CHECK(spin_is_locked(&vm->device_lock));
+	received[vm->index][received_count[vm->index]++] = (char)byte;
+	/* As a guest's echo would. */
+	console_vm_put(vm, (char)byte);
+}
+
+/* As the link script lays them out; the second device is deaf. */
+const struct device registry_devices[] = {
+	{.name = "deaf"},
+	{.name = "uart", .receive = receive},
+};
+
+static void __attribute__((used, noinline)) define_registry_end(void)
+{
+	__asm__(".globl registry_devices_end\n"
+		".set registry_devices_end, registry_devices + %c0" ::"i"(
+			sizeof(registry_devices)));
+}
+
+static void write_as(unsigned vm, const char *text)
+{
+	while (*text)
+		console_vm_put(&vm_storage[vm], *text++);
+}
+
+static void type(const char *text)
+{
+	strcpy(input, text);
+	input_read = 0;
+	input_used = strlen(text);
+	console_poll();
+}
+
+static void clear_screen(void)
+{
+	screen_used = 0;
+	screen[0] = '\0';
+}
+
+static void expect(const char *text)
+{
+	if (strcmp(screen, text))
+		fprintf(stderr, "expected:\n%s\nobserved:\n%s\n", text, screen);
+	CHECK(!strcmp(screen, text));
+	clear_screen();
+}
+
+/* All VMs alive, the first in focus, no unfinished line. */
+static void setup(unsigned count)
+{
+	static const char *const names[VM_COUNT] = {"alpha", "beta", "gamma"};
+
+	vm_count = count;
+	for (unsigned i = 0; i < count; i++) {
+		vms[i] = &vm_storage[i];
+		vms[i]->index = i;
+		vms[i]->state = VM_RUNNING;
+		strcpy(vms[i]->name, names[i]);
+		vms[i]->device_state[1] = &received[i];
+		vms[i]->console.used = 0;
+		received_count[i] = 0;
+	}
+	for (unsigned i = count; i < VM_COUNT; i++)
+		vms[i] = NULL;
+	console_vm_put(vms[0], '\n');
+	do {
+		clear_screen();
+		type("\x1d");
+	} while (!strstr(screen, "focus: alpha"));
+	clear_screen();
+}
+
+static void test_first_vm_has_focus(void)
+{
+	vm_count = 2;
+	for (unsigned i = 0; i < 2; i++) {
+		vms[i] = &vm_storage[i];
+		vms[i]->index = i;
+		strcpy(vms[i]->name, i ? "beta" : "alpha");
+	}
+	console_printf("early");
+	expect("[strata] early\r\n");
+	write_as(1, "b");
+	expect("");
+	write_as(0, "a");
+	expect("[alpha] a");
+}
+
+static void test_focus_writes_through(void)
+{
+	setup(2);
+	write_as(0, "lo");
+	expect("[alpha] lo");
+	write_as(0, "gin: ");
+	expect("gin: ");
+	write_as(0, "x\r\ny\n");
+	expect("x\r\n[alpha] y\r\n");
+	write_as(0, "\n\r\n\r\r\n");
+	expect("[alpha] \r\n[alpha] \r\n[alpha] \r\n");
+}
+
+static void test_single_vm_keeps_prefix(void)
+{
+	setup(1);
+	write_as(0, "hello\r\n");
+	expect("[alpha] hello\r\n");
+}
+
+static void test_background_waits_for_line(void)
+{
+	setup(2);
+	write_as(1, "back");
+	expect("");
+	write_as(1, "ground\r\n");
+	expect("[beta] background\r\n");
+}
+
+static void test_prompt_survives(void)
+{
+	setup(2);
+	write_as(0, "~ # ");
+	write_as(1, "tick\r\n");
+	expect("[alpha] ~ # \r\n[beta] tick\r\n[alpha] ~ # ");
+	write_as(0, "ls");
+	expect("ls");
+	console_printf("news %d", 7);
+	expect("\r\n[strata] news 7\r\n[alpha] ~ # ls");
+	write_as(0, "\r\n");
+	expect("\r\n");
+	console_printf("two\nlines\n");
+	expect("[strata] two\r\n[strata] lines\r\n");
+}
+
+static void test_return_to_column_zero(void)
+{
+	setup(2);
+	write_as(0, "10%\r20%");
+	expect("[alpha] 10%\r[alpha] 20%");
+	write_as(0, "\r");
+	expect("");
+	console_printf("between");
+	expect("\r\n[strata] between\r\n[alpha] 10%\r[alpha] 20%");
+	write_as(0, "30%\r\n");
+	expect("\r[alpha] 30%\r\n");
+	write_as(1, "10%\r20%\r\r\n");
+	expect("[beta] 10%\r[beta] 20%\r\n");
+}
+
+static void test_focus_switch(void)
+{
+	setup(3);
+	write_as(0, "a$ ");
+	write_as(1, "b$ ");
+	expect("[alpha] a$ ");
+	type("\x1d");
+	expect("\r\n[strata] focus: beta\r\n[beta] b$ ");
+	type("x");
+	expect("x");
+	CHECK(received_count[1] == 1 && received[1][0] == 'x' && received_count[0] == 0);
+	write_as(0, "done\r\n");
+	expect("\r\n[alpha] a$ done\r\n[beta] b$ x");
+	vm_storage[2].state = VM_STOPPED;
+	type("\x1d");
+	expect("\r\n[strata] focus: alpha\r\n");
+	type("q\x1dr");
+	expect("[alpha] q\r\n[strata] focus: beta\r\n[beta] b$ xr");
+}
+
+static void test_focus_of_single_vm(void)
+{
+	setup(1);
+	write_as(0, "$ ");
+	clear_screen();
+	type("\x1d");
+	expect("\r\n[strata] focus: alpha\r\n[alpha] $ ");
+}
+
+static void test_end_of_vm_in_focus(void)
+{
+	setup(2);
+	write_as(0, "Power do");
+	write_as(1, "b$ ");
+	clear_screen();
+	vm_storage[0].state = VM_POWERED_OFF;
+	console_vm_flush(&vm_storage[0]);
+	console_printf("alpha: powered off");
+	expect("\r\n[strata] alpha: powered off\r\n[strata] focus: beta\r\n[beta] b$ ");
+	vm_storage[1].state = VM_STOPPED;
+	console_vm_flush(&vm_storage[1]);
+	console_printf("beta: gone");
+	expect("\r\n[strata] beta: gone\r\n");
+	type("nobody listens\x1d");
+	expect("");
+}
+
+static void test_end_of_background_vm(void)
+{
+	setup(2);
+	write_as(0, "$ ");
+	write_as(1, "last words");
+	clear_screen();
+	console_vm_flush(&vm_storage[1]); /* it only waits */
+	expect("");
+	vm_storage[1].state = VM_STOPPED;
+	console_vm_flush(&vm_storage[1]);
+	expect("\r\n[beta] last words\r\n[alpha] $ ");
+}
+
+static void test_interrupted_escape_sequence(void)
+{
+	setup(2);
+	write_as(0, "\033[3");
+	console_printf("now");
+	expect("[alpha] \033[3\x18\r\n[strata] now\r\n[alpha] \033[3");
+	write_as(0, "1mred\033[6n\033[m");
+	expect("1mred\033[6n\033[m");
+	console_printf("now");
+	/* Painted again, but the question to the terminal is not asked again. */
+	expect("\r\n[strata] now\r\n[alpha] \033[31mred\033[m");
+}
+
+static void test_emergency(void)
+{
+	setup(2);
+	write_as(0, "$ ");
+	clear_screen();
+	console_emergency("[strata] panic: ");
+	console_emergency("dead\n");
+	expect("\r\n[strata] panic: dead\r\n");
+}
+
+static void test_long_lines(void)
+{
+	char text[3 * CONSOLE_LINE_MAX + 8], want[1024];
+
+	setup(2);
+	for (unsigned i = 0; i < sizeof(text) - 1; i++)
+		text[i] = (char)('a' + i % 26);
+	text[sizeof(text) - 1] = '\0';
+	write_as(0, text);
+	sprintf(want, "[alpha] %s", text);
+	expect(want);
+	write_as(0, "\n");
+	expect("\r\n");
+	write_as(1, text);
+	write_as(1, "\n");
+	sprintf(want, "[beta] %.256s\r\n[beta] %.256s\r\n[beta] %.256s\r\n[beta] %s\r\n", text,
+		text + 256, text + 512, text + 768);
+	expect(want);
+}
+
+/*
+ * Random talk. Every complete line of a VM must stand on the screen, whole and in order; any other
+ * line with its name must be the beginning of one (shown unfinished).
+ */
+#define TALK_LINES 200
+
+static char said[VM_COUNT][TALK_LINES][64];
+static unsigned line_number[VM_COUNT];
+static size_t column[VM_COUNT];
+
+static void talk_one(unsigned vm)
+{
+	char *line = said[vm][line_number[vm]];
+
+	if (line_number[vm] == TALK_LINES - 1)
+		return;
+	if (column[vm] == 60 || check_below(12) == 0) {
+		write_as(vm, check_below(2) ? "\r\n" : "\n");
+		line_number[vm]++;
+		column[vm] = 0;
+		return;
+	}
+	char c[2] = {(char)(' ' + 1 + check_below(94)), '\0'};
+
+	line[column[vm]++] = c[0];
+	line[column[vm]] = '\0';
+	write_as(vm, c);
+}
+
+static void check_screen_line(const char *line, unsigned shown[VM_COUNT])
+{
+	for (unsigned vm = 0; vm < VM_COUNT; vm++) {
+		char prefix[32];
+		int length = sprintf(prefix, "[%s] ", vm_storage[vm].name);
+
+		if (strncmp(line, prefix, (size_t)length))
+			continue;
+		const char *text = line + length, *wanted = said[vm][shown[vm]];
+
+		if (!strcmp(wanted, text))
+			shown[vm]++;
+		else if (strncmp(wanted, text, strlen(text)))
+			/* Whole when it was interrupted, and painted again before its end came. */
+			CHECK(shown[vm] > 0 && !strcmp(said[vm][shown[vm] - 1], text));
+		return;
+	}
+	CHECK(!strncmp(line, "[strata] ", 9));
+}
+
+static void test_random_talk(void)
+{
+	unsigned shown[VM_COUNT] = {0};
+
+	memset(said, 0, sizeof(said));
+	memset(line_number, 0, sizeof(line_number));
+	memset(column, 0, sizeof(column));
+	setup(VM_COUNT);
+	for (unsigned i = 0; i < 4000; i++) {
+		unsigned what = (unsigned)check_below(100);
+
+		if (what == 0)
+			console_printf("event %u", i);
+		else if (what == 1)
+			type("\x1d");
+		else
+			talk_one((unsigned)check_below(VM_COUNT));
+	}
+	for (unsigned vm = 0; vm < VM_COUNT; vm++) {
+		if (column[vm]) {
+			write_as(vm, "\n");
+			line_number[vm]++;
+		}
+	}
+	for (char *line = strtok(screen, "\r\n"); line; line = strtok(NULL, "\r\n"))
+		check_screen_line(line, shown);
+	for (unsigned vm = 0; vm < VM_COUNT; vm++) {
+		CHECK(line_number[vm] > 10);
+		CHECK(shown[vm] >= line_number[vm]);
+	}
+	clear_screen();
+}
+
+int main(void)
+{
+	test_first_vm_has_focus();
+	test_focus_writes_through();
+	test_single_vm_keeps_prefix();
+	test_background_waits_for_line();
+	test_prompt_survives();
+	test_return_to_column_zero();
+	test_focus_switch();
+	test_focus_of_single_vm();
+	test_end_of_vm_in_focus();
+	test_end_of_background_vm();
+	test_interrupted_escape_sequence();
+	test_emergency();
+	test_long_lines();
+	for (unsigned i = 0; i < 20; i++)
+		test_random_talk();
+	return check_finish();
+}

@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: MIT
+"""The harness judges machines whose fate is known: they are the grader's own images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from grader import crash
+from grader.machine import Machine, StopKind
+from grader.verdict import Finding, Verdict
+
+StartSelftest = Callable[..., Machine]
+
+
+def test_budget_stops_at_the_same_instruction_in_every_run(start_selftest: StartSelftest) -> None:
+    places = []
+    for _ in range(2):
+        machine = start_selftest("spin")
+        stop = machine.run(budget=1_234_567)
+        assert stop.kind is StopKind.BUDGET
+        places.append((stop.pc, machine.pc, machine.budget.retired, machine.register("x9")))
+    assert places[0] == places[1]
+
+
+def test_budget_is_hit_within_a_block(start_selftest: StartSelftest) -> None:
+    machine = start_selftest("spin")
+    machine.run(budget=100_000)
+    assert 100_000 <= machine.budget.retired < 100_000 + 64
+    machine.run(budget=50_000)
+    assert 150_000 <= machine.budget.retired < 150_000 + 128
+
+
+def test_budget_names_the_place(start_selftest: StartSelftest) -> None:
+    machine = start_selftest("spin")
+    with pytest.raises(Finding) as caught:
+        machine.run_until_off(budget=10_000)
+    assert caught.value.verdict is Verdict.BUDGET
+    assert "spin_work" in str(caught.value) or "inner" in str(caught.value)
+
+
+def test_sleep_without_a_timer_is_a_hang_with_its_reason(start_selftest: StartSelftest) -> None:
+    machine = start_selftest("sleep_forever")
+    with pytest.raises(Finding) as caught:
+        machine.run_until_off()
+    assert caught.value.verdict is Verdict.HANG
+    text = str(caught.value)
+    assert "in WFI at EL2" in text
+    assert "CNTHP off" in text
+
+
+def test_forged_console_text_does_not_change_a_verdict(start_selftest: StartSelftest) -> None:
+    machine = start_selftest("sleep_forever")
+    with pytest.raises(Finding) as caught:
+        machine.run_until_off()
+    assert "all tests passed" in machine.console.text
+    assert caught.value.verdict is Verdict.HANG
+
+
+def test_sleep_with_a_deadline_ahead_is_no_hang(start_selftest: StartSelftest) -> None:
+    machine = start_selftest("sleep_once")
+    assert machine.run_until_off().kind is StopKind.POWER_OFF
+
+
+def test_filled_mailbox_is_a_crash_although_the_machine_powers_off(
+    start_selftest: StartSelftest,
+) -> None:
+    machine = start_selftest("crash")
+    with pytest.raises(Finding) as caught:
+        machine.run_until_off()
+    assert caught.value.verdict is Verdict.CRASH
+    text = str(caught.value)
+    assert "synchronous exception at EL2" in text
+    assert "translation fault, level 1, write" in text
+    assert "fill" in text
+
+
+def test_unwritten_exercise_is_todo(start_selftest: StartSelftest) -> None:
+    machine = start_selftest("crash")
+    machine.run_to("*fill")
+    machine.gdb.execute("set var $x20 = 3")
+    with pytest.raises(Finding) as caught:
+        machine.run_until_off()
+    assert caught.value.verdict is Verdict.TODO
+
+
+def test_mailbox_without_magic_is_empty(start_selftest: StartSelftest) -> None:
+    machine = start_selftest("crash")
+    machine.run_to("*fill")
+    assert crash.read(machine) is None
+
+
+def test_missing_a_breakpoint_is_a_failure_that_names_it(start_selftest: StartSelftest) -> None:
+    machine = start_selftest("sleep_once")
+    with pytest.raises(Finding) as caught:
+        machine.run_to("*power_off", condition="$x0 == 0x1234567")
+    assert caught.value.verdict is Verdict.FAIL
+    assert "power_off" in str(caught.value)
+
+
+def test_unknown_function_is_the_students_failure(start_selftest: StartSelftest) -> None:
+    machine = start_selftest("spin")
+    with pytest.raises(Finding) as caught:
+        machine.run_to("no_such_function")
+    assert caught.value.verdict is Verdict.FAIL
+
+
+def test_breakpoints_and_steps(start_selftest: StartSelftest) -> None:
+    machine = start_selftest("spin")
+    stop = machine.run_to("*spin_work")
+    assert stop.pc == machine.symbols["spin_work"]
+    before = machine.register("x11")
+    machine.step_instruction()
+    assert machine.pc == stop.pc + 4
+    assert machine.register("x11") == before + machine.register("x10")
+
+
+def test_registers_by_the_manuals_names(start_selftest: StartSelftest) -> None:
+    machine = start_selftest("spin")
+    machine.run_to("*main")
+    assert machine.exception_level == 2
+    assert machine.register("SCTLR_EL1") & 0x800 == 0x800  # RES1
+    assert machine.register("VBAR_EL1") == 0
+    assert machine.register("CNTFRQ_EL0") == 1_000_000_000
+
+
+def test_physical_memory_is_readable_after_power_off(start_selftest: StartSelftest) -> None:
+    machine = start_selftest("sleep_once")
+    machine.run_until_off()
+    header = machine.memory.read(0x4020_0038, 4)
+    assert header == b"ARM\x64"
+
+
+def test_console_takes_keys(start_selftest: StartSelftest) -> None:
+    machine = start_selftest("echo")
+    machine.console.type("abcz")
+    machine.run_until_off()
+    assert machine.console.text == "bcd{"
+
+
+def test_failure_shows_the_console_with_control_characters_escaped(
+    start_selftest: StartSelftest,
+) -> None:
+    machine = start_selftest("echo")
+    machine.console.type("\x1a\x06z")  # prints ESC and BEL
+    machine.run_until_off()
+    tail = "\n".join(machine.console.tail())
+    assert "\\x1b" in tail
+    assert "\x1b" not in tail

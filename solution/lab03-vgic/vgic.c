@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The state of virtual interrupts, and where each belongs.
+ *
+ * Memory is the truth: struct virq says whether an interrupt is pending, active, enabled. Each
+ * vCPU has one list, ordered by priority, of the interrupts that concern it now: those that are
+ * active there and those that wait to be delivered. vgic_target() alone decides who that is;
+ * whatever changes an interrupt ends in virq_update(), which asks it and moves the interrupt.
+ *
+ * List registers are a cache (vgic_lr.c). While a vCPU runs on another CPU they cannot be read.
+ * The rule: change memory, then have that CPU fold and refill. So that nothing is lost, what the
+ * list register took over was moved out of memory (latched to lr_latched), and orders to change the
+ * active state are left in virq->request.
+ *
+ * Locks: the VM's device_lock, then vgic.lock, then run-queue locks (by vcpu_wake()).
+ * Manual: IHI 0069, "Interrupt handling and prioritization"; IHI 0048 for GICv2.
+ */
+#include "exercise.h"
+#include "el2_boot.h"
+#include "virq.h"
+
+struct virq *virq_find(struct vcpu *vcpu, u32 intid)
+{
+	if (intid < VGIC_PRIVATE_COUNT)
+		return &vcpu->vgic.private_irqs[intid];
+	return &vcpu->vm->vgic.spis[intid - VGIC_PRIVATE_COUNT];
+}
+
+EXERCISE(3.2)
+bool virq_is_pending(const struct virq *virq)
+{
+	if (virq->latched || virq->lr_latched || virq->sources)
+		return true;
+	return virq->line && (!virq->edge || virq->hw);
+}
+
+bool virq_is_forwarded(const struct vm *vm, const struct virq *virq)
+{
+	u32 group = virq->group1 ? GICD_CTLR_ENABLE_GRP1 : GICD_CTLR_ENABLE_GRP0;
+
+	return virq->enabled && (vm->vgic.ctlr & group) && virq_is_pending(virq);
+}
+
+/*
+ * The vCPU that an SPI is routed to: GICD_IROUTER holds an affinity, of which our vCPUs use Aff0
+ * alone; GICD_ITARGETSR a set of CPU interfaces, of which the first takes it. A GICv2 with one CPU
+ * has no choice (IHI 0048, "GICD_ITARGETSRn": RAZ/WI in a uniprocessor implementation).
+ */
+EXERCISE_PRIVATE(3.3)
+static struct vcpu *vgic_route(struct vm *vm, const struct virq *virq)
+{
+	u64 index = virq->route;
+
+	if (gic->version == 2 && vm->vcpu_count == 1)
+		index = 0;
+	else if (gic->version == 2)
+		index = virq->route ? (u64)__builtin_ctzl(virq->route) : VCPU_MAX;
+	return index < vm->vcpu_count ? vm->vcpus[index] : NULL;
+}
+
+EXERCISE(3.3)
+struct vcpu *vgic_target(struct vm *vm, const struct virq *virq)
+{
+	if (!virq->active && !virq_is_forwarded(vm, virq))
+		return NULL;
+	if (virq->intid < VGIC_PRIVATE_COUNT)
+		return virq->vcpu;
+	if (virq->active && virq->vcpu)
+		return virq->vcpu;
+	return vgic_route(vm, virq);
+}
+
+EXERCISE_PRIVATE(3.3)
+static void virq_insert(struct vcpu *vcpu, struct virq *virq)
+{
+	struct list *node;
+
+	list_for_each(node, &vcpu->vgic.ordered) {
+		const struct virq *other = container_of(node, struct virq, node);
+
+		if (other->priority > virq->priority ||
+		    (other->priority == virq->priority && other->intid > virq->intid))
+			break;
+	}
+	list_insert_before(node, &virq->node);
+}
+
+EXERCISE(3.3)
+struct vcpu *virq_relist(struct vm *vm, struct virq *virq)
+{
+	struct vcpu *target;
+
+	if (virq->lr != VGIC_NO_LR)
+		return virq->vcpu;
+	target = vgic_target(vm, virq);
+	if (!list_is_empty(&virq->node)) {
+		if (target == virq->vcpu)
+			return target;
+		list_remove(&virq->node);
+	}
+	if (virq->intid >= VGIC_PRIVATE_COUNT)
+		virq->vcpu = target;
+	if (target)
+		virq_insert(target, virq);
+	return target;
+}
+
+void virq_update(struct vm *vm, struct virq *virq)
+{
+	struct vcpu *target = virq_relist(vm, virq);
+
+	if (target)
+		vgic_notify(target);
+}
+
+/*
+ * A vCPU whose interface is in the hardware of some CPU looks for itself before it enters its
+ * guest. Of one that is not, memory tells whether the interrupt would be signalled: one that is
+ * masked does not end WFI.
+ */
+void vgic_notify(struct vcpu *vcpu)
+{
+	vcpu_post_work(vcpu, ENTRY_VGIC);
+	if (vcpu->vgic.resident || vgic_would_signal(vcpu->vm, vcpu))
+		vcpu_wake(vcpu);
+}
+
+/*
+ * The physical interrupt behind a hw one follows: while the guest has it active, it may not fire.
+ * (Of a vCPU that is not here, layer 4 sets it when that is loaded.)
+ */
+EXERCISE(3.2)
+void virq_set_active(struct vcpu *vcpu, struct virq *virq, bool active)
+{
+	if (virq->lr != VGIC_NO_LR) {
+		virq->request = active ? VIRQ_ACTIVATE : VIRQ_DEACTIVATE;
+		return;
+	}
+	virq->active = active;
+	if (virq->hw && vgic_is_here(vcpu))
+		gic->set_active(virq->pintid, active);
+}
+
+/*
+ * A hw line only rises here: that it fell shows when the list register is folded. So it is pulled
+ * first, or the completion of the last interrupt would be taken for the end of this one.
+ */
+EXERCISE(3.2)
+void vgic_set_line(struct vcpu *vcpu, u32 intid, bool level)
+{
+	struct vm *vm = vcpu->vm;
+	struct virq *virq = virq_find(vcpu, intid);
+
+	spin_lock(&vm->vgic.lock);
+	if (virq->hw)
+		vgic_pull(vcpu);
+	if (virq->line != level) {
+		virq->line = level;
+		if (level && virq->edge && !virq->hw)
+			virq->latched = true;
+		virq_update(vm, virq);
+	}
+	spin_unlock(&vm->vgic.lock);
+}
+
+void vgic_map_hw(struct vcpu *vcpu, u32 intid, u32 pintid, bool (*is_asserted)(struct vcpu *))
+{
+	struct virq *virq = virq_find(vcpu, intid);
+
+	spin_lock(&vcpu->vm->vgic.lock);
+	virq->hw = true;
+	virq->pintid = (u16)pintid;
+	virq->is_asserted = is_asserted;
+	spin_unlock(&vcpu->vm->vgic.lock);
+}
+
+bool vgic_is_live(struct vcpu *vcpu, u32 intid)
+{
+	const struct virq *virq = virq_find(vcpu, intid);
+	bool live;
+
+	spin_lock(&vcpu->vm->vgic.lock);
+	vgic_pull(vcpu);
+	live = virq->active || virq_is_pending(virq);
+	spin_unlock(&vcpu->vm->vgic.lock);
+	return live;
+}
+
+/*
+ * Group priority of an interrupt (IHI 0069, "Priority grouping"): ICV_BPR0_EL1 cuts off its lowest
+ * BPR + 1 bits; ICV_BPR1_EL1 counts from one, unless ICV_CTLR_EL1.CBPR makes BPR0 serve both.
+ */
+EXERCISE_PRIVATE(3.8)
+static u32 vgic_group_priority(u64 vmcr, const struct virq *virq)
+{
+	u32 cut = ((vmcr >> ICH_VMCR_EL2_VBPR0_SHIFT) & 7) + 1;
+
+	if (virq->group1 && gic->version == 3 && !(vmcr & ICH_VMCR_EL2_VCBPR))
+		cut = (vmcr >> ICH_VMCR_EL2_VBPR1_SHIFT) & 7;
+	else if (virq->group1 && !(vmcr & ICH_VMCR_EL2_VCBPR))
+		cut = ((vmcr >> ICH_VMCR_EL2_VBPR1_SHIFT) & 7) + 1;
+	return virq->priority & (0xffU << cut);
+}
+
+/*
+ * With five bits of preemption level, bit n of the active-priority registers stands for running
+ * priority n << 3; the lowest bit that is set is the running priority.
+ */
+EXERCISE(3.8)
+bool vgic_would_signal(const struct vm *vm, const struct vcpu *vcpu)
+{
+	u64 vmcr = vcpu->vgic.vmcr;
+	u32 mask = (vmcr >> ICH_VMCR_EL2_VPMR_SHIFT) & 0xff;
+	u32 levels = (u32)(vcpu->vgic.ap0r | vcpu->vgic.ap1r);
+	u32 running = levels ? (u32)__builtin_ctz(levels) << 3 : 0x100;
+	struct list *node;
+
+	list_for_each(node, &vcpu->vgic.ordered) {
+		const struct virq *virq = container_of(node, struct virq, node);
+		u64 group = virq->group1 ? ICH_VMCR_EL2_VENG1 : ICH_VMCR_EL2_VENG0;
+
+		if (virq->active || !virq_is_forwarded(vm, virq) || !(vmcr & group))
+			continue;
+		if (virq->priority < mask && vgic_group_priority(vmcr, virq) < running)
+			return true;
+	}
+	return false;
+}
+
+bool vgic_has_deliverable(struct vcpu *vcpu)
+{
+	bool deliverable;
+
+	spin_lock(&vcpu->vm->vgic.lock);
+	vgic_pull(vcpu);
+	if (vgic_is_here(vcpu))
+		gic->save(&vcpu->vgic);
+	deliverable = vgic_would_signal(vcpu->vm, vcpu);
+	spin_unlock(&vcpu->vm->vgic.lock);
+	return deliverable;
+}
