@@ -54,9 +54,11 @@ endif
 ifneq ($(QEMU),qemu-system-aarch64)
 $(if $(shell command -v $(firstword $(QEMU))),,$(error QEMU=$(QEMU): no such program; QEMU takes a program of QEMU 7.2 or newer, with arguments if it needs any))
 endif
-ifneq ($(VMS),)
-$(if $(wildcard $(VMS)),,$(error VMS=$(VMS): no such file; VMS takes the path of a vms.toml, see docs/vms-toml.md))
-endif
+a_file = $(if $($1),$(if $(wildcard $($1)),,$(error $1=$($1): no such file; $1 takes the path of $2)))
+$(call a_file,VMS,a vms.toml as docs/vms-toml.md describes)
+$(call a_file,KERNEL,an arm64 Image)
+$(call a_file,INITRD,an initramfs)
+$(call a_file,GUEST,an ELF file of what runs in the VMs)
 
 lab_dir = $(patsubst %/.,%,$(wildcard $1/lab0$2-*/.))
 upto = $(wordlist 1,$1,1 2 3 4 5 6)

@@ -202,8 +202,8 @@ class Gdb:
     def connect(self, socket_path: Path) -> None:
         """Attach to QEMU's stub; the machine stands before its first instruction."""
         self.command(f"-target-select remote {socket_path}")
-        # A step masks interrupts but does not stop the clock: under icount QEMU 7.2 can deadlock
-        # when it does, and time is a count of instructions there anyway.
+        # A step masks interrupts but does not stop the clock: a stopped clock with a deadline in
+        # the past leaves no instruction to execute under icount.
         self.execute("maintenance packet Qqemu.sstep=3")
 
     def insert_breakpoint(self, place: str, condition: str = "", once: bool = False) -> int:

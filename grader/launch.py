@@ -17,6 +17,17 @@ from tools.qemu import MachineOptions, qemu_command, qemu_version
 
 MIB = 1 << 20
 
+# A timer of the emulator that never stops. With sleep=off QEMU lets time jump to the next deadline
+# whenever all CPUs are idle, and a CPU that stands at a breakpoint counts as idle. The jump is then
+# at most this long; and it is never one to the end of time, which a timer of the guest that has
+# expired already sets as its next deadline and at which QEMU would loop for ever. A packet filter on
+# a hub without ports is the smallest thing in QEMU that has such a timer.
+HEARTBEAT_MICROSECONDS = 200
+HEARTBEAT = [
+    "-netdev", "hubport,id=beat,hubid=0",
+    "-object", f"filter-buffer,id=heartbeat,netdev=beat,interval={HEARTBEAT_MICROSECONDS}",
+]  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Guest:
@@ -72,6 +83,7 @@ class Process:
             "-action", "shutdown=pause,panic=pause,reboot=shutdown",
             "-plugin", self.budget.argument(plugin),
             *self.memory.arguments(),
+            *(HEARTBEAT if config.deterministic else []),
             *config.extra,
         ]  # fmt: skip
         options = MachineOptions(

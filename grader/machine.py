@@ -29,7 +29,7 @@ from grader.verdict import Finding, Verdict, infrastructure, show
 DEFAULT_BUDGET = 50_000_000
 LOOK_SECONDS = 0.03
 QUIET_LOOKS = 3
-WALL_SECONDS = 240.0
+WALL_SECONDS = 180.0
 
 EL1_ONLY = "($cpsr & 0xc) == 4"
 EL2_ONLY = "($cpsr & 0xc) == 8"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 HOST_SOURCES_page_alloc := kit/page_alloc.c
 HOST_SOURCES_bundle := kit/bundle.c kit/crc.c
 HOST_SOURCES_console := kit/console.c kit/lib/printf.c

@@ -39,7 +39,7 @@ static void priority_registers(void)
 	report_equal("a byte store changes one", read32(array + 48), 0x10208840);
 	report_equal("a byte load reads one", read8(array + 51), 0x10);
 	write8(array + 50, 0xff);
-	report_equal("five bits of priority", read8(array + 50), 0xf8);
+	report_equal("at least five bits of priority", read8(array + 50) & 0xf8, 0xf8);
 	write32(array + 48, 0xa0a0a0a0);
 }
 

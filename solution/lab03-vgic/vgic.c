@@ -195,10 +195,8 @@ static u32 vgic_group_priority(u64 vmcr, const struct virq *virq)
 {
 	u32 cut = ((vmcr >> ICH_VMCR_EL2_VBPR0_SHIFT) & 7) + 1;
 
-	if (virq->group1 && gic->version == 3 && !(vmcr & ICH_VMCR_EL2_VCBPR))
+	if (virq->group1 && !(vmcr & ICH_VMCR_EL2_VCBPR))
 		cut = (vmcr >> ICH_VMCR_EL2_VBPR1_SHIFT) & 7;
-	else if (virq->group1 && !(vmcr & ICH_VMCR_EL2_VCBPR))
-		cut = ((vmcr >> ICH_VMCR_EL2_VBPR1_SHIFT) & 7) + 1;
 	return virq->priority & (0xffU << cut);
 }
 

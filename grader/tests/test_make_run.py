@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: MIT
+"""`make run` as people use it: two Linux VMs at a terminal, and without one."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from grader.images import build_directory
+from grader.verdict import infrastructure
+from tools import cpio
+
+ROOT = Path(__file__).parents[2]
+NET_SECONDS = 300  # a run that takes this long says nothing about the hypervisor
+BATCH_MACHINES = [{}, {"GIC": "2"}, {"CPU": "cortex-a57"}, {"CPU": "max"}, {"GIC": "2", "CPU": "cortex-a57"},
+                  {"ICOUNT": "1"}]
+
+
+def command(*goals: str, **variables: str) -> list[str]:
+    variables.setdefault("BUILD", str(build_directory()))
+    variables.setdefault("QEMU", os.environ.get("STRATA_QEMU", "qemu-system-aarch64"))
+    return ["make", "-C", str(ROOT), *goals, *(f"{name}={value}" for name, value in variables.items())]
+
+
+def environment() -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
+
+
+@pytest.mark.parametrize("machine", BATCH_MACHINES, ids=lambda m: "-".join(m.values()) or "default")
+def test_without_a_terminal_both_vms_reach_userspace_and_power_off(machine: dict[str, str]) -> None:
+    try:
+        done = subprocess.run(command("run", LAB="4", **machine), check=False, capture_output=True, text=True,
+                              errors="replace", stdin=subprocess.DEVNULL, env=environment(),
+                              timeout=NET_SECONDS)
+    except subprocess.TimeoutExpired as late:
+        raise infrastructure(f"no end after {NET_SECONDS} s:\n{(late.stdout or b'').decode(errors='replace')[-2000:]}")
+    for name in ("alpha", "beta"):
+        assert f"userspace: Linux {name} " in done.stdout, done.stdout[-2000:] + done.stderr
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+
+
+def test_a_kernel_that_panics_ends_the_run_with_a_bad_status(tmp_path: Path) -> None:
+    """Without an init there is no userspace, and Linux would stand still for ever."""
+    (tmp_path / "empty.cpio.gz").write_bytes(cpio.make_initramfs([cpio.directory("dev")]))
+    vms = tmp_path / "vms.toml"
+    vms.write_text(f"""
+[[vm]]
+name = "lost"
+memory = "256M"
+kernel = "{build_directory()}/linux/Image"
+initrd = "empty.cpio.gz"
+cmdline = "console=ttyAMA0"
+""")
+    subprocess.run(command("image", "linux", LAB="4"), check=True, capture_output=True, env=environment())
+    try:
+        done = subprocess.run(command("run", LAB="4", VMS=str(vms)), check=False, capture_output=True,
+                              text=True, errors="replace", stdin=subprocess.DEVNULL, env=environment(),
+                              timeout=NET_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise infrastructure(f"no end after {NET_SECONDS} s")
+    assert "Kernel panic - not syncing" in done.stdout
+    assert done.returncode != 0 and "panicked" in done.stderr
+
+
+class Terminal:
+    """A program on a pseudo-terminal; every wait is on its descriptor."""
+
+    def __init__(self, words: list[str]) -> None:
+        self.seen = b""
+        self.deadline = time.monotonic() + NET_SECONDS
+        self.process, self.descriptor = pty.fork()
+        if self.process == 0:
+            os.execvpe(words[0], words, environment())
+
+    def read_until(self, text: str, count: int = 1) -> str:
+        """What came up to the count-th appearance of text; it is consumed."""
+        wanted = text.encode()
+        while self.seen.count(wanted) < count:
+            ready, _, _ = select.select([self.descriptor], [], [], max(0, self.deadline - time.monotonic()))
+            if not ready:
+                raise infrastructure(f"waiting for {text!r}, after {NET_SECONDS} s:\n{self.tail()}")
+            try:
+                piece = os.read(self.descriptor, 65536)
+            except OSError:
+                piece = b""
+            assert piece, f"ended before {text!r}:\n{self.tail()}"
+            self.seen += piece
+        end = -1
+        for _ in range(count):
+            end = self.seen.index(wanted, end + 1)
+        out, self.seen = self.seen[:end + len(wanted)], self.seen[end + len(wanted):]
+        return out.decode(errors="replace")
+
+    def tail(self) -> str:
+        return self.seen[-2000:].decode(errors="replace")
+
+    def type(self, text: str) -> None:
+        os.write(self.descriptor, text.encode())
+
+    def status(self) -> int:
+        """Read to the end; the program's exit status."""
+        while True:
+            try:
+                if not os.read(self.descriptor, 65536):
+                    break
+            except OSError:
+                break
+        return os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+
+
+@pytest.fixture
+def terminal() -> object:
+    subprocess.run(command("image", "linux", LAB="4"), check=True, capture_output=True, env=environment())
+    opened = Terminal(command("run", LAB="4"))
+    yield opened
+    opened.close()
+
+
+def test_a_shell_answers_and_the_focus_moves(terminal: Terminal) -> None:
+    """The answers are computed by the guest, so that an echo cannot pass for one."""
+    terminal.read_until("Ctrl-A x quits")
+    terminal.read_until("userspace: Linux", count=2)
+    terminal.type("\r")
+    terminal.read_until("# ")
+    terminal.type("echo $(hostname)-$((6 * 7))\r")
+    first = "alpha" if "alpha-42" in terminal.read_until("-42") else "beta"
+    other = "beta" if first == "alpha" else "alpha"
+    terminal.type("\x1d")
+    terminal.type("\r")
+    terminal.type("echo $(hostname)-$((6 * 9))\r")
+    terminal.read_until(f"{other}-54")
+    terminal.type("poweroff -f\r")
+    terminal.read_until(f"{other}: powered off")
+    terminal.type("\r")
+    terminal.type("echo $(hostname)-$((6 * 11))\r")
+    terminal.read_until(f"{first}-66")
+    terminal.type("poweroff -f\r")
+    assert terminal.status() == 0
+
+
+def test_ctrl_a_x_quits(terminal: Terminal) -> None:
+    terminal.read_until("userspace: Linux")
+    terminal.type("\x01x")
+    assert terminal.status() == 0

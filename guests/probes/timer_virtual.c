@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: MIT
+/* The EL1 virtual timer; the properties are in guests/lib/timer_checks.c. May run as several VMs. */
+#include "probe.h"
+#include "timer_checks.h"
+
+void probe(void)
+{
+	timer_checks(TIMER_VIRTUAL);
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the syndrome of a data abort says of the instruction (Arm ARM, "ISS encoding for an
+ * exception from a Data Abort"; all of it is valid only with ISV = 1):
+ *
+ *	24  23 22  21  20    16  15  14  ...   6   5      0
+ *	ISV | SAS |SSE|   SRT  | SF| AR |   | WnR | DFSC  |
+ *
+ * Pure functions, so that the host's unit tests can run them.
+ */
+#ifndef STRATA_MMIO_DECODE_H
+#define STRATA_MMIO_DECODE_H
+
+#include "exercise.h"
+#include "lib/bits.h"
+#include "lib/types.h"
+#include "sysreg.h"
+
+#define ESR_DABT_ISV BIT(24)
+#define ESR_DABT_SSE BIT(21)
+#define ESR_DABT_SF BIT(15)
+#define MMIO_REGISTER_ZERO 31 /* SRT: WZR or XZR, never SP */
+
+/** mmio_size() - bytes that the instruction moves: 1, 2, 4 or 8 (SAS) */
+EXERCISE(2.7)
+static inline unsigned mmio_size(u64 esr)
+{
+	return 1U << bits_get(esr, 23, 22);
+}
+
+/** mmio_register() - number of the register that is stored or loaded (SRT), 31: the zero register */
+EXERCISE(2.7)
+static inline unsigned mmio_register(u64 esr)
+{
+	return (unsigned)bits_get(esr, 20, 16);
+}
+
+/**
+ * mmio_store_value() - what a store puts on the bus
+ * @value: of the register
+ *
+ * Its lowest mmio_size() bytes, zeros above.
+ */
+EXERCISE(2.7)
+static inline u64 mmio_store_value(u64 esr, u64 value)
+{
+	return bits_get(value, 8 * mmio_size(esr) - 1, 0);
+}
+
+/**
+ * mmio_load_value() - what a load puts into the 64-bit register
+ * @value: from the device; only its lowest mmio_size() bytes count
+ *
+ * Sign-extended if SSE says so, to 64 bits if SF, else to 32 bits: writing a W register clears the
+ * upper half. Zero-extended otherwise.
+ */
+EXERCISE(2.7)
+static inline u64 mmio_load_value(u64 esr, u64 value)
+{
+	unsigned bits = 8 * mmio_size(esr);
+
+	value = bits_get(value, bits - 1, 0);
+	if (esr & ESR_DABT_SSE)
+		value = sign_extend(value, bits);
+	return esr & ESR_DABT_SF ? value : (u32)value;
+}
+
+/**
+ * mmio_is_regular() - whether a device model may see the access
+ * @offset: of the first byte from the start of a window of @window_bytes
+ *
+ * It is naturally aligned, and its last byte lies in the window too.
+ */
+EXERCISE(2.7)
+static inline bool mmio_is_regular(u64 esr, u64 offset, u64 window_bytes)
+{
+	unsigned size = mmio_size(esr);
+
+	return is_aligned(offset, size) && window_bytes - offset >= size;
+}
+
+#endif

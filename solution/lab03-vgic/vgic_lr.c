@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT
+/*
+ * List registers: a cache of the ordered list.
+ *
+ * vgic_flush() fills them from memory before the guest is entered, vgic_fold() brings back what
+ * the guest made of them. Folding is lazy: an exit that asks nothing of the interrupt controller
+ * leaves them in the hardware and pays nothing. The guest changes a list register only by
+ * acknowledging (pending to active) and completing (active to inactive), so
+ *  - a pending state that is gone was acknowledged: the latch that lr_latched stands for is used up
+ *  - an hw interrupt that is inactive was completed: the hardware has deactivated the physical one
+ * The line of a level-sensitive interrupt stays in memory; when the guest completes one whose line
+ * is still up, the EOI maintenance interrupt brings it back here to be pending again.
+ *
+ * Locks: vgic.lock is held by every caller; head of vgic.c.
+ * Manual: IHI 0069, "ICH_LR<n>_EL2", "Usage model for the List registers".
+ */
+#include "exercise.h"
+#include "el2_boot.h"
+#include "virq.h"
+
+/*
+ * Encode @virq for a list register and move its latch there.
+ *
+ * Pending and active together only for what the hardware may hold so: not with HW set (the pending
+ * state is then the distributor's; "ICH_LR<n>_EL2", State), not for a GICv2 SGI, whose next
+ * instance may come from another requester. A disabled interrupt that is active is not pending
+ * here, or the guest would get it after its completion.
+ */
+EXERCISE(3.3)
+static u64 vgic_encode(const struct vm *vm, struct virq *virq)
+{
+	bool forwarded = virq_is_forwarded(vm, virq);
+	u64 lr = virq->intid | (u64)virq->priority << ICH_LR_EL2_PRIORITY_SHIFT;
+	bool more = forwarded && !virq->hw && !virq->edge && virq->line;
+
+	if (virq->group1)
+		lr |= ICH_LR_EL2_GROUP;
+	if (virq->active)
+		lr |= ICH_LR_EL2_STATE_ACTIVE;
+	if (virq_counts_sources(virq)) {
+		if (!virq->active) {
+			virq->active_source = (u8)__builtin_ctz(virq->sources);
+			virq->sources &= (u8)~(1 << virq->active_source);
+			virq->lr_latched = true;
+			lr |= ICH_LR_EL2_STATE_PENDING;
+		}
+		lr |= (u64)virq->active_source << ICH_LR_EL2_SOURCE_SHIFT;
+		more = virq->enabled && virq->sources;
+	} else if (forwarded && !(virq->active && virq->hw)) {
+		virq->lr_latched = virq->latched;
+		virq->latched = false;
+		lr |= ICH_LR_EL2_STATE_PENDING;
+	}
+	if (virq->hw)
+		lr |= ICH_LR_EL2_HW | (u64)virq->pintid << ICH_LR_EL2_PINTID_SHIFT;
+	return more ? lr | ICH_LR_EL2_EOI : lr;
+}
+
+/*
+ * Fill the list registers of this CPU with the interrupts of @vcpu's ordered list, from list
+ * register 0 on. When there are more than list registers, vgic_choose_overflow() picks and says
+ * which maintenance interrupts to ask for. List registers that held something before and are not
+ * needed now become zero. ICH_HCR_EL2 is written when it changes, and when it counted completions.
+ * Folds first if the list registers are loaded. Afterwards they are.
+ */
+EXERCISE(3.3)
+void vgic_flush(struct vcpu *vcpu)
+{
+	struct vgic_cpu *interface = &vcpu->vgic;
+	struct virq *chosen[VGIC_LR_MAX];
+	u64 hcr = ICH_HCR_EL2_EN;
+	unsigned count = 0;
+	struct list *node;
+	u32 used;
+
+	if (interface->loaded)
+		vgic_fold(vcpu);
+	list_for_each(node, &interface->ordered) {
+		if (count == gic->lr_count) {
+			hcr |= vgic_choose_overflow(vcpu, chosen, gic->lr_count, &count);
+			break;
+		}
+		chosen[count++] = container_of(node, struct virq, node);
+	}
+	used = (1U << count) - 1;
+	for (unsigned n = 0; (used | interface->lr_used) >> n; n++) {
+		interface->lr[n] = n < count ? vgic_encode(vcpu->vm, chosen[n]) : 0;
+		if (n < count)
+			chosen[n]->lr = (u8)n;
+		gic->write_lr(n, interface->lr[n]);
+	}
+	interface->lr_used = used;
+	interface->loaded = true;
+	if (hcr != interface->hcr || hcr & ICH_HCR_EL2_LRENPIE)
+		gic->write_hcr(hcr);
+	interface->hcr = hcr;
+}
+
+/*
+ * An hw interrupt that still is pending although its line fell (the guest reprogrammed its timer
+ * before it took the interrupt) is withdrawn, and with it the physical active state that would
+ * keep the next one from arriving.
+ */
+EXERCISE(3.4)
+static void virq_resample(struct vcpu *vcpu, struct virq *virq, bool pending)
+{
+	virq->line = pending && virq->is_asserted(vcpu);
+	if (pending && !virq->line && !virq->latched && !virq->active)
+		gic->set_active(virq->pintid, false);
+}
+
+/*
+ * Take over what list register value @lr tells about @virq: active state; the latch, if it still
+ * is pending; the line, if it is tied to the hardware. Then carry out what was requested in the
+ * meantime and put it on the list where it belongs now.
+ */
+EXERCISE(3.4)
+static void virq_merge(struct vcpu *vcpu, struct virq *virq, u64 lr)
+{
+	bool pending = lr & ICH_LR_EL2_STATE_PENDING;
+	struct vcpu *target;
+
+	virq->lr = VGIC_NO_LR;
+	virq->active = lr & ICH_LR_EL2_STATE_ACTIVE;
+	if (pending && virq->lr_latched && virq_counts_sources(virq))
+		virq->sources |= (u8)(1 << virq->active_source);
+	else if (pending && virq->lr_latched)
+		virq->latched = true;
+	virq->lr_latched = false;
+	if (virq->hw)
+		virq_resample(vcpu, virq, pending);
+	if (virq->request != VIRQ_NO_REQUEST)
+		virq_set_active(vcpu, virq, virq->request == VIRQ_ACTIVATE);
+	virq->request = VIRQ_NO_REQUEST;
+	target = virq_relist(vcpu->vm, virq);
+	if (target && target != vcpu)
+		vgic_notify(target);
+}
+
+/*
+ * Read back every list register that was filled, merge each into its interrupt, and account for
+ * completions of active interrupts that had none (vgic_retire_spilled()). The registers keep their
+ * contents until vgic_flush(); vgic.lr_used still tells which those are.
+ */
+EXERCISE(3.4)
+void vgic_fold(struct vcpu *vcpu)
+{
+	struct vgic_cpu *interface = &vcpu->vgic;
+
+	if (interface->hcr & ICH_HCR_EL2_LRENPIE)
+		vgic_retire_spilled(vcpu);
+	interface->loaded = false;
+	for (unsigned n = 0; interface->lr_used >> n; n++) {
+		u64 lr = gic->read_lr(n);
+
+		interface->lr[n] = lr;
+		virq_merge(vcpu, virq_find(vcpu, lr & ICH_LR_EL2_VINTID_MASK), lr);
+	}
+}
+
+EXERCISE(3.4)
+void vgic_pull(struct vcpu *vcpu)
+{
+	if (!vcpu || !vcpu->vgic.loaded || !vgic_is_here(vcpu))
+		return;
+	vgic_fold(vcpu);
+	vcpu_post_work(vcpu, ENTRY_VGIC);
+}

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+/*
+ * More live interrupts than list registers.
+ *
+ * What has to be in a list register: the highest-priority interrupt that can be delivered, or the
+ * guest would wait for it. What is good to have there: active interrupts, since the guest then
+ * completes them without help; and further pending ones. So the list registers take the head of
+ * the ordered list, whatever it is, and the last one is kept for the first deliverable interrupt
+ * if it does not stand there anyway. For what is left out, the hardware is asked to interrupt:
+ *
+ *  pending left out	NPIE	no list register is pending any more: refill
+ *  active left out	LRENPIE	the guest completed one that has no list register
+ *			TDIR	... and with EOImode 1 we must see which one
+ *  group switched off	VGrp<n>EIE, VGrp<n>DIE: what can be delivered has changed
+ *
+ * There can be no storm: after a refill none of these conditions holds. If something pending is
+ * left out, a deliverable one is in a list register, so NPIE is quiet until the guest takes it.
+ *
+ * Locks: vgic.lock is held by every caller; head of vgic.c.
+ * Manual: IHI 0069, "Maintenance interrupts", "ICH_HCR_EL2".
+ */
+#include "exercise.h"
+#include "el2_boot.h"
+#include "virq.h"
+
+/* Waits for the guest to enable its group at the CPU interface (ICC_IGRPEN<n>_EL1). */
+EXERCISE_PRIVATE(3.5)
+static bool virq_is_barred(const struct virq *virq, u64 vmcr)
+{
+	return !virq->active &&
+	       !(vmcr & (virq->group1 ? ICH_VMCR_EL2_VENG1 : ICH_VMCR_EL2_VENG0));
+}
+
+EXERCISE_PRIVATE(3.5)
+static struct virq *vgic_first_deliverable(struct vcpu *vcpu, u64 vmcr)
+{
+	struct list *node;
+
+	list_for_each(node, &vcpu->vgic.ordered) {
+		struct virq *virq = container_of(node, struct virq, node);
+
+		if (!virq->active && !virq_is_barred(virq, vmcr))
+			return virq;
+	}
+	return NULL;
+}
+
+/* What maintenance to ask for when @virq is left out. */
+EXERCISE_PRIVATE(3.5)
+static u64 virq_maintenance(const struct virq *virq, u64 vmcr)
+{
+	if (virq->active)
+		return ICH_HCR_EL2_LRENPIE | ICH_HCR_EL2_TDIR;
+	if (virq_is_barred(virq, vmcr))
+		return virq->group1 ? ICH_HCR_EL2_VGRP1EIE : ICH_HCR_EL2_VGRP0EIE;
+	return ICH_HCR_EL2_NPIE;
+}
+
+/*
+ * Walk the ordered list. Barred interrupts never get a list register here: they could fill all of
+ * them and hold up the others. The rest get one in order while there is room; room for the first
+ * deliverable one is kept until it has its own.
+ */
+EXERCISE(3.5)
+u64 vgic_choose_overflow(struct vcpu *vcpu, struct virq *chosen[], unsigned room, unsigned *count)
+{
+	u64 vmcr = gic->read_vmcr();
+	const struct virq *first = vgic_first_deliverable(vcpu, vmcr);
+	u64 maintenance = 0;
+	struct list *node;
+
+	if (vmcr & ICH_VMCR_EL2_VENG0)
+		maintenance |= ICH_HCR_EL2_VGRP0DIE;
+	if (vmcr & ICH_VMCR_EL2_VENG1)
+		maintenance |= ICH_HCR_EL2_VGRP1DIE;
+	*count = 0;
+	list_for_each(node, &vcpu->vgic.ordered) {
+		struct virq *virq = container_of(node, struct virq, node);
+		unsigned kept = first && virq != first;
+
+		if (virq_is_barred(virq, vmcr) || *count + kept >= room) {
+			maintenance |= virq_maintenance(virq, vmcr);
+			continue;
+		}
+		chosen[(*count)++] = virq;
+		if (virq == first)
+			first = NULL;
+	}
+	return maintenance;
+}
+
+/*
+ * ICH_HCR_EL2.EOIcount says how many completions found no list register. With EOImode 0 a guest
+ * completes in the reverse order of acknowledging, and each acknowledged interrupt preempted one
+ * of lower priority: so they were the highest-priority ones of those left out.
+ */
+EXERCISE(3.5)
+void vgic_retire_spilled(struct vcpu *vcpu)
+{
+	u64 completed = gic->read_hcr() >> ICH_HCR_EL2_EOICOUNT_SHIFT & 0x1f;
+	struct list *node = vcpu->vgic.ordered.next;
+
+	while (completed && node != &vcpu->vgic.ordered) {
+		struct virq *virq = container_of(node, struct virq, node);
+
+		node = node->next;
+		if (!virq->active || virq->lr != VGIC_NO_LR)
+			continue;
+		virq_set_active(vcpu, virq, false);
+		virq_relist(vcpu->vm, virq);
+		completed--;
+	}
+}
+
+/*
+ * The maintenance interrupt of this CPU. All its conditions are levels computed from ICH_HCR_EL2
+ * and the list registers, so it stays up until both are rewritten: fold, switch the interface off
+ * (vgic_flush() will switch it on again), and let the entry refill.
+ */
+EXERCISE(3.5)
+static enum irq_result vgic_maintenance(struct cpu *cpu, u32 intid)
+{
+	struct vcpu *vcpu = cpu->vcpu;
+
+	(void)intid;
+	if (!vcpu || !vcpu->vgic.resident)
+		return IRQ_HANDLED;
+	spin_lock(&vcpu->vm->vgic.lock);
+	vgic_pull(vcpu);
+	gic->write_hcr(0);
+	vcpu->vgic.hcr = 0;
+	vcpu_post_work(vcpu, ENTRY_VGIC);
+	spin_unlock(&vcpu->vm->vgic.lock);
+	return IRQ_HANDLED;
+}
+
+IRQ_HANDLER(PLAT_INTID_MAINTENANCE, IRQ_LEVEL, vgic_maintenance);

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What the models of distributor and redistributor read and write: one field of many interrupts.
+ *
+ * The models are tables (dev_gicd.c, dev_gicr.c) of banks; here a bank is taken apart into
+ * interrupts, each under vgic.lock. Only fields that a list register may know better (pending,
+ * active) fold it. A change always ends in virq_update().
+ *
+ * Locks: the device_lock is held by the models' caller; vgic.lock nests inside it.
+ * Manual: IHI 0069 and IHI 0048, "Distributor register descriptions".
+ */
+#include "exercise.h"
+#include "el2_boot.h"
+#include "lib/bits.h"
+#include "virq.h"
+
+static const u8 field_bits[] = {
+	[IRQ_GROUP] = 1,    [IRQ_ENABLED] = 1, [IRQ_PENDING] = 1, [IRQ_ACTIVE] = 1, [IRQ_CONFIG] = 2,
+	[IRQ_PRIORITY] = 8, [IRQ_TARGETS] = 8, [IRQ_SOURCES] = 8, [IRQ_ROUTE] = 64,
+};
+
+/* GICD_IROUTER<n>: Aff3 and Aff2.Aff1.Aff0. Without Interrupt_Routing_Mode: GICD_TYPER.No1N. */
+#define ROUTE_MASK 0xff00ffffffUL
+
+/* Pending in the sense of a register: for hw, the line itself and not what was forwarded of it. */
+EXERCISE_PRIVATE(3.6)
+static bool virq_reads_pending(const struct virq *virq)
+{
+	if (virq_is_pending(virq))
+		return true;
+	return virq->hw && vgic_is_here(virq->vcpu) && virq->is_asserted(virq->vcpu);
+}
+
+/*
+ * The value of @field of @virq, in the low bits. SGIs are always edge-triggered; an SGI or PPI
+ * targets the vCPU that reads.
+ */
+EXERCISE(3.6)
+static u64 virq_get(const struct virq *virq, enum irq_field field)
+{
+	switch (field) {
+	case IRQ_GROUP:
+		return virq->group1;
+	case IRQ_ENABLED:
+		return virq->enabled;
+	case IRQ_PENDING:
+		return virq_reads_pending(virq);
+	case IRQ_ACTIVE:
+		return virq->active;
+	case IRQ_CONFIG:
+		return virq->edge ? 2 : 0;
+	case IRQ_PRIORITY:
+		return virq->priority;
+	case IRQ_TARGETS:
+		return virq->intid < VGIC_PRIVATE_COUNT ? BIT(virq->vcpu->index) : virq->route;
+	case IRQ_SOURCES:
+		return virq->sources;
+	case IRQ_ROUTE:
+		return virq->route;
+	}
+	return 0;
+}
+
+/*
+ * A write to ISPENDR latches; a write to ICPENDR takes the latch away, also the part of it that a
+ * list register took over, but cannot lower a line. On a GICv2 SGIs have registers of their own.
+ */
+EXERCISE_PRIVATE(3.6)
+static void virq_set_pending(struct virq *virq, bool pending)
+{
+	if (virq_counts_sources(virq))
+		return;
+	virq->latched = pending;
+	if (!pending)
+		virq->lr_latched = false;
+}
+
+EXERCISE_PRIVATE(3.6)
+static void virq_set_sources(struct virq *virq, u8 sources, u8 mask)
+{
+	virq->sources = (u8)((virq->sources & ~mask) | (sources & mask));
+	if (mask & ~sources & 1 << virq->active_source)
+		virq->lr_latched = false;
+}
+
+/*
+ * Replace the bits @mask of @field of @virq by those of @value. What software cannot change stays:
+ * the trigger of an SGI, targets of SGIs and PPIs, unimplemented priority bits. A new priority
+ * takes the interrupt off its list, whose order it would break; virq_update() puts it back.
+ */
+EXERCISE(3.6)
+static void virq_put(struct virq *virq, enum irq_field field, u64 value, u64 mask)
+{
+	switch (field) {
+	case IRQ_GROUP:
+		virq->group1 = value;
+		break;
+	case IRQ_ENABLED:
+		virq->enabled = value;
+		break;
+	case IRQ_PENDING:
+		virq_set_pending(virq, value);
+		break;
+	case IRQ_ACTIVE:
+		virq_set_active(virq->vcpu, virq, value);
+		break;
+	case IRQ_CONFIG:
+		if (virq->intid >= 16)
+			virq->edge = value & 2;
+		break;
+	case IRQ_PRIORITY:
+		virq->priority = value & VGIC_PRIORITY_MASK;
+		if (virq->lr == VGIC_NO_LR)
+			list_remove(&virq->node);
+		break;
+	case IRQ_TARGETS:
+		if (virq->intid >= VGIC_PRIVATE_COUNT)
+			virq->route = value;
+		break;
+	case IRQ_SOURCES:
+		virq_set_sources(virq, (u8)value, (u8)mask);
+		break;
+	case IRQ_ROUTE:
+		virq->route = (virq->route & ~mask) | (value & mask & ROUTE_MASK);
+		break;
+	}
+}
+
+/* The INTID whose field begins @offset bytes into @bank. */
+static u32 bank_intid(const struct irq_bank *bank, u64 offset)
+{
+	return (u32)((offset - bank->base) * 8 / field_bits[bank->field]);
+}
+
+/*
+ * Collect the fields of all interrupts that the access covers, lowest INTID in the lowest bits.
+ * INTIDs below bank->first, or that do not exist, read as zero. At an offset inside a field of 64
+ * bits the other half is read.
+ */
+EXERCISE(3.6)
+u64 vmm_irq_bank_read(struct vcpu *vcpu, const struct irq_bank *bank, u64 offset, unsigned size)
+{
+	unsigned bits = field_bits[bank->field];
+	unsigned shift = (unsigned)(offset * 8) & (bits - 1);
+	u32 intid = bank_intid(bank, offset);
+	u64 value = 0;
+
+	spin_lock(&vcpu->vm->vgic.lock);
+	for (unsigned at = 0; at < size * 8 && intid < VGIC_INTID_COUNT; at += bits, intid++) {
+		struct virq *virq = virq_find(vcpu, intid);
+
+		if (intid < bank->first)
+			continue;
+		if (bank->field == IRQ_PENDING || bank->field == IRQ_ACTIVE ||
+		    bank->field == IRQ_SOURCES)
+			vgic_pull(virq->vcpu);
+		value |= virq_get(virq, bank->field) >> shift << at;
+	}
+	spin_unlock(&vcpu->vm->vgic.lock);
+	return value;
+}
+
+/*
+ * Apply a write to every interrupt that it covers and that @value has something to say about: in
+ * a BANK_SET or BANK_CLEAR bank those with a one, in a BANK_PLAIN one all. List registers are
+ * pulled first, so that the change meets the truth.
+ */
+EXERCISE(3.6)
+void vmm_irq_bank_write(struct vcpu *vcpu, const struct irq_bank *bank, u64 offset, unsigned size,
+			u64 value)
+{
+	unsigned bits = field_bits[bank->field];
+	unsigned shift = (unsigned)(offset * 8) & (bits - 1);
+	u64 field_mask = bits == 64 ? ~0UL : BIT(bits) - 1;
+	u64 mask = bank->style == BANK_PLAIN ? bits_mask(size * 8 - 1, 0) : value;
+	u32 intid = bank_intid(bank, offset);
+
+	if (bank->style == BANK_CLEAR)
+		value = 0;
+	spin_lock(&vcpu->vm->vgic.lock);
+	for (unsigned at = 0; at < size * 8 && intid < VGIC_INTID_COUNT; at += bits, intid++) {
+		struct virq *virq = virq_find(vcpu, intid);
+		u64 touched = (mask >> at & field_mask) << shift;
+
+		if (intid < bank->first || !touched)
+			continue;
+		vgic_pull(virq->vcpu);
+		virq_put(virq, bank->field, (value >> at & field_mask) << shift, touched);
+		virq_update(vcpu->vm, virq);
+	}
+	spin_unlock(&vcpu->vm->vgic.lock);
+}
+
+u32 vmm_irq_groups(struct vcpu *vcpu)
+{
+	return vcpu->vm->vgic.ctlr;
+}
+
+/* All interrupts of a group come or go at once: ask for each where it belongs now. */
+EXERCISE(3.6)
+void vmm_irq_set_groups(struct vcpu *vcpu, u32 groups)
+{
+	struct vm *vm = vcpu->vm;
+
+	spin_lock(&vm->vgic.lock);
+	vm->vgic.ctlr = groups & (GICD_CTLR_ENABLE_GRP0 | GICD_CTLR_ENABLE_GRP1);
+	for (u32 index = 0; index < vm->vcpu_count; index++) {
+		vgic_pull(vm->vcpus[index]);
+		for (u32 intid = 0; intid < VGIC_PRIVATE_COUNT; intid++)
+			virq_update(vm, virq_find(vm->vcpus[index], intid));
+	}
+	for (u32 intid = VGIC_PRIVATE_COUNT; intid < VGIC_INTID_COUNT; intid++)
+		virq_update(vm, virq_find(vcpu, intid));
+	spin_unlock(&vm->vgic.lock);
+}
+
+/*
+ * Power-on state of one interrupt: disabled, idle, Group 0, highest priority, level-sensitive; an
+ * SGI is edge-triggered; an SPI is routed to vCPU 0. The input line and the tie to a physical
+ * interrupt are not the interrupt controller's to forget.
+ */
+static void virq_reset(struct virq *virq, struct vcpu *owner, u32 intid)
+{
+	list_init(&virq->node);
+	virq->vcpu = owner;
+	virq->intid = (u16)intid;
+	virq->lr = VGIC_NO_LR;
+	virq->route = gic->version == 2 ? 1 : 0;
+	virq->priority = 0;
+	virq->sources = 0;
+	virq->enabled = virq->latched = virq->lr_latched = virq->active = virq->group1 = false;
+	virq->edge = intid < 16;
+	virq->request = VIRQ_NO_REQUEST;
+	if (virq->hw)
+		virq->line = false;
+}
+
+void vmm_irq_reset(struct vm *vm)
+{
+	if (!vm->vgic.spis)
+		return;
+	spin_lock(&vm->vgic.lock);
+	vm->vgic.ctlr = 0;
+	for (u32 index = 0; index < vm->vcpu_count; index++) {
+		struct vcpu *vcpu = vm->vcpus[index];
+
+		list_init(&vcpu->vgic.ordered);
+		vcpu->vgic.lr_used = 0;
+		for (u32 intid = 0; intid < VGIC_PRIVATE_COUNT; intid++)
+			virq_reset(&vcpu->vgic.private_irqs[intid], vcpu, intid);
+	}
+	for (u32 intid = VGIC_PRIVATE_COUNT; intid < VGIC_INTID_COUNT; intid++)
+		virq_reset(&vm->vgic.spis[intid - VGIC_PRIVATE_COUNT], NULL, intid);
+	spin_unlock(&vm->vgic.lock);
+}
+
+u32 vmm_vcpu_count(const struct vm *vm)
+{
+	return vm->vcpu_count;
+}
+
+struct vcpu *vmm_vcpu(struct vcpu *vcpu, u32 index)
+{
+	return index < vcpu->vm->vcpu_count ? vcpu->vm->vcpus[index] : NULL;
+}
+
+u32 vmm_vcpu_index(const struct vcpu *vcpu)
+{
+	return vcpu->index;
+}
+
+struct vm *vmm_vm(struct vcpu *vcpu)
+{
+	return vcpu->vm;
+}
