@@ -36,12 +36,24 @@ def seed(request: pytest.FixtureRequest) -> int:
     return zlib.crc32(words.encode()) << 20 | 1
 
 
+MACHINES = pytest.StashKey[list[Machine]]()
+
+
 @pytest.fixture
-def start(tmp_path: Path) -> Iterator[Callable[[MachineConfig], Machine]]:
+def start(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[Callable[[MachineConfig], Machine]]:
     """Starts machines that end with the test."""
+    machines = request.node.stash.setdefault(MACHINES, [])
+    log = tmp_path / "gdb.log" if os.environ.get("STRATA_GDB_LOG") else None
     with ExitStack() as stack:
-        log = tmp_path / "gdb.log" if os.environ.get("STRATA_GDB_LOG") else None
-        yield lambda config: stack.enter_context(Machine(config, log))
+
+        def run(config: MachineConfig) -> Machine:
+            machines.append(stack.enter_context(Machine(config, log)))
+            return machines[-1]
+
+        yield run
+    machines.clear()
 
 
 @pytest.fixture
@@ -86,13 +98,17 @@ class Lab:
         return self._start(config)
 
     def probe(
-        self, *vms: ProbeVm | str, budget: int = PROBE_BUDGET, **options: object
+        self,
+        *vms: ProbeVm | str,
+        budget: int = PROBE_BUDGET,
+        ignore: tuple[str, ...] = (),
+        **options: object,
     ) -> tuple[Machine, list[Report]]:
         """Run probes to their end; FAIL when one of them saw a property violated."""
         configs = [ProbeVm(vm) if isinstance(vm, str) else vm for vm in vms]
         machine = self.start(*configs, **options)
         reports = run_probes(machine, configs, self.number, budget)
-        judge(machine, reports)
+        judge(machine, reports, ignore)
         return machine, reports
 
 
@@ -131,8 +147,9 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if not isinstance(finding, Finding):
         return
     report.user_properties = [("verdict", finding.verdict.value)]
-    if "xfail" in item.keywords:
-        return
+    machines = item.stash.get(MACHINES, [])
+    if not finding.where and machines:
+        finding.where = machines[-1].where()
     variables = [f"{name}={os.environ[name]}" for name in ("SEED",) if name in os.environ]
     nodeid = item.nodeid if item.nodeid.startswith("grader/") else f"grader/{item.nodeid}"
     line = " ".join(["make debug", f"TEST={shlex.quote(nodeid)}", *variables])

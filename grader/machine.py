@@ -72,6 +72,7 @@ class Machine:
         self.console = Console(self._process.serial)
         self._deadline = time.monotonic() + WALL_SECONDS
         self._guest_symbols: int | None = None
+        self.guests: list[Guest] = list(config.guests)
         self.last_stop: Stop | None = None
         try:
             self.gdb = Gdb(config.elf, log)
@@ -186,7 +187,7 @@ class Machine:
         self.gdb.select_thread(self.gdb.threads()[cpu][0])
 
     def guest_named(self, name: str) -> Guest:
-        return next(guest for guest in self.config.guests if guest.name == name)
+        return next(guest for guest in self.guests if guest.name == name)
 
     def place(self, address: int, el: int | None = None) -> str:
         """A code address with its symbol; `el` says in whose address space it lies."""
@@ -195,7 +196,7 @@ class Machine:
             name = self.symbols.place(address)
             line = self.gdb.source_line(address) if name else ""
             return f"{address:#x} {name or '(outside the image)'}" + (f" ({line})" if line else "")
-        for guest in self.config.guests:
+        for guest in self.guests:
             found = symbols_of(guest.elf).place(address - guest.load_address)
             if found:
                 return f"{address:#x} {found} of {guest.name}"
@@ -215,10 +216,10 @@ class Machine:
         if self._guest_symbols is not None:
             self.gdb.remove_symbols(self._guest_symbols)
             self._guest_symbols = None
-        if el != 1 or not self.config.guests:
+        if el != 1 or not self.guests:
             return
         pc = self.pc
-        for guest in self.config.guests:
+        for guest in self.guests:
             if symbols_of(guest.elf).place(pc - guest.load_address):
                 self.gdb.add_symbols(guest.elf, guest.load_address)
                 self._guest_symbols = guest.load_address + symbols_of(guest.elf).base()

@@ -31,7 +31,8 @@ struct device_window {
  * @resident_bytes: guest RAM that is backed by memory now (demand paging)
  * @discarded: bitmap, one bit per 2 MiB of RAM: the guest gave memory there back, what is not
  *	resident reads as zero and no longer as the pristine image
- * @windows: ascending by base; constant once the VM runs
+ * @windows: ascending by base, behind them one that holds every address and has no device; constant
+ *	once the VM runs
  * @opaque_access_noted: the console was told of an access that no syndrome describes
  */
 struct stage2 {
@@ -43,7 +44,7 @@ struct stage2 {
 	u64 *discarded;
 	unsigned window_count;
 	bool opaque_access_noted;
-	struct device_window windows[DEVICE_MAX];
+	struct device_window windows[DEVICE_MAX + 1];
 };
 
 /**

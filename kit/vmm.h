@@ -95,13 +95,14 @@ enum irq_bank_style {
  * struct irq_bank - registers that hold one field of every interrupt, INTID 0 first
  * @field: enum irq_field; @style: enum irq_bank_style
  * @base: offset of the first register
- * @first: interrupts below this INTID read as zero and ignore writes
+ * @first, @end: interrupts below @first and from @end on read as zero and ignore writes
  */
 struct irq_bank {
 	u8 field;
 	u8 style;
 	u16 base;
 	u16 first;
+	u16 end;
 };
 
 /**
@@ -125,9 +126,6 @@ u32 vmm_irq_groups(struct vcpu *vcpu);
 
 /** vmm_irq_set_groups() - replace them; pending interrupts of an enabled group go out at once */
 void vmm_irq_set_groups(struct vcpu *vcpu, u32 groups);
-
-/** vmm_irq_reset() - power-on state of all interrupts of @vm, none of whose vCPUs may run */
-void vmm_irq_reset(struct vm *vm);
 
 /** vmm_vcpu_count() - number of vCPUs */
 u32 vmm_vcpu_count(const struct vm *vm);

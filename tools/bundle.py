@@ -214,12 +214,30 @@ def machine_memory_for(vms: list[VmConfig]) -> int:
 
 
 @dataclass(frozen=True)
+class SegmentInfo:
+    ram_offset: int
+    file_offset: int
+    size: int
+    crc: int
+
+
+@dataclass(frozen=True)
+class VmInfo:
+    name: str
+    cpus: int
+    memory: int
+    entry: int
+    dtb: int
+    segments: tuple[SegmentInfo, ...]
+
+
+@dataclass(frozen=True)
 class BundleInfo:
     length: int
     gic_version: int
     machine_memory: int
     machine_cpus: int
-    vms: tuple[tuple[str, int, int, int, int, tuple[tuple[int, int, int, int], ...]], ...]
+    vms: tuple[VmInfo, ...]
 
 
 def read_bundle(path: Path) -> tuple[BundleInfo, bytes]:
@@ -252,12 +270,13 @@ def read_bundle(path: Path) -> tuple[BundleInfo, bytes]:
         check(1 <= segment_count <= SEGMENT_MAX, f"vm {index} has {segment_count} segments")
         segments = []
         for number in range(segment_count):
-            segment = SEGMENT.unpack_from(data, at + VM.size + SEGMENT.size * number)[:4]
-            check(segment[0] + segment[2] <= ram and end <= segment[1] and
-                  segment[1] + segment[2] <= length - TRAILER.size,
+            segment = SegmentInfo(*SEGMENT.unpack_from(data, at + VM.size + SEGMENT.size * number)[:4])
+            check(segment.ram_offset + segment.size <= ram and end <= segment.file_offset and
+                  segment.file_offset + segment.size <= length - TRAILER.size,
                   f"vm {index} segment {number} lies outside the VM or the bundle")
             segments.append(segment)
-        vms.append((name.rstrip(b"\0").decode("ascii", "replace"), vcpus, ram, entry, tree, tuple(segments)))
+        vms.append(VmInfo(name.rstrip(b"\0").decode("ascii", "replace"), vcpus, ram, entry, tree,
+                          tuple(segments)))
     return BundleInfo(length, gic, memory, cpus, tuple(vms)), data
 
 
@@ -265,19 +284,21 @@ def show(path: Path) -> None:
     info, _ = read_bundle(path)
     print(f"{path}: {info.length} bytes, {len(info.vms)} VMs, for GICv{info.gic_version}, "
           f"{format_size(info.machine_memory)}, {info.machine_cpus} CPUs")
-    for name, cpus, memory, entry, tree, segments in info.vms:
-        where = "none" if tree == NO_DTB else f"{RAM_BASE + tree:#x}"
-        print(f"  {name}: {cpus} CPUs, {format_size(memory)}, entry {RAM_BASE + entry:#x}, dtb {where}")
-        for ram_offset, file_offset, size, crc in segments:
-            print(f"    {RAM_BASE + ram_offset:#x} + {size:#x}  from {file_offset:#x}  crc {crc:08x}")
+    for vm in info.vms:
+        where = "none" if vm.dtb == NO_DTB else f"{RAM_BASE + vm.dtb:#x}"
+        print(f"  {vm.name}: {vm.cpus} CPUs, {format_size(vm.memory)}, entry {RAM_BASE + vm.entry:#x}, dtb {where}")
+        for segment in vm.segments:
+            print(f"    {RAM_BASE + segment.ram_offset:#x} + {segment.size:#x}  "
+                  f"from {segment.file_offset:#x}  crc {segment.crc:08x}")
 
 
 def verify(path: Path) -> None:
     info, data = read_bundle(path)
-    for name, *_, segments in info.vms:
-        for number, (_, offset, size, crc) in enumerate(segments):
-            if zlib.crc32(data[offset:offset + size]) != crc:
-                raise UserError(f'{path}: vm "{name}" segment {number}: the CRC is wrong')
+    for vm in info.vms:
+        for number, segment in enumerate(vm.segments):
+            payload = data[segment.file_offset:segment.file_offset + segment.size]
+            if zlib.crc32(payload) != segment.crc:
+                raise UserError(f'{path}: vm "{vm.name}" segment {number}: the CRC is wrong')
     print(f"{path}: good")
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tools.errors import UserError, run_main
 from tools.qemu import add_machine_arguments, qemu_command
-from tools.run import add_vm_arguments, prepare
+from tools.run import add_vm_arguments, prepared
 
 DEBUGGERS = ("gdb-multiarch", "aarch64-none-elf-gdb", "aarch64-linux-gnu-gdb")
 COMMANDS = Path("grader/gdb/strata.py")
@@ -63,10 +63,10 @@ def main() -> int:
     parser.add_argument("--guest", type=Path, help="an ELF of what runs in the VMs")
     parser.add_argument("--ex", action="append", default=[], help="a GDB command to run at the start")
     arguments = parser.parse_args()
-    options, _, bundle = prepare(arguments, arguments.append)
     guest = guest_symbols(arguments.guest, arguments.vms)
 
-    with tempfile.TemporaryDirectory(prefix="strata-debug-") as directory, \
+    with prepared(arguments, arguments.append) as (options, _, bundle), \
+            tempfile.TemporaryDirectory(prefix="strata-debug-") as directory, \
             socket.socket(socket.AF_UNIX) as listener:
         # QEMU inherits a socket that listens already: nothing has to wait until it is there.
         path = Path(directory) / "gdb"
@@ -84,7 +84,7 @@ def main() -> int:
             return subprocess.Popen(debugger_command(arguments.elf, path, guest, arguments.ex),
                                     preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)).wait()
         finally:
-            qemu.terminate()
+            qemu.kill()
             qemu.wait()
 
 

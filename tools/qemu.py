@@ -73,7 +73,8 @@ def qemu_command(options: MachineOptions, image: Path, bundle: Path | None, *,
                "-device", "pvpanic-pci", "-action", "panic=exit-failure",
                "-kernel", str(image)]
     if bundle is not None:
-        command += ["-device", f"loader,file={str(bundle).replace(',', ',,')},addr={BUNDLE_ADDRESS:#x},force-raw=on"]
+        file = str(bundle).replace(",", ",,")
+        command += ["-device", f"loader,file={file},addr={BUNDLE_ADDRESS:#x},force-raw=on"]
     if options.icount:
         command += ["-icount", "shift=0,sleep=off"]
     return [*command, *serial, *(extra or []), *shlex.split(options.extra)]

@@ -12,6 +12,9 @@ import argparse
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tools.bundle import build_bundle, machine_memory_for, write_atomically
@@ -35,19 +38,26 @@ def add_vm_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("vms", type=Path)
 
 
-def prepare(arguments: argparse.Namespace, append: str) -> tuple[MachineOptions, list[VmConfig], Path]:
-    """Pack the bundle; everything that can be wrong with it is said before QEMU starts."""
+@contextmanager
+def prepared(arguments: argparse.Namespace,
+             append: str) -> Iterator[tuple[MachineOptions, list[VmConfig], Path]]:
+    """Machine, VMs and a bundle that is there for as long as the machine runs.
+
+    Everything that can be wrong with them is said before QEMU starts. The bundle is this run's own,
+    so that several can run at once.
+    """
     vms = load_vms(arguments.vms, lab=arguments.lab)
     options = machine_options(arguments, machine_memory_for(vms))
     version = qemu_version(options.qemu)
     if version[:2] < MINIMUM_VERSION:
         raise UserError(f"QEMU={options.qemu}: version {version[0]}.{version[1]} is too old; "
                         f"7.2 or newer is needed")
-    bundle = arguments.out / "run.bundle"
-    write_atomically(bundle, build_bundle(vms, str(arguments.vms), gic_version=options.gic,
-                                          machine_memory=options.memory, machine_cpus=options.smp,
-                                          append=append))
-    return options, vms, bundle
+    with tempfile.TemporaryDirectory(dir=arguments.out, prefix="run.") as directory:
+        bundle = Path(directory) / "bundle"
+        write_atomically(bundle, build_bundle(vms, str(arguments.vms), gic_version=options.gic,
+                                              machine_memory=options.memory,
+                                              machine_cpus=options.smp, append=append))
+        yield options, vms, bundle
 
 
 def run_interactive(command: list[str]) -> int:
@@ -90,15 +100,15 @@ def main() -> int:
     arguments = parser.parse_args()
     interactive = os.isatty(0)
     append = arguments.append if interactive else f"{arguments.append} {BATCH}".strip()
-    options, vms, bundle = prepare(arguments, append)
-    if interactive:
-        return run_interactive(qemu_command(options, arguments.image, bundle,
-                                            serial=["-serial", "mon:stdio"]))
-    # Only the initramfs that the build made says when it is there.
-    own = arguments.vms.parent / "initramfs.cpio.gz"
-    expected = [vm.name for vm in vms if vm.initrd == own.resolve() and f"hostname={vm.name}" in vm.cmdline]
-    return run_batch(qemu_command(options, arguments.image, bundle,
-                                  serial=["-serial", "stdio", "-monitor", "none"]), expected)
+    with prepared(arguments, append) as (options, vms, bundle):
+        serial = ["-serial", "mon:stdio"] if interactive else ["-serial", "stdio", "-monitor", "none"]
+        command = qemu_command(options, arguments.image, bundle, serial=serial)
+        if interactive:
+            return run_interactive(command)
+        # Only the initramfs that the build made says when userspace is there.
+        own = arguments.vms.with_name("initramfs.cpio.gz").resolve()
+        return run_batch(command, [vm.name for vm in vms
+                                   if vm.initrd == own and f"hostname={vm.name}" in vm.cmdline])
 
 
 if __name__ == "__main__":

@@ -33,7 +33,8 @@ def write_toml(folder: Path, *tables: dict[str, str]) -> Path:
 
 
 def pack(path: Path, memory: int = 512 * MIB, **options: object) -> bytes:
-    return bundle.build_bundle(vms.load_vms(path), str(path), machine_memory=memory, **options)  # type: ignore[arg-type]
+    return bundle.build_bundle(vms.load_vms(path), str(path), machine_memory=memory,
+                               **options)  # type: ignore[arg-type]
 
 
 def linux_image(size: int, image_size: int, text_offset: int = 0) -> bytes:

@@ -76,7 +76,13 @@ u64 link_address(const void *pointer);
 /** free_memory() - first RAM address behind the image and its stack, page aligned */
 u64 free_memory(void);
 
-/** memory_end() - first address behind RAM that this guest may use */
+/** memory_end() - first address behind the free memory: the end of RAM, or the device tree there */
 u64 memory_end(void);
+
+/** ram_end() - first address behind RAM */
+u64 ram_end(void);
+
+/** has_stage2() - whether addresses are the VM's own; an image of layer 1 alone shows physical ones */
+bool has_stage2(void);
 
 #endif

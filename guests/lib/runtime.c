@@ -10,6 +10,7 @@
 
 #include "lib/printf.h"
 
+#define GUEST_RAM_BASE 0x40000000
 #define PL011_BASE 0x09000000
 #define PL011_DR (PL011_BASE + 0x00)
 #define PL011_FR (PL011_BASE + 0x18)
@@ -103,9 +104,21 @@ u64 free_memory(void)
 	return align_up((u64)__stack_top, 4096);
 }
 
-u64 memory_end(void)
+u64 ram_end(void)
 {
 	return guest.ram_base + guest.ram_bytes;
+}
+
+u64 memory_end(void)
+{
+	if (guest.dtb > free_memory() && guest.dtb < ram_end())
+		return align_down(guest.dtb, 4096);
+	return ram_end();
+}
+
+bool has_stage2(void)
+{
+	return guest.ram_base == GUEST_RAM_BASE;
 }
 
 /* start.S calls it once, on the boot CPU, with x0 as the hypervisor left it. */
@@ -122,7 +135,7 @@ void guest_main(u64 dtb)
 		guest.ram_bytes = info.x3;
 	} else {
 		pl011_console = true;
-		guest.ram_base = 0x40000000;
+		guest.ram_base = GUEST_RAM_BASE;
 		guest.ram_bytes = MIB(64);
 	}
 	random_state = probe_seed * 0x2545f4914f6cdd1dUL + guest.vm;

@@ -105,7 +105,8 @@ class PrivateApt:
             "APT::Sandbox::User": getpass.getuser(), "APT::Get::List-Cleanup": "false",
             "Dir::State": self.state, "Dir::State::Lists": self.state / "lists",
             "Dir::State::status": self.state / "status", "Dir::Cache": self.state / "cache",
-            "Dir::Etc::SourceList": self.state / "debian.sources", "Dir::Etc::SourceParts": self.state / "parts",
+            "Dir::Etc::SourceList": self.state / "debian.sources",
+            "Dir::Etc::SourceParts": self.state / "parts",
             "Dir::Etc::PreferencesParts": "/dev/null", "Acquire::Languages": "none",
         }
         self.options = [f"-o{key}={value}" for key, value in values.items()]

@@ -91,8 +91,8 @@ static void refused(void)
 	fill(secret);
 	report((release(range + 1, 4096)) < 0, "an unaligned address is refused", 0, 1);
 	report((release(range, 4095)) < 0, "an unaligned length is refused", 0, 1);
-	report((release(memory_end(), 4096)) < 0, "a range behind RAM is refused", 0, 1);
-	report((release(memory_end() - 4096, 8192)) < 0, "a range across RAM's end is refused", 0, 1);
+	report((release(ram_end(), 4096)) < 0, "a range behind RAM is refused", 0, 1);
+	report((release(ram_end() - 4096, 8192)) < 0, "a range across RAM's end is refused", 0, 1);
 	report((release(0x08000000, 4096)) < 0, "a device is refused", 0, 1);
 	report((release(range, ~0UL & ~0xfffUL)) < 0, "a length that wraps is refused", 0, 1);
 	report((release(~0UL & ~0xfffUL, 8192)) < 0, "an address that wraps is refused", 0, 1);

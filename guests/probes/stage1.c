@@ -42,7 +42,7 @@ void probe(void)
 	mmu_map_page(page, first, RAM_PAGE | PTE_READ_ONLY);
 	expect_fault(INSN_STR_X, 0x9600004f, "read-only: permission fault, level 3, write");
 	report_equal("and reading it works", read64(page), 0x1111);
-	mmu_map_page(page, memory_end(), RAM_PAGE);
+	mmu_map_page(page, ram_end(), RAM_PAGE);
 	expect_fault(INSN_LDR_X, 0x96000010, "mapped to nothing: external abort at the virtual address");
 	mmu_map_page(page, first, RAM_PAGE);
 	write64(page, 0x3333);

@@ -26,7 +26,7 @@ static void find_holes(void)
 
 	for (unsigned i = 0; i < ARRAY_SIZE(fixed); i++)
 		holes[hole_count++] = fixed[i];
-	holes[hole_count++] = memory_end();
+	holes[hole_count++] = ram_end();
 }
 
 /* Bitmap of holes where @insn in @mode did not abort as it must. */
@@ -90,7 +90,7 @@ static void devices_do_not_execute(void)
 
 static void ram_ends_exactly(void)
 {
-	u64 last[2] = { memory_end() - 8, 0 }, beyond[2] = { memory_end(), 0 };
+	u64 last[2] = { ram_end() - 8, 0 }, beyond[2] = { ram_end(), 0 };
 
 	report(!insn_try(MODE_EL1H, INSN_LDR_X, last), "the last word of RAM can be read",
 	       exception_seen.esr, 0);

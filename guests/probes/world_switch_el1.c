@@ -29,8 +29,7 @@
 	R(tpidrro_el0, ~0UL)                                                                       \
 	R(tpidr_el1, ~0UL)                                                                         \
 	R(csselr_el1, 0x1UL)                                                                       \
-	R(cpacr_el1, 0x00300000UL)                                                                 \
-	R(cntkctl_el1, 0x000003f3UL)
+	R(cpacr_el1, 0x00300000UL)
 
 struct values {
 #define R(name, mask) u64 name;

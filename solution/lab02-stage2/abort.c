@@ -24,36 +24,43 @@
 #define ESR_FSC_ACCESS_FLAG 0x08
 #define ESR_FSC_PERMISSION 0x0c
 
-#define HPFAR_EL2_FIPA_HIGH 43 /* FIPA is in [43:4]: bits [51:12] of the address */
+#define HPFAR_EL2_FIPA_MASK (~15UL) /* bits from 4 on are those from 12 on of the address */
 #define PAR_EL1_F BIT(0)
+
+/** fault_page() - the page that HPFAR_EL2 names */
+EXERCISE(2.6)
+static inline u64 fault_page(u64 hpfar)
+{
+	return (hpfar & HPFAR_EL2_FIPA_MASK) << 8;
+}
 
 /**
  * fault_ipa() - the guest-physical address of a stage-2 fault
- * @far, @hpfar: FAR_EL2 and HPFAR_EL2
  *
  * HPFAR_EL2 has the page, FAR_EL2 the offset in it (both stages translate whole pages). On the walk
  * of the guest's own tables FAR_EL2 is about another address: the page is all there is.
  */
 EXERCISE(2.6)
-static inline u64 fault_ipa(u64 esr, u64 far, u64 hpfar)
+static u64 fault_ipa(const struct vcpu_exit *exit, u64 esr)
 {
-	u64 page = bits_get(hpfar, HPFAR_EL2_FIPA_HIGH, 4) << 12;
+	u64 page = fault_page(exit->hpfar);
 
-	return esr & ESR_ABORT_S1PTW ? page : page | (far & 0xfff);
+	return esr & ESR_ABORT_S1PTW ? page : page | (exit->far & 0xfff);
 }
 
 /**
- * find_window() - the device of @vm that answers at @ipa, or NULL
+ * find_window() - the window of @vm that @ipa lies in; one without device when there is none
+ *
+ * The array ends with a window that holds every address and has no device: no count is needed.
  */
 EXERCISE(2.6)
 static inline const struct device_window *find_window(const struct vm *vm, u64 ipa)
 {
-	const struct stage2 *s2 = &vm->stage2;
+	const struct device_window *window = vm->stage2.windows;
 
-	for (unsigned i = 0; i < s2->window_count; i++)
-		if (ipa - s2->windows[i].base < s2->windows[i].bytes)
-			return &s2->windows[i];
-	return NULL;
+	while (ipa - window->base >= window->bytes)
+		window++;
+	return window;
 }
 
 /**
@@ -146,26 +153,27 @@ static enum trap_result touch_ram(struct vcpu *vcpu, u64 ipa)
 
 /**
  * handle_fault() - a stage-2 fault of any kind that is not a plain access to a device
- * @ipa: as fault_ipa() has it
  *
- * Not a fault of stage 2 (external aborts, TLB conflicts, ...): TRAP_REFLECT. A permission fault
- * off a table walk has its address from translate_stage1() instead; if that fails, TRAP_RESUME. A
- * device window: refuse_device(). RAM: refuse_permission(), or touch_ram() for the other kinds.
- * Elsewhere cache maintenance is skipped and everything else is TRAP_REFLECT.
+ * Counts in exit.count. Not a fault of stage 2 (external aborts, TLB conflicts, ...): TRAP_REFLECT.
+ * The address is fault_ipa()'s, for a permission fault off a table walk translate_stage1()'s; if
+ * that fails, TRAP_RESUME. A device window: refuse_device(). RAM: refuse_permission(), or
+ * touch_ram() for the other kinds. Elsewhere cache maintenance is skipped and everything else is
+ * TRAP_REFLECT.
  */
 EXERCISE(2.6)
-static enum trap_result handle_fault(struct vcpu *vcpu, u64 esr, u64 ipa)
+static enum trap_result handle_fault(struct vcpu *vcpu, u64 esr)
 {
-	u64 type = esr & ESR_FSC_TYPE;
+	u64 type = esr & ESR_FSC_TYPE, ipa = fault_ipa(&vcpu->exit, esr);
 	const struct device_window *window;
 
+	vcpu->exit.count++;
 	if (type > ESR_FSC_PERMISSION)
 		return TRAP_REFLECT;
 	if (type == ESR_FSC_PERMISSION && !(esr & ESR_ABORT_S1PTW) &&
 	    translate_stage1(vcpu->exit.far, &ipa))
 		return TRAP_RESUME;
 	window = find_window(vcpu->vm, ipa);
-	if (window)
+	if (window->device)
 		return refuse_device(vcpu, esr, window);
 	if (guest_ram_contains(vcpu->vm, ipa))
 		return type == ESR_FSC_PERMISSION ? refuse_permission(vcpu, esr, ipa) :
@@ -179,26 +187,28 @@ static enum trap_result handle_fault(struct vcpu *vcpu, u64 esr, u64 ipa)
  * data_abort() - a data abort from the guest: EC 0x24
  *
  * Keep FAR_EL2 and HPFAR_EL2 in vcpu->exit. The common case first: a translation fault with a valid
- * instruction syndrome, not on a table walk, in a device window goes to mmio_emulate(). Everything
- * else is handle_fault()'s.
+ * instruction syndrome, which is never on a table walk, in a device window: exit.address, then
+ * mmio_load() or mmio_store(). Everything else is handle_fault()'s.
  */
 EXERCISE(2.6)
 static enum trap_result data_abort(struct vcpu *vcpu, u64 esr)
 {
-	const u64 mask = ESR_DABT_ISV | ESR_ABORT_S1PTW | ESR_FSC_TYPE;
 	u64 far = read_sysreg(far_el2), hpfar = read_sysreg(hpfar_el2);
-	u64 ipa = fault_ipa(esr, far, hpfar);
 
 	vcpu->exit.far = far;
 	vcpu->exit.hpfar = hpfar;
-	if ((esr & mask) == (ESR_DABT_ISV | ESR_FSC_TRANSLATION)) {
+	if (esr & ESR_DABT_ISV) {
+		u64 ipa = fault_page(hpfar) | (far & 0xfff);
 		const struct device_window *window = find_window(vcpu->vm, ipa);
+		u64 offset = ipa - window->base;
 
-		if (window)
-			return mmio_emulate(vcpu, esr, window, ipa);
+		if (window->device && (esr & ESR_FSC_TYPE) == ESR_FSC_TRANSLATION) {
+			vcpu->exit.address = ipa;
+			return esr & ESR_DABT_WNR ? mmio_store(vcpu, esr, window, offset) :
+						    mmio_load(vcpu, esr, window, offset);
+		}
 	}
-	vcpu->exit.count++;
-	return handle_fault(vcpu, esr, ipa);
+	return handle_fault(vcpu, esr);
 }
 
 /** instruction_abort() - the guest fetched an instruction where it cannot: EC 0x20 */
@@ -207,8 +217,7 @@ static enum trap_result instruction_abort(struct vcpu *vcpu, u64 esr)
 {
 	vcpu->exit.far = read_sysreg(far_el2);
 	vcpu->exit.hpfar = read_sysreg(hpfar_el2);
-	vcpu->exit.count++;
-	return handle_fault(vcpu, esr, fault_ipa(esr, vcpu->exit.far, vcpu->exit.hpfar));
+	return handle_fault(vcpu, esr);
 }
 
 TRAP_HANDLER(ESR_EC_DABT_LOW, data_abort);

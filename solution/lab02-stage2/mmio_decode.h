@@ -19,6 +19,7 @@
 #define ESR_DABT_ISV BIT(24)
 #define ESR_DABT_SSE BIT(21)
 #define ESR_DABT_SF BIT(15)
+#define MMIO_PLAIN_WORD 4 /* [23:21] = SAS and SSE: 32 bits, not sign-extended */
 #define MMIO_REGISTER_ZERO 31 /* SRT: WZR or XZR, never SP */
 
 /** mmio_size() - bytes that the instruction moves: 1, 2, 4 or 8 (SAS) */
@@ -47,15 +48,9 @@ static inline u64 mmio_store_value(u64 esr, u64 value)
 	return bits_get(value, 8 * mmio_size(esr) - 1, 0);
 }
 
-/**
- * mmio_load_value() - what a load puts into the 64-bit register
- * @value: from the device; only its lowest mmio_size() bytes count
- *
- * Sign-extended if SSE says so, to 64 bits if SF, else to 32 bits: writing a W register clears the
- * upper half. Zero-extended otherwise.
- */
+/** mmio_extend() - mmio_load_value() for any size and kind of load */
 EXERCISE(2.7)
-static inline u64 mmio_load_value(u64 esr, u64 value)
+static inline u64 mmio_extend(u64 esr, u64 value)
 {
 	unsigned bits = 8 * mmio_size(esr);
 
@@ -66,17 +61,28 @@ static inline u64 mmio_load_value(u64 esr, u64 value)
 }
 
 /**
- * mmio_is_regular() - whether a device model may see the access
- * @offset: of the first byte from the start of a window of @window_bytes
+ * mmio_load_value() - what a load puts into the 64-bit register
+ * @value: from the device; only its lowest mmio_size() bytes count
  *
- * It is naturally aligned, and its last byte lies in the window too.
+ * Sign-extended if SSE says so, to 64 bits if SF, else to 32 bits: writing a W register clears the
+ * upper half. Zero-extended otherwise. A plain 32-bit load is what drivers do: it is quick.
+ */
+static inline u64 mmio_load_value(u64 esr, u64 value)
+{
+	if (__builtin_expect(bits_get(esr, 23, 21) == MMIO_PLAIN_WORD, 1))
+		return (u32)value;
+	return mmio_extend(esr, value);
+}
+
+/**
+ * mmio_is_aligned() - whether the access at @offset is at a multiple of its own size
+ *
+ * Windows are whole pages, so such an access does not stick out of one.
  */
 EXERCISE(2.7)
-static inline bool mmio_is_regular(u64 esr, u64 offset, u64 window_bytes)
+static inline bool mmio_is_aligned(u64 esr, u64 offset)
 {
-	unsigned size = mmio_size(esr);
-
-	return is_aligned(offset, size) && window_bytes - offset >= size;
+	return is_aligned(offset, mmio_size(esr));
 }
 
 #endif

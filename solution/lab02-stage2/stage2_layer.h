@@ -33,11 +33,25 @@ int mmio_create(struct vm *vm);
 void mmio_destroy(struct vm *vm);
 
 /**
- * mmio_emulate() - let a device model serve the guest's access
+ * mmio_load() - let a device model serve the guest's load
  * @esr: of the data abort, with a valid instruction syndrome (ISV)
- * @ipa: inside @window
+ * @offset: in @window
+ *
+ * An access that is not mmio_is_aligned() is refused with mmio_refuse(). Otherwise: note
+ * exit.size and exit.is_write, call the model's read() with the VM's device lock held, pass the
+ * result through mmio_load_value() to exit.value and to the register mmio_register(); number 31
+ * swallows it. The result is mmio_finish()'s.
  */
-enum trap_result mmio_emulate(struct vcpu *vcpu, u64 esr, const struct device_window *window,
-			      u64 ipa);
+enum trap_result mmio_load(struct vcpu *vcpu, u64 esr, const struct device_window *window,
+			   u64 offset);
+
+/**
+ * mmio_store() - let a device model serve the guest's store
+ *
+ * As mmio_load(). The model's write() gets mmio_store_value() of the register, as does exit.value;
+ * register 31 is zero.
+ */
+enum trap_result mmio_store(struct vcpu *vcpu, u64 esr, const struct device_window *window,
+			    u64 offset);
 
 #endif

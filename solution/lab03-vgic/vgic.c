@@ -114,14 +114,20 @@ void virq_update(struct vm *vm, struct virq *virq)
 }
 
 /*
- * A vCPU whose interface is in the hardware of some CPU looks for itself before it enters its
- * guest. Of one that is not, memory tells whether the interrupt would be signalled: one that is
- * masked does not end WFI.
+ * A vCPU that runs looks for itself before it enters its guest; on another CPU it has to be made
+ * to. One that waits in WFI is woken only if the interrupt would be signalled to it: its interface
+ * is in memory, or still in the hardware of a CPU that idles.
  */
 void vgic_notify(struct vcpu *vcpu)
 {
+	bool waits_here = vgic_is_here(vcpu) && vcpu->state == VCPU_BLOCKED;
+
 	vcpu_post_work(vcpu, ENTRY_VGIC);
-	if (vcpu->vgic.resident || vgic_would_signal(vcpu->vm, vcpu))
+	if (waits_here) {
+		vgic_pull(vcpu);
+		gic->save(&vcpu->vgic);
+	}
+	if ((vcpu->vgic.resident && !waits_here) || vgic_would_signal(vcpu->vm, vcpu))
 		vcpu_wake(vcpu);
 }
 
@@ -149,9 +155,14 @@ EXERCISE(3.2)
 void vgic_set_line(struct vcpu *vcpu, u32 intid, bool level)
 {
 	struct vm *vm = vcpu->vm;
-	struct virq *virq = virq_find(vcpu, intid);
+	struct virq *virq;
 
 	spin_lock(&vm->vgic.lock);
+	if (!vm->vgic.spis) { /* the VM has ended */
+		spin_unlock(&vm->vgic.lock);
+		return;
+	}
+	virq = virq_find(vcpu, intid);
 	if (virq->hw)
 		vgic_pull(vcpu);
 	if (virq->line != level) {

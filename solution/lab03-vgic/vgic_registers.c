@@ -134,7 +134,7 @@ static u32 bank_intid(const struct irq_bank *bank, u64 offset)
 
 /*
  * Collect the fields of all interrupts that the access covers, lowest INTID in the lowest bits.
- * INTIDs below bank->first, or that do not exist, read as zero. At an offset inside a field of 64
+ * INTIDs outside of [bank->first, bank->end) read as zero. At an offset inside a field of 64
  * bits the other half is read.
  */
 EXERCISE(3.6)
@@ -146,7 +146,7 @@ u64 vmm_irq_bank_read(struct vcpu *vcpu, const struct irq_bank *bank, u64 offset
 	u64 value = 0;
 
 	spin_lock(&vcpu->vm->vgic.lock);
-	for (unsigned at = 0; at < size * 8 && intid < VGIC_INTID_COUNT; at += bits, intid++) {
+	for (unsigned at = 0; at < size * 8 && intid < bank->end; at += bits, intid++) {
 		struct virq *virq = virq_find(vcpu, intid);
 
 		if (intid < bank->first)
@@ -178,7 +178,7 @@ void vmm_irq_bank_write(struct vcpu *vcpu, const struct irq_bank *bank, u64 offs
 	if (bank->style == BANK_CLEAR)
 		value = 0;
 	spin_lock(&vcpu->vm->vgic.lock);
-	for (unsigned at = 0; at < size * 8 && intid < VGIC_INTID_COUNT; at += bits, intid++) {
+	for (unsigned at = 0; at < size * 8 && intid < bank->end; at += bits, intid++) {
 		struct virq *virq = virq_find(vcpu, intid);
 		u64 touched = (mask >> at & field_mask) << shift;
 
@@ -211,46 +211,6 @@ void vmm_irq_set_groups(struct vcpu *vcpu, u32 groups)
 	}
 	for (u32 intid = VGIC_PRIVATE_COUNT; intid < VGIC_INTID_COUNT; intid++)
 		virq_update(vm, virq_find(vcpu, intid));
-	spin_unlock(&vm->vgic.lock);
-}
-
-/*
- * Power-on state of one interrupt: disabled, idle, Group 0, highest priority, level-sensitive; an
- * SGI is edge-triggered; an SPI is routed to vCPU 0. The input line and the tie to a physical
- * interrupt are not the interrupt controller's to forget.
- */
-static void virq_reset(struct virq *virq, struct vcpu *owner, u32 intid)
-{
-	list_init(&virq->node);
-	virq->vcpu = owner;
-	virq->intid = (u16)intid;
-	virq->lr = VGIC_NO_LR;
-	virq->route = gic->version == 2 ? 1 : 0;
-	virq->priority = 0;
-	virq->sources = 0;
-	virq->enabled = virq->latched = virq->lr_latched = virq->active = virq->group1 = false;
-	virq->edge = intid < 16;
-	virq->request = VIRQ_NO_REQUEST;
-	if (virq->hw)
-		virq->line = false;
-}
-
-void vmm_irq_reset(struct vm *vm)
-{
-	if (!vm->vgic.spis)
-		return;
-	spin_lock(&vm->vgic.lock);
-	vm->vgic.ctlr = 0;
-	for (u32 index = 0; index < vm->vcpu_count; index++) {
-		struct vcpu *vcpu = vm->vcpus[index];
-
-		list_init(&vcpu->vgic.ordered);
-		vcpu->vgic.lr_used = 0;
-		for (u32 intid = 0; intid < VGIC_PRIVATE_COUNT; intid++)
-			virq_reset(&vcpu->vgic.private_irqs[intid], vcpu, intid);
-	}
-	for (u32 intid = VGIC_PRIVATE_COUNT; intid < VGIC_INTID_COUNT; intid++)
-		virq_reset(&vm->vgic.spis[intid - VGIC_PRIVATE_COUNT], NULL, intid);
 	spin_unlock(&vm->vgic.lock);
 }
 

@@ -1,0 +1,230 @@
+# SPDX-License-Identifier: MIT
+"""Lab 1: EL2 boot, traps, hypercalls, injected exceptions, the switch between two guests."""
+
+from __future__ import annotations
+
+import pytest
+
+from grader import crash
+from grader.conftest import Lab
+from grader.decode import el2_registers as el2
+from grader.decode.esr import Esr
+from grader.decode.fields import bits
+from grader.machine import EL1_ONLY, EL2_ONLY, Machine, StopKind
+from grader.probe import LOAD_OFFSET, ProbeVm, ram_bases
+from grader.symbols import symbols_of
+from grader.verdict import expect, expect_that
+
+LAB = 1
+
+ALONE = [
+    "registers_preserved",
+    "exit_modes",
+    "hypercalls",
+    "id_registers",
+    "undef",
+    "debug_pmu",
+]
+EC_SVC = 0x15
+OF_LAYER_4 = ("cntkctl_el1",)
+IN_PAIRS = ["registers_preserved", "world_switch_el1", "world_switch_fp", "debug_pmu"]
+
+
+@pytest.mark.parametrize("probe", ALONE)
+def test_a_guest_sees_the_architecture(lab: Lab, gic: int, probe: str) -> None:
+    lab.probe(probe)
+
+
+@pytest.mark.parametrize("probe", IN_PAIRS)
+def test_two_guests_do_not_disturb_each_other(lab: Lab, probe: str) -> None:
+    lab.probe(ProbeVm(probe), ProbeVm(probe), ignore=OF_LAYER_4)
+
+
+def test_three_guests_take_turns(lab: Lab) -> None:
+    lab.probe(*[ProbeVm("world_switch_el1")] * 3, ignore=OF_LAYER_4)
+
+
+def test_smc_of_a_guest_never_reaches_the_firmware(lab: Lab) -> None:
+    """VM 0 asks for SYSTEM_OFF by SMC; were it not trapped, the machine would be off."""
+    lab.probe(ProbeVm("smc_power_off", reports=False), ProbeVm("smc_power_off"))
+
+
+@pytest.mark.parametrize("cpu", ["cortex-a57", "max"])
+@pytest.mark.parametrize("probe", ["id_registers", "undef", "registers_preserved"])
+def test_older_and_newer_cpus(lab: Lab, cpu: str, probe: str) -> None:
+    lab.probe(probe, cpu=cpu)
+
+
+def test_the_machine_powers_off_when_all_guests_have(lab: Lab) -> None:
+    machine = lab.start("hypercalls", "hypercalls")
+    machine.run_until_off(budget=200_000_000)
+
+
+# What GDB sees at architectural events.
+
+
+def at_first_guest_instruction(lab: Lab, *vms: ProbeVm | str, **options: object) -> Machine:
+    """The machine standing before the first instruction at EL1."""
+    configs = [ProbeVm(vm) if isinstance(vm, str) else vm for vm in vms or ("hypercalls",)]
+    machine = lab.start(*configs, **options)
+    base = ram_bases(machine, configs, lab.number)[0]
+    machine.run_to(base + LOAD_OFFSET, EL1_ONLY)
+    return machine
+
+
+def test_guest_starts_in_the_state_of_the_boot_protocol(lab: Lab) -> None:
+    machine = at_first_guest_instruction(lab)
+    pstate = machine.register("PSTATE")
+    expect("a guest starts at EL1h", pstate & 0xF, 0b0101, el2.spsr)
+    expect("with D, A, I and F masked", bits(pstate, 9, 6), 0xF)
+    for name in ("x1", "x2", "x3"):
+        expect(f"{name} is zero at entry", machine.register(name), 0)
+    expect("the guest's MMU and caches are off", machine.register("SCTLR_EL1") & 0x1005, 0, el2.sctlr)
+    dtb = machine.register("x0")
+    expect("x0 points at the device tree", machine.memory.read(dtb, 4), b"\xd0\x0d\xfe\xed")
+
+
+def test_guest_registers_hold_nothing_of_the_hypervisor(lab: Lab) -> None:
+    machine = at_first_guest_instruction(lab)
+    leaks = {
+        f"x{number}": machine.register(f"x{number}")
+        for number in range(4, 31)
+        if machine.register(f"x{number}")
+    }
+    expect("x4..x30 are zero when a guest starts", leaks, {})
+
+
+def test_el2_chose_every_field_that_protects_it(lab: Lab) -> None:
+    machine = at_first_guest_instruction(lab)
+    hcr = machine.register("HCR_EL2")
+    expect_that("EL1 is AArch64 (HCR_EL2.RW)", el2.hcr_has(hcr, "RW"), el2.hcr(hcr))
+    expect_that("SMC is trapped (HCR_EL2.TSC)", el2.hcr_has(hcr, "TSC"), el2.hcr(hcr))
+    expect_that(
+        "physical interrupts and SErrors come to EL2 (HCR_EL2.IMO, FMO, AMO)",
+        el2.hcr_has(hcr, "IMO", "FMO", "AMO"),
+        el2.hcr(hcr),
+    )
+    expect_that("reads of ID registers are trapped (HCR_EL2.TID3)", el2.hcr_has(hcr, "TID3"), el2.hcr(hcr))
+    expect_that("HVC is enabled (HCR_EL2.HCD = 0)", not el2.hcr_has(hcr, "HCD"), el2.hcr(hcr))
+    expect_that("set/way maintenance is trapped (HCR_EL2.TSW)", el2.hcr_has(hcr, "TSW"), el2.hcr(hcr))
+    expect_that("EL2 is no host (HCR_EL2.E2H, TGE = 0)", not hcr & (1 << 34 | 1 << 27), el2.hcr(hcr))
+
+
+def test_timer_access_of_guests_is_configured(lab: Lab) -> None:
+    machine = at_first_guest_instruction(lab)
+    cnthctl = machine.register("CNTHCTL_EL2")
+    expect("guests read the physical counter without a trap (EL1PCTEN)", cnthctl & 1, 1, el2.cnthctl)
+    expect("the physical timer is not theirs (EL1PCEN = 0)", cnthctl & 2, 0, el2.cnthctl)
+
+
+def test_debug_and_performance_registers_are_configured(lab: Lab) -> None:
+    machine = at_first_guest_instruction(lab)
+    mdcr = machine.register("MDCR_EL2")
+    counters = bits(machine.register("PMCR_EL0"), 15, 11)
+    expect("MDCR_EL2.HPMN is the number of counters there are", mdcr & 0x1F, counters, el2.mdcr)
+
+
+def test_identity_registers_are_given_to_the_guest(lab: Lab) -> None:
+    machine = at_first_guest_instruction(lab)
+    expect("VMPIDR_EL2 names vCPU 0, with RES1 bit 31", machine.register("VMPIDR_EL2"), 0x8000_0000)
+    midr = {"cortex-a76": 0x414F_D0B1}
+    part = machine.register("VPIDR_EL2")
+    expect("VPIDR_EL2 is the CPU's MIDR_EL1", bits(part, 15, 4), bits(midr["cortex-a76"], 15, 4))
+
+
+def test_vector_table_is_where_it_may_be(lab: Lab) -> None:
+    machine = at_first_guest_instruction(lab)
+    vbar = machine.register("VBAR_EL2")
+    expect("VBAR_EL2 is 2 KiB aligned", vbar & 0x7FF, 0)
+    expect_that(
+        "VBAR_EL2 lies in the image",
+        machine.symbols.place(vbar) is not None,
+        machine.place(vbar, el=2),
+    )
+
+
+def test_stack_is_aligned_whenever_el2_is_entered(lab: Lab) -> None:
+    machine = at_first_guest_instruction(lab, "exit_modes")
+    with machine.breakpoint("*trap_dispatch", EL2_ONLY):
+        for _ in range(6):
+            stop = machine.run()
+            expect("a guest's exit reaches trap_dispatch", stop.kind.value, StopKind.BREAKPOINT.value)
+            expect("SP is 16-byte aligned in C code", machine.register("sp") & 0xF, 0)
+
+
+@pytest.mark.parametrize(
+    ("probe", "ec"), [("hypercalls", 0x16), ("exit_modes", 0x17), ("id_registers", 0x18)]
+)
+def test_syndrome_reaches_the_dispatcher_unchanged(lab: Lab, probe: str, ec: int) -> None:
+    machine = at_first_guest_instruction(lab, probe)
+    machine.run_to("*trap_dispatch", f"{EL2_ONLY} && (($ESR_EL2 >> 26) & 0x3f) == {ec:#x}")
+    expect(
+        "trap_dispatch() gets ESR_EL2 as second argument",
+        machine.register("x1"),
+        machine.register("ESR_EL2"),
+        Esr,
+    )
+
+
+def test_undefined_instruction_is_injected_as_hardware_would(lab: Lab) -> None:
+    """From the trap to the guest's vector: syndrome, return address, saved and new PSTATE."""
+    machine = at_first_guest_instruction(lab, "id_registers", cpu="max")
+    guest = symbols_of(machine.guests[0].elf)
+    vector = machine.guests[0].load_address + guest["guest_vectors"] + 0x200
+    trapped = 0, 0
+    with machine.breakpoint("*trap_dispatch", EL2_ONLY), machine.breakpoint(vector, EL1_ONLY):
+        while True:
+            stop = machine.run()
+            if stop.kind is not StopKind.BREAKPOINT:
+                raise machine.finding_for(stop, "a trap is reflected into the guest")
+            if stop.pc != vector:
+                trapped = machine.register("ELR_EL2"), machine.register("SPSR_EL2")
+            elif Esr(machine.register("ESR_EL1")).ec != EC_SVC:  # the probe's own calls
+                break
+    expect("VBAR_EL1 + 0x200 takes what was raised at EL1h", vector, machine.register("VBAR_EL1") + 0x200)
+    esr = Esr(machine.register("ESR_EL1"))
+    expect("ESR_EL1 is 'unknown reason' with IL set and nothing else", esr.value, 1 << 25, Esr)
+    expect("ELR_EL1 is the instruction itself", machine.register("ELR_EL1"), trapped[0])
+    expect("SPSR_EL1 is the guest's PSTATE", machine.register("SPSR_EL1"), trapped[1], el2.spsr)
+    pstate = machine.register("PSTATE")
+    expect("the handler runs at EL1h", pstate & 0x1F, 0b00101, el2.spsr)
+    expect("with D, A, I and F masked", bits(pstate, 9, 6), 0xF)
+
+
+# EL2's own faults.
+
+
+def test_a_fault_in_a_handler_is_reported_and_ends_the_machine(lab: Lab) -> None:
+    """The handler is given a wild pointer: a translation or alignment fault at EL2."""
+    machine = at_first_guest_instruction(lab)
+    machine.run_to("*trap_dispatch", EL2_ONLY)
+    machine.gdb.execute("set var $x0 = 0xdead00000000")
+    stop = machine.run()
+    expect("the machine ends with failure", stop.kind.value, StopKind.PANIC.value)
+    report = crash.read(machine)
+    assert report is not None, "the crash mailbox is filled"
+    expect("as an exception at EL2", report.kind, crash.Kind.EXCEPTION)
+    expect_that("with its syndrome", Esr(report.esr).ec == 0x25, Esr(report.esr))
+    expect("and the address that faulted", report.far >> 32, 0xDEAD)
+
+
+def test_a_broken_stack_is_reported_and_does_not_loop(lab: Lab) -> None:
+    machine = at_first_guest_instruction(lab)
+    machine.run_to("*trap_dispatch", EL2_ONLY)
+    machine.gdb.execute("set var $sp = 0xdead00000000")
+    stop = machine.run()
+    expect("the machine ends with failure", stop.kind.value, StopKind.PANIC.value)
+    report = crash.read(machine)
+    assert report is not None, "the crash mailbox is filled"
+    expect("with the stack pointer of that moment", report.sp >> 32, 0xDEAD)
+
+
+def test_wild_jump_at_el2_is_reported(lab: Lab) -> None:
+    machine = at_first_guest_instruction(lab)
+    machine.run_to("*trap_dispatch", EL2_ONLY)
+    machine.gdb.execute("set var $pc = 0xdead00000000")
+    stop = machine.run()
+    expect("the machine ends with failure", stop.kind.value, StopKind.PANIC.value)
+    report = crash.read(machine)
+    assert report is not None, "the crash mailbox is filled"
+    expect("as an instruction abort at EL2", Esr(report.esr).ec, 0x21)

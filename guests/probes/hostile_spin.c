@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Computes for ever with everything masked and never gives way. Its result is complete before it
+ * starts.
+ */
+#include "probe.h"
+
+void probe(void)
+{
+	report(true, "about to spin", 0, 0);
+	probe_report.done = 1;
+	dsb();
+	for (;;)
+		asm volatile("" ::: "memory");
+}
