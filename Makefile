@@ -30,6 +30,8 @@ APPEND ?=
 KERNEL ?=
 INITRD ?=
 GUEST ?=
+TEST ?=
+SEED ?=
 TESTS ?= grader/tests
 PYTEST_ARGS ?=
 V ?= 0
@@ -109,7 +111,7 @@ keep = @mkdir -p $(@D); printf '%s\n' '$(subst ','\'',$1)' | cmp -s - $@ || prin
 FORCE:
 export QEMU
 ready:
-	@tools/doctor --quiet --for $(if $(filter test measure format host,$(MAKECMDGOALS)),test,$(if $(filter debug,$(MAKECMDGOALS)),debug,run))
+	@tools/doctor --quiet --for $(if $(filter test measure format host,$(MAKECMDGOALS)),test,$(if $(filter debug,$(MAKECMDGOALS)),$(if $(TEST),test,debug),run))
 
 $(OBJ)/c.flags: FORCE | ready
 	$(call keep,$(CC) $(C_FLAGS) $(shell $(CC) -dumpfullversion))
@@ -258,21 +260,27 @@ RUN_NEEDS := $(IMAGE) $(if $(VMS),,$(if $(filter 1 2 3,$(LAB)),$(DEFAULT_VMS) $(
 MACHINE = --qemu '$(QEMU)' --cpu $(CPU) --gic $(GIC) --smp $(SMP) $(if $(MEM),--memory $(MEM)) \
 	$(if $(filter 1,$(ICOUNT)),--icount) $(if $(QEMU_EXTRA),--extra='$(QEMU_EXTRA)')
 
+TEST_ENVIRONMENT = STRATA_BUILD='$(BUILD)' STRATA_IMPL='$(IMPL)' STRATA_QEMU='$(QEMU)' $(if $(SEED),STRATA_SEED='$(SEED)')
+
 .PHONY: run test doctor debug map measure format clean help
 run: $(RUN_NEEDS) ## boot the VMs of VMS= (default: two Debian Linux VMs) under the hypervisor
 	$(Q)$(PYTHON) -m tools.run $(MACHINE) --lab $(LAB) --image $(IMAGE) $(if $(APPEND),--append '$(APPEND)') --out $(IMAGE_DIR) $(RUN_VMS)
 
 test: images guests linux host ## prove it: unit tests, lint, and pytest driving QEMU and GDB
 	$(Q)$(PYTHON) -m tools.lint --build $(BUILD) --cross '$(CROSS)'
-	$(Q)STRATA_BUILD='$(BUILD)' STRATA_IMPL='$(IMPL)' STRATA_QEMU='$(QEMU)' STRATA_LAB='$(LAB)' \
-		$(PYTHON) -m pytest -q -n 2 -p no:cacheprovider $(PYTEST_ARGS) $(TESTS)
+	$(Q)$(TEST_ENVIRONMENT) $(PYTHON) -m pytest -q -n 2 -p no:cacheprovider $(PYTEST_ARGS) $(TESTS)
 
 doctor: ## list what the machine needs: found, or the command that installs it
 	@tools/doctor
 
-debug: $(RUN_NEEDS) ## the same machine as run, stopped at its first instruction, under GDB (GUEST=file.elf)
+ifeq ($(TEST),)
+debug: $(RUN_NEEDS) ## the machine of run, stopped at its first instruction, under GDB (GUEST=file.elf, TEST=test)
 	$(Q)$(PYTHON) -m tools.debug $(MACHINE) --lab $(LAB) --image $(IMAGE) --elf $(IMAGE_DIR)/strata.elf \
 		$(if $(GUEST),--guest '$(GUEST)') $(if $(APPEND),--append '$(APPEND)') --out $(IMAGE_DIR) $(RUN_VMS)
+else
+debug: ready # a test's machine where the test fails
+	$(Q)$(TEST_ENVIRONMENT) $(PYTHON) -m tools.debug_test '$(TEST)'
+endif
 
 map: $(IMAGE) ## print the registries of an image: layers, trap handlers, hypercalls, devices
 	$(Q)$(PYTHON) -m tools.map $(IMAGE_DIR)/strata.elf

@@ -117,6 +117,7 @@ static void screen_resume(void)
 
 static void focus_move(struct vm *vm)
 {
+	uart_listen(true);
 	screen_leave();
 	focus = vm;
 	put_prefix("strata");
@@ -269,7 +270,8 @@ void console_printf(const char *fmt, ...)
 	spin_unlock(&console_lock);
 }
 
-static void deliver(struct vm *vm, u8 byte)
+/* Tell the model that bytes wait. It takes them through console_vm_get(): no lock held here. */
+static void announce(struct vm *vm)
 {
 	u32 count = (u32)(registry_devices_end - registry_devices);
 
@@ -278,31 +280,69 @@ static void deliver(struct vm *vm, u8 byte)
 		const struct device *device = &registry_devices[i];
 
 		/* A VM that ends has no instances any more. */
-		if (device->receive && vm->device_state[i])
-			device->receive(vm, vm->device_state[i], byte);
+		if (device->input && vm->device_state[i])
+			device->input(vm, vm->device_state[i]);
 	}
 	spin_unlock(&vm->device_lock);
 }
 
+static bool input_is_full(const struct vm *vm)
+{
+	return vm && vm->state == VM_RUNNING && vm->input.count == CONSOLE_INPUT_MAX;
+}
+
+/* One byte from the UART to where it belongs; false when there is none, or no room for it. */
+static bool take_byte(void)
+{
+	struct console_input *in;
+	int byte;
+
+	focus_check();
+	if (input_is_full(focus)) {
+		uart_listen(false);
+		return false;
+	}
+	byte = uart_get();
+	if (byte == CONSOLE_ESCAPE && next_running(focus)) {
+		focus_move(next_running(focus));
+	} else if (byte >= 0 && byte != CONSOLE_ESCAPE && focus && focus->state == VM_RUNNING) {
+		in = &focus->input;
+		in->bytes[(in->head + in->count++) % CONSOLE_INPUT_MAX] = (u8)byte;
+	}
+	return byte >= 0;
+}
+
 void console_poll(void)
 {
-	for (;;) {
-		/* The model's output comes back to the console: deliver without the lock. */
+	bool taken;
+
+	do {
+		struct vm *vm;
+
 		spin_lock(&console_lock);
-		int byte = uart_get();
-
-		focus_check();
-		if (byte == CONSOLE_ESCAPE && next_running(focus))
-			focus_move(next_running(focus));
-
-		struct vm *vm = focus;
-
+		taken = take_byte();
+		vm = focus;
 		spin_unlock(&console_lock);
-		if (byte < 0)
-			return;
-		if (byte != CONSOLE_ESCAPE && vm && vm->state == VM_RUNNING)
-			deliver(vm, (u8)byte);
+		if (taken && vm)
+			announce(vm);
+	} while (taken);
+}
+
+int console_vm_get(struct vm *vm)
+{
+	struct console_input *in = &vm->input;
+	int byte = -1;
+
+	spin_lock(&console_lock);
+	if (in->count == CONSOLE_INPUT_MAX)
+		uart_listen(true);
+	if (in->count) {
+		byte = in->bytes[in->head];
+		in->head = (in->head + 1) % CONSOLE_INPUT_MAX;
+		in->count--;
 	}
+	spin_unlock(&console_lock);
+	return byte;
 }
 
 void console_emergency(const char *text)

@@ -11,12 +11,19 @@
 struct vm;
 
 #define CONSOLE_LINE_MAX 256
+#define CONSOLE_INPUT_MAX 256
 #define CONSOLE_ESCAPE 0x1d /* Ctrl-] */
 
 /** struct console_line - output of a VM that has not been shown yet, or that may be repainted */
 struct console_line {
 	u32 used;
 	char text[CONSOLE_LINE_MAX];
+};
+
+/** struct console_input - what was typed for a VM and its device model has not taken yet */
+struct console_input {
+	u32 head, count; /* oldest byte, number of bytes */
+	u8 bytes[CONSOLE_INPUT_MAX];
 };
 
 /** console_init() - program the PL011: 8 bits, FIFOs on, receive interrupt unmasked */
@@ -33,9 +40,14 @@ void console_vm_flush(struct vm *vm);
 
 /**
  * console_poll() - take what arrived at the physical UART: the escape key moves the focus, the
- * rest goes to the device model with a `receive` function of the VM in focus
+ * rest waits for the device model with an `input` function of the VM in focus
+ *
+ * While that VM has no room for more, bytes stay in the physical UART and the sender waits.
  */
 void console_poll(void);
+
+/** console_vm_get() - the next byte typed for @vm, or -1 */
+int console_vm_get(struct vm *vm);
 
 /** console_emergency() - print raw text without locks, from a dying EL2 */
 void console_emergency(const char *text);

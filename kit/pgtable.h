@@ -119,6 +119,7 @@ int pgtable_unmap(struct pgtable *table, u64 address, u64 bytes);
 
 /**
  * pgtable_protect() - change the permissions of what is mapped in the range; splits as unmap
+ * @prot: PROT_READ, PROT_WRITE, PROT_EXEC; the memory type stays as it is
  *
  * Return: as pgtable_unmap().
  */

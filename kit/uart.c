@@ -34,13 +34,18 @@ static void uart_write(u32 offset, u32 value)
 	mmio_write32(PLAT_UART_BASE + offset, value);
 }
 
+void uart_listen(bool on)
+{
+	uart_write(UARTIMSC, on ? UART_INT_RX | UART_INT_RT : 0);
+}
+
 void uart_init(void)
 {
 	/* "Control Register, UARTCR": disable the UART before it is reprogrammed. */
 	uart_write(UARTCR, 0);
 	uart_write(UARTICR, UART_INT_ALL);
 	uart_write(UARTLCR_H, UARTLCR_H_WLEN_8 | UARTLCR_H_FEN);
-	uart_write(UARTIMSC, UART_INT_RX | UART_INT_RT);
+	uart_listen(true);
 	uart_write(UARTCR, UARTCR_UARTEN | UARTCR_TXE | UARTCR_RXE);
 }
 

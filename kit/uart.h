@@ -14,4 +14,7 @@ void uart_put(char c);
 /** uart_get() - a received byte, or -1 when there is none, whereupon the interrupt is clear */
 int uart_get(void);
 
+/** uart_listen() - whether received bytes raise the interrupt; off, they wait in the UART */
+void uart_listen(bool on);
+
 #endif

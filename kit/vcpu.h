@@ -121,6 +121,7 @@ struct vm {
 	struct stage2 stage2;
 	struct vgic vgic;
 	struct console_line console;
+	struct console_input input;
 };
 
 /**

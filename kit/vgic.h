@@ -51,6 +51,9 @@ struct cpu;
 /* Implemented bits of a virtual priority: five, as many as list registers of a GICv2 hold. */
 #define VGIC_PRIORITY_MASK 0xf8
 
+/* GICD_IROUTER<n>.Interrupt_Routing_Mode: any vCPU. */
+#define VGIC_ROUTE_ANY (1UL << 31)
+
 /** enum virq_request - an order to the vCPU whose list register holds the interrupt */
 enum virq_request {
 	VIRQ_NO_REQUEST,

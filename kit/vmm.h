@@ -26,7 +26,7 @@ struct vcpu;
  * @reset: bring the instance to its state after power-on
  * @read: value of a load of @size bytes at @offset
  * @write: a store
- * @receive: a byte from the console for this VM, or NULL
+ * @input: bytes from the console wait to be taken with vmm_console_get(); NULL: takes none
  */
 struct device {
 	const char *name;
@@ -38,7 +38,7 @@ struct device {
 	void (*reset)(struct vm *vm, void *state);
 	u64 (*read)(struct vcpu *vcpu, void *state, u64 offset, unsigned size);
 	void (*write)(struct vcpu *vcpu, void *state, u64 offset, unsigned size, u64 value);
-	void (*receive)(struct vm *vm, void *state, u8 byte);
+	void (*input)(struct vm *vm, void *state);
 };
 
 /** DEVICE() - add a device model to every VM: DEVICE(pl011, .base = ..., .read = ...) */
@@ -59,6 +59,16 @@ void vmm_irq_line(struct vm *vm, u32 intid, bool level);
 
 /** vmm_console_put() - a byte that the guest wrote to its serial port */
 void vmm_console_put(struct vm *vm, u8 byte);
+
+/**
+ * vmm_console_get() - take the next byte that was typed for the VM
+ *
+ * A model takes what it has room for, when @input tells it and whenever it gets room later. What
+ * is not taken waits.
+ *
+ * Return: the byte, or -1 when nothing waits.
+ */
+int vmm_console_get(struct vm *vm);
 
 /**
  * vmm_memory_read() - copy @bytes from guest memory at @address

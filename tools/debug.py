@@ -41,8 +41,12 @@ def guest_symbols(guest: Path | None, vms: Path) -> list[str]:
     if not guest.exists():
         raise UserError(f"GUEST={guest}: no such file")
     # A probe is linked at 0 and loaded 512 KiB into RAM; a vmlinux has its own virtual addresses.
-    place = [] if guest.name.startswith("vmlinux") else ["-o", hex(RAM_BASE + 0x8_0000)]
-    return [" ".join(["add-symbol-file", str(guest), *place])]
+    return [add_guest(guest, 0 if guest.name.startswith("vmlinux") else RAM_BASE + 0x8_0000)]
+
+
+def add_guest(elf: Path, offset: int) -> str:
+    """GDB's command for the symbols of a guest that runs `offset` above where it was linked."""
+    return f"add-symbol-file {elf}" + (f" -o {offset:#x}" if offset else "")
 
 
 def debugger_command(elf: Path, stub: Path, guest: list[str], commands: list[str]) -> list[str]:

@@ -65,7 +65,7 @@ class Vtcr:
     @property
     def root_tables(self) -> int:
         """How many concatenated tables the root is: 1 to 16."""
-        return max(1, 1 << self.input_bits - level_shift(self.start_level) - 9)
+        return 1 << max(0, self.input_bits - level_shift(self.start_level) - 9)
 
     @property
     def problem(self) -> str:

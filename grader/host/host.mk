@@ -11,3 +11,7 @@ HOST_SOURCES_deadline := solution/lab04-vtimer/deadline.c
 HOST_CFLAGS_deadline := -Isolution/lab04-vtimer
 HOST_SOURCES_run_queue := solution/lab01-el2-boot/run_queue.c
 HOST_CFLAGS_run_queue := -Isolution/lab01-el2-boot
+HOST_SOURCES_pgtable := solution/lab02-stage2/pgtable.c solution/lab02-stage2/pgtable_change.c \
+	solution/lab02-stage2/pgtable_formats.c
+HOST_CFLAGS_pgtable := -Isolution/lab02-stage2
+HOST_CFLAGS_mmio := -Isolution/lab02-stage2

@@ -16,11 +16,13 @@ static struct vm vm_storage[VM_COUNT];
 
 static char screen[SCREEN_BYTES];
 static size_t screen_used;
-static char input[256];
+static char input[1024];
 static size_t input_read, input_used;
 
-static char received[VM_COUNT][256];
+static char received[VM_COUNT][1024];
 static size_t received_count[VM_COUNT];
+static size_t model_room;
+static bool listening;
 
 void uart_init(void)
 {
@@ -38,19 +40,31 @@ int uart_get(void)
 	return input_read < input_used ? (u8)input[input_read++] : -1;
 }
 
-static void receive(struct vm *vm, void *state, u8 byte)
+void uart_listen(bool on)
+{
+	listening = on;
+}
+
+/* A model with room for @model_room more bytes; echoes as a guest would. */
+static void take_input(struct vm *vm, void *state)
 {
 	CHECK(state == &received[vm->index]);
 	CHECK(spin_is_locked(&vm->device_lock));
-	received[vm->index][received_count[vm->index]++] = (char)byte;
-	/* As a guest's echo would. */
-	console_vm_put(vm, (char)byte);
+	while (model_room) {
+		int byte = console_vm_get(vm);
+
+		if (byte < 0)
+			return;
+		model_room--;
+		received[vm->index][received_count[vm->index]++] = (char)byte;
+		console_vm_put(vm, (char)byte);
+	}
 }
 
 /* As the link script lays them out; the second device is deaf. */
 const struct device registry_devices[] = {
 	{.name = "deaf"},
-	{.name = "uart", .receive = receive},
+	{.name = "uart", .input = take_input},
 };
 
 static void __attribute__((used, noinline)) define_registry_end(void)
@@ -94,6 +108,8 @@ static void setup(unsigned count)
 	static const char *const names[VM_COUNT] = {"alpha", "beta", "gamma"};
 
 	vm_count = count;
+	model_room = ~0UL;
+	listening = true;
 	for (unsigned i = 0; i < count; i++) {
 		vms[i] = &vm_storage[i];
 		vms[i]->index = i;
@@ -102,6 +118,7 @@ static void setup(unsigned count)
 		vms[i]->device_state[1] = &received[i];
 		vms[i]->console.used = 0;
 		received_count[i] = 0;
+		vms[i]->input.count = 0;
 	}
 	for (unsigned i = count; i < VM_COUNT; i++)
 		vms[i] = NULL;
@@ -207,6 +224,31 @@ static void test_focus_switch(void)
 	expect("\r\n[strata] focus: alpha\r\n");
 	type("q\x1dr");
 	expect("[alpha] q\r\n[strata] focus: beta\r\n[beta] b$ xr");
+}
+
+/* What the model has no room for waits; when EL2 has none either, it waits in the UART. */
+static void test_slow_reader(void)
+{
+	char typed[CONSOLE_INPUT_MAX + 65];
+
+	setup(2);
+	model_room = 16;
+	for (size_t i = 0; i < sizeof(typed) - 1; i++)
+		typed[i] = (char)('a' + i % 26);
+	typed[sizeof(typed) - 1] = '\0';
+	type(typed);
+	CHECK(received_count[0] == 16);
+	CHECK(input_read == 16 + CONSOLE_INPUT_MAX && !listening);
+	while (input_read < input_used || received_count[0] < sizeof(typed) - 1) {
+		model_room = 1;
+		spin_lock(&vms[0]->device_lock);
+		take_input(vms[0], vms[0]->device_state[1]);
+		spin_unlock(&vms[0]->device_lock);
+		if (listening)
+			console_poll();
+	}
+	CHECK(!memcmp(received[0], typed, sizeof(typed) - 1));
+	clear_screen();
 }
 
 static void test_focus_of_single_vm(void)
@@ -383,6 +425,7 @@ int main(void)
 	test_prompt_survives();
 	test_return_to_column_zero();
 	test_focus_switch();
+	test_slow_reader();
 	test_focus_of_single_vm();
 	test_end_of_vm_in_focus();
 	test_end_of_background_vm();

@@ -17,9 +17,8 @@ from grader.verdict import infrastructure
 from tools import cpio
 
 ROOT = Path(__file__).parents[2]
-NET_SECONDS = 300  # a run that takes this long says nothing about the hypervisor
-BATCH_MACHINES = [{}, {"GIC": "2"}, {"CPU": "cortex-a57"}, {"CPU": "max"}, {"GIC": "2", "CPU": "cortex-a57"},
-                  {"ICOUNT": "1"}]
+NET_SECONDS = 240  # a run that takes this long says nothing about the hypervisor
+BATCH_MACHINES = [{}, {"GIC": "2", "CPU": "cortex-a57"}, {"CPU": "max"}]
 
 
 def command(*goals: str, **variables: str) -> list[str]:
@@ -103,6 +102,13 @@ class Terminal:
     def type(self, text: str) -> None:
         os.write(self.descriptor, text.encode())
 
+    def type_line(self, text: str) -> None:
+        """As a person types: each character when the one before is on the screen."""
+        for character in text:
+            self.type(character)
+            self.read_until(character)
+        self.type("\r")
+
     def status(self) -> int:
         """Read to the end; the program's exit status."""
         while True:
@@ -131,19 +137,18 @@ def test_a_shell_answers_and_the_focus_moves(terminal: Terminal) -> None:
     terminal.read_until("userspace: Linux", count=2)
     terminal.type("\r")
     terminal.read_until("# ")
-    terminal.type("echo $(hostname)-$((6 * 7))\r")
+    terminal.type_line("echo $(hostname)-$((6 * 7))")
     first = "alpha" if "alpha-42" in terminal.read_until("-42") else "beta"
     other = "beta" if first == "alpha" else "alpha"
     terminal.type("\x1d")
-    terminal.type("\r")
-    terminal.type("echo $(hostname)-$((6 * 9))\r")
+    terminal.read_until(f"focus: {other}")
+    terminal.type_line("echo $(hostname)-$((6 * 9))")
     terminal.read_until(f"{other}-54")
-    terminal.type("poweroff -f\r")
+    terminal.type_line("poweroff -f")
     terminal.read_until(f"{other}: powered off")
-    terminal.type("\r")
-    terminal.type("echo $(hostname)-$((6 * 11))\r")
+    terminal.type_line("echo $(hostname)-$((6 * 11))")
     terminal.read_until(f"{first}-66")
-    terminal.type("poweroff -f\r")
+    terminal.type_line("poweroff -f")
     assert terminal.status() == 0
 
 

@@ -85,11 +85,12 @@ static void disabled(void)
 {
 	gic_disable(9);
 	gic_send_sgi(9, 1);
+	/* GICv2 leaves open whether SGIs can be disabled at all. */
 	if (gic_version() == 3) {
 		report_equal("disabled: not signalled", irq_is_signalled(), 0);
 		report_equal("but pending", gic_is_pending(9), 1);
-		gic_enable(9);
 	}
+	gic_enable(9);
 	report_equal("enabled: signalled", irq_wait_signalled(), 1);
 	gic_eoi(gic_ack());
 }

@@ -2,8 +2,8 @@
 /*
  * PL011 UART (DDI 0183, "PrimeCell UART (PL011) Technical Reference Manual"). The transmitter is
  * infinitely fast: what is written is on the console at once, the transmit FIFO is always empty.
- * The receiver has the 16-byte FIFO of the device and loses bytes, with an overrun error, when the
- * guest does not read it.
+ * The receiver has the 16-byte FIFO of the device; what was typed and does not fit waits outside.
+ * Only in loopback can it overrun.
  *
  * Two departures from silicon, both invisible to drivers: it transmits and receives whatever the
  * enable bits of UARTCR say, as QEMU's model does, since early consoles never set them; and the
@@ -99,6 +99,18 @@ static void receive_byte(struct pl011 *uart, u8 byte)
 		uart->ris |= INT_RX;
 }
 
+/* Take what was typed, as far as there is room; in loopback the input is cut off from the pin. */
+static void take_input(struct pl011 *uart)
+{
+	while (!(uart->cr & CR_LBE) && uart->count < fifo_depth(uart)) {
+		int byte = vmm_console_get(uart->vm);
+
+		if (byte < 0)
+			return;
+		receive_byte(uart, (u8)byte);
+	}
+}
+
 static u64 read_data(struct pl011 *uart)
 {
 	u16 data = 0;
@@ -107,6 +119,7 @@ static u64 read_data(struct pl011 *uart)
 		data = uart->fifo[uart->head];
 		uart->head = (uart->head + 1) % FIFO_DEPTH;
 		uart->count--;
+		take_input(uart);
 	}
 	if (!uart->count)
 		uart->ris &= ~(u32)INT_RT;
@@ -223,14 +236,12 @@ static void pl011_write(struct vcpu *vcpu, void *state, u64 offset, unsigned siz
 	update_line(uart);
 }
 
-static void pl011_receive(struct vm *vm, void *state, u8 byte)
+static void pl011_input(struct vm *vm, void *state)
 {
 	struct pl011 *uart = state;
 
 	(void)vm;
-	if (uart->cr & CR_LBE)
-		return; /* the input is disconnected from the pin */
-	receive_byte(uart, byte);
+	take_input(uart);
 	update_line(uart);
 }
 
@@ -245,4 +256,4 @@ static void pl011_reset(struct vm *vm, void *state)
 }
 
 DEVICE(pl011, .base = PL011_BASE, .size_bytes = PL011_SIZE, .state_bytes = sizeof(struct pl011),
-       .reset = pl011_reset, .read = pl011_read, .write = pl011_write, .receive = pl011_receive);
+       .reset = pl011_reset, .read = pl011_read, .write = pl011_write, .input = pl011_input);

@@ -182,6 +182,11 @@ void vmm_irq_line(struct vm *vm, u32 intid, bool level)
 	}
 }
 
+int vmm_console_get(struct vm *vm)
+{
+	return console_vm_get(vm);
+}
+
 void vmm_console_put(struct vm *vm, u8 byte)
 {
 	console_vm_put(vm, (char)byte);

@@ -155,8 +155,8 @@ int pgtable_map(struct pgtable *table, u64 address, pa_t pa, u64 bytes, unsigned
 	};
 	int error = check_range(table, address, bytes);
 
-	if (!is_aligned(pa.pa, PGTABLE_PAGE_SIZE) || (pa.pa & ~DESC_ADDRESS_MASK))
-		return -EINVAL;
+	if (!error && (!is_aligned(pa.pa, PGTABLE_PAGE_SIZE) || pa.pa > DESC_ADDRESS_LIMIT - bytes))
+		error = -EINVAL;
 	if (!error)
 		error = walk_range(&walk, map_prepare, NULL);
 	if (!error)
@@ -256,14 +256,15 @@ static void unmap_leave(struct walk *walk, const struct step *step)
 /**
  * protect_commit() - second walk of pgtable_protect(): give a leaf walk->prot, splitting as unmap
  *
- * Permissions may change in place; a change of memory type (PROT_DEVICE) needs break-before-make.
- * Leaves that have the permission already are not written.
+ * Read, write and execute permission may change in place; the memory type (PROT_DEVICE) stays what
+ * it is. Sets walk->is_changed if it wrote; leaves that are right already are not written.
  */
 EXERCISE(2.3)
 static int protect_commit(struct walk *walk, const struct step *step)
 {
 	const struct pgtable_format *format = walk->table->format;
 	u64 old = *step->entry, new;
+	unsigned type = format->prot(old) & PROT_DEVICE;
 
 	if (!is_leaf(old, step->level))
 		return 0;
@@ -271,15 +272,12 @@ static int protect_commit(struct walk *walk, const struct step *step)
 		split_block(walk, step);
 		return 0;
 	}
-	new = leaf_descriptor(descriptor_pa(old), format->leaf(walk->prot), step->level);
-	if (new == old)
-		return 0;
-	if ((format->prot(old) ^ format->prot(new)) & PROT_DEVICE) {
-		entry_write(step->entry, 0);
-		format->invalidate(walk->table, step->at, step->end - step->at);
+	new = leaf_descriptor(descriptor_pa(old), format->leaf((walk->prot & ~PROT_DEVICE) | type),
+			      step->level);
+	if (new != old) {
+		entry_write(step->entry, new);
+		walk->is_changed = true;
 	}
-	entry_write(step->entry, new);
-	walk->is_changed = true;
 	return 0;
 }
 

@@ -14,6 +14,7 @@
 #define DESC_TABLE BIT(1) /* at levels 0..2; at level 3 every valid entry has it */
 #define DESC_TYPE_MASK 3UL
 #define DESC_ADDRESS_MASK 0xfffffffff000UL
+#define DESC_ADDRESS_LIMIT BIT(48)
 
 /** struct step - an entry that a walk has reached, and the part [at, end) of its range that it maps */
 struct step {

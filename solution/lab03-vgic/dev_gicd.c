@@ -31,7 +31,6 @@
 #define TYPER_CPUS_SHIFT 5
 #define TYPER_ID_BITS (9UL << 19) /* ten bits of INTID */
 #define TYPER_A3V BIT(24)
-#define TYPER_NO_1N BIT(25)
 
 struct gicd_register {
 	struct irq_bank bank;
@@ -56,14 +55,12 @@ static u64 v3_head_read(struct vcpu *vcpu, const struct irq_bank *bank, u64 offs
 {
 	(void)bank;
 	(void)size;
-	switch (offset) {
-	case 0x0:
-		return vmm_irq_groups(vcpu) | CTLR_ARE | CTLR_DS;
-	case 0x4:
-		return TYPER_LINES | TYPER_ID_BITS | TYPER_A3V | TYPER_NO_1N;
-	case 0x8:
+	if (offset == 0x8)
 		return IIDR;
-	}
+	if (offset == 0x4)
+		return TYPER_LINES | TYPER_ID_BITS | TYPER_A3V;
+	if (offset == 0x0)
+		return vmm_irq_groups(vcpu) | CTLR_ARE | CTLR_DS;
 	return 0; /* STATUSR; message-based SPIs */
 }
 
@@ -71,15 +68,11 @@ static u64 v2_head_read(struct vcpu *vcpu, const struct irq_bank *bank, u64 offs
 {
 	(void)bank;
 	(void)size;
-	switch (offset) {
-	case 0x0:
-		return vmm_irq_groups(vcpu);
-	case 0x4:
-		return TYPER_LINES | (vmm_vcpu_count(vmm_vm(vcpu)) - 1) << TYPER_CPUS_SHIFT;
-	case 0x8:
+	if (offset == 0x8)
 		return IIDR;
-	}
-	return 0;
+	if (offset == 0x4)
+		return TYPER_LINES | (vmm_vcpu_count(vmm_vm(vcpu)) - 1) << TYPER_CPUS_SHIFT;
+	return offset == 0x0 ? vmm_irq_groups(vcpu) : 0;
 }
 
 /* Affinity routing cannot be turned off, and nothing is ever pending: RWP reads as zero. */
@@ -187,8 +180,8 @@ static const struct gicd_register v2_registers[] = {
 };
 
 /*
- * Look the register up by @offset in a table of @count entries. Zero when there is none, when it
- * cannot be read, or not with @size bytes.
+ * Look the register up by @offset in a table of @count entries. Zero when there is none, or not
+ * with @size bytes; every register that has a size can be read.
  */
 EXERCISE(3.6)
 static u64 gicd_read(const struct gicd_register *registers, u64 count, struct vcpu *vcpu, u64 offset,
@@ -196,12 +189,12 @@ static u64 gicd_read(const struct gicd_register *registers, u64 count, struct vc
 {
 	const struct gicd_register *reg = &registers[AT(offset)];
 
-	if (AT(offset) >= count || !(reg->sizes & size) || !reg->read)
+	if (AT(offset) >= count || !(reg->sizes & size))
 		return 0;
 	return reg->read(vcpu, &reg->bank, offset, size);
 }
 
-/* The same for a write: nothing happens when there is no such register. */
+/* The same for a write: nothing happens when there is no such register, or none to write. */
 EXERCISE(3.6)
 static void gicd_write(const struct gicd_register *registers, u64 count, struct vcpu *vcpu,
 		       u64 offset, unsigned size, u64 value)

@@ -41,6 +41,17 @@ bool virq_is_forwarded(const struct vm *vm, const struct virq *virq)
 	return virq->enabled && (vm->vgic.ctlr & group) && virq_is_pending(virq);
 }
 
+/* GICD_IROUTER with Interrupt_Routing_Mode 1: any CPU. The first that is on will do. */
+EXERCISE_PRIVATE(3.3)
+static struct vcpu *vgic_any_vcpu(struct vm *vm)
+{
+	u32 index = 0;
+
+	while (index + 1 < vm->vcpu_count && vm->vcpus[index]->state == VCPU_OFF)
+		index++;
+	return vm->vcpus[index];
+}
+
 /*
  * The vCPU that an SPI is routed to: GICD_IROUTER holds an affinity, of which our vCPUs use Aff0
  * alone; GICD_ITARGETSR a set of CPU interfaces, of which the first takes it. A GICv2 with one CPU
@@ -55,6 +66,8 @@ static struct vcpu *vgic_route(struct vm *vm, const struct virq *virq)
 		index = 0;
 	else if (gic->version == 2)
 		index = virq->route ? (u64)__builtin_ctzl(virq->route) : VCPU_MAX;
+	else if (virq->route & VGIC_ROUTE_ANY)
+		return vgic_any_vcpu(vm);
 	return index < vm->vcpu_count ? vm->vcpus[index] : NULL;
 }
 

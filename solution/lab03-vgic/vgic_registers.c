@@ -19,8 +19,8 @@ static const u8 field_bits[] = {
 	[IRQ_PRIORITY] = 8, [IRQ_TARGETS] = 8, [IRQ_SOURCES] = 8, [IRQ_ROUTE] = 64,
 };
 
-/* GICD_IROUTER<n>: Aff3 and Aff2.Aff1.Aff0. Without Interrupt_Routing_Mode: GICD_TYPER.No1N. */
-#define ROUTE_MASK 0xff00ffffffUL
+/* GICD_IROUTER<n>: Aff3, Interrupt_Routing_Mode, and Aff2.Aff1.Aff0. */
+#define ROUTE_MASK (0xff00ffffffUL | VGIC_ROUTE_ANY)
 
 /* Pending in the sense of a register: for hw, the line itself and not what was forwarded of it. */
 EXERCISE_PRIVATE(3.6)
@@ -83,20 +83,29 @@ static void virq_set_sources(struct virq *virq, u8 sources, u8 mask)
 		virq->lr_latched = false;
 }
 
+/* The bits of GICD_ITARGETSR that stand for CPU interfaces that there are. */
+EXERCISE_PRIVATE(3.6)
+static u64 vgic_interfaces(const struct virq *virq, const struct vcpu *vcpu)
+{
+	return virq->intid < VGIC_PRIVATE_COUNT ? 0 : bits_mask(vcpu->vm->vcpu_count - 1, 0);
+}
+
 /*
  * Replace the bits @mask of @field of @virq by those of @value. What software cannot change stays:
- * the trigger of an SGI, targets of SGIs and PPIs, unimplemented priority bits. A new priority
- * takes the interrupt off its list, whose order it would break; virq_update() puts it back.
+ * the trigger of an SGI, its enable on a GICv2 (IHI 0048, "GICD_ISENABLERn": permanently enabled,
+ * as on the machine that our guests expect), targets of SGIs and PPIs, targets that do not exist,
+ * unimplemented priority bits. A new priority takes the interrupt off its list, whose order it
+ * would break; virq_update() puts it back.
  */
 EXERCISE(3.6)
-static void virq_put(struct virq *virq, enum irq_field field, u64 value, u64 mask)
+static void virq_put(struct vcpu *vcpu, struct virq *virq, enum irq_field field, u64 value, u64 mask)
 {
 	switch (field) {
 	case IRQ_GROUP:
 		virq->group1 = value;
 		break;
 	case IRQ_ENABLED:
-		virq->enabled = value;
+		virq->enabled = value || virq_counts_sources(virq);
 		break;
 	case IRQ_PENDING:
 		virq_set_pending(virq, value);
@@ -114,8 +123,7 @@ static void virq_put(struct virq *virq, enum irq_field field, u64 value, u64 mas
 			list_remove(&virq->node);
 		break;
 	case IRQ_TARGETS:
-		if (virq->intid >= VGIC_PRIVATE_COUNT)
-			virq->route = value;
+		virq->route = value & vgic_interfaces(virq, vcpu);
 		break;
 	case IRQ_SOURCES:
 		virq_set_sources(virq, (u8)value, (u8)mask);
@@ -185,7 +193,7 @@ void vmm_irq_bank_write(struct vcpu *vcpu, const struct irq_bank *bank, u64 offs
 		if (intid < bank->first || !touched)
 			continue;
 		vgic_pull(virq->vcpu);
-		virq_put(virq, bank->field, (value >> at & field_mask) << shift, touched);
+		virq_put(vcpu, virq, bank->field, (value >> at & field_mask) << shift, touched);
 		virq_update(vcpu->vm, virq);
 	}
 	spin_unlock(&vcpu->vm->vgic.lock);

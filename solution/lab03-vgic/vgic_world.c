@@ -19,7 +19,7 @@
 
 /*
  * Power-on state of one interrupt: disabled, idle, Group 0, highest priority, level-sensitive; an
- * SGI is edge-triggered; an SPI is routed to vCPU 0. The input line and the tie to a physical
+ * SGI is edge-triggered, on a GICv2 enabled; an SPI is routed to vCPU 0. The input line and the tie to a physical
  * interrupt are not the interrupt controller's to forget.
  */
 static void virq_reset(struct virq *virq, struct vcpu *owner, u32 intid)
@@ -31,7 +31,8 @@ static void virq_reset(struct virq *virq, struct vcpu *owner, u32 intid)
 	virq->route = gic->version == 2 ? 1 : 0;
 	virq->priority = 0;
 	virq->sources = 0;
-	virq->enabled = virq->latched = virq->lr_latched = virq->active = virq->group1 = false;
+	virq->enabled = virq_counts_sources(virq);
+	virq->latched = virq->lr_latched = virq->active = virq->group1 = false;
 	virq->edge = intid < 16;
 	virq->request = VIRQ_NO_REQUEST;
 	if (virq->hw)
