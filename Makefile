@@ -16,7 +16,7 @@ SHELL := /bin/sh
 
 ## Variables (make TARGET NAME=value):
 BUILD ?= build
-IMPL ?= solution
+IMPL ?= $(if $(wildcard solution/.),solution,labs)
 BASE ?= own
 GIC ?= 3
 CPU ?= cortex-a76
@@ -64,9 +64,12 @@ $(call a_file,GUEST,an ELF file of what runs in the VMs)
 
 lab_dir = $(patsubst %/.,%,$(wildcard $1/lab0$2-*/.))
 upto = $(wordlist 1,$1,1 2 3 4 5 6)
-# $1 = tree, $2 = highest lab, $3 = BASE: the directories of an image, lowest first
-image_dirs = $(foreach n,$(call upto,$2),$(call lab_dir,$(if $(and $(filter reference,$3),$(filter-out $2,$n)),solution,$1),$n))
-missing_dirs = $(strip $(foreach n,$(call upto,$2),$(if $(call lab_dir,$(if $(and $(filter reference,$3),$(filter-out $2,$n)),solution,$1),$n),,$(if $(and $(filter reference,$3),$(filter-out $2,$n)),solution,$1)/lab0$n-*)))
+# $1 = tree, $2 = highest lab, $3 = BASE: the directories of an image, lowest first. A handout has no
+# solution/: there a layer of the reference is an archive.
+layer_tree = $(if $(and $(filter reference,$3),$(filter-out $2,$n)),solution,$1)
+layer_dir = $(or $(call lab_dir,$(layer_tree),$n),$(if $(filter solution,$(layer_tree)),$(wildcard handout/reference/lab0$n.a)))
+image_dirs = $(foreach n,$(call upto,$2),$(layer_dir))
+missing_dirs = $(strip $(foreach n,$(call upto,$2),$(if $(layer_dir),,$(layer_tree)/lab0$n-*)))
 
 ifneq ($(filter run debug map image test measure,$(MAKECMDGOALS)),)
 ifneq ($(call missing_dirs,$(IMPL),$(LAB),$(BASE)),)
@@ -111,7 +114,7 @@ keep = @mkdir -p $(@D); printf '%s\n' '$(subst ','\'',$1)' | cmp -s - $@ || prin
 FORCE:
 export QEMU
 ready:
-	@tools/doctor --quiet --for $(if $(filter test measure format host,$(MAKECMDGOALS)),test,$(if $(filter debug,$(MAKECMDGOALS)),$(if $(TEST),test,debug),run))
+	@tools/doctor --quiet --for $(if $(filter test measure format host starters starters-check handout,$(MAKECMDGOALS)),test,$(if $(filter debug,$(MAKECMDGOALS)),$(if $(TEST),test,debug),run))
 
 $(OBJ)/c.flags: FORCE | ready
 	$(call keep,$(CC) $(C_FLAGS) $(shell $(CC) -dumpfullversion))
@@ -158,10 +161,11 @@ sources_of = $(sort $(foreach d,$1,$(wildcard $d/*.c $d/*.S)))
 # $1 = output directory below BUILD, $2 = source directories: one image
 define image_rule
 $(BUILD)/$1/link.flags: FORCE | ready
-	$$(call keep,$$(CC) $$(LD_FLAGS) $$(LINK_SCRIPT) $$(call objects,$(KIT_SOURCES) $(call sources_of,$2)))
-$(BUILD)/$1/strata.elf: $$(call objects,$(KIT_SOURCES) $(call sources_of,$2)) $$(LINK_SCRIPT) $(BUILD)/$1/link.flags
+	$$(call keep,$$(CC) $$(LD_FLAGS) $$(LINK_SCRIPT) $$(call objects,$(KIT_SOURCES) $(call sources_of,$2)) $(filter %.a,$2))
+$(BUILD)/$1/strata.elf: $$(call objects,$(KIT_SOURCES) $(call sources_of,$2)) $(filter %.a,$2) $$(LINK_SCRIPT) $(BUILD)/$1/link.flags
 	$$(call say,LINK,$$@)
-	$$(Q)$$(CC) $$(LD_FLAGS) -T $$(LINK_SCRIPT) -Wl,-Map=$(BUILD)/$1/strata.map -o $$@ $$(filter %.o,$$^)
+	$$(Q)$$(CC) $$(LD_FLAGS) -T $$(LINK_SCRIPT) -Wl,-Map=$(BUILD)/$1/strata.map -o $$@ $$(filter %.o,$$^) \
+		-Wl,--whole-archive $$(filter %.a,$$^) -Wl,--no-whole-archive
 $(BUILD)/$1/strata.bin: $(BUILD)/$1/strata.elf
 	$$(call say,BIN,$$@)
 	$$(Q)$$(OBJCOPY) -O binary $$< $$@
@@ -295,7 +299,7 @@ clean: ## remove $(BUILD)
 	rm -rf '$(BUILD)'
 
 help: ## this text
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1|\2/p' Makefile | sed 's/$$(BUILD)/$(subst /,\/,$(BUILD))/' | \
+	@sed -n 's/^\([a-zN]*\):.*## \(.*\)/  make \1|\2/p' Makefile | sed 's/$$(BUILD)/$(subst /,\/,$(BUILD))/' | \
 		while IFS='|' read -r t c; do printf '%-16s %s\n' "$$t" "$$c"; done
 	@printf '%s\n' '' 'Variables, with their values now:' \
 		'  LAB=$(LAB)          layers 1..LAB are linked (there are: $(or $(call labs_in,$(IMPL)),none))' \
@@ -307,6 +311,52 @@ help: ## this text
 		'  VMS=file.toml  the VMs to run;  APPEND="..." is added to their command lines' \
 		'  KERNEL= INITRD=  instead of the Linux that is fetched from Debian' \
 		'  BUILD=$(BUILD)    where everything is built'
+
+# ---- the course ----------------------------------------------------------------------------------
+
+# What TODO() says of an exercise comes from course.toml.
+EXERCISE_TITLES := $(OBJ)/course/exercise_titles.h
+$(EXERCISE_TITLES): course.toml tools/course.py | ready
+	$(Q)mkdir -p $(@D)
+	$(Q)$(PYTHON) -m tools.course titles > $@
+$(OBJ)/kit/todo.c.o: $(EXERCISE_TITLES)
+$(OBJ)/kit/todo.c.o: private INCLUDES += -I$(dir $(EXERCISE_TITLES))
+
+# An exercise that is not written yet uses neither its parameters nor helpers and tables it was given.
+$(OBJ)/labs/%.c.o: private C_FLAGS += -Wno-unused-parameter -Wno-unused-function -Wno-unused-const-variable
+
+# A layer of the reference as a handout has it.
+$(BUILD)/reference/lab0%.a: FORCE
+	@mkdir -p $(@D)
+	$(Q)$(MAKE) $(call objects,$(call sources_of,$(call lab_dir,solution,$*)))
+	$(Q)rm -f $@ && $(CROSS)ar rcD $@ $(call objects,$(call sources_of,$(call lab_dir,solution,$*)))
+
+EX ?=
+DEST ?=
+OVERWRITE ?=
+given = $(if $($1),,$(error make $@ needs $1=$2))
+LAB_LOOPS := lab01 lab02 lab03 lab04 lab05 lab06
+
+.PHONY: labNN $(LAB_LOOPS) hint submit starters starters-check handout
+labNN: ## (lab01, lab02, ...) build labs/ up to that lab and say which exercise is next
+	@echo 'make lab02 builds labs 1 to 2 and says which exercise is next'
+$(LAB_LOOPS): lab0%: ready
+	$(Q)$(MAKE) image LAB=$* IMPL=labs BASE=$(BASE)
+	$(Q)$(PYTHON) -m tools.lab next --lab $* --base $(BASE)
+
+hint: ready ## (EX=2.3) one more hint for that exercise
+	$(call given,EX,n.m: the exercise)$(Q)$(PYTHON) -m tools.lab hint --exercise '$(EX)' --state $(BUILD)/hints.json
+
+submit: ready ## (LAB=2) pack what is to be handed in, and nothing else
+	$(Q)$(PYTHON) -m tools.submit --lab $(LAB) --out $(BUILD)/submit --scores $(BUILD)/grade
+
+starters: ready ## (instructors) make labs/ from solution/
+	$(Q)$(PYTHON) -m tools.starters $(if $(OVERWRITE),--overwrite)
+starters-check: ready
+	$(Q)$(PYTHON) -m tools.starters --check --build $(BUILD)
+
+handout: ready ## (instructors; LAB=2 DEST=dir) what students get: no solution, no history
+	$(call given,DEST,dir: a directory that does not exist yet)$(Q)$(PYTHON) -m tools.handout --lab $(LAB) --dest '$(DEST)' --build $(BUILD)
 
 # ---- dependencies found by the compiler ----------------------------------------------------------
 

@@ -13,30 +13,36 @@
 #include "lib/types.h"
 
 struct spinlock {
-	u32 next; /* ticket that the next caller draws */
-	u32 serving; /* ticket that holds the lock */
+	union {
+		u32 tickets; /* both halves at once: one atomic addition draws a ticket */
+		struct {
+			u16 serving; /* ticket that holds the lock */
+			u16 next; /* ticket that the next caller draws */
+		};
+	};
 	const char *name;
 };
 
 #define SPINLOCK_INIT(lock_name) {.name = lock_name}
+#define SPINLOCK_TICKET (1u << 16)
 
 #ifdef __aarch64__
-static inline void spinlock_wait(const u32 *serving, u32 ticket)
+static inline void spinlock_wait(const u16 *serving, u16 ticket)
 {
 	u32 now;
 
-	/* LDAXR arms the monitor; the owner's store to the word clears it and ends WFE. */
+	/* LDAXRH arms the monitor; the owner's store to it clears it and ends WFE. */
 	asm volatile("	sevl\n"
 		     "1:	wfe\n"
-		     "	ldaxr	%w0, [%1]\n"
+		     "	ldaxrh	%w0, [%1]\n"
 		     "	cmp	%w0, %w2\n"
 		     "	b.ne	1b\n"
 		     : "=&r"(now)
-		     : "r"(serving), "r"(ticket)
+		     : "r"(serving), "r"((u32)ticket)
 		     : "cc", "memory");
 }
 #else
-static inline void spinlock_wait(const u32 *serving, u32 ticket)
+static inline void spinlock_wait(const u16 *serving, u16 ticket)
 {
 	while (__atomic_load_n(serving, __ATOMIC_ACQUIRE) != ticket)
 		;
@@ -46,23 +52,24 @@ static inline void spinlock_wait(const u32 *serving, u32 ticket)
 /** spin_lock() - acquire; what the last holder wrote is visible afterwards */
 static inline void spin_lock(struct spinlock *lock)
 {
-	u32 ticket = __atomic_fetch_add(&lock->next, 1, __ATOMIC_RELAXED);
+	u32 drawn = __atomic_fetch_add(&lock->tickets, SPINLOCK_TICKET, __ATOMIC_ACQUIRE);
 
-	if (__atomic_load_n(&lock->serving, __ATOMIC_ACQUIRE) != ticket)
-		spinlock_wait(&lock->serving, ticket);
+	if ((drawn ^ (drawn >> 16 | drawn << 16)) != 0)
+		spinlock_wait(&lock->serving, (u16)(drawn >> 16));
 }
 
 /** spin_unlock() - release; everything written before is visible to the next holder */
 static inline void spin_unlock(struct spinlock *lock)
 {
-	__atomic_store_n(&lock->serving, lock->serving + 1, __ATOMIC_RELEASE);
+	__atomic_store_n(&lock->serving, (u16)(lock->serving + 1), __ATOMIC_RELEASE);
 }
 
 /** spin_is_locked() - for assertions of "the caller holds this lock" */
 static inline bool spin_is_locked(const struct spinlock *lock)
 {
-	return __atomic_load_n(&lock->serving, __ATOMIC_RELAXED) !=
-	       __atomic_load_n(&lock->next, __ATOMIC_RELAXED);
+	u32 tickets = __atomic_load_n(&lock->tickets, __ATOMIC_RELAXED);
+
+	return (u16)tickets != tickets >> 16;
 }
 
 #endif

@@ -47,8 +47,7 @@ struct vcpu_exit {
 	u64 far, hpfar; /* of the last abort */
 	u64 address; /* guest-physical address of the last emulated access */
 	u64 value; /* stored, or to be loaded */
-	u32 size; /* bytes */
-	u32 is_write;
+	u64 size; /* bytes; the direction is in @esr (WnR) */
 	u64 count; /* synchronous exits so far that left the fast path */
 };
 

@@ -45,7 +45,7 @@ def take_over(machine: Machine) -> None:
     """Replace the machine's debugger by one that a person has."""
     machine.gdb.close()
     config = machine.config
-    guests = [add_guest(guest.elf, guest.load_address + 0x4000_0000) for guest in config.guests]
+    guests = [add_guest(guest.elf, guest.load_address) for guest in config.guests]
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     subprocess.Popen(debugger_command(config.elf, machine._process.stub, guests, []),
                      preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)).wait()

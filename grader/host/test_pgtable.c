@@ -349,9 +349,8 @@ static int perform_with_failures(const struct operation *op)
 	}
 }
 
-static void run_operation(void)
+static void run_operation(struct operation op)
 {
-	struct operation op = random_operation();
 	u64 before = hash_tables();
 	int expected = perform_on_model(&op), error = perform_with_failures(&op);
 
@@ -456,8 +455,11 @@ static void run_geometry(const struct geometry *geometry, const struct pgtable_f
 
 	base = check_below(2) ? GIB(1) * (places - 1) : GIB(1) * check_below(places);
 	check_all();
+	/* The largest block there is, and a hole in it: rare by chance. */
+	run_operation((struct operation){MAP, 0, SPAN_PAGES, PA(GIB(7)), PROT_READ});
+	run_operation((struct operation){UNMAP, check_below(200000), 3, PA(0), 0});
 	for (unsigned i = 0; i < OPERATIONS; i++)
-		run_operation();
+		run_operation(random_operation());
 	check_readers();
 	check_refusals();
 	look();

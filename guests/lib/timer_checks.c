@@ -26,7 +26,7 @@ static u32 wait_for(u32 count, u64 ticks)
 
 	irq_enable();
 	while (*(volatile u32 *)&irq_log.count < count && counter() - start < ticks)
-		cpu_relax();
+		spin_burst();
 	irq_disable();
 	return irq_log.count;
 }
@@ -38,7 +38,7 @@ static bool signalled_within(u64 ticks)
 	while (counter() - start < ticks) {
 		if (irq_is_signalled())
 			return true;
-		cpu_relax();
+		spin_burst();
 	}
 	return irq_is_signalled();
 }
@@ -111,7 +111,9 @@ static void cancelled(void)
 static void far_future(void)
 {
 	u64 early = 0;
-	static const u64 deadlines[] = { ~0UL, 1UL << 63, 1UL << 62, 0x7fffffffffffffff, 1UL << 56 };
+	/* Not the very last: QEMU 7.2 adds CNTVOFF_EL2 to CVAL without looking for a carry, takes the
+	 * sum for a deadline in the past and never returns from its own timer. */
+	static const u64 deadlines[] = { ~0UL - BIT(60), 1UL << 63, 1UL << 62, 0x7fffffffffffffff, 1UL << 56 };
 
 	for (unsigned i = 0; i < ARRAY_SIZE(deadlines); i++) {
 		off();
@@ -170,7 +172,10 @@ static void level(void)
 	timer_set_cval(timer, timer_count(timer));
 	timer_set_ctl(timer, TIMER_ENABLE);
 	irq_enable();
-	spin_ticks(MS(1));
+	for (unsigned i = 0; i < 20; i++) {
+		spin_ticks(MS(1) / 20);
+		gic_is_pending(timer_intid(timer));
+	}
 	irq_disable();
 	irq_handler_set(NULL);
 	report_equal(TEXT(timer, "the line is a level: again after each EOI, until it is disabled"),

@@ -32,7 +32,7 @@ static void first_life(void)
 		insn_try(MODE_EL1H, 0xb9000001, value);
 	}
 	while (counter_physical() < ticks_from_us(MARK_US))
-		cpu_relax();
+		spin_burst();
 	print("first life ends\n");
 	u64 result = hvc(PSCI_SYSTEM_RESET, 0, 0, 0).x0;
 	report_equal("SYSTEM_RESET does not return", result, ~0UL - 1);

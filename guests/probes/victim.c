@@ -6,7 +6,7 @@
 #include "probe.h"
 #include "timer.h"
 
-#define WINDOW_MS 300
+#define WINDOW_MS 60
 #define GAP_US 20
 #define WORDS 4096
 
@@ -41,7 +41,8 @@ void probe(void)
 			longest = gap > longest ? gap : longest;
 		}
 		last = now;
-		if (ticks++ % 4096 == 0) {
+		spin_burst();
+		if (ticks++ % 512 == 0) {
 			wrong += checksum_errors(base);
 			checks++;
 			last = counter();

@@ -14,8 +14,12 @@
 #include "exercise.h"
 #include "sysreg.h"
 
-/* General registers, PC and PSTATE of the guest into the frame at SP. */
+/*
+ * General registers, PC and PSTATE of the guest into the frame at SP: x0 to x30 at FRAME_X, PC right
+ * behind them, PSTATE at FRAME_PSTATE. Exercise 1.2, with exit_to below.
+ */
 	.macro	save_guest
+EXERCISE_BEGIN(1.2)
 	stp	x0, x1, [sp, #FRAME_X + 16 * 0]
 	stp	x2, x3, [sp, #FRAME_X + 16 * 1]
 	stp	x4, x5, [sp, #FRAME_X + 16 * 2]
@@ -35,6 +39,7 @@
 	mrs	x22, spsr_el2
 	stp	x30, x21, [sp, #FRAME_X + 16 * 15]
 	str	x22, [sp, #FRAME_PSTATE]
+EXERCISE_END
 	.endm
 
 /*

@@ -204,8 +204,8 @@ static enum trap_result data_abort(struct vcpu *vcpu, u64 esr)
 
 		if (window->device && (esr & ESR_FSC_TYPE) == ESR_FSC_TRANSLATION) {
 			vcpu->exit.address = ipa;
-			return esr & ESR_DABT_WNR ? mmio_store(vcpu, esr, window, offset) :
-						    mmio_load(vcpu, esr, window, offset);
+			return esr & ESR_DABT_WNR ? mmio_store(vcpu, esr, offset, window) :
+						    mmio_load(vcpu, esr, offset, window);
 		}
 	}
 	return handle_fault(vcpu, esr);

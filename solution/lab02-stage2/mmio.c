@@ -131,20 +131,19 @@ static inline enum trap_result mmio_finish(struct vcpu *vcpu)
 }
 
 EXERCISE(2.7)
-enum trap_result mmio_load(struct vcpu *vcpu, u64 esr, const struct device_window *window,
-			   u64 offset)
+enum trap_result mmio_load(struct vcpu *vcpu, u64 esr, u64 offset,
+			   const struct device_window *window)
 {
 	struct spinlock *lock = &vcpu->vm->device_lock;
-	unsigned size = mmio_size(esr);
-	u64 value;
+	u64 size = mmio_size(esr), value;
 
 	if (!mmio_is_aligned(esr, offset))
 		return mmio_refuse(vcpu, esr);
 	vcpu->exit.size = size;
-	vcpu->exit.is_write = false;
 	spin_lock(lock);
-	value = window->device->read(vcpu, window->state, offset, size);
+	value = window->device->read(vcpu, window->state, offset, (unsigned)size);
 	spin_unlock(lock);
+	esr = vcpu->exit.esr; /* cheaper than keeping it over the call */
 	value = mmio_load_value(esr, value);
 	vcpu->exit.value = value;
 	if (mmio_register(esr) != MMIO_REGISTER_ZERO)
@@ -153,21 +152,21 @@ enum trap_result mmio_load(struct vcpu *vcpu, u64 esr, const struct device_windo
 }
 
 EXERCISE(2.7)
-enum trap_result mmio_store(struct vcpu *vcpu, u64 esr, const struct device_window *window,
-			    u64 offset)
+enum trap_result mmio_store(struct vcpu *vcpu, u64 esr, u64 offset,
+			   const struct device_window *window)
 {
 	struct spinlock *lock = &vcpu->vm->device_lock;
-	unsigned reg = mmio_register(esr), size = mmio_size(esr);
+	unsigned reg = mmio_register(esr);
+	u64 size = mmio_size(esr);
 	u64 value = reg == MMIO_REGISTER_ZERO ? 0 : vcpu->frame.x[reg];
 
 	if (!mmio_is_aligned(esr, offset))
 		return mmio_refuse(vcpu, esr);
 	value = mmio_store_value(esr, value);
 	vcpu->exit.size = size;
-	vcpu->exit.is_write = true;
 	vcpu->exit.value = value;
 	spin_lock(lock);
-	window->device->write(vcpu, window->state, offset, size, value);
+	window->device->write(vcpu, window->state, offset, (unsigned)size, value);
 	spin_unlock(lock);
 	return mmio_finish(vcpu);
 }

@@ -24,9 +24,9 @@
 
 /** mmio_size() - bytes that the instruction moves: 1, 2, 4 or 8 (SAS) */
 EXERCISE(2.7)
-static inline unsigned mmio_size(u64 esr)
+static inline u64 mmio_size(u64 esr)
 {
-	return 1U << bits_get(esr, 23, 22);
+	return 1UL << bits_get(esr, 23, 22);
 }
 
 /** mmio_register() - number of the register that is stored or loaded (SRT), 31: the zero register */

@@ -42,8 +42,8 @@ void mmio_destroy(struct vm *vm);
  * result through mmio_load_value() to exit.value and to the register mmio_register(); number 31
  * swallows it. The result is mmio_finish()'s.
  */
-enum trap_result mmio_load(struct vcpu *vcpu, u64 esr, const struct device_window *window,
-			   u64 offset);
+enum trap_result mmio_load(struct vcpu *vcpu, u64 esr, u64 offset,
+			   const struct device_window *window);
 
 /**
  * mmio_store() - let a device model serve the guest's store
@@ -51,7 +51,7 @@ enum trap_result mmio_load(struct vcpu *vcpu, u64 esr, const struct device_windo
  * As mmio_load(). The model's write() gets mmio_store_value() of the register, as does exit.value;
  * register 31 is zero.
  */
-enum trap_result mmio_store(struct vcpu *vcpu, u64 esr, const struct device_window *window,
-			    u64 offset);
+enum trap_result mmio_store(struct vcpu *vcpu, u64 esr, u64 offset,
+			   const struct device_window *window);
 
 #endif

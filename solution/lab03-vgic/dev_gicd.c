@@ -23,7 +23,7 @@
 #define SIZE_8_32 (1 | 4)
 #define SIZE_32_64 (4 | 8)
 
-#define IIDR 0x5300043b /* implementer Arm, product 'S' */
+#define IIDR 0x43b /* implementer Arm, product 0: as the machine's own */
 #define CTLR_GRPS 3
 #define CTLR_ARE BIT(4)
 #define CTLR_DS BIT(6)

@@ -17,7 +17,7 @@
 #define SGI_BASE 0x10000
 #define PRIVATE_INTIDS 32
 #define VCPU_LIMIT 8
-#define IIDR 0x5300043b
+#define IIDR 0x43b
 #define WAKER_SLEEP BIT(1)
 #define WAKER_CHILDREN_ASLEEP BIT(2)
 
@@ -42,7 +42,7 @@ static const struct irq_bank sgi_banks[] = {
 };
 
 /* The bank that an access to SGI_base concerns, or NULL: no such register, or not of that size. */
-EXERCISE_PRIVATE(3.6)
+EXERCISE(3.6)
 static const struct irq_bank *sgi_bank(u64 offset, unsigned size)
 {
 	u64 index = offset >> 7;

@@ -34,6 +34,8 @@
  * struct gic_driver - the physical GIC, and the virtual interface of the CPU that calls
  * @intid_mask: the INTID in what @acknowledge returns
  * @lr_count: number of list registers, valid after @init_cpu
+ * @completes_hw: a list register with HW set works as it should; otherwise the completion of an hw
+ *	interrupt has to be seen, and the physical interrupt deactivated, by software
  * @init: distributor: every SPI disabled, inactive, at GIC_PRIORITY, EL2's group
  * @init_cpu: this CPU's SGIs, PPIs and interfaces, with priority drop and deactivation separate
  * @enable: configure the trigger of @intid, route an SPI to this CPU, enable
@@ -52,6 +54,7 @@ struct gic_driver {
 	unsigned version;
 	u32 intid_mask;
 	unsigned lr_count;
+	bool completes_hw;
 	void (*init)(void);
 	void (*init_cpu)(struct cpu *cpu);
 	void (*enable)(u32 intid, bool edge);

@@ -178,9 +178,15 @@ static void gic_v2_load(const struct vgic_cpu *interface)
 	mmio_write32(PLAT_GICH_BASE + GICH_APR, (u32)interface->ap0r);
 }
 
+/*
+ * QEMU's GICv2 (7.2 and 10) clears the active state when a guest completes an interrupt through a
+ * list register with HW set, but does not look at the physical line again: a level that still is
+ * up stays unnoticed, for a timer for ever. So the HW bit is not used here.
+ */
 struct gic_driver gic_v2 = {
 	.version = 2,
 	.intid_mask = 0x3ff,
+	.completes_hw = false,
 	.init = gic_v2_init,
 	.init_cpu = gic_v2_init_cpu,
 	.enable = gic_v2_enable,

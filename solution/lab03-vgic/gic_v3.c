@@ -284,6 +284,7 @@ static void gic_v3_load(const struct vgic_cpu *interface)
 struct gic_driver gic_v3 = {
 	.version = 3,
 	.intid_mask = 0xffffff,
+	.completes_hw = true,
 	.init = gic_v3_init,
 	.init_cpu = gic_v3_init_cpu,
 	.enable = gic_v3_enable,

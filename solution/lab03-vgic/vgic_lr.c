@@ -7,7 +7,8 @@
  * leaves them in the hardware and pays nothing. The guest changes a list register only by
  * acknowledging (pending to active) and completing (active to inactive), so
  *  - a pending state that is gone was acknowledged: the latch that lr_latched stands for is used up
- *  - an hw interrupt that is inactive was completed: the hardware has deactivated the physical one
+ *  - an hw interrupt that is inactive was completed: the hardware has deactivated the physical one,
+ *    if it can
  * The line of a level-sensitive interrupt stays in memory; when the guest completes one whose line
  * is still up, the EOI maintenance interrupt brings it back here to be pending again.
  *
@@ -51,9 +52,11 @@ static u64 vgic_encode(const struct vm *vm, struct virq *virq)
 		virq->latched = false;
 		lr |= ICH_LR_EL2_STATE_PENDING;
 	}
-	if (virq->hw)
+	if (virq->hw && gic->completes_hw)
 		lr |= ICH_LR_EL2_HW | (u64)virq->pintid << ICH_LR_EL2_PINTID_SHIFT;
-	return more ? lr | ICH_LR_EL2_EOI : lr;
+	else if (virq->hw || more)
+		lr |= ICH_LR_EL2_EOI;
+	return lr;
 }
 
 /*
@@ -99,13 +102,16 @@ void vgic_flush(struct vcpu *vcpu)
 /*
  * An hw interrupt that still is pending although its line fell (the guest reprogrammed its timer
  * before it took the interrupt) is withdrawn, and with it the physical active state that would
- * keep the next one from arriving.
+ * keep the next one from arriving. Where the hardware does not deactivate the physical interrupt
+ * when the guest completes (gic->completes_hw), it is done here.
  */
 EXERCISE(3.4)
 static void virq_resample(struct vcpu *vcpu, struct virq *virq, bool pending)
 {
+	bool over = !pending && !virq->active && !gic->completes_hw;
+
 	virq->line = pending && virq->is_asserted(vcpu);
-	if (pending && !virq->line && !virq->latched && !virq->active)
+	if (over || (pending && !virq->line && !virq->latched && !virq->active))
 		gic->set_active(virq->pintid, false);
 }
 

@@ -1,0 +1,302 @@
+# SPDX-License-Identifier: MIT
+"""GDB commands for Strata: `source grader/gdb/strata.py`, then `help strata`.
+
+They show the hypervisor's objects and the hardware's registers decoded by the same code that the
+grader judges with. They only look; nothing in the machine changes.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import gdb  # provided by GDB
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
+
+from grader.decode import el2_registers as el2  # noqa: E402
+from grader.decode.esr import CLASSES, Esr  # noqa: E402
+from grader.decode.list_register import ListRegister, Vmcr, ich_hcr  # noqa: E402
+from grader.decode.stage2 import Leaf, Stage2, Vtcr, Vttbr  # noqa: E402
+from grader.gdb import target  # noqa: E402
+from grader.quiescence import timer_state  # noqa: E402
+
+
+class Strata(gdb.Command):
+    """The hypervisor and its VMs, decoded. `help strata` lists the commands."""
+
+    def __init__(self) -> None:
+        super().__init__("strata", gdb.COMMAND_DATA, gdb.COMPLETE_NONE, True)
+
+
+class Command(gdb.Command):
+    """Base: a subcommand whose words come split, and whose use is known."""
+
+    name = ""
+    most = 0
+
+    def __init__(self) -> None:
+        super().__init__(f"strata {self.name}", gdb.COMMAND_DATA)
+
+    def invoke(self, argument: str, from_tty: bool) -> None:
+        del from_tty
+        words = gdb.string_to_argv(argument)
+        if len(words) > self.most:
+            raise gdb.GdbError(f"too many arguments; see: help strata {self.name}")
+        self.run(words)
+
+    def run(self, words: list[str]) -> None:
+        raise NotImplementedError
+
+
+def show(*lines: str) -> None:
+    for line in lines:
+        print(line)
+
+
+def number(text: str) -> int:
+    """A number or any expression that GDB can evaluate."""
+    return int(gdb.parse_and_eval(text)) & target.MASK
+
+
+class Vms(Command):
+    """strata vms: every VM with its state, memory, tables and vCPUs.
+
+With layer 2 the memory column says how much of it is backed now, and what its tables take."""
+
+    name = "vms"
+
+    def run(self, words: list[str]) -> None:
+        has_stage2 = 2 in target.linked_layers()
+        for vm in target.vms():
+            base, size = vm.get("ram_base"), vm.get("ram_bytes")
+            line = f"{vm.get('index')} {vm.text('name')}: {vm.name_of('state')}"
+            line += f", RAM {base:#x} + {size >> 20} MiB"
+            if has_stage2:
+                line += f" ({vm.get('stage2.resident_bytes') >> 10} KiB resident"
+                line += f", {vm.get('stage2.table.table_bytes') >> 10} KiB of tables)"
+                line += f", VMID {Vttbr(vm.get('stage2.vttbr')).vmid}"
+            reason = vm.text("stop_reason")
+            show(line + (f", stopped: {reason}" if reason else ""))
+            for vcpu in target.vcpus(vm):
+                mark = " (loaded)" if target.is_loaded(vcpu) else ""
+                pc = target.register("pc") if mark and target.exception_level() < 2 else None
+                pc = vcpu.get("frame.pc") if pc is None else pc
+                show(f"    vCPU {vcpu.get('index')}: {vcpu.name_of('state')}{mark}, pc {pc:#x}")
+
+
+class Vcpu(Command):
+    """strata vcpu [VM[.N]]: one vCPU's registers, its last exit and its EL1 state.
+
+VM is a name or a number, N the vCPU's (0 if left out); without an argument the loaded one. While
+the guest itself runs (the machine stands at EL1 or EL0) its frame in memory is that of its last
+exit, and the CPU's own registers are the present ones; the command says so."""
+
+    name = "vcpu"
+    most = 1
+
+    def run(self, words: list[str]) -> None:
+        vcpu = target.vcpu_named(words[0] if words else "")
+        running = target.is_loaded(vcpu) and target.exception_level() < 2
+        show(f"{target.vcpu_name(vcpu)}: {vcpu.name_of('state')}, struct vcpu at {vcpu.address:#x}")
+        if running:
+            show("it runs now: frame and EL1 state below are those of its last exit and switch")
+        for row in range(0, 31, 4):
+            names = range(row, min(row + 4, 31))
+            show("  " + "  ".join(f"x{i:<2} {vcpu.get(f'frame.x[{i}]'):#018x}" for i in names))
+        show(f"  pc  {vcpu.get('frame.pc'):#018x}  pstate {el2.spsr(vcpu.get('frame.pstate'))}")
+        show(f"  last exit: {Esr(vcpu.get('exit.esr'))}")
+        if vcpu.get("exit.hpfar"):
+            page = (vcpu.get("exit.hpfar") & 0xFFF_FFFF_FFF0) << 8
+            show(f"  last abort: FAR {vcpu.get('exit.far'):#x}, IPA page {page:#x}")
+        show(f"  HCR_EL2 {el2.hcr(vcpu.get('hcr'))}")
+        loaded = target.is_loaded(vcpu)
+        show("  EL1 state " + ("in the CPU:" if loaded else "in memory:"))
+        for member, register in EL1_REGISTERS:
+            value = target.register(register) if loaded else vcpu.get(f"el1.{member}")
+            text = el2.sctlr(value) if member == "sctlr" else f"{value:#x}"
+            show(f"    {member:<10} {text}")
+
+
+EL1_REGISTERS = (
+    ("sctlr", "SCTLR"),
+    ("ttbr0", "TTBR0_EL1"),
+    ("ttbr1", "TTBR1_EL1"),
+    ("tcr", "TCR_EL1"),
+    ("vbar", "VBAR"),
+    ("esr", "ESR_EL1"),
+    ("far", "FAR_EL1"),
+    ("elr_el1", "ELR_EL1"),
+    ("spsr_el1", "SPSR_EL1"),
+    ("sp_el0", "SP_EL0"),
+    ("sp_el1", "SP_EL1"),
+)
+
+
+class S2walk(Command):
+    """strata s2walk IPA [VM]: walk a guest-physical address through the VM's stage-2 table.
+
+Prints every descriptor on the way and what the leaf allows. VM is a name or a number; without it
+the loaded VM. IPA is any expression: strata s2walk $HPFAR_EL2<<8"""
+
+    name = "s2walk"
+    most = 2
+
+    def run(self, words: list[str]) -> None:
+        if not words:
+            raise gdb.GdbError("an address is missing; see: help strata s2walk")
+        target.require_layer(2, "stage 2")
+        ipa = number(words[0])
+        vm = target.vm_named(words[1]) if len(words) > 1 else None
+        if vm is None:
+            vcpu = target.vcpu_named("")
+            vm = vcpu.pointer("vm", "struct vm")
+        assert vm is not None
+        vtcr, vttbr = vm.get("stage2.vtcr"), vm.get("stage2.vttbr")
+        show(f"{vm.text('name')}: VTCR_EL2 {Vtcr(vtcr)}", f"VTTBR_EL2 {Vttbr(vttbr)}")
+        with target.physical_reader() as reader:
+            walk = Stage2(vtcr, vttbr, reader).walk(ipa)  # type: ignore[arg-type]
+        show(*(f"  {step}" for step in walk.steps), f"  {walk}")
+        if walk.output is not None:
+            show(f"  {Leaf(walk.descriptor)}")
+
+
+class EsrCommand(Command):
+    """strata esr [VALUE]: an exception syndrome in words; without a value, those of EL2 and EL1."""
+
+    name = "esr"
+    most = 1
+
+    def run(self, words: list[str]) -> None:
+        if words:
+            show(str(Esr(number(words[0]))))
+            return
+        show(f"ESR_EL2 {Esr(target.register('ESR_EL2'))}", f"ESR_EL1 {Esr(target.register('ESR_EL1'))}")
+
+
+class Lrs(Command):
+    """strata lrs [VM[.N]]: the list registers of a vCPU, as the hypervisor wrote or read them last.
+
+QEMU shows no ICH register to GDB, so this is the copy in memory (struct vgic_cpu), in the layout
+of the GICv3 on both GICs."""
+
+    name = "lrs"
+    most = 1
+
+    def run(self, words: list[str]) -> None:
+        target.require_layer(3, "virtual interrupt controller")
+        vcpu = target.vcpu_named(words[0] if words else "")
+        state = "loaded" if vcpu.get("vgic.loaded") else "not loaded"
+        show(f"{target.vcpu_name(vcpu)} ({state}): ICH_HCR_EL2 {ich_hcr(vcpu.get('vgic.hcr'))}")
+        show(f"  ICH_VMCR_EL2 {Vmcr(vcpu.get('vgic.vmcr'))}")
+        used = vcpu.get("vgic.lr_used")
+        for index in range(16):
+            value = vcpu.get(f"vgic.lr[{index}]")
+            if used >> index & 1:
+                show(f"  LR{index} {value:#018x} {ListRegister(value)}")
+        if not used:
+            show("  no list register is in use")
+
+
+class Irqs(Command):
+    """strata irqs [VM]: interrupts of a VM that are enabled, pending or active.
+
+Without an argument, of every VM. `line` is the level of the input, `LR` where it is cached."""
+
+    name = "irqs"
+    most = 1
+
+    def run(self, words: list[str]) -> None:
+        target.require_layer(3, "virtual interrupt controller")
+        chosen = [target.vm_named(words[0])] if words else target.vms()
+        for vm in chosen:
+            show(f"{vm.text('name')}: GICD_CTLR {vm.get('vgic.ctlr'):#x}")
+            for vcpu in target.vcpus(vm):
+                for intid in range(32):
+                    virq = vcpu.at(f"vgic.private_irqs[{intid}]", "struct virq")
+                    self.show_virq(virq, f"vCPU {vcpu.get('index')}")
+            spis = vm.get("vgic.spis")
+            size = gdb.lookup_type("struct virq").sizeof
+            for index in range(224 if spis else 0):
+                self.show_virq(target.Struct("struct virq", spis + index * size), "SPI")
+
+    def show_virq(self, virq: target.Struct, owner: str) -> None:
+        flags = ("enabled", "latched", "line", "active")
+        state = [name for name in flags if virq.get(name)]
+        if not state:
+            return
+        lr = virq.get("lr")
+        words = [*state, "edge" if virq.get("edge") else "level"]
+        words.append(f"priority {virq.get('priority'):#04x}")
+        if lr != 0xFF:
+            words.append(f"LR {lr}")
+        if virq.get("hw"):
+            words.append(f"HW {virq.get('pintid')}")
+        show(f"  {owner} INTID {virq.get('intid')}: " + ", ".join(words))
+
+
+class Timers(Command):
+    """strata timers: the CPU's timers, and those of every vCPU.
+
+CNTHP is EL2's own: the head of its deadline queue. CNTV belongs to the loaded vCPU; those of the
+others are in memory, with the deadline that EL2 keeps for them."""
+
+    name = "timers"
+
+    def run(self, words: list[str]) -> None:
+        for name, suffix in (("CNTHP", "EL2"), ("CNTV", "EL0"), ("CNTP", "EL0")):
+            control = target.register(f"{name}_CTL_{suffix}")
+            value = target.register(f"{name}_CVAL_{suffix}")
+            show(f"CPU: {name} {timer_state(control)}, CVAL {value:#x}")
+        show(f"CPU: CNTVOFF_EL2 {target.register('CNTVOFF_EL2'):#x}")
+        show(f"CPU: CNTHCTL_EL2 {el2.cnthctl(target.register('CNTHCTL_EL2'))}")
+        target.require_layer(4, "virtual timer")
+        for vm in target.vms():
+            for vcpu in target.vcpus(vm):
+                self.show_vcpu(vcpu)
+
+    def show_vcpu(self, vcpu: target.Struct) -> None:
+        name = target.vcpu_name(vcpu)
+        if target.is_loaded(vcpu):
+            show(f"{name}: CNTV is in the CPU, offset {vcpu.get('vtimer.offset'):#x}")
+        else:
+            state = timer_state(vcpu.get("vtimer.cntv_ctl"))
+            armed = vcpu.get("vtimer.background.cpu") and vcpu.get("vtimer.background.node.next")
+            ticks = vcpu.get("vtimer.background.ticks")
+            deadline = f", EL2 wakes it at {ticks:#x}" if armed else ""
+            show(f"{name}: CNTV {state}, CVAL {vcpu.get('vtimer.cntv_cval'):#x}{deadline}")
+        state = timer_state(vcpu.get("vtimer.physical.ctl"))
+        show(f"{name}: CNTP {state}, CVAL {vcpu.get('vtimer.physical.cval'):#x} (emulated)")
+
+
+class BreakExit(Command):
+    """strata break-exit EC: stop at EL2's vector when a guest exits with this exception class.
+
+EC is a number: 0x16 HVC, 0x17 SMC, 0x18 system register, 0x24 data abort, 0x20 instruction abort,
+0x01 WFI; `any` for all. It is an ordinary breakpoint: `info breakpoints`, `delete`."""
+
+    name = "break-exit"
+    most = 1
+
+    def run(self, words: list[str]) -> None:
+        if not words:
+            raise gdb.GdbError("an exception class is missing; see: help strata break-exit")
+        vectors = target.register("VBAR_EL2") or target.symbol_address("vectors")
+        if not vectors:
+            raise target.NotThere("VBAR_EL2 is not set yet and the image has no symbol vectors")
+        condition = "($cpsr & 0xc) == 8"
+        ec = None if words[0] == "any" else number(words[0])
+        if ec is not None:
+            if ec not in CLASSES:
+                raise gdb.GdbError(f"{ec:#x} is not an exception class")
+            condition += f" && (($ESR_EL2 >> 26) & 0x3f) == {ec:#x}"
+        # Lower EL, AArch64: the third group of vectors, its synchronous entry.
+        point = gdb.Breakpoint(f"*{vectors + 0x400:#x}")
+        point.condition = condition
+        what = "any exit" if ec is None else f"exits with EC {ec:#04x} {CLASSES[ec]}"
+        show(f"breakpoint {point.number} stops at {what}")
+
+
+Strata()
+for command in (Vms, Vcpu, S2walk, EsrCommand, Lrs, Irqs, Timers, BreakExit):
+    command()

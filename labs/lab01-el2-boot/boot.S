@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The first instructions. The boot loader enters here as it would enter Linux (arm64 boot
+ * protocol): MMU off, one CPU, x0 = device tree, which Strata does not need.
+ *
+ * Nothing about the CPU is taken for granted but its exception level, and even that is checked:
+ * reset values of system registers are UNKNOWN unless the manual says otherwise.
+ */
+#include "asm_offsets.h"
+#include "exercise.h"
+#include "platform/qemu_virt.h"
+#include "sysreg.h"
+
+	.section .text.head, "ax"
+	.globl	_start
+_start:
+	b	boot
+	.long	0
+	.quad	PLAT_IMAGE_BASE - PLAT_RAM_BASE	/* text_offset */
+	.quad	image_size			/* image_size, BSS included */
+	.quad	0xa				/* little endian, 4 KiB pages, anywhere */
+	.quad	0, 0, 0
+	.ascii	"ARM\x64"
+	.long	0
+
+/*
+ * Exercise 1.1: from the entry point to strata_main().
+ *
+ * Mask D, A, I and F. Unless the CPU is at EL2 (CurrentEL), branch to boot_not_el2. A CPU whose
+ * affinity (MPIDR_EL1 bits [39:32] and [23:0]) is not 0 branches to boot_park. Then, on the boot
+ * CPU: SCTLR_EL2 = its RES1 bits (MMU and caches off), zero from bss_start up to bss_end, let
+ * TPIDR_EL2 point at cpus[0], set its stack_top and emergency_top to the upper ends of
+ * cpu_stacks[0].stack and .emergency, SP to stack_top, VBAR_EL2 to vectors with an ISB, and call
+ * strata_main, which does not return.
+ */
+boot:
+EXERCISE_BEGIN(1.1)
+	TODO(1.1)
+EXERCISE_END
+
+/* A secondary CPU that a boot loader released too early: asleep until layer 6 has use for it. */
+boot_park:
+	wfe
+	b	boot_park
+
+/*
+ * No EL2, no hypervisor: say so on the UART, which needs no initialisation for output on this
+ * platform, and power off by whichever PSCI conduit there is at EL1 (HVC).
+ */
+boot_not_el2:
+	adr	x1, boot_not_el2_text
+	mov	x2, #PLAT_UART_BASE
+1:	ldrb	w3, [x1], #1
+	cbz	w3, 2f
+	str	w3, [x2]
+	b	1b
+2:	ldr	w0, =0x84000008
+	hvc	#0
+3:	wfi
+	b	3b
+
+boot_not_el2_text:
+	.asciz	"[strata] error: not entered at EL2: start QEMU with -M virt,virtualization=on\r\n"
+	.balign	4
+	.ltorg

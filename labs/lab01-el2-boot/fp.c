@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Lazy switching of the SIMD and floating-point registers: half a kilobyte that most switches need
+ * not touch.
+ *
+ * A vCPU starts each stint on a CPU with CPTR_EL2.TFP set. Its first SIMD instruction traps; from
+ * then on the registers are its own until it leaves the CPU, when they are copied to memory. If it
+ * comes back and nobody else used the unit meanwhile, the trap finds them still in place. While a
+ * vCPU is not loaded its memory copy is therefore always right: it may go on on another CPU.
+ */
+#include "el2_boot.h"
+#include "exercise.h"
+#include "lib/string.h"
+
+void fp_save(struct fp_state *state);
+void fp_load(const struct fp_state *state);
+
+/* The ISB makes the new trap setting apply to EL2's own use of the registers, which follows. */
+static void fp_trap(bool enable)
+{
+	u64 cptr = read_sysreg(cptr_el2);
+
+	write_sysreg(cptr_el2, enable ? cptr | CPTR_EL2_TFP : cptr & ~CPTR_EL2_TFP);
+	isb();
+}
+
+/**
+ * fp_trap_handler() - the loaded vCPU used SIMD for the first time in this stint
+ *
+ * Open the unit, and load the vCPU's registers unless this CPU still holds them: cpu->fp_owner is
+ * the vCPU, and vcpu->fp_cpu says that it used no other CPU's since. The registers then hold no bit
+ * of another VM. The instruction is executed again. A32 instructions trap alike.
+ */
+EXERCISE(1.8)
+static enum trap_result fp_trap_handler(struct vcpu *vcpu, u64 esr)
+{
+	TODO(1.8);
+}
+
+/** fp_leave() - @vcpu leaves this CPU: keep what it computed, and trap the next one */
+EXERCISE(1.8)
+void fp_leave(struct vcpu *vcpu)
+{
+	TODO(1.8);
+}
+
+void fp_forget(struct vcpu *vcpu)
+{
+	memset(&vcpu->fp, 0, sizeof(vcpu->fp));
+	vcpu->fp_cpu = NULL;
+}
+
+TRAP_HANDLER(ESR_EC_FP, fp_trap_handler);

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Exceptions for the guest. EL2 does by hand what the CPU does when it takes an exception to EL1:
+ * the guest's handler cannot tell the difference.
+ *
+ * The vCPU is loaded: its EL1 system registers are in the hardware, its PC and PSTATE in the frame.
+ * Manual: Arm ARM, "Exception entry" and the pseudocode function AArch64.TakeException().
+ */
+#include "el2_boot.h"
+#include "exercise.h"
+#include "lib/bits.h"
+
+/* Offsets in the table at VBAR_EL1 ("Exception vectors"); synchronous entries. */
+#define VECTOR_CURRENT_SP0 0x000
+#define VECTOR_CURRENT_SPX 0x200
+#define VECTOR_LOWER_A64 0x400
+#define VECTOR_LOWER_A32 0x600
+
+/** inject_vector() - which synchronous vector of EL1 a guest with this PSTATE takes */
+EXERCISE(1.7)
+static u64 inject_vector(u64 pstate)
+{
+	TODO(1.7);
+}
+
+/**
+ * inject_pstate() - PSTATE with which EL1 starts its handler
+ * @old: of the interrupted guest
+ * @sctlr: SCTLR_EL1
+ *
+ * EL1h, AArch64, DAIF masked; NZCV and DIT kept; PAN kept, and set if SCTLR_EL1.SPAN is 0; SSBS as
+ * SCTLR_EL1.DSSBS; IL, SS, BTYPE, UAO and everything else zero. PAN and SSBS exist only if the ID
+ * registers that the guest sees say so: setting a bit that the CPU lacks would make the exception
+ * return illegal, so each is derived from id_register_guest().
+ */
+EXERCISE(1.7)
+static u64 inject_pstate(u64 old, u64 sctlr)
+{
+	TODO(1.7);
+}
+
+EXERCISE(1.7)
+void inject_exception(struct vcpu *vcpu, u64 esr)
+{
+	TODO(1.7);
+}
+
+void inject_undefined(struct vcpu *vcpu, u64 esr)
+{
+	inject_exception(vcpu, (u64)ESR_EC_UNKNOWN << ESR_EC_SHIFT | (esr & ESR_IL));
+}
+
+/**
+ * inject_abort() - tell the guest that nothing answers at the address it used
+ *
+ * DFSC/IFSC 0x10, "Synchronous External abort, not on translation table walk". The exception class
+ * says whether it comes from EL0 (0x20, 0x24) or from EL1 itself (0x21, 0x25); WnR of a data abort
+ * is handed on; FAR_EL1 is @far.
+ */
+EXERCISE(1.7)
+void inject_abort(struct vcpu *vcpu, u64 esr, u64 far)
+{
+	TODO(1.7);
+}

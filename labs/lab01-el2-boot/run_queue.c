@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The queue of vCPUs that could run: first in, first out, so that nobody waits longer than one turn
+ * of everybody else. Pure data, tested on the host as well. cpu->run_lock protects it.
+ */
+#include "layer1.h"
+
+void run_queue_init(struct cpu *cpu)
+{
+	cpu->run_lock = (struct spinlock)SPINLOCK_INIT("run queue");
+	list_init(&cpu->run_queue);
+	cpu->runnable_count = 0;
+}
+
+void run_queue_push(struct cpu *cpu, struct vcpu *vcpu)
+{
+	vcpu->state = VCPU_RUNNABLE;
+	list_append(&cpu->run_queue, &vcpu->run_node);
+	cpu->runnable_count++;
+}
+
+void run_queue_remove(struct cpu *cpu, struct vcpu *vcpu)
+{
+	list_remove(&vcpu->run_node);
+	cpu->runnable_count--;
+}
+
+struct vcpu *run_queue_pop(struct cpu *cpu)
+{
+	struct vcpu *vcpu;
+
+	if (list_is_empty(&cpu->run_queue))
+		return NULL;
+	vcpu = container_of(cpu->run_queue.next, struct vcpu, run_node);
+	run_queue_remove(cpu, vcpu);
+	return vcpu;
+}

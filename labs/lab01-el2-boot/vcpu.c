@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Which vCPU runs. The story of a CPU is vcpu_prepare_entry(): between an exit and the next entry
+ * it looks at the vCPU's entry_work, and unless the vCPU may simply go on, picks another one, has
+ * all layers save the old and load the new, or waits for an interrupt when nobody can run.
+ *
+ * A CPU that waits keeps its last vCPU loaded (cpu->vcpu): if that is the one that wakes, nothing
+ * needs to be switched. Higher layers add reasons: layer 4 blocks in WFI and ends time slices.
+ *
+ * Lock order: vm_lock (vm.c), device_lock, vgic.lock, run_lock. One CPU's run_lock at a time.
+ */
+#include "el2_boot.h"
+#include "exercise.h"
+#include "layer1.h"
+#include "lib/string.h"
+#include "mailbox.h"
+
+void vcpu_reset(struct vcpu *vcpu, u64 entry, u64 x0)
+{
+	memset(&vcpu->frame, 0, sizeof(vcpu->frame));
+	vcpu->frame.pc = entry;
+	vcpu->frame.x[0] = x0;
+	vcpu->frame.pstate = SPSR_EL1H | SPSR_DAIF;
+	vcpu->entry_work = 0;
+	for_each_layer (layer) {
+		if (layer->vcpu_reset)
+			layer->vcpu_reset(vcpu);
+	}
+}
+
+void cpu_handle_irq(struct cpu *cpu)
+{
+	for_each_layer (layer) {
+		if (layer->irq)
+			layer->irq(cpu);
+	}
+}
+
+/* Make @cpu look at the entry_work of its vCPU. This CPU does so anyway before its next entry. */
+static void cpu_kick(struct cpu *cpu)
+{
+	if (cpu == this_cpu())
+		return;
+	for_each_layer (layer) {
+		if (layer->kick)
+			layer->kick(cpu);
+	}
+}
+
+void vcpu_make_runnable(struct vcpu *vcpu)
+{
+	struct cpu *cpu = vcpu->cpu;
+	bool queued = false;
+
+	spin_lock(&cpu->run_lock);
+	if (vcpu->state == VCPU_OFF || vcpu->state == VCPU_BLOCKED) {
+		run_queue_push(cpu, vcpu);
+		queued = true;
+	}
+	spin_unlock(&cpu->run_lock);
+	if (queued)
+		cpu_kick(cpu);
+}
+
+void vcpu_wake(struct vcpu *vcpu)
+{
+	struct cpu *cpu = vcpu->cpu;
+	enum vcpu_state state;
+
+	spin_lock(&cpu->run_lock);
+	state = vcpu->state;
+	if (state == VCPU_BLOCKED)
+		run_queue_push(cpu, vcpu);
+	spin_unlock(&cpu->run_lock);
+	if (state == VCPU_BLOCKED || state == VCPU_RUNNING)
+		cpu_kick(cpu);
+}
+
+static bool vcpu_has_wakeup(struct vcpu *vcpu)
+{
+	for_each_layer (layer) {
+		if (layer->vcpu_has_wakeup && layer->vcpu_has_wakeup(vcpu))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The state changes before the last look for a wake-up: an interrupt that arrives before the change
+ * is seen here, one that arrives after it finds the vCPU BLOCKED and queues it. In between, both
+ * may happen, which is why only a vCPU that is still BLOCKED is queued.
+ */
+void vcpu_block(struct vcpu *vcpu)
+{
+	struct cpu *cpu = vcpu->cpu;
+
+	vcpu_post_work(vcpu, ENTRY_RESCHEDULE);
+	spin_lock(&cpu->run_lock);
+	vcpu->state = VCPU_BLOCKED;
+	spin_unlock(&cpu->run_lock);
+	if (vcpu_has_wakeup(vcpu))
+		vcpu_wake(vcpu);
+}
+
+/**
+ * world_switch() - take the loaded vCPU off this CPU and put @next on it
+ * @next: the vCPU to load, or NULL to leave the CPU without one
+ *
+ * Layers save in descending order, since a higher one may need a lower one's registers to save its
+ * own, and load in ascending order. cpu->vcpu names the loaded vCPU throughout; each of the two may
+ * be absent.
+ */
+EXERCISE(1.8)
+static void world_switch(struct cpu *cpu, struct vcpu *next)
+{
+	TODO(1.8);
+}
+
+/* The vCPU of a stopped VM leaves for good; its registers are of no use to anyone. */
+static void vcpu_retire(struct cpu *cpu, struct vcpu *vcpu)
+{
+	world_switch(cpu, NULL);
+	spin_lock(&cpu->run_lock);
+	if (vcpu->state == VCPU_RUNNABLE)
+		run_queue_remove(cpu, vcpu);
+	vcpu->state = VCPU_OFF;
+	spin_unlock(&cpu->run_lock);
+	vm_reap();
+}
+
+/*
+ * Nobody can run: wait for an interrupt, with interrupts masked, so that the one which ends WFI is
+ * taken by calling its handler and not by a vector. The DSB completes what EL2 wrote before it
+ * sleeps (Arm ARM, "Wait For Interrupt").
+ */
+static void cpu_idle(struct cpu *cpu)
+{
+	dsb_sy();
+	asm volatile("wfi" ::: "memory");
+	cpu_handle_irq(cpu);
+}
+
+static struct vcpu *cpu_pick_next(struct cpu *cpu)
+{
+	struct vcpu *next;
+
+	for (;;) {
+		if (cpu->vcpu && (cpu->vcpu->entry_work & ENTRY_STOPPED))
+			vcpu_retire(cpu, cpu->vcpu);
+		spin_lock(&cpu->run_lock);
+		next = run_queue_pop(cpu);
+		if (next)
+			next->state = VCPU_RUNNING;
+		spin_unlock(&cpu->run_lock);
+		if (next)
+			return next;
+		if (!vm_any_alive())
+			vm_all_off();
+		cpu_idle(cpu);
+	}
+}
+
+/* Whether the running vCPU leaves: because it waits, or because it is somebody else's turn. */
+static bool vcpu_gives_way(struct cpu *cpu, struct vcpu *vcpu)
+{
+	bool leaves = true;
+
+	spin_lock(&cpu->run_lock);
+	if (vcpu->state == VCPU_RUNNING && cpu->runnable_count == 0)
+		leaves = false;
+	else if (vcpu->state == VCPU_RUNNING)
+		run_queue_push(cpu, vcpu);
+	spin_unlock(&cpu->run_lock);
+	return leaves;
+}
+
+struct vcpu *vcpu_prepare_entry(struct vcpu *vcpu)
+{
+	struct cpu *cpu = this_cpu();
+	u32 work;
+
+	for (;;) {
+		work = vcpu ? __atomic_exchange_n(&vcpu->entry_work, 0, __ATOMIC_ACQUIRE) : 0;
+		if (vcpu && (work & ENTRY_STOPPED)) {
+			vcpu_retire(cpu, vcpu);
+			vcpu = NULL;
+		}
+		if (!vcpu || ((work & ENTRY_RESCHEDULE) && vcpu_gives_way(cpu, vcpu))) {
+			struct vcpu *next;
+
+			/* What else was to be done is done when it comes back. */
+			if (vcpu && (work & ~ENTRY_RESCHEDULE))
+				vcpu_post_work(vcpu, work & ~ENTRY_RESCHEDULE);
+			next = cpu_pick_next(cpu);
+			if (next != cpu->vcpu)
+				world_switch(cpu, next);
+			vcpu_post_work(next, ENTRY_TURN);
+			vcpu = next;
+			continue;
+		}
+		if (!work)
+			return vcpu;
+		for_each_layer (layer) {
+			if (layer->vcpu_enter)
+				layer->vcpu_enter(vcpu, work);
+		}
+	}
+}

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The world switch as two plain lists: every EL1 and EL0 register that a guest can change and that
+ * no trap guards. A register missing here is a channel between VMs.
+ *
+ * No barrier is needed between these accesses: the ERET into the guest is a context
+ * synchronization event, and EL2 itself uses none of them (Arm ARM, "Synchronization requirements
+ * for AArch64 System registers").
+ */
+#include "el2_boot.h"
+#include "exercise.h"
+#include "layer1.h"
+
+/**
+ * world_save_el1() - copy the EL1 and EL0 registers of the guest that leaves into @state
+ *
+ * All members of struct el1_state but mdscr, which is trapped and therefore already there.
+ */
+EXERCISE(1.8)
+void world_save_el1(struct el1_state *state)
+{
+	TODO(1.8);
+}
+
+/** world_load_el1() - put all of @state, mdscr included, into the CPU for the guest that comes */
+EXERCISE(1.8)
+void world_load_el1(const struct el1_state *state)
+{
+	TODO(1.8);
+}
+
+static void world_load(struct vcpu *vcpu)
+{
+	world_load_el1(&vcpu->el1);
+	write_sysreg(hcr_el2, vcpu->hcr);
+	write_sysreg(vmpidr_el2, vcpu->vmpidr);
+}
+
+static void world_save(struct vcpu *vcpu)
+{
+	fp_leave(vcpu);
+	world_save_el1(&vcpu->el1);
+}
+
+static void world_reset(struct vcpu *vcpu)
+{
+	vcpu->el1 = (struct el1_state){.sctlr = SCTLR_EL1_RES1};
+	vcpu->hcr = el2_guest_hcr();
+	/* MPIDR_EL1: bit 31 is RES1, U = 0, affinity 0.0.0.index. */
+	vcpu->vmpidr = 1UL << 31 | vcpu->index;
+	fp_forget(vcpu);
+}
+
+static int layer1_init(void)
+{
+	trap_dispatch_init();
+	return 0;
+}
+
+LAYER(1, el2_boot, .init = layer1_init, .init_cpu = el2_configure, .vcpu_load = world_load,
+      .vcpu_save = world_save, .vcpu_reset = world_reset);

@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A VM's RAM behind stage 2: nothing at first, a piece of memory when the guest touches it, and
+ * given back when the guest says that it does not need it. What a VM *has* is ram_bytes, what it
+ * *uses* is stage2.resident_bytes.
+ *
+ * Memory comes in blocks of 2 MiB, and in pages where a block is not to be had or where a part of
+ * the block is mapped already. Every piece is filled before it is mapped, with zeros or with the
+ * pristine image, so nobody reads what another VM left behind. In the other direction a piece
+ * is freed only when no TLB of any CPU can reach it any more.
+ *
+ * stage2.lock covers all of this. RELEASE holds the VM's device lock too: device models use guest
+ * memory by EL2's pointers, and those must not be pulled from under them.
+ */
+#include "el2_boot.h"
+#include "exercise.h"
+#include "guest_memory.h"
+#include "lib/bits.h"
+#include "lib/errno.h"
+#include "page_alloc.h"
+#include "stage2_layer.h"
+#include "tlb.h"
+
+#define RELEASE_BYTES_MAX MIB(64) /* bounds how long one call keeps the CPU */
+#define BATCH_PIECES 64
+
+#define PROT_GUEST_RAM (PROT_READ | PROT_WRITE | PROT_EXEC)
+
+bool guest_ram_contains(const struct vm *vm, u64 ipa)
+{
+	return ipa - vm->ram_base < vm->ram_bytes;
+}
+
+/* ---- contents ---- */
+
+static inline u64 block_number(const struct vm *vm, u64 ipa)
+{
+	return (ipa - vm->ram_base) / BLOCK_SIZE;
+}
+
+static inline bool block_is_discarded(const struct vm *vm, u64 ipa)
+{
+	u64 block = block_number(vm, ipa);
+
+	return vm->stage2.discarded[block / 64] >> (block % 64) & 1;
+}
+
+/* Whether a part of the pristine image lies in [ipa, ipa + bytes), inside one block. */
+static bool has_image(const struct vm *vm, u64 ipa, u64 bytes)
+{
+	u64 offset = ipa - vm->ram_base;
+
+	if (block_is_discarded(vm, ipa))
+		return false;
+	for (u32 i = 0; i < vm->config->segment_count; i++) {
+		const struct bundle_segment *segment = &vm->config->segments[i];
+
+		if (segment->ram_offset < offset + bytes &&
+		    offset < segment->ram_offset + segment->size_bytes)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * Fill new memory. EL2 writes through its caches; a guest whose own are off reads past them, and
+ * instructions are fetched past the data cache by any guest. An image may be executed at once, so
+ * it is always cleaned; other memory only for a guest without caches, since nobody executes what
+ * he has not written. Old lines of the instruction cache may belong to what was there before.
+ */
+static void fill(struct vm *vm, u64 ipa, void *to, u64 bytes, bool clean)
+{
+	bool image = has_image(vm, ipa, bytes);
+
+	if (image)
+		guest_memory_fill(vm, ipa - vm->ram_base, to, bytes);
+	else
+		pages_zero(to, bytes);
+	if (image || clean)
+		dcache_clean(to, bytes);
+	dsb_ish();
+	ic_ialluis();
+	dsb_ish();
+	isb();
+}
+
+/* ---- a touch brings memory in ---- */
+
+/**
+ * populate() - back [@ipa, + 2^@order pages), where nothing is mapped, with filled memory
+ * @ipa: aligned to that size, the range lies in RAM
+ *
+ * Allocate, fill(), map with PROT_GUEST_RAM, count resident_bytes. Whatever fails, nothing is lost.
+ *
+ * Return: 0 or -ENOMEM.
+ */
+EXERCISE(2.8)
+static int populate(struct vm *vm, u64 ipa, unsigned order, bool clean)
+{
+	TODO(2.8);
+}
+
+static int report_leaf(void *context, u64 address, const struct pgtable_leaf *leaf)
+{
+	(void)context;
+	(void)address;
+	(void)leaf;
+	return 1;
+}
+
+static bool is_mapped(struct vm *vm, u64 ipa, u64 bytes)
+{
+	return pgtable_visit(&vm->stage2.table, ipa, bytes, report_leaf, NULL) != 0;
+}
+
+/**
+ * populate_locked() - guest_ram_populate() with stage2.lock held
+ *
+ * Done at once if the page is mapped: another vCPU touched it first. The whole 2 MiB block if
+ * nothing of it is mapped and it is to be had, else the page. RAM begins and ends on a block.
+ */
+EXERCISE(2.8)
+static int populate_locked(struct vm *vm, u64 ipa, bool clean)
+{
+	TODO(2.8);
+}
+
+int guest_ram_populate(struct vm *vm, u64 ipa, bool clean)
+{
+	spin_lock(&vm->stage2.lock);
+	int error = populate_locked(vm, ipa, clean);
+
+	spin_unlock(&vm->stage2.lock);
+	return error;
+}
+
+/* ---- memory goes back ---- */
+
+/* Pieces of RAM that are mapped in [start, end); when there are too many, end is moved down. */
+struct batch {
+	u64 start, end;
+	u64 bytes;
+	unsigned count;
+	struct {
+		pa_t pa;
+		u64 bytes;
+	} pieces[BATCH_PIECES];
+};
+
+static int batch_add(void *context, u64 address, const struct pgtable_leaf *leaf)
+{
+	struct batch *batch = context;
+	u64 start = max_u64(address, batch->start);
+	u64 end = min_u64(address + leaf->size, batch->end);
+
+	if (batch->count == BATCH_PIECES) {
+		batch->end = start;
+		return 1;
+	}
+	batch->pieces[batch->count].pa = pa_add(leaf->pa, start - address);
+	batch->pieces[batch->count].bytes = end - start;
+	batch->count++;
+	batch->bytes += end - start;
+	return 0;
+}
+
+/* Free a part of what was allocated as one block, in the largest pieces that are aligned. */
+static void free_piece(pa_t pa, u64 bytes)
+{
+	while (bytes) {
+		unsigned order = PAGE_ORDER_MAX;
+
+		while (!is_aligned(pa.pa, PAGE_SIZE << order) || PAGE_SIZE << order > bytes)
+			order--;
+		page_free(pa, order);
+		pa = pa_add(pa, PAGE_SIZE << order);
+		bytes -= PAGE_SIZE << order;
+	}
+}
+
+/**
+ * give_back() - unmap the RAM in [@start, @end) and free what was behind it
+ *
+ * In this order: note which physical pages are mapped, unmap (which ends with the invalidation
+ * complete), count resident_bytes down, free. The other way round the guest could write to memory
+ * that is already somebody else's. stage2.lock is held; works in batches of bounded size.
+ *
+ * Return: 0, or -ENOMEM when a block sticks out and there is no memory to split it; what was done
+ * so far stays done.
+ */
+EXERCISE(2.8)
+static int give_back(struct vm *vm, u64 start, u64 end)
+{
+	TODO(2.8);
+}
+
+/*
+ * From now on what is not resident in the block of @ipa reads as zero. The pristine image of pages
+ * that the guest keeps, i.e. outside [start, end), is brought in before.
+ */
+static int block_discard(struct vm *vm, u64 ipa, u64 start, u64 end)
+{
+	u64 block = align_down(ipa, BLOCK_SIZE), number = block_number(vm, ipa);
+
+	for (u64 page = block; page < block + BLOCK_SIZE; page += PAGE_SIZE) {
+		int error;
+
+		if (page == start && end - start >= block + BLOCK_SIZE - page)
+			break;
+		if ((page >= start && page < end) || !has_image(vm, page, PAGE_SIZE))
+			continue;
+		error = populate_locked(vm, page, true);
+		if (error)
+			return error;
+	}
+	vm->stage2.discarded[number / 64] |= 1UL << (number % 64);
+	return 0;
+}
+
+static int release_range(struct vm *vm, u64 start, u64 end)
+{
+	for (u64 block = align_down(start, BLOCK_SIZE); block < end; block += BLOCK_SIZE) {
+		int error = block_discard(vm, block, start, end);
+
+		if (!error)
+			error = give_back(vm, max_u64(block, start),
+					  min_u64(block + BLOCK_SIZE, end));
+		if (error)
+			return error;
+	}
+	return 0;
+}
+
+/**
+ * release_is_valid() - whether a guest may give [@ipa, @ipa + @bytes) back
+ *
+ * Both are multiples of 4 KiB, @bytes is 1 page to RELEASE_BYTES_MAX, and all of it is the VM's
+ * RAM. Any 64-bit numbers may come: no sum of them may wrap.
+ */
+EXERCISE(2.8)
+static bool release_is_valid(const struct vm *vm, u64 ipa, u64 bytes)
+{
+	TODO(2.8);
+}
+
+/**
+ * memory_release() - hypercall STRATA_MEMORY_RELEASE(X1 = IPA, X2 = bytes)
+ *
+ * The guest does not need the contents any more; the range reads as zero when it is next touched.
+ * X0 = 0, -EINVAL as release_is_valid() says, or -ENOMEM: a part of the range may be released then.
+ */
+static enum trap_result memory_release(struct vcpu *vcpu)
+{
+	struct vm *vm = vcpu->vm;
+	u64 ipa = vcpu->frame.x[1], bytes = vcpu->frame.x[2];
+	int error = -EINVAL;
+
+	if (release_is_valid(vm, ipa, bytes)) {
+		spin_lock(&vm->device_lock);
+		spin_lock(&vm->stage2.lock);
+		error = release_range(vm, ipa, ipa + bytes);
+		spin_unlock(&vm->stage2.lock);
+		spin_unlock(&vm->device_lock);
+	}
+	vcpu->frame.x[0] = (u64)error;
+	return TRAP_RESUME;
+}
+
+/** memory_stats() - hypercall STRATA_MEMORY_STATS: X1 = bytes of RAM, X2 = resident, X3 = tables */
+EXERCISE(2.8)
+static enum trap_result memory_stats(struct vcpu *vcpu)
+{
+	TODO(2.8);
+}
+
+HYPERCALL(STRATA_MEMORY_RELEASE, memory_release);
+HYPERCALL(STRATA_MEMORY_STATS, memory_stats);
+
+/* ---- the implementation of guest RAM ---- */
+
+static unsigned discarded_order(const struct vm *vm)
+{
+	return page_order_for((vm->ram_bytes / BLOCK_SIZE + 63) / 64 * sizeof(u64));
+}
+
+static int paged_create(struct vm *vm)
+{
+	pa_t discarded = page_alloc_zeroed(discarded_order(vm));
+	int error = -ENOMEM;
+
+	vm->ram_base = GUEST_RAM_BASE;
+	if (pa_is_valid(discarded))
+		error = stage2_create(vm);
+	if (error && pa_is_valid(discarded))
+		page_free(discarded, discarded_order(vm));
+	if (!error)
+		vm->stage2.discarded = phys_to_virt(discarded);
+	return error;
+}
+
+static void paged_destroy(struct vm *vm)
+{
+	spin_lock(&vm->stage2.lock);
+	/* Whole RAM: no block sticks out, so nothing has to be split and this cannot fail. */
+	give_back(vm, vm->ram_base, vm->ram_base + vm->ram_bytes);
+	spin_unlock(&vm->stage2.lock);
+	stage2_destroy(vm);
+	page_free(virt_to_phys(vm->stage2.discarded), discarded_order(vm));
+	vm->stage2.discarded = NULL;
+}
+
+static void *paged_page(struct vm *vm, ipa_t address)
+{
+	struct pgtable_leaf leaf;
+	void *page = NULL;
+
+	if (!guest_ram_contains(vm, address.ipa))
+		return NULL;
+	spin_lock(&vm->stage2.lock);
+	if (!populate_locked(vm, address.ipa, true) &&
+	    !pgtable_lookup(&vm->stage2.table, align_down(address.ipa, PAGE_SIZE), &leaf))
+		page = phys_to_virt(leaf.pa);
+	spin_unlock(&vm->stage2.lock);
+	return page;
+}
+
+GUEST_MEMORY(2, .name = "paged", .create = paged_create, .destroy = paged_destroy,
+	     .page = paged_page);

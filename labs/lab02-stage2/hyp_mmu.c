@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT
+/*
+ * EL2's own address space: one to one, everything with the least permission that it needs.
+ *
+ *	hypervisor text		read, execute
+ *	its read-only data	read
+ *	its data, all other RAM	read, write (guest memory and page tables are reached through here)
+ *	devices			read, write, Device-nGnRE
+ *	guard pages of stacks	nothing
+ *
+ * No page is writable and executable, and SCTLR_EL2.WXN holds even if a table says otherwise. The
+ * table is built once with the MMU off, each CPU then turns its own on, and nothing changes it
+ * afterwards, so it needs no lock. Manual: Arm ARM, "TCR_EL2", "SCTLR_EL2", "The effects of
+ * disabling an address translation stage".
+ */
+#include "bundle.h"
+#include "exercise.h"
+#include "image.h"
+#include "lib/bits.h"
+#include "page_alloc.h"
+#include "pgtable.h"
+#include "platform/qemu_virt.h"
+#include "registry.h"
+#include "stacks.h"
+#include "stage2.h"
+#include "stage2_layer.h"
+#include "tlb.h"
+
+#define HYP_INPUT_BITS 39 /* reaches the PCI configuration space above 256 GiB; root at level 1 */
+#define HYP_INVALIDATE_PAGES_MAX 64
+
+#define PCI_ECAM_BUS_BYTES MIB(1)
+#define PCI_MMIO_BYTES MIB(2) /* pvpanic's register, where power.c puts it */
+
+/* TCR_EL2 with HCR_EL2.E2H = 0 */
+#define TCR_EL2_RES1 (SR_BIT(31) | SR_BIT(23))
+#define TCR_EL2_PS_SHIFT 16
+#define TCR_EL2_SH0_INNER (3UL << 12)
+#define TCR_EL2_ORGN0_WBWA (1UL << 10)
+#define TCR_EL2_IRGN0_WBWA (1UL << 8)
+
+static struct pgtable hyp_table;
+
+unsigned cpu_pa_range(void)
+{
+	/* 6 and more are 52 bits and up, which need descriptor formats that are not used here. */
+	return min_u64(bits_get(read_sysreg(id_aa64mmfr0_el1), 3, 0), 5);
+}
+
+static void hyp_publish(struct pgtable *table)
+{
+	(void)table;
+	dsb_ishst();
+	isb();
+}
+
+/**
+ * hyp_invalidate() - drop EL2's cached translations of [@address, @address + @bytes) on all CPUs
+ *
+ * The stores to the table must be visible before the invalidation (DSB ISHST), which must be
+ * complete before the return (DSB ISH), also for this CPU's fetches (ISB). Page by page; beyond
+ * HYP_INVALIDATE_PAGES_MAX pages everything of EL2 goes.
+ */
+EXERCISE(2.4)
+static void hyp_invalidate(struct pgtable *table, u64 address, u64 bytes)
+{
+	TODO(2.4);
+}
+
+static const struct pgtable_format hyp_format = {
+	.name = "EL2 stage 1",
+	.leaf = pgtable_stage1_leaf,
+	.prot = pgtable_stage1_prot,
+	.publish = hyp_publish,
+	.invalidate = hyp_invalidate,
+	.table_alloc = page_alloc_zeroed,
+	.table_free = page_free,
+};
+
+static int hyp_map(u64 start, u64 end, unsigned prot)
+{
+	return pgtable_map(&hyp_table, start, PA(start), end - start, prot);
+}
+
+/** hyp_map_image() - the image's parts with their permissions; the rest of RAM read and write */
+EXERCISE(2.4)
+static int hyp_map_ram(u64 ram_end)
+{
+	TODO(2.4);
+}
+
+static int hyp_map_devices(void)
+{
+	unsigned prot = PROT_READ | PROT_WRITE | PROT_DEVICE;
+	int error = hyp_map(PLAT_DEVICES_BASE, PLAT_DEVICES_BASE + PLAT_DEVICES_SIZE, prot);
+
+	if (!error)
+		error = hyp_map(PLAT_PCI_ECAM_BASE, PLAT_PCI_ECAM_BASE + PCI_ECAM_BUS_BYTES, prot);
+	if (!error)
+		error = hyp_map(PLAT_PCI_MMIO_BASE, PLAT_PCI_MMIO_BASE + PCI_MMIO_BYTES, prot);
+	return error;
+}
+
+/** hyp_unmap_guards() - take the two guard pages below each CPU's stacks out of the map */
+EXERCISE(2.4)
+static int hyp_unmap_guards(void)
+{
+	TODO(2.4);
+}
+
+int hyp_mmu_init(void)
+{
+	const struct bundle_header *bundle = phys_to_virt(PA(PLAT_BUNDLE_BASE));
+	u64 ram_end = PLAT_RAM_BASE + align_down(bundle->machine_memory_bytes, PAGE_SIZE);
+	int error = pgtable_init(&hyp_table, &hyp_format, HYP_INPUT_BITS, false);
+
+	if (!error)
+		error = hyp_map_ram(ram_end);
+	if (!error)
+		error = hyp_map_devices();
+	if (!error)
+		error = hyp_unmap_guards();
+	return error;
+}
+
+/**
+ * hyp_mmu_enable() - turn on EL2's MMU and caches on this CPU
+ * @root: of EL2's table
+ *
+ * MAIR_EL2 = PGTABLE_MAIR. TCR_EL2: input size HYP_INPUT_BITS, 4 KiB granule, walks inner shareable
+ * and write-back cacheable, PS as cpu_pa_range(). TTBR0_EL2 = @root. After that a DSB, so that the
+ * table is complete, and an ISB, so that the registers are in effect when translation begins; the
+ * TLB and the instruction cache may hold rubbish from before and are invalidated. SCTLR_EL2: M, C,
+ * I, SA and WXN on top of its RES1 bits, with an ISB.
+ */
+EXERCISE(2.4)
+static void hyp_mmu_enable(pa_t root)
+{
+	TODO(2.4);
+}
+
+int hyp_mmu_init_cpu(struct cpu *cpu)
+{
+	(void)cpu;
+	hyp_mmu_enable(hyp_table.root);
+	return 0;
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The page-table walker. There is one loop that walks, walk_entries(); mapping, unmapping,
+ * protecting and visiting are functions that it calls at each entry. Changes are in pgtable_change.c, what descriptors look like in pgtable_formats.c.
+ *
+ * Two invariants hold between calls: no table but the root is empty, and @table_bytes and
+ * @mapped_bytes are exact. The caller holds the lock that protects the table; hardware walks it at
+ * any time without one. Nothing here is tied to AArch64: the host's unit tests run this file.
+ * Manual: Arm ARM, "The AArch64 Virtual Memory System Architecture".
+ */
+#include "pgtable_walk.h"
+
+#include "exercise.h"
+#include "lib/errno.h"
+
+#define CONCATENATED_ORDER_MAX 4
+
+/**
+ * walk_entries() - call @walk's functions for every entry that maps a part of [@at, @end)
+ * @entries: a table of @level (the root: all concatenated tables), all of [@at, @end) lies in it
+ *
+ * In ascending order: `enter` with the part of the range that the entry maps; if the entry is a
+ * table then, even one that `enter` has just put there, the same one level below; then `leave`.
+ *
+ * Return: 0, or the first error, which ends the walk.
+ */
+EXERCISE(2.1)
+static int walk_entries(struct walk *walk, u64 *entries, unsigned level, u64 at, u64 end)
+{
+	TODO(2.1);
+}
+
+int walk_range(struct walk *walk, int (*enter)(struct walk *, const struct step *),
+	       void (*leave)(struct walk *, const struct step *))
+{
+	walk->enter = enter;
+	walk->leave = leave;
+	return walk_entries(walk, phys_to_virt(walk->table->root), walk->table->start_level,
+			    walk->start, walk->end);
+}
+
+int check_range(const struct pgtable *table, u64 address, u64 bytes)
+{
+	u64 limit = 1UL << table->input_bits;
+
+	if (!is_aligned(address | bytes, PGTABLE_PAGE_SIZE))
+		return -EINVAL;
+	if (address > limit || bytes > limit - address)
+		return -ERANGE;
+	return 0;
+}
+
+/**
+ * pgtable_lookup() - see pgtable.h
+ *
+ * The address is looked up as hardware does, level by level from the root: an invalid entry ends
+ * the walk with -ENOENT, as does an address outside the input space; a block or page ends it with
+ * the address inside that block, its size, level, permissions and the descriptor itself.
+ */
+EXERCISE(2.1)
+int pgtable_lookup(const struct pgtable *table, u64 address, struct pgtable_leaf *leaf)
+{
+	TODO(2.1);
+}
+
+static int visit_enter(struct walk *walk, const struct step *step)
+{
+	struct pgtable_leaf leaf;
+	u64 base = align_down(step->at, pgtable_level_size(step->level));
+
+	if (!is_leaf(*step->entry, step->level))
+		return 0;
+	leaf = (struct pgtable_leaf){
+		.pa = descriptor_pa(*step->entry),
+		.size = pgtable_level_size(step->level),
+		.level = step->level,
+		.prot = walk->table->format->prot(*step->entry),
+		.descriptor = *step->entry,
+	};
+	return walk->visit(walk->context, base, &leaf);
+}
+
+int pgtable_visit(const struct pgtable *table, u64 address, u64 bytes,
+		  int (*visit)(void *context, u64 address, const struct pgtable_leaf *leaf),
+		  void *context)
+{
+	struct walk walk = {
+		.table = (struct pgtable *)table, /* visit_enter() only reads */
+		.start = address,
+		.end = address + bytes,
+		.visit = visit,
+		.context = context,
+	};
+	int error = check_range(table, address, bytes);
+
+	return error ? error : walk_range(&walk, visit_enter, NULL);
+}
+
+/* ---- the whole table ---- */
+
+int pgtable_init(struct pgtable *table, const struct pgtable_format *format, unsigned input_bits,
+		 bool concatenate)
+{
+	/* The root has 9 index bits at most, 13 if it may be concatenated (order 4). */
+	unsigned root_bits_max = concatenate ? 9 + CONCATENATED_ORDER_MAX : 9;
+	unsigned level = LEVEL_LAST, root_bits = input_bits - 12;
+
+	for (; root_bits > root_bits_max; level--)
+		root_bits -= 9;
+	*table = (struct pgtable){
+		.format = format,
+		.input_bits = input_bits,
+		.start_level = level,
+		.root_order = root_bits > 9 ? root_bits - 9 : 0,
+	};
+	table->root = format->table_alloc(table->root_order);
+	if (!pa_is_valid(table->root))
+		return -ENOMEM;
+	table->table_bytes = PGTABLE_PAGE_SIZE << table->root_order;
+	return 0;
+}
+
+static void destroy_leave(struct walk *walk, const struct step *step)
+{
+	if (!is_table(*step->entry, step->level))
+		return;
+	walk->table->format->table_free(descriptor_pa(*step->entry), 0);
+	*step->entry = 0;
+}
+
+static int destroy_enter(struct walk *walk, const struct step *step)
+{
+	(void)walk;
+	(void)step;
+	return 0;
+}
+
+void pgtable_destroy(struct pgtable *table)
+{
+	struct walk walk = {.table = table, .start = 0, .end = 1UL << table->input_bits};
+
+	walk_range(&walk, destroy_enter, destroy_leave);
+	table->format->table_free(table->root, table->root_order);
+	table->table_bytes = 0;
+	table->mapped_bytes = 0;
+	table->root = PA(PAGE_NONE);
+}

@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Changing a page table: map, unmap, protect.
+ *
+ * A change happens in two walks. The first one, prepare, only reads: it finds what stands in the
+ * way and counts the tables that the second one needs. Those are allocated before commit begins,
+ * and commit cannot fail. So a table is never half changed, and the caller has nothing to undo.
+ *
+ * Hardware walks the table meanwhile, and TLBs remember it. Hence the order of writes, tables that
+ * are freed only after the invalidation, and break-before-make where a mapping changes its size or
+ * memory type (Arm ARM, "Using break-before-make when updating translation table entries").
+ */
+#include "pgtable_walk.h"
+
+#include "exercise.h"
+#include "lib/errno.h"
+
+/* ---- lists of tables, linked through their first word ---- */
+
+/*
+ * The link is page aligned and so an invalid descriptor: harmless when hardware still walks the
+ * table through a cached entry.
+ */
+static void list_push(u64 *list, pa_t table)
+{
+	entry_write(phys_to_virt(table), *list);
+	*list = table.pa;
+}
+
+static pa_t list_pop(u64 *list)
+{
+	pa_t table = PA(*list);
+	u64 *link = phys_to_virt(table);
+
+	*list = *link;
+	*link = 0;
+	return table;
+}
+
+static void list_free(struct pgtable *table, u64 *list)
+{
+	while (*list) {
+		table->format->table_free(list_pop(list), 0);
+		table->table_bytes -= PGTABLE_PAGE_SIZE;
+	}
+}
+
+/* Reserve the tables that prepare has counted. Return: 0, or -ENOMEM and nothing is reserved. */
+static int reserve_tables(struct walk *walk)
+{
+	struct pgtable *table = walk->table;
+
+	for (unsigned i = 0; i < walk->tables_needed; i++) {
+		pa_t spare = table->format->table_alloc(0);
+
+		if (!pa_is_valid(spare)) {
+			list_free(table, &walk->spare);
+			return -ENOMEM;
+		}
+		table->table_bytes += PGTABLE_PAGE_SIZE;
+		list_push(&walk->spare, spare);
+	}
+	return 0;
+}
+
+/* ---- map ---- */
+
+static inline pa_t walk_pa(const struct walk *walk, u64 at)
+{
+	return pa_add(walk->pa, at - walk->start);
+}
+
+/**
+ * leaf_fits() - whether one entry of @level may map [@at, @end), a part of what it covers
+ *
+ * A leaf maps all that its entry covers, to an address aligned to the same size. With a 4 KiB
+ * granule and 48-bit addresses there are no blocks at level 0.
+ */
+EXERCISE(2.2)
+static bool leaf_fits(const struct walk *walk, unsigned level, u64 at, u64 end)
+{
+	TODO(2.2);
+}
+
+/**
+ * tables_below() - how many tables mapping [@at, @end) takes if its entry of @level is invalid
+ *
+ * None if leaf_fits(); otherwise one, and what the entries of that one need.
+ */
+EXERCISE(2.2)
+static unsigned tables_below(const struct walk *walk, unsigned level, u64 at, u64 end)
+{
+	TODO(2.2);
+}
+
+/**
+ * map_prepare() - first walk of pgtable_map(): add to walk->tables_needed, change nothing
+ *
+ * Return: 0, or -EEXIST if something is mapped in the step's part of the range. A table is never
+ * empty: where a leaf would take its place, something is.
+ */
+EXERCISE(2.2)
+static int map_prepare(struct walk *walk, const struct step *step)
+{
+	TODO(2.2);
+}
+
+/**
+ * map_commit() - second walk of pgtable_map(): write the leaf if it fits, else have a table there
+ *
+ * New tables come from walk->spare by list_pop(), zeroed. walk->prot is what the leaf allows.
+ * Counts the table's mapped_bytes. An invalid entry may become valid without break-before-make.
+ */
+EXERCISE(2.2)
+static int map_commit(struct walk *walk, const struct step *step)
+{
+	TODO(2.2);
+}
+
+int pgtable_map(struct pgtable *table, u64 address, pa_t pa, u64 bytes, unsigned prot)
+{
+	struct walk walk = {
+		.table = table,
+		.start = address,
+		.end = address + bytes,
+		.pa = pa,
+		.prot = prot,
+	};
+	int error = check_range(table, address, bytes);
+
+	if (!error && (!is_aligned(pa.pa, PGTABLE_PAGE_SIZE) || pa.pa > DESC_ADDRESS_LIMIT - bytes))
+		error = -EINVAL;
+	if (!error)
+		error = walk_range(&walk, map_prepare, NULL);
+	if (!error)
+		error = reserve_tables(&walk);
+	if (error)
+		return error;
+	walk_range(&walk, map_commit, NULL);
+	table->format->publish(table);
+	return 0;
+}
+
+/* ---- unmap, protect ---- */
+
+/**
+ * split_block() - replace the block of @step by a table of 512 leaves that map the same
+ *
+ * The table comes from walk->spare. Changing the size of a mapping needs break-before-make, or a
+ * TLB might hold both sizes for one address: the full table is ready first, then the entry is made
+ * invalid, the format's invalidate() drops the block's range, and only then is the table linked.
+ */
+EXERCISE(2.3)
+static void split_block(struct walk *walk, const struct step *step)
+{
+	TODO(2.3);
+}
+
+/**
+ * split_prepare() - first walk of pgtable_unmap() and pgtable_protect(): count, change nothing
+ *
+ * A block that sticks out of the range is going to be split until its pieces do not. walk->pa is
+ * walk->start here, so that leaf_fits() says whether an entry lies in the range as a whole.
+ */
+EXERCISE(2.3)
+static int split_prepare(struct walk *walk, const struct step *step)
+{
+	TODO(2.3);
+}
+
+/**
+ * unmap_commit() - second walk of pgtable_unmap(): clear a leaf, or split one that sticks out
+ *
+ * Counts the table's mapped_bytes and sets walk->is_changed: cached translations are invalidated
+ * once, for the whole range, after the walk.
+ */
+EXERCISE(2.3)
+static int unmap_commit(struct walk *walk, const struct step *step)
+{
+	TODO(2.3);
+}
+
+/**
+ * unmap_leave() - unlink the table below @step if the walk has left it empty
+ *
+ * Hardware may hold the entry in a walk cache and still read the table: it goes on the list
+ * walk->discarded and is freed after the invalidation.
+ */
+EXERCISE(2.3)
+static void unmap_leave(struct walk *walk, const struct step *step)
+{
+	TODO(2.3);
+}
+
+/**
+ * protect_commit() - second walk of pgtable_protect(): give a leaf walk->prot, splitting as unmap
+ *
+ * Read, write and execute permission may change in place; the memory type (PROT_DEVICE) stays what
+ * it is. Sets walk->is_changed if it wrote; leaves that are right already are not written.
+ */
+EXERCISE(2.3)
+static int protect_commit(struct walk *walk, const struct step *step)
+{
+	TODO(2.3);
+}
+
+static int change_range(struct pgtable *table, u64 address, u64 bytes, unsigned prot,
+			int (*commit)(struct walk *, const struct step *),
+			void (*leave)(struct walk *, const struct step *))
+{
+	struct walk walk = {
+		.table = table,
+		.start = address,
+		.end = address + bytes,
+		.pa = PA(address),
+		.prot = prot,
+	};
+	int error = check_range(table, address, bytes);
+
+	if (!error)
+		error = walk_range(&walk, split_prepare, NULL);
+	if (!error)
+		error = reserve_tables(&walk);
+	if (error)
+		return error;
+	walk_range(&walk, commit, leave);
+	if (walk.is_changed)
+		table->format->invalidate(table, address, bytes);
+	else
+		table->format->publish(table);
+	list_free(table, &walk.discarded);
+	return 0;
+}
+
+int pgtable_unmap(struct pgtable *table, u64 address, u64 bytes)
+{
+	return change_range(table, address, bytes, 0, unmap_commit, unmap_leave);
+}
+
+int pgtable_protect(struct pgtable *table, u64 address, u64 bytes, unsigned prot)
+{
+	return change_range(table, address, bytes, prot, protect_commit, NULL);
+}

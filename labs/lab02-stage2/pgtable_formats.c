@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What the leaves of the two kinds of table look like.
+ *
+ *	63      55 54 53 52 51    48 47                12 11 10 9  8 7  6 5     2 1 0
+ *	          |XN   |  |        |  output address    |  |AF| SH |    |       |T|V|   both
+ *	                                                             |AP  |NS Attr|         stage 1
+ *	                                                             |S2AP|MemAttr|         stage 2
+ *
+ * Pure functions, so that the host's unit tests can run them. Arm ARM, "VMSAv8-64 descriptor
+ * formats". The access flag is always set: nothing here ages pages.
+ */
+#include "exercise.h"
+#include "lib/bits.h"
+#include "pgtable.h"
+
+#define LEAF_AF BIT(10)
+#define LEAF_SH_INNER (3UL << 8)
+#define LEAF_XN BIT(54)
+
+#define STAGE1_ATTR_NORMAL (1UL << 2) /* index into MAIR_EL2; Device is index 0 */
+#define STAGE1_AP1_RES1 BIT(6)
+#define STAGE1_AP2_READ_ONLY BIT(7)
+
+#define STAGE2_MEMATTR_DEVICE_NGNRE (1UL << 2)
+#define STAGE2_MEMATTR_NORMAL_WB (15UL << 2)
+#define STAGE2_MEMATTR_NORMAL_MASK (12UL << 2)
+#define STAGE2_S2AP_READ BIT(6)
+#define STAGE2_S2AP_WRITE BIT(7)
+
+/**
+ * pgtable_stage1_leaf() - attribute bits of an EL2 leaf that allows @prot
+ *
+ * Stage 1 has no "unreadable": PROT_READ is implied. Device memory is never executable, or
+ * speculative instruction fetch could read from it. Normal memory is inner shareable; for Device
+ * memory the field has no effect.
+ */
+EXERCISE(2.1)
+u64 pgtable_stage1_leaf(unsigned prot)
+{
+	TODO(2.1);
+}
+
+/** pgtable_stage1_prot() - the inverse of pgtable_stage1_leaf() */
+unsigned pgtable_stage1_prot(u64 descriptor)
+{
+	return PROT_READ | (descriptor & STAGE1_AP2_READ_ONLY ? 0 : PROT_WRITE) |
+	       (descriptor & LEAF_XN ? 0 : PROT_EXEC) |
+	       (descriptor & STAGE1_ATTR_NORMAL ? 0 : PROT_DEVICE);
+}
+
+/**
+ * pgtable_stage2_leaf() - attribute bits of a stage-2 leaf that allows @prot
+ *
+ * Stage 2 combines with the guest's stage 1 and the stricter of both wins: Normal write-back here
+ * leaves the choice to the guest, Device-nGnRE does not. Device memory is never executable. XN is
+ * the upper of the two bits [54:53], which forbids EL1 and EL0 with FEAT_XNX as without.
+ */
+EXERCISE(2.1)
+u64 pgtable_stage2_leaf(unsigned prot)
+{
+	TODO(2.1);
+}
+
+/** pgtable_stage2_prot() - the inverse of pgtable_stage2_leaf() */
+unsigned pgtable_stage2_prot(u64 descriptor)
+{
+	return (descriptor & STAGE2_S2AP_READ ? PROT_READ : 0) |
+	       (descriptor & STAGE2_S2AP_WRITE ? PROT_WRITE : 0) |
+	       (descriptor & LEAF_XN ? 0 : PROT_EXEC) |
+	       (descriptor & STAGE2_MEMATTR_NORMAL_MASK ? 0 : PROT_DEVICE);
+}

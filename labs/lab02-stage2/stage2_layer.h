@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of layer 2 share with each other. */
+#ifndef STRATA_STAGE2_LAYER_H
+#define STRATA_STAGE2_LAYER_H
+
+#include "registry.h"
+#include "stage2.h"
+
+/** cpu_pa_range() - ID_AA64MMFR0_EL1.PARange, at most 5 (48 bits); the PS fields take it as it is */
+unsigned cpu_pa_range(void);
+
+/** hyp_mmu_init() - build EL2's page table; layer 2's init */
+int hyp_mmu_init(void);
+
+/** hyp_mmu_init_cpu() - turn on this CPU's MMU with it */
+int hyp_mmu_init_cpu(struct cpu *cpu);
+
+/** guest_ram_contains() - whether @ipa is RAM of @vm */
+bool guest_ram_contains(const struct vm *vm, u64 ipa);
+
+/**
+ * guest_ram_populate() - back the page around @ipa, which is RAM of @vm, with memory
+ * @clean: the guest may read it past the caches
+ *
+ * Return: 0, also when somebody else was faster, or -ENOMEM.
+ */
+int guest_ram_populate(struct vm *vm, u64 ipa, bool clean);
+
+/** mmio_create() - an instance of every device model for @vm: its state, reset, and its window */
+int mmio_create(struct vm *vm);
+
+/** mmio_destroy() - give back what mmio_create() took; also after its failure */
+void mmio_destroy(struct vm *vm);
+
+/**
+ * mmio_load() - let a device model serve the guest's load
+ * @esr: of the data abort, with a valid instruction syndrome (ISV)
+ * @offset: in @window
+ *
+ * An access that is not mmio_is_aligned() is refused with mmio_refuse(). Otherwise: note
+ * exit.size and exit.is_write, call the model's read() with the VM's device lock held, pass the
+ * result through mmio_load_value() to exit.value and to the register mmio_register(); number 31
+ * swallows it. The result is mmio_finish()'s.
+ */
+enum trap_result mmio_load(struct vcpu *vcpu, u64 esr, u64 offset,
+			   const struct device_window *window);
+
+/**
+ * mmio_store() - let a device model serve the guest's store
+ *
+ * As mmio_load(). The model's write() gets mmio_store_value() of the register, as does exit.value;
+ * register 31 is zero.
+ */
+enum trap_result mmio_store(struct vcpu *vcpu, u64 esr, u64 offset,
+			   const struct device_window *window);
+
+#endif

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * TLB and cache maintenance. None of these waits: the caller adds the DSB that completes it and the
+ * ISB after which its own next instruction is affected (Arm ARM, "TLB maintenance instructions").
+ */
+#ifndef STRATA_TLB_H
+#define STRATA_TLB_H
+
+#include "lib/types.h"
+#include "sysreg.h"
+
+/** tlbi_ipas2e1is() - stage-2 entries that translate @ipa, for the VMID in VTTBR_EL2, on all CPUs */
+static inline void tlbi_ipas2e1is(u64 ipa)
+{
+	asm volatile("tlbi ipas2e1is, %0" ::"r"(ipa >> 12) : "memory");
+}
+
+/** tlbi_vmalle1is() - stage-1 entries, and those that combine both stages, of the current VMID */
+static inline void tlbi_vmalle1is(void)
+{
+	asm volatile("tlbi vmalle1is" ::: "memory");
+}
+
+/** tlbi_vmalls12e1is() - everything of the current VMID */
+static inline void tlbi_vmalls12e1is(void)
+{
+	asm volatile("tlbi vmalls12e1is" ::: "memory");
+}
+
+/** tlbi_vae2is() - EL2's entries for @va, on all CPUs */
+static inline void tlbi_vae2is(u64 va)
+{
+	asm volatile("tlbi vae2is, %0" ::"r"(va >> 12) : "memory");
+}
+
+/** tlbi_alle2is() - all of EL2's entries, on all CPUs */
+static inline void tlbi_alle2is(void)
+{
+	asm volatile("tlbi alle2is" ::: "memory");
+}
+
+/** tlbi_alle2() - all of EL2's entries on this CPU */
+static inline void tlbi_alle2(void)
+{
+	asm volatile("tlbi alle2" ::: "memory");
+}
+
+/** ic_iallu() - this CPU's instruction cache */
+static inline void ic_iallu(void)
+{
+	asm volatile("ic iallu" ::: "memory");
+}
+
+/** ic_ialluis() - the instruction caches of all CPUs */
+static inline void ic_ialluis(void)
+{
+	asm volatile("ic ialluis" ::: "memory");
+}
+
+/** dcache_clean() - write [@start, @start + @bytes) back to the point of coherency */
+void dcache_clean(const void *start, u64 bytes);
+
+#endif

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: MIT
+/*
+ * GICv2: everything is memory-mapped. GICD is the distributor, with a bank of registers a CPU for
+ * SGIs and PPIs; GICC the CPU interface of EL2; GICH the control of the virtual interface that
+ * guests see as GICV (vgic_world.c maps it). EL2's interrupts are Group 0 of the only security
+ * state and signalled as IRQ. List registers have 32 bits here and are converted.
+ *
+ * All accesses go to device memory and stay in program order among themselves.
+ * Manual: IHI 0048, "GIC CPU interface register descriptions", "GIC virtual interface control
+ * register descriptions".
+ */
+#include "exercise.h"
+#include "gic.h"
+#include "lib/bits.h"
+#include "sysreg.h"
+#include "vcpu.h"
+
+#define GICD_ITARGETSR 0x800
+#define GICC_CTLR 0x00
+#define GICC_CTLR_ENABLE_GRP0 BIT(0)
+#define GICC_CTLR_EOIMODE BIT(9)
+#define GICC_PMR 0x04
+#define GICC_BPR 0x08
+#define GICC_IAR 0x0c
+#define GICC_EOIR 0x10
+#define GICC_DIR 0x1000
+#define GICH_HCR 0x00
+#define GICH_VTR 0x04
+#define GICH_VMCR 0x08
+#define GICH_APR 0xf0
+#define GICH_LR 0x100
+
+static u32 gicd_read(u32 offset)
+{
+	return mmio_read32(PLAT_GICD_BASE + offset);
+}
+
+static void gicd_write(u32 offset, u32 value)
+{
+	mmio_write32(PLAT_GICD_BASE + offset, value);
+}
+
+static void gic_v2_init(void)
+{
+	u32 lines = gicd_read(GICD_TYPER) & GICD_TYPER_LINES_MASK;
+
+	gicd_write(GICD_CTLR, 0);
+	for (u32 word = 1; word <= lines; word++) {
+		gicd_write(GICD_ICENABLER + word * 4, ~0U);
+		gicd_write(GICD_ICPENDR + word * 4, ~0U);
+		gicd_write(GICD_ICACTIVER + word * 4, ~0U);
+		for (u32 n = 0; n < 32; n += 4)
+			gicd_write(GICD_IPRIORITYR + word * 32 + n, GIC_PRIORITY * 0x01010101U);
+	}
+	gicd_write(GICD_CTLR, GICD_CTLR_ENABLE_GRP0);
+}
+
+static void gic_v2_init_cpu(struct cpu *cpu)
+{
+	(void)cpu;
+	gicd_write(GICD_ICENABLER, ~0U);
+	gicd_write(GICD_ICACTIVER, ~0U);
+	for (u32 n = 0; n < VGIC_PRIVATE_COUNT; n += 4)
+		gicd_write(GICD_IPRIORITYR + n, GIC_PRIORITY * 0x01010101U);
+	mmio_write32(PLAT_GICC_BASE + GICC_PMR, 0xff);
+	mmio_write32(PLAT_GICC_BASE + GICC_BPR, 0);
+	mmio_write32(PLAT_GICC_BASE + GICC_CTLR, GICC_CTLR_ENABLE_GRP0 | GICC_CTLR_EOIMODE);
+	gic_v2.lr_count = (mmio_read32(PLAT_GICH_BASE + GICH_VTR) & 0x3f) + 1;
+	if (gic_v2.lr_count > VGIC_LR_MAX)
+		gic_v2.lr_count = VGIC_LR_MAX;
+	mmio_write32(PLAT_GICH_BASE + GICH_HCR, 0);
+	for (unsigned n = 0; n < gic_v2.lr_count; n++)
+		mmio_write32(PLAT_GICH_BASE + GICH_LR + 4 * n, 0);
+}
+
+/* The first bytes of GICD_ITARGETSR are read-only and tell the interface number of this CPU. */
+static void gic_v2_enable(u32 intid, bool edge)
+{
+	u32 icfgr = GICD_ICFGR + intid / 16 * 4;
+	u32 shift = intid % 16 * 2;
+
+	if (intid >= 16)
+		gicd_write(icfgr, (gicd_read(icfgr) & ~(3U << shift)) | (edge ? 2U : 0U) << shift);
+	if (intid >= VGIC_PRIVATE_COUNT)
+		mmio_write8(PLAT_GICD_BASE + GICD_ITARGETSR + intid, (u8)gicd_read(GICD_ITARGETSR));
+	gicd_write(GICD_ISENABLER + intid / 32 * 4, 1U << intid % 32);
+}
+
+static void gic_v2_disable(u32 intid)
+{
+	gicd_write(GICD_ICENABLER + intid / 32 * 4, 1U << intid % 32);
+}
+
+static u32 gic_v2_acknowledge(void)
+{
+	return mmio_read32(PLAT_GICC_BASE + GICC_IAR);
+}
+
+static void gic_v2_end(u32 iar)
+{
+	mmio_write32(PLAT_GICC_BASE + GICC_EOIR, iar);
+}
+
+static void gic_v2_deactivate(u32 iar)
+{
+	mmio_write32(PLAT_GICC_BASE + GICC_DIR, iar);
+	dsb_sy();
+}
+
+static void gic_v2_set_active(u32 intid, bool active)
+{
+	gicd_write(active ? GICD_ISACTIVER : GICD_ICACTIVER, 1U << intid);
+	dsb_sy();
+}
+
+/*
+ * GICH_LR<n> to the layout of ICH_LR<n>_EL2. From the top: HW 31, Group 1 30, State 29:28 (active
+ * above pending), Priority 27:23 (upper five bits), PhysicalID 19:10, VirtualID 9:0. Without HW,
+ * PhysicalID holds the EOI bit (19) and the requester of an SGI (12:10).
+ */
+EXERCISE(3.8)
+static u64 gic_v2_read_lr(unsigned n)
+{
+	TODO(3.8);
+}
+
+/* The inverse. */
+EXERCISE(3.8)
+static void gic_v2_write_lr(unsigned n, u64 lr)
+{
+	TODO(3.8);
+}
+
+static u64 gic_v2_read_hcr(void)
+{
+	return mmio_read32(PLAT_GICH_BASE + GICH_HCR);
+}
+
+/* GICH_HCR has the bits of ICH_HCR_EL2 up to 7 and EOICount; deactivation never needs TDIR here. */
+static void gic_v2_write_hcr(u64 value)
+{
+	mmio_write32(PLAT_GICH_BASE + GICH_HCR, (u32)value & 0xff);
+	dsb_sy();
+}
+
+static u64 gic_v2_read_vmcr(void)
+{
+	return mmio_read32(PLAT_GICH_BASE + GICH_VMCR);
+}
+
+EXERCISE(3.8)
+static void gic_v2_save(struct vgic_cpu *interface)
+{
+	TODO(3.8);
+}
+
+EXERCISE(3.8)
+static void gic_v2_load(const struct vgic_cpu *interface)
+{
+	TODO(3.8);
+}
+
+/*
+ * QEMU's GICv2 (7.2 and 10) clears the active state when a guest completes an interrupt through a
+ * list register with HW set, but does not look at the physical line again: a level that still is
+ * up stays unnoticed, for a timer for ever. So the HW bit is not used here.
+ */
+struct gic_driver gic_v2 = {
+	.version = 2,
+	.intid_mask = 0x3ff,
+	.completes_hw = false,
+	.init = gic_v2_init,
+	.init_cpu = gic_v2_init_cpu,
+	.enable = gic_v2_enable,
+	.disable = gic_v2_disable,
+	.acknowledge = gic_v2_acknowledge,
+	.end = gic_v2_end,
+	.deactivate = gic_v2_deactivate,
+	.set_active = gic_v2_set_active,
+	.read_lr = gic_v2_read_lr,
+	.write_lr = gic_v2_write_lr,
+	.read_hcr = gic_v2_read_hcr,
+	.write_hcr = gic_v2_write_hcr,
+	.read_vmcr = gic_v2_read_vmcr,
+	.save = gic_v2_save,
+	.load = gic_v2_load,
+};

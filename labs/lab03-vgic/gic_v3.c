@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: MIT
+/*
+ * GICv3: distributor and redistributors in memory, CPU interface and virtual interface in system
+ * registers. EL2's interrupts are Group 1 of the only security state (GICD_CTLR.DS).
+ *
+ * Ordering: a system register access is not ordered against a device access. What the distributor
+ * shall see before the CPU goes on is followed by DSB; a change of an ICC_ or ICH_ register that
+ * the next instruction depends on by ISB. Entry to the guest by ERET needs neither.
+ *
+ * State: redistributor[], written once by each CPU. No lock.
+ * Manual: IHI 0069, "GIC initialization", "Distributor register descriptions".
+ */
+#include "exercise.h"
+#include "gic.h"
+#include "lib/bits.h"
+#include "mailbox.h"
+#include "sysreg.h"
+#include "vcpu.h"
+
+#define GICD_CTLR_ENABLE_GRP1_NS BIT(1)
+#define GICD_CTLR_ARE BIT(4)
+#define GICD_CTLR_RWP BIT(31)
+#define GICD_IROUTER 0x6000
+#define GICR_TYPER 0x08
+#define GICR_TYPER_VLPIS BIT(1)
+#define GICR_TYPER_LAST BIT(4)
+#define GICR_WAKER 0x14
+#define GICR_WAKER_PROCESSOR_SLEEP BIT(1)
+#define GICR_WAKER_CHILDREN_ASLEEP BIT(2)
+#define GICR_SGI_BASE 0x10000
+#define MPIDR_AFFINITY 0xff00ffffffUL
+#define ICC_SRE_EL2_SRE_DFB_DIB 7 /* Enable clear: a guest's access to ICC_SRE_EL1 traps */
+#define ICC_CTLR_EL1_EOIMODE BIT(1)
+
+static u64 redistributor[PLAT_CPU_MAX];
+
+static u64 gicr_sgi(u32 offset)
+{
+	return redistributor[this_cpu()->index] + GICR_SGI_BASE + offset;
+}
+
+/* Registers of @intid are in the redistributor up to 31, in the distributor above. */
+static u64 gic_v3_bank(u32 intid, u32 offset)
+{
+	return intid < VGIC_PRIVATE_COUNT ? gicr_sgi(offset) : PLAT_GICD_BASE + offset;
+}
+
+/* Register Write Pending: GICD_CTLR and ICENABLER take effect some time after the write. */
+static void gicd_wait(void)
+{
+	while (mmio_read32(PLAT_GICD_BASE + GICD_CTLR) & GICD_CTLR_RWP)
+		asm volatile("yield");
+}
+
+/*
+ * Set up the distributor with all groups off: affinity routing on; every SPI that GICD_TYPER says
+ * exists (in blocks of 32) disabled, not pending, not active, Group 1, at GIC_PRIORITY. Then
+ * enable Group 1. Each write to GICD_CTLR is waited for by its RWP bit.
+ */
+EXERCISE(3.1)
+static void gic_v3_init(void)
+{
+	TODO(3.1);
+}
+
+/*
+ * Find this CPU's redistributor: frames follow each other from PLAT_GICR_BASE to the one with
+ * GICR_TYPER.Last, each two 64 KiB pages long, four with GICR_TYPER.VLPIS; GICR_TYPER[63:32] is
+ * the affinity of its CPU in the order Aff3.Aff2.Aff1.Aff0.
+ */
+EXERCISE(3.1)
+static u64 gicr_find(u64 mpidr)
+{
+	TODO(3.1);
+}
+
+/*
+ * Set up this CPU: wake its redistributor (clear ProcessorSleep, wait for ChildrenAsleep); SGIs
+ * and PPIs disabled, inactive, Group 1, at GIC_PRIORITY; system register interface on and traps of
+ * the guest's access to ICC_SRE_EL1; priority mask open, EOImode 1 (priority drop apart from
+ * deactivation), Group 1 enabled; virtual interface off with empty list registers.
+ */
+EXERCISE(3.1)
+static void gic_v3_init_cpu(struct cpu *cpu)
+{
+	TODO(3.1);
+}
+
+/* Trigger, route and enable. An SPI goes to the affinity of this CPU, Interrupt_Routing_Mode 0. */
+EXERCISE(3.1)
+static void gic_v3_enable(u32 intid, bool edge)
+{
+	TODO(3.1);
+}
+
+static void gic_v3_disable(u32 intid)
+{
+	if (intid >= GIC_INTID_COUNT)
+		return;
+	mmio_write32(gic_v3_bank(intid, GICD_ICENABLER + intid / 32 * 4), 1U << intid % 32);
+	dsb_sy();
+}
+
+/* The DSB keeps the handler's device accesses behind the acknowledge (IHI 0069, "ICC_IAR1_EL1"). */
+static u32 gic_v3_acknowledge(void)
+{
+	u32 iar = (u32)read_sysreg(icc_iar1_el1);
+
+	dsb_sy();
+	return iar;
+}
+
+/* The handler's device accesses have silenced a level before the interrupt may fire again. */
+static void gic_v3_end(u32 iar)
+{
+	dsb_sy();
+	write_sysreg(icc_eoir1_el1, iar);
+}
+
+static void gic_v3_deactivate(u32 iar)
+{
+	write_sysreg(icc_dir_el1, iar);
+	isb();
+}
+
+static void gic_v3_set_active(u32 intid, bool active)
+{
+	mmio_write32(gicr_sgi(active ? GICD_ISACTIVER : GICD_ICACTIVER), 1U << intid);
+	dsb_sy();
+}
+
+#define LR_CASE_READ(n)                                                                            \
+	case n:                                                                                    \
+		return read_sysreg(ich_lr##n##_el2)
+#define LR_CASE_WRITE(n)                                                                           \
+	case n:                                                                                    \
+		write_sysreg(ich_lr##n##_el2, value);                                              \
+		return
+
+/* A system register's number is part of the instruction: one case for each. */
+static u64 gic_v3_read_lr(unsigned n)
+{
+	switch (n) {
+		LR_CASE_READ(0);
+		LR_CASE_READ(1);
+		LR_CASE_READ(2);
+		LR_CASE_READ(3);
+		LR_CASE_READ(4);
+		LR_CASE_READ(5);
+		LR_CASE_READ(6);
+		LR_CASE_READ(7);
+		LR_CASE_READ(8);
+		LR_CASE_READ(9);
+		LR_CASE_READ(10);
+		LR_CASE_READ(11);
+		LR_CASE_READ(12);
+		LR_CASE_READ(13);
+		LR_CASE_READ(14);
+		LR_CASE_READ(15);
+	}
+	return 0;
+}
+
+static void gic_v3_write_lr(unsigned n, u64 value)
+{
+	switch (n) {
+		LR_CASE_WRITE(0);
+		LR_CASE_WRITE(1);
+		LR_CASE_WRITE(2);
+		LR_CASE_WRITE(3);
+		LR_CASE_WRITE(4);
+		LR_CASE_WRITE(5);
+		LR_CASE_WRITE(6);
+		LR_CASE_WRITE(7);
+		LR_CASE_WRITE(8);
+		LR_CASE_WRITE(9);
+		LR_CASE_WRITE(10);
+		LR_CASE_WRITE(11);
+		LR_CASE_WRITE(12);
+		LR_CASE_WRITE(13);
+		LR_CASE_WRITE(14);
+		LR_CASE_WRITE(15);
+	}
+}
+
+static u64 gic_v3_read_hcr(void)
+{
+	return read_sysreg(ich_hcr_el2);
+}
+
+/* ISB: a maintenance interrupt whose reason is gone has left before EL2 looks for the next one. */
+static void gic_v3_write_hcr(u64 value)
+{
+	write_sysreg(ich_hcr_el2, value);
+	isb();
+}
+
+static u64 gic_v3_read_vmcr(void)
+{
+	return read_sysreg(ich_vmcr_el2);
+}
+
+/* Five bits of preemption level make 32 active-priority bits a group: one register each. */
+EXERCISE(3.8)
+static void gic_v3_save(struct vgic_cpu *interface)
+{
+	TODO(3.8);
+}
+
+EXERCISE(3.8)
+static void gic_v3_load(const struct vgic_cpu *interface)
+{
+	TODO(3.8);
+}
+
+struct gic_driver gic_v3 = {
+	.version = 3,
+	.intid_mask = 0xffffff,
+	.completes_hw = true,
+	.init = gic_v3_init,
+	.init_cpu = gic_v3_init_cpu,
+	.enable = gic_v3_enable,
+	.disable = gic_v3_disable,
+	.acknowledge = gic_v3_acknowledge,
+	.end = gic_v3_end,
+	.deactivate = gic_v3_deactivate,
+	.set_active = gic_v3_set_active,
+	.read_lr = gic_v3_read_lr,
+	.write_lr = gic_v3_write_lr,
+	.read_hcr = gic_v3_read_hcr,
+	.write_hcr = gic_v3_write_hcr,
+	.read_vmcr = gic_v3_read_vmcr,
+	.save = gic_v3_save,
+	.load = gic_v3_load,
+};

@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The state of virtual interrupts, and where each belongs.
+ *
+ * Memory is the truth: struct virq says whether an interrupt is pending, active, enabled. Each
+ * vCPU has one list, ordered by priority, of the interrupts that concern it now: those that are
+ * active there and those that wait to be delivered. vgic_target() alone decides who that is;
+ * whatever changes an interrupt ends in virq_update(), which asks it and moves the interrupt.
+ *
+ * List registers are a cache (vgic_lr.c). While a vCPU runs on another CPU they cannot be read.
+ * The rule: change memory, then have that CPU fold and refill. So that nothing is lost, what the
+ * list register took over was moved out of memory (latched to lr_latched), and orders to change the
+ * active state are left in virq->request.
+ *
+ * Locks: the VM's device_lock, then vgic.lock, then run-queue locks (by vcpu_wake()).
+ * Manual: IHI 0069, "Interrupt handling and prioritization"; IHI 0048 for GICv2.
+ */
+#include "exercise.h"
+#include "el2_boot.h"
+#include "virq.h"
+
+struct virq *virq_find(struct vcpu *vcpu, u32 intid)
+{
+	if (intid < VGIC_PRIVATE_COUNT)
+		return &vcpu->vgic.private_irqs[intid];
+	return &vcpu->vm->vgic.spis[intid - VGIC_PRIVATE_COUNT];
+}
+
+EXERCISE(3.2)
+bool virq_is_pending(const struct virq *virq)
+{
+	TODO(3.2);
+}
+
+bool virq_is_forwarded(const struct vm *vm, const struct virq *virq)
+{
+	u32 group = virq->group1 ? GICD_CTLR_ENABLE_GRP1 : GICD_CTLR_ENABLE_GRP0;
+
+	return virq->enabled && (vm->vgic.ctlr & group) && virq_is_pending(virq);
+}
+
+EXERCISE(3.3)
+struct vcpu *vgic_target(struct vm *vm, const struct virq *virq)
+{
+	TODO(3.3);
+}
+
+EXERCISE(3.3)
+struct vcpu *virq_relist(struct vm *vm, struct virq *virq)
+{
+	TODO(3.3);
+}
+
+void virq_update(struct vm *vm, struct virq *virq)
+{
+	struct vcpu *target = virq_relist(vm, virq);
+
+	if (target)
+		vgic_notify(target);
+}
+
+/*
+ * A vCPU that runs looks for itself before it enters its guest; on another CPU it has to be made
+ * to. One that waits in WFI is woken only if the interrupt would be signalled to it: its interface
+ * is in memory, or still in the hardware of a CPU that idles.
+ */
+void vgic_notify(struct vcpu *vcpu)
+{
+	bool waits_here = vgic_is_here(vcpu) && vcpu->state == VCPU_BLOCKED;
+
+	vcpu_post_work(vcpu, ENTRY_VGIC);
+	if (waits_here) {
+		vgic_pull(vcpu);
+		gic->save(&vcpu->vgic);
+	}
+	if ((vcpu->vgic.resident && !waits_here) || vgic_would_signal(vcpu->vm, vcpu))
+		vcpu_wake(vcpu);
+}
+
+/*
+ * The physical interrupt behind a hw one follows: while the guest has it active, it may not fire.
+ * (Of a vCPU that is not here, layer 4 sets it when that is loaded.)
+ */
+EXERCISE(3.2)
+void virq_set_active(struct vcpu *vcpu, struct virq *virq, bool active)
+{
+	TODO(3.2);
+}
+
+/*
+ * A hw line only rises here: that it fell shows when the list register is folded. So it is pulled
+ * first, or the completion of the last interrupt would be taken for the end of this one.
+ */
+EXERCISE(3.2)
+void vgic_set_line(struct vcpu *vcpu, u32 intid, bool level)
+{
+	TODO(3.2);
+}
+
+void vgic_map_hw(struct vcpu *vcpu, u32 intid, u32 pintid, bool (*is_asserted)(struct vcpu *))
+{
+	struct virq *virq = virq_find(vcpu, intid);
+
+	spin_lock(&vcpu->vm->vgic.lock);
+	virq->hw = true;
+	virq->pintid = (u16)pintid;
+	virq->is_asserted = is_asserted;
+	spin_unlock(&vcpu->vm->vgic.lock);
+}
+
+bool vgic_is_live(struct vcpu *vcpu, u32 intid)
+{
+	const struct virq *virq = virq_find(vcpu, intid);
+	bool live;
+
+	spin_lock(&vcpu->vm->vgic.lock);
+	vgic_pull(vcpu);
+	live = virq->active || virq_is_pending(virq);
+	spin_unlock(&vcpu->vm->vgic.lock);
+	return live;
+}
+
+/*
+ * With five bits of preemption level, bit n of the active-priority registers stands for running
+ * priority n << 3; the lowest bit that is set is the running priority.
+ */
+EXERCISE(3.8)
+bool vgic_would_signal(const struct vm *vm, const struct vcpu *vcpu)
+{
+	TODO(3.8);
+}
+
+bool vgic_has_deliverable(struct vcpu *vcpu)
+{
+	bool deliverable;
+
+	spin_lock(&vcpu->vm->vgic.lock);
+	vgic_pull(vcpu);
+	if (vgic_is_here(vcpu))
+		gic->save(&vcpu->vgic);
+	deliverable = vgic_would_signal(vcpu->vm, vcpu);
+	spin_unlock(&vcpu->vm->vgic.lock);
+	return deliverable;
+}

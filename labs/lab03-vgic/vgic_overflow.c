@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: MIT
+/*
+ * More live interrupts than list registers.
+ *
+ * What has to be in a list register: the highest-priority interrupt that can be delivered, or the
+ * guest would wait for it. What is good to have there: active interrupts, since the guest then
+ * completes them without help; and further pending ones. So the list registers take the head of
+ * the ordered list, whatever it is, and the last one is kept for the first deliverable interrupt
+ * if it does not stand there anyway. For what is left out, the hardware is asked to interrupt:
+ *
+ *  pending left out	NPIE	no list register is pending any more: refill
+ *  active left out	LRENPIE	the guest completed one that has no list register
+ *			TDIR	... and with EOImode 1 we must see which one
+ *  group switched off	VGrp<n>EIE, VGrp<n>DIE: what can be delivered has changed
+ *
+ * There can be no storm: after a refill none of these conditions holds. If something pending is
+ * left out, a deliverable one is in a list register, so NPIE is quiet until the guest takes it.
+ *
+ * Locks: vgic.lock is held by every caller; head of vgic.c.
+ * Manual: IHI 0069, "Maintenance interrupts", "ICH_HCR_EL2".
+ */
+#include "exercise.h"
+#include "el2_boot.h"
+#include "virq.h"
+
+/*
+ * Walk the ordered list. Barred interrupts never get a list register here: they could fill all of
+ * them and hold up the others. The rest get one in order while there is room; room for the first
+ * deliverable one is kept until it has its own.
+ */
+EXERCISE(3.5)
+u64 vgic_choose_overflow(struct vcpu *vcpu, struct virq *chosen[], unsigned room, unsigned *count)
+{
+	TODO(3.5);
+}
+
+/*
+ * ICH_HCR_EL2.EOIcount says how many completions found no list register. With EOImode 0 a guest
+ * completes in the reverse order of acknowledging, and each acknowledged interrupt preempted one
+ * of lower priority: so they were the highest-priority ones of those left out.
+ */
+EXERCISE(3.5)
+void vgic_retire_spilled(struct vcpu *vcpu)
+{
+	TODO(3.5);
+}
+
+/*
+ * The maintenance interrupt of this CPU. All its conditions are levels computed from ICH_HCR_EL2
+ * and the list registers, so it stays up until both are rewritten: fold, switch the interface off
+ * (vgic_flush() will switch it on again), and let the entry refill.
+ */
+EXERCISE(3.5)
+static enum irq_result vgic_maintenance(struct cpu *cpu, u32 intid)
+{
+	TODO(3.5);
+}
+
+IRQ_HANDLER(PLAT_INTID_MAINTENANCE, IRQ_LEVEL, vgic_maintenance);

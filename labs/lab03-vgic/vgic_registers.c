@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT
+/*
+ * What the models of distributor and redistributor read and write: one field of many interrupts.
+ *
+ * The models are tables (dev_gicd.c, dev_gicr.c) of banks; here a bank is taken apart into
+ * interrupts, each under vgic.lock. Only fields that a list register may know better (pending,
+ * active) fold it. A change always ends in virq_update().
+ *
+ * Locks: the device_lock is held by the models' caller; vgic.lock nests inside it.
+ * Manual: IHI 0069 and IHI 0048, "Distributor register descriptions".
+ */
+#include "exercise.h"
+#include "el2_boot.h"
+#include "lib/bits.h"
+#include "virq.h"
+
+static const u8 field_bits[] = {
+	[IRQ_GROUP] = 1,    [IRQ_ENABLED] = 1, [IRQ_PENDING] = 1, [IRQ_ACTIVE] = 1, [IRQ_CONFIG] = 2,
+	[IRQ_PRIORITY] = 8, [IRQ_TARGETS] = 8, [IRQ_SOURCES] = 8, [IRQ_ROUTE] = 64,
+};
+
+/* GICD_IROUTER<n>: Aff3, Interrupt_Routing_Mode, and Aff2.Aff1.Aff0. */
+#define ROUTE_MASK (0xff00ffffffUL | VGIC_ROUTE_ANY)
+
+/*
+ * The value of @field of @virq, in the low bits. SGIs are always edge-triggered; an SGI or PPI
+ * targets the vCPU that reads.
+ */
+EXERCISE(3.6)
+static u64 virq_get(const struct virq *virq, enum irq_field field)
+{
+	TODO(3.6);
+}
+
+/*
+ * Replace the bits @mask of @field of @virq by those of @value. What software cannot change stays:
+ * the trigger of an SGI, its enable on a GICv2 (IHI 0048, "GICD_ISENABLERn": permanently enabled,
+ * as on the machine that our guests expect), targets of SGIs and PPIs, targets that do not exist,
+ * unimplemented priority bits. A new priority takes the interrupt off its list, whose order it
+ * would break; virq_update() puts it back.
+ */
+EXERCISE(3.6)
+static void virq_put(struct vcpu *vcpu, struct virq *virq, enum irq_field field, u64 value, u64 mask)
+{
+	TODO(3.6);
+}
+
+/* The INTID whose field begins @offset bytes into @bank. */
+static u32 bank_intid(const struct irq_bank *bank, u64 offset)
+{
+	return (u32)((offset - bank->base) * 8 / field_bits[bank->field]);
+}
+
+/*
+ * Collect the fields of all interrupts that the access covers, lowest INTID in the lowest bits.
+ * INTIDs outside of [bank->first, bank->end) read as zero. At an offset inside a field of 64
+ * bits the other half is read.
+ */
+EXERCISE(3.6)
+u64 vmm_irq_bank_read(struct vcpu *vcpu, const struct irq_bank *bank, u64 offset, unsigned size)
+{
+	TODO(3.6);
+}
+
+/*
+ * Apply a write to every interrupt that it covers and that @value has something to say about: in
+ * a BANK_SET or BANK_CLEAR bank those with a one, in a BANK_PLAIN one all. List registers are
+ * pulled first, so that the change meets the truth.
+ */
+EXERCISE(3.6)
+void vmm_irq_bank_write(struct vcpu *vcpu, const struct irq_bank *bank, u64 offset, unsigned size,
+			u64 value)
+{
+	TODO(3.6);
+}
+
+u32 vmm_irq_groups(struct vcpu *vcpu)
+{
+	return vcpu->vm->vgic.ctlr;
+}
+
+/* All interrupts of a group come or go at once: ask for each where it belongs now. */
+EXERCISE(3.6)
+void vmm_irq_set_groups(struct vcpu *vcpu, u32 groups)
+{
+	TODO(3.6);
+}
+
+u32 vmm_vcpu_count(const struct vm *vm)
+{
+	return vm->vcpu_count;
+}
+
+struct vcpu *vmm_vcpu(struct vcpu *vcpu, u32 index)
+{
+	return index < vcpu->vm->vcpu_count ? vcpu->vm->vcpus[index] : NULL;
+}
+
+u32 vmm_vcpu_index(const struct vcpu *vcpu)
+{
+	return vcpu->index;
+}
+
+struct vm *vmm_vm(struct vcpu *vcpu)
+{
+	return vcpu->vm;
+}

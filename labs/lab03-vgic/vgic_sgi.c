@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The registers of the GICv3 CPU interface that trap: those that reach beyond it.
+ *
+ * With HCR_EL2.IMO and FMO set, the hardware gives the guest a virtual interface (ICV_*) for all
+ * but the generation of SGIs, which is a message to other vCPUs and always traps (IHI 0069,
+ * "ICC_SGI1R_EL1"). ICC_DIR_EL1 traps only while ICH_HCR_EL2.TDIR asks for it: an active
+ * interrupt may then have no list register of this vCPU. On a GICv2 SGIs are sent by GICD_SGIR and
+ * deactivation has a page of its own, see dev_gicd.c and dev_gicc.c.
+ *
+ * Locks: vgic.lock; head of vgic.c.
+ */
+#include "exercise.h"
+#include "el2_boot.h"
+#include "lib/bits.h"
+#include "virq.h"
+
+#define SGIR_INTID(value) ((u32)bits_get(value, 27, 24))
+#define SGIR_TARGETS(value) bits_get(value, 15, 0)
+#define SGIR_RANGE(value) ((u32)bits_get(value, 47, 44))
+#define SGIR_IRM BIT(40) /* all but the sender, whatever the affinity fields say */
+
+/*
+ * What a write of @value to ICC_SGI1R_EL1 (@group1) or ICC_SGI0R_EL1 does: the SGI becomes pending
+ * at every vCPU of the sender's VM that the value names, by affinity and target list or by
+ * Interrupt_Routing_Mode, and where that SGI is of the register's group; elsewhere nothing happens
+ * ("Use of control registers for SGI forwarding").
+ */
+EXERCISE(3.7)
+static void vgic_send_sgi(struct vcpu *sender, u64 value, bool group1)
+{
+	TODO(3.7);
+}
+
+/* Write-only: a read is UNDEFINED. */
+static enum trap_result icc_sgi1r(struct vcpu *vcpu, struct sysreg_access *access)
+{
+	if (!access->is_write)
+		return TRAP_REFLECT;
+	vgic_send_sgi(vcpu, access->value, true);
+	return TRAP_SKIP_INSN;
+}
+
+/* ICC_ASGI1R_EL1 reaches the other security state's Group 1, which here is Group 0 (DS = 1). */
+static enum trap_result icc_sgi0r(struct vcpu *vcpu, struct sysreg_access *access)
+{
+	if (!access->is_write)
+		return TRAP_REFLECT;
+	vgic_send_sgi(vcpu, access->value, false);
+	return TRAP_SKIP_INSN;
+}
+
+SYSREG_HANDLER(3, 0, 12, 11, 5, icc_sgi1r);
+SYSREG_HANDLER(3, 0, 12, 11, 6, icc_sgi0r);
+SYSREG_HANDLER(3, 0, 12, 11, 7, icc_sgi0r);
+
+/*
+ * vmm_irq_send(): on a GICv2 an SGI is pending once for each requester.
+ */
+EXERCISE(3.7)
+void vmm_irq_send(struct vcpu *to, struct vcpu *from, u32 intid)
+{
+	TODO(3.7);
+}
+
+/*
+ * The interrupt may be active at another vCPU: an SPI may be deactivated by any (IHI 0069,
+ * "Interrupt handling state machine", with EOImode 1). An hw interrupt that has no list register
+ * is deactivated at the physical distributor by hand.
+ */
+void vmm_irq_deactivate(struct vcpu *vcpu, u32 intid)
+{
+	struct vm *vm = vcpu->vm;
+	struct virq *virq;
+
+	if (intid >= VGIC_INTID_COUNT)
+		return;
+	virq = virq_find(vcpu, intid);
+	spin_lock(&vm->vgic.lock);
+	vgic_pull(virq->vcpu);
+	if (virq->active || virq->lr != VGIC_NO_LR) {
+		virq_set_active(virq->vcpu, virq, false);
+		virq_update(vm, virq);
+	}
+	spin_unlock(&vm->vgic.lock);
+}
+
+static enum trap_result icc_dir(struct vcpu *vcpu, struct sysreg_access *access)
+{
+	if (!access->is_write)
+		return TRAP_REFLECT;
+	vmm_irq_deactivate(vcpu, access->value & 0xffffff);
+	return TRAP_SKIP_INSN;
+}
+
+/* System registers only: SRE, DFB and DIB read as one, writes are ignored (ICC_SRE_EL2.Enable). */
+static enum trap_result icc_sre(struct vcpu *vcpu, struct sysreg_access *access)
+{
+	(void)vcpu;
+	access->value = 7;
+	return TRAP_SKIP_INSN;
+}
+
+SYSREG_HANDLER(3, 0, 12, 11, 1, icc_dir);
+SYSREG_HANDLER(3, 0, 12, 12, 5, icc_sre);

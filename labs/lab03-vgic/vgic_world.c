@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The virtual interface at a world switch, and the life of a VM's interrupt controller.
+ *
+ * The CPU has one virtual interface: list registers, priority mask, group enables, active
+ * priorities. A vCPU that leaves folds its list registers and takes the rest along in vcpu->vgic;
+ * the interface is off in between, so that no maintenance interrupt speaks for a vCPU that is
+ * gone. On a GICv2 the guest reaches the interface by memory: the physical GICV page is mapped
+ * where its machine has GICC. All VMs have that page, the world switch multiplexes it.
+ *
+ * Locks: vgic.lock; head of vgic.c.
+ * Manual: IHI 0069, "Context switching"; IHI 0048, "Virtual CPU interface".
+ */
+#include "exercise.h"
+#include "el2_boot.h"
+#include "lib/errno.h"
+#include "page_alloc.h"
+#include "virq.h"
+
+/*
+ * Power-on state of one interrupt: disabled, idle, Group 0, highest priority, level-sensitive; an
+ * SGI is edge-triggered, on a GICv2 enabled; an SPI is routed to vCPU 0. The input line and the tie to a physical
+ * interrupt are not the interrupt controller's to forget.
+ */
+static void virq_reset(struct virq *virq, struct vcpu *owner, u32 intid)
+{
+	list_init(&virq->node);
+	virq->vcpu = owner;
+	virq->intid = (u16)intid;
+	virq->lr = VGIC_NO_LR;
+	virq->route = gic->version == 2 ? 1 : 0;
+	virq->priority = 0;
+	virq->sources = 0;
+	virq->enabled = virq_counts_sources(virq);
+	virq->latched = virq->lr_latched = virq->active = virq->group1 = false;
+	virq->edge = intid < 16;
+	virq->request = VIRQ_NO_REQUEST;
+	if (virq->hw)
+		virq->line = false;
+}
+
+static void vgic_reset(struct vm *vm)
+{
+	spin_lock(&vm->vgic.lock);
+	vm->vgic.ctlr = 0;
+	for (u32 index = 0; index < vm->vcpu_count; index++) {
+		struct vcpu *vcpu = vm->vcpus[index];
+
+		list_init(&vcpu->vgic.ordered);
+		vcpu->vgic.lr_used = 0;
+		for (u32 intid = 0; intid < VGIC_PRIVATE_COUNT; intid++)
+			virq_reset(&vcpu->vgic.private_irqs[intid], vcpu, intid);
+	}
+	for (u32 intid = VGIC_PRIVATE_COUNT; intid < VGIC_INTID_COUNT; intid++)
+		virq_reset(&vm->vgic.spis[intid - VGIC_PRIVATE_COUNT], NULL, intid);
+	spin_unlock(&vm->vgic.lock);
+}
+
+/*
+ * Take the virtual interface of @vcpu out of this CPU: fold if loaded, read priority mask, group
+ * enables and active priorities into memory, leave list registers empty (the next vCPU knows
+ * nothing of them) and the interface off. Interrupts that arrive from now on find the state in
+ * memory.
+ */
+EXERCISE(3.8)
+static void vgic_vcpu_save(struct vcpu *vcpu)
+{
+	TODO(3.8);
+}
+
+/* The inverse. List registers are filled, and the interface switched on, by vgic_vcpu_enter(). */
+EXERCISE(3.8)
+static void vgic_vcpu_load(struct vcpu *vcpu)
+{
+	TODO(3.8);
+}
+
+static void vgic_vcpu_enter(struct vcpu *vcpu, u32 work)
+{
+	if (!(work & ENTRY_VGIC))
+		return;
+	spin_lock(&vcpu->vm->vgic.lock);
+	vgic_flush(vcpu);
+	spin_unlock(&vcpu->vm->vgic.lock);
+}
+
+/*
+ * A CPU interface after reset: both groups off, priority mask zero (nothing passes), no active
+ * priorities, binary points at the least that five priority bits allow. The interrupts themselves
+ * belong to the distributor and are not touched: a CPU that is switched on finds what was sent to
+ * it.
+ */
+EXERCISE(3.8)
+static void vgic_vcpu_reset(struct vcpu *vcpu)
+{
+	TODO(3.8);
+}
+
+/*
+ * Memory for the SPIs, everything in its state after power-on. On a GICv2: the first page of GICV
+ * at the guest's GICC address. The second, with GICC_DIR alone, stays away: dev_gicc.c.
+ * Return: 0, -ENOMEM, or what stage2_map() says.
+ */
+EXERCISE(3.8)
+static int vgic_vm_create(struct vm *vm)
+{
+	TODO(3.8);
+}
+
+/* The interrupts go off all lists before their memory goes. */
+static void vgic_vm_destroy(struct vm *vm)
+{
+	struct virq *spis = vm->vgic.spis;
+
+	if (!spis)
+		return;
+	vgic_reset(vm);
+	spin_lock(&vm->vgic.lock);
+	vm->vgic.spis = NULL;
+	spin_unlock(&vm->vgic.lock);
+	page_free(virt_to_phys(spis), page_order_for(VGIC_SPI_COUNT * sizeof(struct virq)));
+}
+
+static void vgic_irq_line(struct vm *vm, u32 intid, bool level)
+{
+	vgic_set_line(vm->vcpus[0], intid, level);
+}
+
+LAYER(3, vgic, .init = gic_init, .init_cpu = gic_init_cpu, .vm_create = vgic_vm_create,
+      .vm_destroy = vgic_vm_destroy, .vcpu_reset = vgic_vcpu_reset, .vcpu_load = vgic_vcpu_load,
+      .vcpu_save = vgic_vcpu_save, .vcpu_enter = vgic_vcpu_enter,
+      .vcpu_has_wakeup = vgic_has_deliverable, .irq = gic_irq, .irq_line = vgic_irq_line);

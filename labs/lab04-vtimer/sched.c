@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Sharing a CPU: time slices, and sleeping in WFI.
+ *
+ * Layer 1 keeps the queue and switches; here are the two reasons to switch that a guest does not
+ * ask for. A slice is a deadline like any other. It is armed whenever a turn begins and rearmed
+ * while the vCPU is alone, so that a vCPU which wakes up later waits one slice at the most. A CPU
+ * without a running vCPU has no slice: an idle machine takes no timer interrupts.
+ */
+#include "el2_boot.h"
+#include "exercise.h"
+#include "lib/bits.h"
+#include "timer.h"
+
+#define SLICE_PER_SECOND 100 /* 10 ms */
+
+/** slice_ticks() - length of a time slice in ticks of the counter */
+static u64 slice_ticks(void)
+{
+	return read_sysreg(cntfrq_el0) / SLICE_PER_SECOND;
+}
+
+void sched_begin_turn(struct cpu *cpu)
+{
+	deadline_arm(&cpu->slice, timer_now() + slice_ticks());
+}
+
+/**
+ * slice_expired() - the running vCPU has had its turn
+ *
+ * If another one is runnable on this CPU the running one is asked to give way before its next
+ * instruction (ENTRY_RESCHEDULE; its successor's turn arms the next slice). If it is alone its turn
+ * goes on. A CPU whose vCPU is not VCPU_RUNNING idles: no slice.
+ */
+EXERCISE(4.7)
+static void slice_expired(struct deadline *deadline)
+{
+	TODO(4.7);
+}
+
+void sched_init_cpu(struct cpu *cpu)
+{
+	deadline_init(&cpu->slice, slice_expired);
+}
+
+#define WFX_TI_MASK 3
+#define WFX_TI_WFI 0
+
+/**
+ * wfx_trap() - the guest executed WFI (trapped by HCR_EL2.TWI)
+ *
+ * Go on behind the instruction once there is a reason to: vcpu_block() until an interrupt can be
+ * delivered, masked by PSTATE.I or not (Arm ARM, "Wait for Interrupt mechanism"). An A32 WFI whose
+ * condition fails is a NOP. Other instructions of this class (ISS.TI not 0) may end at any time:
+ * give the CPU to somebody else once, then go on.
+ */
+EXERCISE(4.6)
+static enum trap_result wfx_trap(struct vcpu *vcpu, u64 esr)
+{
+	TODO(4.6);
+}
+
+/**
+ * psci_cpu_suspend() - CPU_SUSPEND as a standby state: WFI that returns SUCCESS
+ *
+ * Allowed by DEN 0022, "CPU_SUSPEND": a power-down request may be downgraded to standby, from which
+ * the call returns.
+ */
+EXERCISE(4.6)
+static enum trap_result psci_cpu_suspend(struct vcpu *vcpu)
+{
+	TODO(4.6);
+}
+
+TRAP_HANDLER(ESR_EC_WFX, wfx_trap);
+HYPERCALL(PSCI_CPU_SUSPEND_32, psci_cpu_suspend);
+HYPERCALL(PSCI_CPU_SUSPEND_64, psci_cpu_suspend);

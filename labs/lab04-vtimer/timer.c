@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: MIT
+/*
+ * EL2's own timer. CNTHP, the EL2 physical timer, always stands at the first deadline of this CPU's
+ * queue and is off when the queue is empty. It is the time source that watches over everything that
+ * is not in the hardware at the moment: timers of vCPUs that do not run, emulated timers, slices.
+ *
+ * cpu->deadline_lock protects a queue; it nests inside every other lock and nothing nests in it.
+ * Expiry functions run without it. Manual: Arm ARM, "The Generic Timer in AArch64 state".
+ */
+#include "timer.h"
+
+#include "deadline.h"
+#include "exercise.h"
+#include "registry.h"
+#include "sysreg.h"
+#include "vcpu.h"
+
+/* The ISB keeps the read from being performed early (Arm ARM, "CNTPCT_EL0"). */
+u64 timer_now(void)
+{
+	isb();
+	return read_sysreg(cntpct_el0);
+}
+
+/**
+ * timer_program() - let CNTHP fire at the first deadline of this CPU, or not at all
+ *
+ * Needs cpu->deadline_lock. A deadline that has passed fires at once: the timer's condition is a
+ * comparison, not an event. The ISB makes the new level count before the caller returns to a guest.
+ */
+EXERCISE(4.3)
+static void timer_program(struct cpu *cpu)
+{
+	TODO(4.3);
+}
+
+void deadline_cancel(struct deadline *deadline)
+{
+	struct cpu *cpu = deadline->cpu;
+	bool was_first;
+
+	if (!cpu)
+		return;
+	spin_lock(&cpu->deadline_lock);
+	was_first = deadline_first(&cpu->deadlines) == deadline;
+	list_remove(&deadline->node);
+	deadline->cpu = NULL;
+	/* Another CPU's timer is left alone: it fires once for nothing and is set right then. */
+	if (was_first && cpu == this_cpu())
+		timer_program(cpu);
+	spin_unlock(&cpu->deadline_lock);
+}
+
+void deadline_arm(struct deadline *deadline, u64 ticks)
+{
+	struct cpu *cpu = this_cpu();
+
+	deadline_cancel(deadline);
+	deadline->ticks = ticks;
+	spin_lock(&cpu->deadline_lock);
+	deadline->cpu = cpu;
+	if (deadline_insert(&cpu->deadlines, deadline))
+		timer_program(cpu);
+	spin_unlock(&cpu->deadline_lock);
+}
+
+/**
+ * timer_interrupt() - CNTHP fired: run everything that is due
+ *
+ * Deadlines are taken off the queue one by one, since an expiry function may arm others, this one
+ * again included. At the end CNTHP stands at the next deadline, which also lowers its line. What an
+ * expiry function arms for a count that has passed waits for the next interrupt: a guest that arms
+ * in the past again and again cannot hold EL2 here.
+ */
+EXERCISE(4.3)
+static enum irq_result timer_interrupt(struct cpu *cpu, u32 intid)
+{
+	TODO(4.3);
+}
+
+void timer_init_cpu(struct cpu *cpu)
+{
+	cpu->deadline_lock = (struct spinlock)SPINLOCK_INIT("deadlines");
+	list_init(&cpu->deadlines);
+	write_sysreg(cnthp_ctl_el2, 0);
+	write_sysreg(cntv_ctl_el0, 0);
+	write_sysreg(cntp_ctl_el0, 0);
+	isb();
+}
+
+IRQ_HANDLER(PLAT_INTID_CNTHP, IRQ_LEVEL, timer_interrupt);
