@@ -211,10 +211,14 @@ $(OBJ)/guest/%.S.o: %.S $(OBJ)/s.flags $(OBJ)/guest.flags
 	$(Q)$(CC) $(S_FLAGS) $(GUEST_FLAGS) -MMD -MP -MF $@.d -c -o $@ $<
 $(BUILD)/guests/link.flags: FORCE | ready
 	$(call keep,$(CC) $(GUEST_LD_FLAGS) $(GUEST_LDS) $(GUEST_LIB))
+# An archive, so that a guest holds the parts of the runtime that it uses and no others.
+$(BUILD)/guests/libguest.a: $(patsubst %,$(OBJ)/guest/%.o,$(GUEST_LIB)) $(BUILD)/guests/link.flags
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(CROSS)ar rcsD $@ $(filter %.o,$^)
 define guest_rule
-$(BUILD)/guests/$(basename $(notdir $1)).elf: $(patsubst %,$(OBJ)/guest/%.o,$1 $(GUEST_LIB)) $(GUEST_LDS) $(BUILD)/guests/link.flags
+$(BUILD)/guests/$(basename $(notdir $1)).elf: $(OBJ)/guest/$1.o $(BUILD)/guests/libguest.a $(GUEST_LDS) $(BUILD)/guests/link.flags
 	$$(call say,LINK,$$@)
-	$$(Q)$$(CC) $$(GUEST_LD_FLAGS) -T $$(GUEST_LDS) -Wl,-Map=$$(@:.elf=.map) -o $$@ $$(filter %.o,$$^)
+	$$(Q)$$(CC) $$(GUEST_LD_FLAGS) -Wl,-u,_start -T $$(GUEST_LDS) -Wl,-Map=$$(@:.elf=.map) -o $$@ $$(filter %.o %.a,$$^)
 endef
 $(foreach g,$(GUEST_MAINS),$(eval $(call guest_rule,$g)))
 $(BUILD)/guests/%.bin: $(BUILD)/guests/%.elf
@@ -293,7 +297,7 @@ measure: image guests linux ## the table of costs, and build/measure.json; fails
 	$(Q)STRATA_BUILD='$(BUILD)' STRATA_QEMU='$(QEMU)' $(PYTHON) -m bench.measure
 
 format: ready ## lay out all C sources as the lint wants them
-	$(Q)clang-format -i $(wildcard $(foreach d,kit kit/* solution/* labs/* guests/* grader/host grader/selftest,$d/*.c $d/*.h))
+	$(Q)clang-format -i $(wildcard $(foreach d,kit kit/* solution/* guests/* grader/host grader/selftest,$d/*.c $d/*.h))
 
 clean: ## remove $(BUILD)
 	rm -rf '$(BUILD)'

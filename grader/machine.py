@@ -21,6 +21,7 @@ from grader.budget import NO_LIMIT
 from grader.console import Console
 from grader.gdb_client import Gdb, GdbError
 from grader.launch import Guest, MachineConfig, Process
+from grader.memory import RAM_BASE
 from grader.mi import Record
 from grader.qmp import Qmp
 from grader.symbols import Symbols, symbols_of
@@ -187,6 +188,10 @@ class Machine:
         """Make later questions speak about this vCPU of the machine."""
         self.gdb.select_thread(self.gdb.threads()[cpu][0])
 
+    def memory_start(self) -> int:
+        """First physical address of RAM: devices lie below."""
+        return RAM_BASE
+
     def guest_named(self, name: str) -> Guest:
         return next(guest for guest in self.guests if guest.name == name)
 
@@ -207,7 +212,9 @@ class Machine:
         """Where the selected vCPU stands at EL2, and where EL1 was when it was left."""
         el = self.exception_level
         self._load_guest_symbols(el)
-        lines = [f"EL{el} {frame}" for frame in self.gdb.backtrace()]
+        frames = self.gdb.backtrace()
+        repeated = next((i for i, f in enumerate(frames) if f.address in {g.address for g in frames[:i]}), None)
+        lines = [f"EL{el} {frame}" for frame in frames[:repeated]]
         if el == 2:
             lines.append(f"EL1 left at {self.place(self.register('ELR_EL2'), el=1)}")
         return lines

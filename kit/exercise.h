@@ -19,6 +19,7 @@
  */
 #define TODO(id) todo_assembly #id, __FILE__, __LINE__
 
+/* clang-format off */
 	.macro todo_assembly id:req, file:req, line:req
 	.pushsection .rodata
 .Ltodo_id\@:
@@ -33,6 +34,7 @@
 	mov	w2, #\line
 	bl	todo_from_assembly
 	.endm
+/* clang-format on */
 
 #else
 

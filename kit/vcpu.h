@@ -130,6 +130,7 @@ struct vm {
  * @emergency_top: stack for the vectors that should never fire
  * @fp_owner: whose registers the SIMD unit holds; trusted when fp_owner->fp_cpu is this CPU
  * @fp_enabled: the loaded vCPU uses the SIMD unit without a trap
+ * @cntv_active: the physical PPI of CNTV may be active, left so for a guest to complete
  * @run_lock: protects @run_queue and the state of the vCPUs that belong to this CPU; nothing
  *	nests inside it
  * @deadline_lock: protects @deadlines, layer 4's queue; innermost
@@ -141,12 +142,14 @@ struct cpu {
 	u32 index;
 	struct vcpu *fp_owner;
 	bool fp_enabled;
+	bool cntv_active;
 	struct spinlock run_lock;
 	struct list run_queue;
 	u32 runnable_count;
 	struct spinlock deadline_lock;
 	struct list deadlines;
 	struct deadline slice;
+	u64 turn_end; /* physical count at which the running vCPU's time slice ends */
 };
 
 extern struct vm *vms[VM_MAX];

@@ -68,6 +68,7 @@ struct virq {
 	u64 route; /* SPI: GICD_IROUTER; GICv2: target byte mask */
 	u16 intid;
 	u8 priority;
+	u8 listed_priority; /* the one that its place on the list is due to */
 	u8 lr; /* list register that caches it, or VGIC_NO_LR */
 	u8 sources; /* GICv2 SGI: bit per requesting CPU */
 	u8 active_source; /* GICv2 SGI: requester of the active or cached instance */
@@ -90,6 +91,7 @@ struct virq {
  * @vmcr, @ap0r, @ap1r: ICH_VMCR_EL2 and active priorities of a vCPU that is not loaded
  * @hcr: ICH_HCR_EL2 as last written
  * @lr_used: bit n: lr[n] was filled with an interrupt
+ * @hw_mask: bit n: private interrupt n is tied to a physical one (vgic_map_hw())
  * @resident: the virtual interface of vcpu->cpu is this vCPU's: @vmcr, @ap0r, @ap1r are stale
  * @loaded: list registers hold the truth about what is in lr[]; implies @resident
  * @ordered: its pending and active interrupts, highest priority first
@@ -100,6 +102,7 @@ struct vgic_cpu {
 	u64 hcr;
 	u64 ap0r, ap1r;
 	u32 lr_used;
+	u32 hw_mask;
 	bool resident;
 	bool loaded;
 	struct list ordered;

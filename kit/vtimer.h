@@ -49,9 +49,14 @@ struct vtimer {
 	struct deadline physical_deadline;
 };
 
-/** deadline_queue - ascending by @ticks; pure data, tested on the host */
+/** deadline_init() - not armed; @expire is what happens when it is due */
 void deadline_init(struct deadline *deadline, void (*expire)(struct deadline *));
-bool deadline_is_armed(const struct deadline *deadline);
+
+/** deadline_is_armed() - whether it is on a queue */
+static inline bool deadline_is_armed(const struct deadline *deadline)
+{
+	return !list_is_empty(&deadline->node);
+}
 
 /** deadline_arm() - (re)arm on this CPU's queue for the physical count @ticks */
 void deadline_arm(struct deadline *deadline, u64 ticks);

@@ -169,7 +169,7 @@ def make_starter(path: Path, only: Collection[str] | None = None) -> Starter:
 # ---- a whole tree ----------------------------------------------------------------------------------
 
 
-def _overview(course: Course, labs: Iterable[Lab]) -> str:
+def overview(course: Course, labs: Iterable[Lab]) -> str:
     """labs/README.md: the list of labs and exercises."""
     lines = [
         f"<!-- GENERATED from {COURSE_FILE} and {SOLUTION}/ by make starters: do not edit -->",
@@ -191,6 +191,12 @@ def _overview(course: Course, labs: Iterable[Lab]) -> str:
     return "\n".join(lines)
 
 
+def manifest_of(files: dict[str, bytes]) -> bytes:
+    """The contents of STARTERS.sha256, as sha256sum writes and checks it."""
+    return "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n"
+                   for name, data in sorted(files.items())).encode()
+
+
 @dataclass(frozen=True)
 class Tree:
     """What labs/ is to hold, and what it must not."""
@@ -200,9 +206,8 @@ class Tree:
     removed: frozenset[str]
 
     @property
-    def manifest(self) -> str:
-        return "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n"
-                       for name, data in sorted(self.files.items()))
+    def manifest(self) -> bytes:
+        return manifest_of(self.files)
 
 
 def make_tree(course: Course, root: Path = ROOT) -> Tree:
@@ -210,6 +215,8 @@ def make_tree(course: Course, root: Path = ROOT) -> Tree:
     files: dict[str, bytes] = {}
     tags: list[tuple[Lab, Tag]] = []
     removed: set[str] = set()
+    if not (root / SOLUTION).is_dir():
+        raise UserError(f"there is no {SOLUTION}/: this is a handout, which nothing can be made from")
     labs = [lab for lab in course.labs if (root / SOLUTION / lab.directory).is_dir()]
     unknown = ({path.name for path in (root / SOLUTION).glob("lab*")} - {lab.directory for lab in labs})
     if unknown or not labs:
@@ -227,7 +234,7 @@ def make_tree(course: Course, root: Path = ROOT) -> Tree:
                 removed.update(starter.removed)
             else:
                 raise UserError(f"{path}: a lab consists of .c, .h and .S files and {LAB_TEXT}")
-    files[LAB_TEXT] = _overview(course, labs).encode()
+    files[LAB_TEXT] = overview(course, labs).encode()
     return Tree(files, tuple(tags), frozenset(removed))
 
 
@@ -267,19 +274,20 @@ def secret_lines(tree: Tree, root: Path = ROOT) -> frozenset[str]:
         for path in sorted((root / folder).rglob("*")):
             if path.suffix in CODE:
                 given.update(_normal(line) for line in path.read_text("utf-8").splitlines())
+    text = "\n".join(given)
     lines = {_normal(line) for line in tree.removed}
-    return frozenset(line for line in lines - given if len(line) >= LEAK_LENGTH_MIN)
+    return frozenset(line for line in lines if len(line) >= LEAK_LENGTH_MIN and line not in text)
 
 
-def find_leaks(paths: Iterable[Path], secrets: frozenset[str]) -> Iterator[str]:
-    """Where one of these lines stands in a file, whole or as a part of a line."""
-    for path in paths:
-        text = path.read_bytes().decode("utf-8", "replace")
+def find_leaks(root: Path, names: Iterable[str], secrets: frozenset[str]) -> Iterator[str]:
+    """Where one of these lines stands in a file below `root`, whole or as a part of a line."""
+    for name in names:
+        text = (root / name).read_bytes().decode("utf-8", "replace")
         flat = "\n".join(_normal(line) for line in text.splitlines())
         for secret in sorted(secrets):
             if secret in flat:
                 number = next(n for n, line in enumerate(flat.split("\n"), start=1) if secret in line)
-                yield f"{path}:{number}: a line of the solution: {secret}"
+                yield f"{name}:{number}: a line of the solution: {secret}"
 
 
 # ---- writing and checking --------------------------------------------------------------------------
@@ -312,7 +320,7 @@ def write_tree(tree: Tree, root: Path = ROOT, overwrite: bool = False) -> list[s
     for name in sorted(read_manifest(labs).keys() - tree.files.keys()):
         (labs / name).unlink(missing_ok=True)
         written.append(name)
-    for name, data in sorted({**tree.files, MANIFEST: tree.manifest.encode()}.items()):
+    for name, data in sorted({**tree.files, MANIFEST: tree.manifest}.items()):
         path = labs / name
         if not path.exists() or path.read_bytes() != data:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -324,7 +332,7 @@ def write_tree(tree: Tree, root: Path = ROOT, overwrite: bool = False) -> list[s
 def check_tree(tree: Tree, root: Path = ROOT) -> Iterator[str]:
     """Where labs/ is not what `make starters` would write."""
     labs = root / LABS
-    wanted = {**tree.files, MANIFEST: tree.manifest.encode()}
+    wanted = {**tree.files, MANIFEST: tree.manifest}
     there = {path.relative_to(labs).as_posix() for path in labs.rglob("*") if path.is_file()}
     for name in sorted(wanted.keys() | there):
         if name not in there:
@@ -333,7 +341,7 @@ def check_tree(tree: Tree, root: Path = ROOT) -> Iterator[str]:
             yield f"{LABS}/{name}: not made from solution/"
         elif (labs / name).read_bytes() != wanted[name]:
             yield f"{LABS}/{name}: not what `make starters` writes"
-    yield from find_leaks((labs / name for name in sorted(there)), secret_lines(tree, root))
+    yield from find_leaks(root, (f"{LABS}/{name}" for name in sorted(there)), secret_lines(tree, root))
 
 
 def check_builds(labs: Iterable[int], build: str, root: Path = ROOT) -> Iterator[str]:

@@ -15,3 +15,6 @@ HOST_SOURCES_pgtable := solution/lab02-stage2/pgtable.c solution/lab02-stage2/pg
 	solution/lab02-stage2/pgtable_formats.c
 HOST_CFLAGS_pgtable := -Isolution/lab02-stage2
 HOST_CFLAGS_mmio := -Isolution/lab02-stage2
+HOST_SOURCES_vgic := solution/lab03-vgic/vgic.c solution/lab03-vgic/vgic_lr.c \
+	solution/lab03-vgic/vgic_overflow.c solution/lab03-vgic/vgic_registers.c
+HOST_CFLAGS_vgic := -Isolution/lab03-vgic

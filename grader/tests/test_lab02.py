@@ -5,10 +5,23 @@ from __future__ import annotations
 
 import pytest
 
+from grader import address_space as space
+from grader import crash
 from grader.conftest import Lab
-from grader.probe import ProbeVm
+from grader.decode import el2_registers as el2
+from grader.decode.esr import Esr
+from grader.decode.stage2 import Vtcr, Vttbr
+from grader.machine import EL1_ONLY, EL2_ONLY, Machine, StopKind
+from grader.objects import Objects
+from grader.probe import LOAD_OFFSET, RAM_BASE, ProbeVm
+from grader.symbols import symbols_of
+from grader.verdict import expect, expect_that
 
 LAB = 2
+PAGE = 4096
+MIB = 1 << 20
+
+HVC = "(($ESR_EL2 >> 26) & 0x3f) == 0x16"
 
 ALONE = [
     "stage2_abort",
@@ -21,8 +34,18 @@ ALONE = [
     "registers_preserved",
     "exit_modes",
     "id_registers",
+    "hypercalls",
+    "undef",
 ]
-IN_PAIRS = ["memory_isolation", "memory_reuse", "stage1", "mmio_decode", "world_switch_fp"]
+IN_PAIRS = [
+    "memory_isolation",
+    "memory_reuse",
+    "memory_release",
+    "stage1",
+    "mmio_decode",
+    "world_switch_fp",
+    "world_switch_el1",
+]
 
 
 @pytest.mark.parametrize("probe", ALONE)
@@ -32,4 +55,271 @@ def test_a_guest_sees_the_architecture(lab: Lab, gic: int, probe: str) -> None:
 
 @pytest.mark.parametrize("probe", IN_PAIRS)
 def test_two_guests_do_not_disturb_each_other(lab: Lab, probe: str) -> None:
-    lab.probe(ProbeVm(probe), ProbeVm(probe))
+    lab.probe(ProbeVm(probe), ProbeVm(probe), ignore=("cntkctl_el1",))
+
+
+@pytest.mark.parametrize("cpu", ["cortex-a57", "max"])
+@pytest.mark.parametrize("probe", ["stage1", "memory_release", "stage2_abort"])
+def test_older_and_newer_cpus(lab: Lab, cpu: str, probe: str) -> None:
+    lab.probe(probe, cpu=cpu)
+
+
+# What GDB sees, and what lies in the tables.
+
+
+def in_guest(lab: Lab, *vms: ProbeVm | str) -> Machine:
+    """The machine at the first instruction of VM 0."""
+    machine = lab.start(*vms or ("memory_isolation", "memory_isolation"))
+    machine.run_to(RAM_BASE + LOAD_OFFSET, EL1_ONLY)
+    return machine
+
+
+def in_both_guests(lab: Lab, probe: str = "world_switch_el1") -> Machine:
+    """VM 1 stands in its first call: both VMs have run and have memory."""
+    machine = in_guest(lab, probe, probe)
+    other = f"$VTTBR_EL2 != {machine.register('VTTBR_EL2'):#x}"
+    machine.run_to("*trap_dispatch", f"{EL2_ONLY} && {other} && {HVC}")
+    return machine
+
+
+def test_stage_2_registers_are_what_the_architecture_allows(lab: Lab) -> None:
+    machine = in_guest(lab)
+    vtcr = Vtcr(machine.register("VTCR_EL2"))
+    expect_that(f"VTCR_EL2 is usable: {vtcr.problem}", not vtcr.problem, vtcr)
+    expect_that("tables are walked as Normal write-back memory", vtcr.inner == 1 and vtcr.outer == 1, vtcr)
+    expect_that("inner shareable", vtcr.shareability == 3, vtcr)
+    expect("the output size is what cortex-a76 has (40 bits)", vtcr.output_bits, 40)
+    expect_that("stage 2 is on", el2.hcr_has(machine.register("HCR_EL2"), "VM"), machine.register("HCR_EL2"))
+    root = Vttbr(machine.register("VTTBR_EL2")).root
+    expect("the root is aligned to its size", root % (vtcr.root_tables * PAGE), 0)
+
+
+def test_registers_are_those_of_the_running_vm(lab: Lab) -> None:
+    machine = in_guest(lab)
+    vm = Objects(machine).vm(0)
+    expect("VTTBR_EL2 is VM 0's", machine.register("VTTBR_EL2"), vm.get("stage2.vttbr"), Vttbr)
+    expect("VTCR_EL2 is VM 0's", machine.register("VTCR_EL2"), vm.get("stage2.vtcr"), Vtcr)
+
+
+def test_every_vm_has_a_vmid_and_a_table_of_its_own(lab: Lab) -> None:
+    machine = in_guest(lab, *["hypercalls"] * 5)
+    vttbrs = [Vttbr(vm.get("stage2.vttbr")) for vm in Objects(machine).vms()]
+    expect("VMIDs differ", len({v.vmid for v in vttbrs}), 5)
+    expect("roots differ", len({v.root for v in vttbrs}), 5)
+    expect_that("VMID 0 is not a guest's: it is what VTTBR_EL2 holds after reset", all(v.vmid for v in vttbrs))
+
+
+def test_a_guest_reaches_neither_el2_nor_another_guest_nor_any_table(lab: Lab) -> None:
+    machine = in_both_guests(lab)
+    vms = Objects(machine).vms()
+    ram = [area for vm in vms for area in space.ram_of(machine, vm)]
+    protected = space.hypervisor_ranges(machine)
+    protected += [table for vm in vms for table in space.tables_of(machine, vm)]
+    expect_that("both guests have memory", len({area.owner for area in ram}) == 2, [str(a) for a in ram])
+    clashes = [f"{a} and {p}" for a in ram for p in protected if a.overlaps(p)]
+    clashes += [f"{a} and {b}" for a in ram for b in ram if a.owner < b.owner and a.overlaps(b)]
+    clashes += [f"two pages of {a}" for i, a in enumerate(ram) for b in ram[i + 1 :] if a.owner == b.owner and a.overlaps(b)]
+    expect("physical memory has one owner", clashes, [])
+
+
+def test_el2s_own_tables_are_reachable_by_nobody(lab: Lab) -> None:
+    machine = in_both_guests(lab)
+    tables = [
+        space.Range(table, table + PAGE, "EL2's table")
+        for table in space.hypervisor_map(machine).table.tables()
+    ]
+    vms = Objects(machine).vms()
+    clashes = [
+        f"{area} and {table}"
+        for vm in vms
+        for area in space.ram_of(machine, vm)
+        for table in tables
+        if area.overlaps(table)
+    ]
+    expect("no guest reaches EL2's page tables", clashes, [])
+
+
+def test_guests_get_no_physical_device(lab: Lab) -> None:
+    """GICv3: all of the guest's machine but RAM is emulated. (GICv2's GICV page is lab 3's.)"""
+    machine = in_both_guests(lab)
+    devices = [
+        str(area)
+        for vm in Objects(machine).vms()
+        for area in space.reach_of(machine, vm)
+        if area.start < machine.memory_start()
+    ]
+    expect("no device memory in stage 2", devices, [])
+
+
+def test_leaves_are_well_formed(lab: Lab) -> None:
+    machine = in_both_guests(lab)
+    for vm in Objects(machine).vms():
+        for walk, leaf in space.leaves_of(machine, vm):
+            expect_that(f"{walk}: access flag set", leaf.access_flag, leaf)
+            expect_that(f"{walk}: RAM is Normal write-back", "write-back" in leaf.type, leaf)
+            expect_that(f"{walk}: RAM is inner shareable", leaf.shareability == 3, leaf)
+            expect_that(f"{walk}: RAM is readable, writable and executable", leaf.readable and leaf.writable and leaf.executable, leaf)
+            inside = RAM_BASE <= walk.input and walk.input + walk.size <= RAM_BASE + vm.get("ram_bytes")
+            expect_that(f"{walk}: lies in the VM's RAM", inside, hex(walk.input))
+
+
+def test_accounting_is_true(lab: Lab) -> None:
+    """What a VM is said to have resident is what its table maps; table memory likewise."""
+    machine = in_both_guests(lab)
+    for vm in Objects(machine).vms():
+        mapped = sum(walk.size for walk, _ in space.leaves_of(machine, vm))
+        expect(f"{vm.name}: resident_bytes", vm.get("stage2.resident_bytes"), mapped)
+        expect(f"{vm.name}: mapped_bytes", vm.get("stage2.table.mapped_bytes"), mapped)
+        tables = len(space.tables_of(machine, vm)) * PAGE
+        expect(f"{vm.name}: table_bytes", vm.get("stage2.table.table_bytes"), tables)
+
+
+def test_memory_comes_on_demand(lab: Lab) -> None:
+    machine = in_guest(lab, ProbeVm("hypercalls", memory_mib=256))
+    vm = Objects(machine).vm(0)
+    resident = vm.get("stage2.resident_bytes")
+    expect_that("a VM of 256 MiB that runs its first instruction has little", resident <= 8 * MIB, resident)
+    expect_that("its tables are small", vm.get("stage2.table.table_bytes") <= 64 * 1024, vm.get("stage2.table.table_bytes"))
+
+
+def test_released_memory_leaves_the_table_at_once(lab: Lab) -> None:
+    """At the return from STRATA_MEMORY_RELEASE nothing of the range is mapped."""
+    machine = in_guest(lab, "memory_release")
+    seen = 0
+    release = f"{EL2_ONLY} && {HVC} && ((struct vcpu *)$x0)->frame.x[0] == 0xc6000010"
+    for _ in range(12):
+        with machine.breakpoint("*trap_dispatch", release):
+            stop = machine.run()
+        if stop.kind is not StopKind.BREAKPOINT:
+            break
+        vcpu = Objects(machine).loaded_vcpu()
+        assert vcpu is not None
+        ipa, size = vcpu.get("frame.x[1]"), vcpu.get("frame.x[2]")
+        machine.run_to(vcpu.get("frame.pc"), EL1_ONLY)
+        if machine.register("x0") != 0:
+            continue
+        seen += 1
+        table = space.stage2_of(machine, Objects(machine).vm(0))
+        left = [str(table.walk(at)) for at in range(ipa, ipa + size, PAGE) if table.walk(at).output is not None]
+        expect(f"nothing of [{ipa:#x}, +{size:#x}) is mapped after its release", left[:4], [])
+        if seen == 3:
+            return
+    expect_that("the probe releases memory", seen > 0)
+
+
+def test_memory_of_a_vm_that_is_off_is_given_back(lab: Lab) -> None:
+    """VM 0 ends; what it had is not in any table any more."""
+    machine, _ = lab.probe(ProbeVm("smc_power_off", reports=False), "smc_power_off")
+    vm = Objects(machine).vms()[0]
+    expect("a VM that is off has no resident memory", vm.get("stage2.resident_bytes"), 0)
+    expect("and no tables", vm.get("stage2.table.table_bytes"), 0)
+
+
+def test_abort_reports_the_right_guest_address(lab: Lab) -> None:
+    """HPFAR_EL2 holds IPA[47:12] at bits 43:4: the page that is then mapped is the one touched."""
+    machine = in_guest(lab, "memory_isolation")
+    abort = f"{EL2_ONLY} && (($ESR_EL2 >> 26) & 0x3f) == 0x24"
+    for _ in range(3):
+        machine.run_to("*trap_dispatch", abort)
+        vm = Objects(machine).vm(0)
+        page = (machine.register("HPFAR_EL2") >> 4 & (1 << 40) - 1) << 12
+        pc = machine.register("ELR_EL2")
+        expect_that(f"{page:#x} is not mapped yet", space.stage2_of(machine, vm).walk(page).output is None)
+        machine.run_to(pc, EL1_ONLY)
+        walk = space.stage2_of(machine, vm).walk(page)
+        expect_that(f"{page:#x}, which the guest touched, is mapped when it returns", walk.output is not None, walk)
+
+
+# EL2's own map.
+
+
+def test_el2_runs_with_its_mmu_and_caches_on(lab: Lab) -> None:
+    machine = in_guest(lab)
+    sctlr = machine.register("SCTLR_EL2")
+    wanted = 1 << 0 | 1 << 2 | 1 << 12 | 1 << 19
+    expect("SCTLR_EL2.M, C, I and WXN are set", sctlr & wanted, wanted, el2.sctlr)
+
+
+def test_nothing_at_el2_is_writable_and_executable(lab: Lab) -> None:
+    machine = in_guest(lab)
+    both = [f"{walk} {leaf}" for walk, leaf in space.hypervisor_leaves(machine) if leaf.writable and leaf.executable]
+    expect("W^X in EL2's map", both, [])
+
+
+def test_el2_executes_its_text_and_nothing_else(lab: Lab) -> None:
+    machine = in_guest(lab)
+    start, end = machine.symbols["image_start"], machine.symbols["text_end"]
+    executable = [
+        walk for walk, leaf in space.hypervisor_leaves(machine) if leaf.executable
+    ]
+    outside = [str(w) for w in executable if w.input < start or w.input + w.size > end]
+    expect("executable pages are those of .text", outside, [])
+    expect("all of .text is executable", sum(w.size for w in executable), end - start)
+
+
+def test_constants_of_el2_are_read_only(lab: Lab) -> None:
+    machine = in_guest(lab)
+    table = space.hypervisor_map(machine)
+    for page in range(machine.symbols["image_start"], machine.symbols["rodata_end"], PAGE):
+        leaf = table.leaf(table.walk(page))
+        expect_that(f"{machine.place(page, 2)} is read-only", not leaf.writable, leaf)
+
+
+def test_devices_are_device_memory_at_el2(lab: Lab) -> None:
+    machine = in_guest(lab)
+    table = space.hypervisor_map(machine)
+    walk = table.walk(0x0900_0000)
+    expect_that("the UART is mapped", walk.output == 0x0900_0000, walk)
+    leaf = table.leaf(walk)
+    expect_that("as device memory", leaf.is_device, leaf)
+    expect_that("never executable", not leaf.executable, leaf)
+
+
+def test_el2_maps_itself_one_to_one(lab: Lab) -> None:
+    machine = in_guest(lab)
+    moved = [str(walk) for walk, _ in space.hypervisor_leaves(machine) if walk.output != walk.input]
+    expect("virtual and physical addresses are the same", moved, [])
+
+
+def test_a_stack_overflow_at_el2_hits_a_guard_page(lab: Lab) -> None:
+    machine = in_guest(lab, "hypercalls")
+    top = Objects(machine).cpu(0).get("stack_top")
+    table = space.hypervisor_map(machine)
+    guard = top - PAGE
+    while table.walk(guard).output is not None:
+        guard -= PAGE
+        expect_that("a page below the stack is unmapped", top - guard <= 64 * PAGE, hex(top - guard))
+    machine.run_to("*trap_dispatch", EL2_ONLY)
+    machine.gdb.execute(f"set var $sp = {guard + PAGE:#x}")
+    stop = machine.run()
+    expect("the machine ends with failure", stop.kind.value, StopKind.PANIC.value)
+    report = crash.read(machine)
+    assert report is not None, "the crash mailbox is filled"
+    expect("by a data abort at EL2", Esr(report.esr).ec, 0x25, None)
+    expect("in the guard page", report.far & ~0xFFF, guard)
+
+
+def test_el2_cannot_write_its_own_text(lab: Lab) -> None:
+    """A store to .text is turned into a permission fault by the table, not by luck."""
+    machine = in_guest(lab, "hypercalls")
+    machine.run_to("*trap_dispatch", EL2_ONLY)
+    machine.gdb.execute(f"set var $sp = {machine.symbols['text_end'] & ~0xF:#x}")
+    stop = machine.run()
+    expect("the machine ends with failure", stop.kind.value, StopKind.PANIC.value)
+    report = crash.read(machine)
+    assert report is not None, "the crash mailbox is filled"
+    abort = Esr(report.esr).abort
+    expect_that("by a permission fault on a write", abort.is_permission_fault and abort.write, abort)
+
+
+def test_guest_memory_is_what_the_bundle_says(lab: Lab) -> None:
+    """The first page of the guest, through its table, is that of the packed image."""
+    machine = in_guest(lab, "hypercalls")
+    machine.run_to(machine.pc + 4, EL1_ONLY)  # the fetch of the first one brought the page
+    walk = space.stage2_of(machine, Objects(machine).vm(0)).walk(RAM_BASE + LOAD_OFFSET)
+    assert walk.output is not None
+    elf = machine.guests[0].elf
+    image = elf.with_suffix(".bin").read_bytes()[:PAGE]
+    seed = symbols_of(elf)["probe_seed"]
+    expect_that("the seed is not in the first page", seed >= PAGE, hex(seed))
+    expect("the guest's first page", machine.memory.read(walk.output, PAGE) == image, True)

@@ -6,9 +6,16 @@ from __future__ import annotations
 import pytest
 
 from grader.conftest import Lab
-from grader.probe import ProbeVm
+from grader.decode import el2_registers as el2
+from grader.machine import EL1_ONLY, EL2_ONLY, Machine, StopKind
+from grader.objects import Object, Objects
+from grader.probe import LOAD_OFFSET, RAM_BASE, ProbeVm
+from grader.quiescence import timer_state
+from grader.verdict import expect, expect_that
 
 LAB = 4
+BUDGET = 600_000_000
+ENABLE, IMASK = 1, 2
 
 ALONE = [
     "counter",
@@ -18,6 +25,9 @@ ALONE = [
     "wfi",
     "psci_suspend",
     "psci_reset",
+    "gic_level",
+    "gic_nesting",
+    "hypercalls",
 ]
 IN_PAIRS = [
     "timer_two_vms",
@@ -28,17 +38,179 @@ IN_PAIRS = [
     "wfi",
     "sched_fair",
     "gic_two_vms",
+    "gic_priority",
     "world_switch_el1",
     "world_switch_fp",
     "registers_preserved",
+    "memory_reuse",
 ]
 
 
 @pytest.mark.parametrize("probe", ALONE)
 def test_a_guest_sees_the_architecture(lab: Lab, gic: int, probe: str) -> None:
-    lab.probe(probe, budget=3_000_000_000)
+    lab.probe(probe, budget=BUDGET)
 
 
 @pytest.mark.parametrize("probe", IN_PAIRS)
 def test_two_guests_do_not_disturb_each_other(lab: Lab, gic: int, probe: str) -> None:
-    lab.probe(ProbeVm(probe), ProbeVm(probe), budget=3_000_000_000)
+    lab.probe(ProbeVm(probe), ProbeVm(probe), budget=BUDGET)
+
+
+@pytest.mark.parametrize("cpu", ["cortex-a57", "max"])
+@pytest.mark.parametrize("probe", ["timer_virtual", "timer_el0", "id_registers"])
+def test_older_and_newer_cpus(lab: Lab, cpu: str, probe: str) -> None:
+    lab.probe(probe, cpu=cpu, budget=BUDGET)
+
+
+# What GDB sees.
+
+
+def in_guest(lab: Lab, *vms: ProbeVm | str) -> Machine:
+    """The machine at the first instruction of VM 0."""
+    machine = lab.start(*vms)
+    machine.run_to(RAM_BASE + LOAD_OFFSET, EL1_ONLY)
+    return machine
+
+
+def at_guest_moments(machine: Machine, count: int, interval: int = 400_000) -> list[Object]:
+    """Runs on and stops `count` times while a guest has the CPU; the vCPUs it was."""
+    objects, found = Objects(machine), []
+    for _ in range(count * 4):
+        stop = machine.run(budget=interval)
+        if stop.kind is not StopKind.BUDGET:
+            break
+        vcpu = objects.loaded_vcpu() if machine.exception_level < 2 else None
+        if vcpu is not None:
+            found.append(vcpu)
+        if len(found) == count:
+            break
+    return found
+
+
+def test_guests_own_cntv_and_nothing_else(lab: Lab) -> None:
+    machine = in_guest(lab, "counter")
+    cnthctl = machine.register("CNTHCTL_EL2")
+    expect("reading the physical counter does not trap (EL1PCTEN)", cnthctl & 1, 1, el2.cnthctl)
+    expect("the physical timer traps (EL1PCEN = 0)", cnthctl & 2, 0, el2.cnthctl)
+
+
+def test_offset_of_a_vm_is_in_force_while_it_runs(lab: Lab) -> None:
+    machine = in_guest(lab, "hostile_spin", "hostile_spin")
+    seen = set()
+    for vcpu in at_guest_moments(machine, 40):
+        vm = vcpu.pointer("vm", "struct vm")
+        assert vm is not None
+        seen.add(vm.get("index"))
+        expect("CNTVOFF_EL2 is that of the VM that runs", machine.register("CNTVOFF_EL2"), vm.get("counter_offset"))
+    expect("both VMs were seen", seen, {0, 1})
+
+
+def test_el2_keeps_a_deadline_while_vms_compete(lab: Lab) -> None:
+    """Without one a guest that never gives way would run for ever."""
+    machine = in_guest(lab, "hostile_spin", "hostile_spin")
+    for _ in at_guest_moments(machine, 10):
+        control = machine.register("CNTHP_CTL_EL2")
+        expect_that("CNTHP is enabled and not masked", control & 3 == ENABLE, timer_state(control))
+
+
+def deadlines(machine: Machine) -> list[int]:
+    """Ticks of the deadlines on CPU 0's queue, in its order, following the list in memory."""
+    objects = Objects(machine)
+    head = objects.cpu(0).address + objects.member("struct cpu", "deadlines")[0]
+    node_offset = objects.member("struct deadline", "node")[0]
+    found, node = [], machine.memory.u64(head)
+    while node != head and len(found) < 100:
+        found.append(Object(objects, "struct deadline", node - node_offset).get("ticks"))
+        node = machine.memory.u64(node)
+    expect_that("the deadline queue is a closed list", node == head, len(found))
+    return found
+
+
+def test_deadline_queue_is_in_order_and_its_head_is_in_the_hardware(lab: Lab) -> None:
+    machine = in_guest(lab, "timer_two_vms", "timer_two_vms")
+    looked = 0
+    for _ in range(30):
+        if not at_guest_moments(machine, 1):
+            break
+        looked += 1
+        ticks = deadlines(machine)
+        expect("earliest first", ticks, sorted(ticks))
+        if ticks:
+            control = machine.register("CNTHP_CTL_EL2")
+            expect("CNTHP is enabled", control & 3, ENABLE)
+            expect("CNTHP_CVAL_EL2 is the head of the queue", machine.register("CNTHP_CVAL_EL2"), ticks[0])
+    expect_that("the guests ran", looked > 5)
+
+
+def test_timer_of_a_vcpu_that_does_not_run_is_on_the_queue(lab: Lab) -> None:
+    """Its deadline there is CVAL plus the VM's offset: a physical count."""
+    machine = in_guest(lab, "timer_two_vms", "timer_two_vms")
+    objects, seen = Objects(machine), 0
+    for _ in range(60):
+        if not at_guest_moments(machine, 1, interval=200_000):
+            break
+        loaded = objects.loaded_vcpu()
+        for vm in objects.vms():
+            vcpu = vm.vcpu(0)
+            if loaded is None or vcpu.address == loaded.address:
+                continue
+            control = vcpu.get("vtimer.cntv_ctl")
+            if control & 3 != ENABLE:
+                continue
+            due = (vcpu.get("vtimer.cntv_cval") + vcpu.get("vtimer.offset")) & (1 << 64) - 1
+            queue = deadlines(machine)
+            pending = [lr for lr in range(32) if vcpu.get("vgic.private_irqs[27].line")]
+            if pending:
+                continue  # it has expired: the interrupt is what remains of it
+            seen += 1
+            expect_that(f"{due:#x} is on the queue", due in queue, [hex(t) for t in queue])
+    expect_that("the probe slept on its timer while the other ran", seen > 0)
+
+
+def test_two_vms_that_never_give_way_get_half_each(lab: Lab) -> None:
+    """Counted from outside: which VM has the CPU at every 250,000th instruction."""
+    machine = in_guest(lab, "hostile_spin", "hostile_spin")
+    objects = Objects(machine)
+    share = [0, 0]
+    for _ in range(240):
+        machine.run(budget=250_000)
+        if machine.exception_level < 2:
+            share[objects.loaded_vm_index()] += 1
+    expect_that("each VM has 40 % to 60 %", 0.4 <= share[0] / sum(share) <= 0.6, share)
+
+
+def test_guests_that_loop_in_exceptions_are_preempted(lab: Lab) -> None:
+    machine = in_guest(lab, "hostile_vectors", "hostile_spin")
+    objects = Objects(machine)
+    seen = set()
+    for _ in range(200):
+        machine.run(budget=250_000)
+        if machine.exception_level < 2:
+            seen.add(objects.loaded_vm_index())
+    expect("both VMs run", seen, {0, 1})
+
+
+def test_wfi_traps(lab: Lab) -> None:
+    hcr = in_guest(lab, "wfi").register("HCR_EL2")
+    expect_that("WFI gives the CPU to somebody else (HCR_EL2.TWI)", el2.hcr_has(hcr, "TWI"), el2.hcr(hcr))
+
+
+def test_sleeping_guests_cost_no_instructions(lab: Lab) -> None:
+    """A guest's sleep of milliseconds is EL2's WFI, not a loop: instructions stay far below time."""
+    machine = in_guest(lab, "psci_suspend")
+    before = machine.budget.retired
+    machine.run_until_off(budget=BUDGET)
+    spent = machine.budget.retired - before
+    # Two sleeps of 3 ms are 6,000,000 instructions of time.
+    expect_that("fewer instructions than the time slept", spent < 3_000_000, spent)
+
+
+def test_reset_brings_the_pristine_image_back(lab: Lab) -> None:
+    machine = in_guest(lab, "psci_reset")
+    vm = Objects(machine).vm(0)
+    machine.run_to("*trap_dispatch", f"{EL2_ONLY} && ((struct vcpu *)$x0)->frame.x[0] == 0x84000009", budget=BUDGET)
+    machine.run_to(RAM_BASE + LOAD_OFFSET, EL1_ONLY)
+    expect("the VM counts its reset", vm.get("reset_count"), 1)
+    expect("PSTATE is EL1h with all masked", machine.register("PSTATE") & 0x3CF, 0x3C5, el2.spsr)
+    expect("the MMU is off", machine.register("SCTLR_EL1") & 1, 0, el2.sctlr)
+    expect("CNTV is off", machine.register("CNTV_CTL_EL0") & 1, 0)

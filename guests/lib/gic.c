@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One driver for both versions: GICv3's system registers, GICv2's memory-mapped interface.
- * It keeps no state of its own but the log of the default handler.
+ * State: the version, asked once because reading an ID register costs an exit, and the log of the
+ * default handler.
  */
 #include "gic.h"
 
@@ -23,10 +24,13 @@
 #define POLL_ROUNDS 20000
 
 struct irq_log irq_log;
+static unsigned version;
 
 unsigned gic_version(void)
 {
-	return bits_get(sysreg_read(id_aa64pfr0_el1), 27, 24) ? 3 : 2;
+	if (!version)
+		version = bits_get(sysreg_read(id_aa64pfr0_el1), 27, 24) ? 3 : 2;
+	return version;
 }
 
 u64 gic_frame(u32 intid)

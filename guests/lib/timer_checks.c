@@ -172,6 +172,8 @@ static void level(void)
 	timer_set_cval(timer, timer_count(timer));
 	timer_set_ctl(timer, TIMER_ENABLE);
 	irq_enable();
+	/* QEMU 7.2's GICv2 does not look at the physical line when a guest's EOI deactivates it: the
+	 * interrupt comes again at the next access to the distributor. */
 	for (unsigned i = 0; i < 20; i++) {
 		spin_ticks(MS(1) / 20);
 		gic_is_pending(timer_intid(timer));

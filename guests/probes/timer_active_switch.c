@@ -29,6 +29,7 @@ void probe(void)
 		if (i & 2)
 			timer_set_ctl(TIMER_VIRTUAL, 0);
 		gic_eoi(iar);
+		gic_is_pending(INTID_VTIMER); /* see timer_checks.c, level() */
 		if (i & 2)
 			stale += irq_is_signalled();
 		else

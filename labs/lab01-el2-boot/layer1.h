@@ -14,6 +14,9 @@ int el2_configure(struct cpu *cpu);
 /** fp_leave() - save the SIMD registers of the vCPU that leaves, if it used them */
 void fp_leave(struct vcpu *vcpu);
 
+/** vcpu_hooks_init() - collect the layers' hooks of a switch */
+void vcpu_hooks_init(void);
+
 /** vm_all_off() - no VM is left: power off, with status 0 if each ended by its own request */
 void vm_all_off(void) __attribute__((noreturn));
 

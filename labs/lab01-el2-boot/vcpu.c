@@ -15,6 +15,31 @@
 #include "lib/string.h"
 #include "mailbox.h"
 
+#define LAYER_MAX 6
+
+/* The hooks of a switch, without the layers that have none; each list ends with NULL. */
+static struct {
+	void (*save[LAYER_MAX + 1])(struct vcpu *vcpu);
+	void (*load[LAYER_MAX + 1])(struct vcpu *vcpu);
+	void (*enter[LAYER_MAX + 1])(struct vcpu *vcpu, u32 work);
+} hooks;
+
+void vcpu_hooks_init(void)
+{
+	unsigned saves = 0, loads = 0, enters = 0;
+
+	for_each_layer_reverse (layer) {
+		if (layer->vcpu_save)
+			hooks.save[saves++] = layer->vcpu_save;
+	}
+	for_each_layer (layer) {
+		if (layer->vcpu_load)
+			hooks.load[loads++] = layer->vcpu_load;
+		if (layer->vcpu_enter)
+			hooks.enter[enters++] = layer->vcpu_enter;
+	}
+}
+
 void vcpu_reset(struct vcpu *vcpu, u64 entry, u64 x0)
 {
 	memset(&vcpu->frame, 0, sizeof(vcpu->frame));
@@ -106,7 +131,7 @@ void vcpu_block(struct vcpu *vcpu)
  * world_switch() - take the loaded vCPU off this CPU and put @next on it
  * @next: the vCPU to load, or NULL to leave the CPU without one
  *
- * Layers save in descending order, since a higher one may need a lower one's registers to save its
+ * hooks.save and hooks.load are in order. Layers save in descending order, since a higher one may need a lower one's registers to save its
  * own, and load in ascending order. cpu->vcpu names the loaded vCPU throughout; each of the two may
  * be absent.
  */
@@ -174,35 +199,47 @@ static bool vcpu_gives_way(struct cpu *cpu, struct vcpu *vcpu)
 	return leaves;
 }
 
+#define ENTRY_MUST_LEAVE (ENTRY_STOPPED | ENTRY_RESCHEDULE)
+
+/*
+ * Find the next vCPU to run and have it loaded. What else was to be done for the one that leaves is
+ * done when it comes back. Returns the work of the one that comes: its turn begins. If that is asked
+ * to leave again at once, the caller's next look at entry_work will see it.
+ */
+static u32 cpu_switch(struct cpu *cpu, u32 left_undone)
+{
+	struct vcpu *next;
+	u32 work;
+
+	if (left_undone)
+		vcpu_post_work(cpu->vcpu, left_undone);
+	next = cpu_pick_next(cpu);
+	if (next != cpu->vcpu)
+		world_switch(cpu, next);
+	work = __atomic_exchange_n(&next->entry_work, 0, __ATOMIC_ACQUIRE);
+	if (work & ENTRY_MUST_LEAVE)
+		vcpu_post_work(next, work & ENTRY_MUST_LEAVE);
+	return (work & ~ENTRY_MUST_LEAVE) | ENTRY_TURN;
+}
+
 struct vcpu *vcpu_prepare_entry(struct vcpu *vcpu)
 {
 	struct cpu *cpu = this_cpu();
 	u32 work;
 
-	for (;;) {
+	do {
 		work = vcpu ? __atomic_exchange_n(&vcpu->entry_work, 0, __ATOMIC_ACQUIRE) : 0;
 		if (vcpu && (work & ENTRY_STOPPED)) {
 			vcpu_retire(cpu, vcpu);
 			vcpu = NULL;
 		}
-		if (!vcpu || ((work & ENTRY_RESCHEDULE) && vcpu_gives_way(cpu, vcpu))) {
-			struct vcpu *next;
-
-			/* What else was to be done is done when it comes back. */
-			if (vcpu && (work & ~ENTRY_RESCHEDULE))
-				vcpu_post_work(vcpu, work & ~ENTRY_RESCHEDULE);
-			next = cpu_pick_next(cpu);
-			if (next != cpu->vcpu)
-				world_switch(cpu, next);
-			vcpu_post_work(next, ENTRY_TURN);
-			vcpu = next;
-			continue;
-		}
-		if (!work)
-			return vcpu;
-		for_each_layer (layer) {
-			if (layer->vcpu_enter)
-				layer->vcpu_enter(vcpu, work);
-		}
-	}
+		if (!vcpu)
+			work = cpu_switch(cpu, 0);
+		else if ((work & ENTRY_RESCHEDULE) && vcpu_gives_way(cpu, vcpu))
+			work = cpu_switch(cpu, work & ~ENTRY_RESCHEDULE);
+		vcpu = cpu->vcpu;
+		for (unsigned i = 0; hooks.enter[i]; i++)
+			hooks.enter[i](vcpu, work);
+	} while (__atomic_load_n(&vcpu->entry_work, __ATOMIC_RELAXED));
+	return vcpu;
 }

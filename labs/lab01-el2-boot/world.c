@@ -54,6 +54,7 @@ static void world_reset(struct vcpu *vcpu)
 static int layer1_init(void)
 {
 	trap_dispatch_init();
+	vcpu_hooks_init();
 	return 0;
 }
 

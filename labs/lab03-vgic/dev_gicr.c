@@ -17,7 +17,7 @@
 #define SGI_BASE 0x10000
 #define PRIVATE_INTIDS 32
 #define VCPU_LIMIT 8
-#define IIDR 0x5300043b
+#define IIDR 0x43b
 #define WAKER_SLEEP BIT(1)
 #define WAKER_CHILDREN_ASLEEP BIT(2)
 

@@ -39,6 +39,17 @@ bool virq_is_forwarded(const struct vm *vm, const struct virq *virq)
 	return virq->enabled && (vm->vgic.ctlr & group) && virq_is_pending(virq);
 }
 
+/*
+ * GICD_IROUTER holds an affinity, of which our vCPUs use Aff0 alone; GICD_ITARGETSR a set of CPU
+ * interfaces, of which the first takes it. A GICv2 with one CPU has no choice (IHI 0048,
+ * "GICD_ITARGETSRn": RAZ/WI in a uniprocessor implementation).
+ */
+EXERCISE(3.3)
+struct vcpu *vgic_home(struct vm *vm, const struct virq *virq)
+{
+	TODO(3.3);
+}
+
 EXERCISE(3.3)
 struct vcpu *vgic_target(struct vm *vm, const struct virq *virq)
 {
@@ -102,6 +113,7 @@ void vgic_map_hw(struct vcpu *vcpu, u32 intid, u32 pintid, bool (*is_asserted)(s
 	struct virq *virq = virq_find(vcpu, intid);
 
 	spin_lock(&vcpu->vm->vgic.lock);
+	vcpu->vgic.hw_mask |= 1U << intid;
 	virq->hw = true;
 	virq->pintid = (u16)pintid;
 	virq->is_asserted = is_asserted;
@@ -114,7 +126,8 @@ bool vgic_is_live(struct vcpu *vcpu, u32 intid)
 	bool live;
 
 	spin_lock(&vcpu->vm->vgic.lock);
-	vgic_pull(vcpu);
+	if (vcpu->vgic.loaded)
+		vgic_pull(vcpu);
 	live = virq->active || virq_is_pending(virq);
 	spin_unlock(&vcpu->vm->vgic.lock);
 	return live;

@@ -36,8 +36,7 @@ static u64 virq_get(const struct virq *virq, enum irq_field field)
  * Replace the bits @mask of @field of @virq by those of @value. What software cannot change stays:
  * the trigger of an SGI, its enable on a GICv2 (IHI 0048, "GICD_ISENABLERn": permanently enabled,
  * as on the machine that our guests expect), targets of SGIs and PPIs, targets that do not exist,
- * unimplemented priority bits. A new priority takes the interrupt off its list, whose order it
- * would break; virq_update() puts it back.
+ * unimplemented priority bits.
  */
 EXERCISE(3.6)
 static void virq_put(struct vcpu *vcpu, struct virq *virq, enum irq_field field, u64 value, u64 mask)

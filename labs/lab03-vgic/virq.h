@@ -36,11 +36,17 @@ bool virq_is_pending(const struct virq *virq);
 bool virq_is_forwarded(const struct vm *vm, const struct virq *virq);
 
 /**
+ * vgic_home() - where @virq is to be delivered: to its owner, or to where the SPI is routed
+ *
+ * Return: the vCPU, or NULL when the SPI is routed to one that does not exist.
+ */
+struct vcpu *vgic_home(struct vm *vm, const struct virq *virq);
+
+/**
  * vgic_target() - the one place that decides at which vCPU an interrupt belongs
  *
- * An active interrupt stays where it was acknowledged. A forwarded one goes to the owner of the
- * SGI or PPI, or where the SPI is routed. Anything else, and an SPI that is routed to a vCPU that
- * does not exist, belongs nowhere.
+ * An active interrupt stays where it was acknowledged. A forwarded one goes to vgic_home().
+ * Anything else belongs nowhere.
  *
  * Return: the vCPU, or NULL.
  */
@@ -80,8 +86,11 @@ static inline bool vgic_is_here(const struct vcpu *vcpu)
  */
 void vgic_fold(struct vcpu *vcpu);
 
+/** vgic_resample() - withdraw pending hw interrupts of @vcpu, which is here, whose line fell */
+void vgic_resample(struct vcpu *vcpu);
+
 /**
- * vgic_pull() - vgic_fold() if @vcpu is loaded here, and have the list registers refilled
+ * vgic_pull() - if @vcpu is loaded here: vgic_fold(), vgic_resample(), and refill at its entry
  *
  * Harmless for NULL and for other vCPUs. What is in list registers of another CPU cannot be read:
  * there, memory tells how it was when they were filled.
@@ -99,6 +108,9 @@ void vgic_flush(struct vcpu *vcpu);
  * Return: the maintenance interrupts to ask for, as bits of ICH_HCR_EL2.
  */
 u64 vgic_choose_overflow(struct vcpu *vcpu, struct virq *chosen[], unsigned room, unsigned *count);
+
+/** vgic_maintenance() - handler of the maintenance interrupt of this CPU's virtual interface */
+enum irq_result vgic_maintenance(struct cpu *cpu, u32 intid);
 
 /** vgic_retire_spilled() - deactivate what the guest completed without a list register */
 void vgic_retire_spilled(struct vcpu *vcpu);

@@ -3,9 +3,12 @@
  * Sharing a CPU: time slices, and sleeping in WFI.
  *
  * Layer 1 keeps the queue and switches; here are the two reasons to switch that a guest does not
- * ask for. A slice is a deadline like any other. It is armed whenever a turn begins and rearmed
- * while the vCPU is alone, so that a vCPU which wakes up later waits one slice at the most. A CPU
- * without a running vCPU has no slice: an idle machine takes no timer interrupts.
+ * ask for. A slice is a deadline like any other. It goes on while the vCPU is alone, so that a vCPU
+ * which wakes up later waits one slice at the most. A CPU without a running vCPU has no slice: an
+ * idle machine takes no timer interrupts.
+ *
+ * Turns often end early, by WFI or a yield. A new turn then only notes when it will end; the
+ * deadline of an earlier turn that is still armed comes too soon and is moved on when it expires.
  */
 #include "el2_boot.h"
 #include "exercise.h"
@@ -22,15 +25,17 @@ static u64 slice_ticks(void)
 
 void sched_begin_turn(struct cpu *cpu)
 {
-	deadline_arm(&cpu->slice, timer_now() + slice_ticks());
+	cpu->turn_end = timer_now() + slice_ticks();
+	if (!deadline_is_armed(&cpu->slice))
+		deadline_arm(&cpu->slice, cpu->turn_end);
 }
 
 /**
- * slice_expired() - the running vCPU has had its turn
+ * slice_expired() - perhaps the running vCPU has had its turn
  *
- * If another one is runnable on this CPU the running one is asked to give way before its next
- * instruction (ENTRY_RESCHEDULE; its successor's turn arms the next slice). If it is alone its turn
- * goes on. A CPU whose vCPU is not VCPU_RUNNING idles: no slice.
+ * A CPU whose vCPU is not VCPU_RUNNING idles: no slice. Before cpu->turn_end: arm again for then. At
+ * the end of the turn, if another vCPU is runnable on this CPU, the running one is asked to give way
+ * before its next instruction (ENTRY_RESCHEDULE); if it is alone a new turn begins.
  */
 EXERCISE(4.7)
 static void slice_expired(struct deadline *deadline)

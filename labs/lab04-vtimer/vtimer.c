@@ -59,7 +59,8 @@ static void vtimer_expired(struct deadline *deadline)
  *
  * Cancel the background deadline. The physical PPI must be active exactly while the vCPU has the
  * interrupt pending or active (vgic_is_live()): its EOI will deactivate it, and until then it must
- * not fire again. Then CNTVOFF, CNTKCTL, CVAL and, last, CTL.
+ * not fire again. (Nothing needs to be written if it is not, and cpu->cntv_active says that no vCPU
+ * can have left it active.) Then CNTVOFF, CNTKCTL, CVAL and, last, CTL.
  */
 EXERCISE(4.2)
 static void vtimer_load(struct vcpu *vcpu)

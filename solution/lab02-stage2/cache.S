@@ -16,7 +16,7 @@ dcache_clean:
 	lsl	x3, x3, x2
 	add	x1, x0, x1
 1:
-	.rept	2
+	.rept	8
 	dc	cvac, x0
 	add	x0, x0, x3
 	.endr

@@ -21,7 +21,6 @@
 #include "stage2_layer.h"
 #include "tlb.h"
 
-#define RELEASE_BYTES_MAX MIB(64) /* bounds how long one call keeps the CPU */
 #define BATCH_PIECES 64
 
 #define PROT_GUEST_RAM (PROT_READ | PROT_WRITE | PROT_EXEC)
@@ -230,55 +229,49 @@ static int give_back(struct vm *vm, u64 start, u64 end)
 }
 
 /*
- * From now on what is not resident in the block of @ipa reads as zero. The pristine image of pages
- * that the guest keeps, i.e. outside [start, end), is brought in before.
+ * The guest keeps the pages of @block outside [start, end): what the pristine image has for them is
+ * brought in while it still counts.
  */
-static int block_discard(struct vm *vm, u64 ipa, u64 start, u64 end)
+static int keep_image(struct vm *vm, u64 block, u64 start, u64 end)
 {
-	u64 block = align_down(ipa, BLOCK_SIZE), number = block_number(vm, ipa);
-
+	if (!has_image(vm, block, BLOCK_SIZE) || (start <= block && block + BLOCK_SIZE <= end))
+		return 0;
 	for (u64 page = block; page < block + BLOCK_SIZE; page += PAGE_SIZE) {
-		int error;
+		int error = 0;
 
-		if (page == start && end - start >= block + BLOCK_SIZE - page)
-			break;
-		if ((page >= start && page < end) || !has_image(vm, page, PAGE_SIZE))
-			continue;
-		error = populate_locked(vm, page, true);
+		if ((page < start || page >= end) && has_image(vm, page, PAGE_SIZE))
+			error = populate_locked(vm, page, true);
 		if (error)
 			return error;
 	}
-	vm->stage2.discarded[number / 64] |= 1UL << (number % 64);
 	return 0;
 }
 
-static int release_range(struct vm *vm, u64 start, u64 end)
+/* Give back the part [start, end) of one block. */
+static int release_in_block(struct vm *vm, u64 start, u64 end)
 {
-	for (u64 block = align_down(start, BLOCK_SIZE); block < end; block += BLOCK_SIZE) {
-		int error = block_discard(vm, block, start, end);
+	u64 number = block_number(vm, start);
+	int error = keep_image(vm, align_down(start, BLOCK_SIZE), start, end);
 
-		if (!error)
-			error = give_back(vm, max_u64(block, start),
-					  min_u64(block + BLOCK_SIZE, end));
-		if (error)
-			return error;
-	}
-	return 0;
+	if (error)
+		return error;
+	vm->stage2.discarded[number / 64] |= 1UL << (number % 64);
+	return give_back(vm, start, end);
 }
 
 /**
  * release_is_valid() - whether a guest may give [@ipa, @ipa + @bytes) back
  *
- * Both are multiples of 4 KiB, @bytes is 1 page to RELEASE_BYTES_MAX, and all of it is the VM's
- * RAM. Any 64-bit numbers may come: no sum of them may wrap.
+ * Both are multiples of 4 KiB, @bytes is not 0, and all of it is the VM's RAM. Any 64-bit numbers
+ * may come: no sum of them may wrap.
  */
 EXERCISE(2.8)
 static bool release_is_valid(const struct vm *vm, u64 ipa, u64 bytes)
 {
 	u64 offset = ipa - vm->ram_base;
 
-	return is_aligned(ipa | bytes, PAGE_SIZE) && bytes > 0 && bytes <= RELEASE_BYTES_MAX &&
-	       offset < vm->ram_bytes && bytes <= vm->ram_bytes - offset;
+	return is_aligned(ipa | bytes, PAGE_SIZE) && bytes > 0 && offset < vm->ram_bytes &&
+	       bytes <= vm->ram_bytes - offset;
 }
 
 /**
@@ -286,19 +279,29 @@ static bool release_is_valid(const struct vm *vm, u64 ipa, u64 bytes)
  *
  * The guest does not need the contents any more; the range reads as zero when it is next touched.
  * X0 = 0, -EINVAL as release_is_valid() says, or -ENOMEM: a part of the range may be released then.
+ *
+ * A call does one block of 2 MiB. If that is not all, X1 and X2 move on and the guest is sent back
+ * to its HVC or SMC: interrupts are taken in between, however much a guest gives back.
  */
 static enum trap_result memory_release(struct vcpu *vcpu)
 {
 	struct vm *vm = vcpu->vm;
 	u64 ipa = vcpu->frame.x[1], bytes = vcpu->frame.x[2];
+	u64 piece = min_u64(bytes, align_down(ipa, BLOCK_SIZE) + BLOCK_SIZE - ipa);
 	int error = -EINVAL;
 
 	if (release_is_valid(vm, ipa, bytes)) {
 		spin_lock(&vm->device_lock);
 		spin_lock(&vm->stage2.lock);
-		error = release_range(vm, ipa, ipa + bytes);
+		error = release_in_block(vm, ipa, ipa + piece);
 		spin_unlock(&vm->stage2.lock);
 		spin_unlock(&vm->device_lock);
+	}
+	if (!error && piece < bytes) {
+		vcpu->frame.x[1] += piece;
+		vcpu->frame.x[2] -= piece;
+		vcpu->frame.pc -= 4;
+		return TRAP_RESUME;
 	}
 	vcpu->frame.x[0] = (u64)error;
 	return TRAP_RESUME;

@@ -53,15 +53,17 @@ static struct vcpu *vgic_any_vcpu(struct vm *vm)
 }
 
 /*
- * The vCPU that an SPI is routed to: GICD_IROUTER holds an affinity, of which our vCPUs use Aff0
- * alone; GICD_ITARGETSR a set of CPU interfaces, of which the first takes it. A GICv2 with one CPU
- * has no choice (IHI 0048, "GICD_ITARGETSRn": RAZ/WI in a uniprocessor implementation).
+ * GICD_IROUTER holds an affinity, of which our vCPUs use Aff0 alone; GICD_ITARGETSR a set of CPU
+ * interfaces, of which the first takes it. A GICv2 with one CPU has no choice (IHI 0048,
+ * "GICD_ITARGETSRn": RAZ/WI in a uniprocessor implementation).
  */
-EXERCISE_PRIVATE(3.3)
-static struct vcpu *vgic_route(struct vm *vm, const struct virq *virq)
+EXERCISE(3.3)
+struct vcpu *vgic_home(struct vm *vm, const struct virq *virq)
 {
 	u64 index = virq->route;
 
+	if (virq->intid < VGIC_PRIVATE_COUNT)
+		return virq->vcpu;
 	if (gic->version == 2 && vm->vcpu_count == 1)
 		index = 0;
 	else if (gic->version == 2)
@@ -76,11 +78,9 @@ struct vcpu *vgic_target(struct vm *vm, const struct virq *virq)
 {
 	if (!virq->active && !virq_is_forwarded(vm, virq))
 		return NULL;
-	if (virq->intid < VGIC_PRIVATE_COUNT)
-		return virq->vcpu;
 	if (virq->active && virq->vcpu)
 		return virq->vcpu;
-	return vgic_route(vm, virq);
+	return vgic_home(vm, virq);
 }
 
 EXERCISE_PRIVATE(3.3)
@@ -91,10 +91,11 @@ static void virq_insert(struct vcpu *vcpu, struct virq *virq)
 	list_for_each(node, &vcpu->vgic.ordered) {
 		const struct virq *other = container_of(node, struct virq, node);
 
-		if (other->priority > virq->priority ||
-		    (other->priority == virq->priority && other->intid > virq->intid))
+		if (other->listed_priority > virq->priority ||
+		    (other->listed_priority == virq->priority && other->intid > virq->intid))
 			break;
 	}
+	virq->listed_priority = virq->priority;
 	list_insert_before(node, &virq->node);
 }
 
@@ -107,7 +108,7 @@ struct vcpu *virq_relist(struct vm *vm, struct virq *virq)
 		return virq->vcpu;
 	target = vgic_target(vm, virq);
 	if (!list_is_empty(&virq->node)) {
-		if (target == virq->vcpu)
+		if (target == virq->vcpu && virq->listed_priority == virq->priority)
 			return target;
 		list_remove(&virq->node);
 	}
@@ -192,6 +193,7 @@ void vgic_map_hw(struct vcpu *vcpu, u32 intid, u32 pintid, bool (*is_asserted)(s
 	struct virq *virq = virq_find(vcpu, intid);
 
 	spin_lock(&vcpu->vm->vgic.lock);
+	vcpu->vgic.hw_mask |= 1U << intid;
 	virq->hw = true;
 	virq->pintid = (u16)pintid;
 	virq->is_asserted = is_asserted;
@@ -204,7 +206,8 @@ bool vgic_is_live(struct vcpu *vcpu, u32 intid)
 	bool live;
 
 	spin_lock(&vcpu->vm->vgic.lock);
-	vgic_pull(vcpu);
+	if (vcpu->vgic.loaded)
+		vgic_pull(vcpu);
 	live = virq->active || virq_is_pending(virq);
 	spin_unlock(&vcpu->vm->vgic.lock);
 	return live;

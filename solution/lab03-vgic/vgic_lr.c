@@ -20,34 +20,49 @@
 #include "virq.h"
 
 /*
- * Encode @virq for a list register and move its latch there.
+ * A GICv2 SGI takes one of its requesters along. The next one may differ, so it cannot be "pending
+ * and active" here: it comes after the completion of this one.
+ */
+EXERCISE_PRIVATE(3.3)
+static u64 vgic_encode_source(struct virq *virq)
+{
+	u64 lr = 0;
+
+	if (!virq->active) {
+		virq->active_source = (u8)__builtin_ctz(virq->sources);
+		virq->sources &= (u8)~(1 << virq->active_source);
+		virq->lr_latched = true;
+		lr |= ICH_LR_EL2_STATE_PENDING;
+	}
+	return lr | (u64)virq->active_source << ICH_LR_EL2_SOURCE_SHIFT;
+}
+
+/*
+ * Encode @virq for a list register of @vcpu, and move its latch there.
  *
- * Pending and active together only for what the hardware may hold so: not with HW set (the pending
- * state is then the distributor's; "ICH_LR<n>_EL2", State), not for a GICv2 SGI, whose next
- * instance may come from another requester. A disabled interrupt that is active is not pending
- * here, or the guest would get it after its completion.
+ * State: active if it is; pending if it is forwarded. Both together only for what may become
+ * pending by the guest's completion alone: not with HW set (the pending state is then the
+ * distributor's; "ICH_LR<n>_EL2", State), not for a GICv2 SGI, not when it is routed to another
+ * vCPU by now. EOI asks for a maintenance interrupt on completion: when there is more to deliver
+ * then that the list register does not know of (a line that is up, another requester, another
+ * vCPU), or something to be done (hw without gic->completes_hw).
  */
 EXERCISE(3.3)
-static u64 vgic_encode(const struct vm *vm, struct virq *virq)
+static u64 vgic_encode(struct vcpu *vcpu, struct virq *virq)
 {
-	bool forwarded = virq_is_forwarded(vm, virq);
+	bool forwarded = virq_is_forwarded(vcpu->vm, virq);
+	bool stays = vgic_home(vcpu->vm, virq) == vcpu;
 	u64 lr = virq->intid | (u64)virq->priority << ICH_LR_EL2_PRIORITY_SHIFT;
-	bool more = forwarded && !virq->hw && !virq->edge && virq->line;
+	bool more = forwarded && ((!virq->edge && virq->line) || !stays);
 
 	if (virq->group1)
 		lr |= ICH_LR_EL2_GROUP;
 	if (virq->active)
 		lr |= ICH_LR_EL2_STATE_ACTIVE;
 	if (virq_counts_sources(virq)) {
-		if (!virq->active) {
-			virq->active_source = (u8)__builtin_ctz(virq->sources);
-			virq->sources &= (u8)~(1 << virq->active_source);
-			virq->lr_latched = true;
-			lr |= ICH_LR_EL2_STATE_PENDING;
-		}
-		lr |= (u64)virq->active_source << ICH_LR_EL2_SOURCE_SHIFT;
-		more = virq->enabled && virq->sources;
-	} else if (forwarded && !(virq->active && virq->hw)) {
+		lr |= vgic_encode_source(virq);
+		more = virq->sources;
+	} else if (forwarded && !(virq->active && (virq->hw || !stays))) {
 		virq->lr_latched = virq->latched;
 		virq->latched = false;
 		lr |= ICH_LR_EL2_STATE_PENDING;
@@ -64,10 +79,10 @@ static u64 vgic_encode(const struct vm *vm, struct virq *virq)
  * register 0 on. When there are more than list registers, vgic_choose_overflow() picks and says
  * which maintenance interrupts to ask for. List registers that held something before and are not
  * needed now become zero. ICH_HCR_EL2 is written when it changes, and when it counted completions.
- * Folds first if the list registers are loaded. Afterwards they are.
+ * Folds first if the list registers are loaded, and re-samples hw lines. Afterwards they are.
  */
 EXERCISE(3.3)
-void vgic_flush(struct vcpu *vcpu)
+static void vgic_flush_ordered(struct vcpu *vcpu)
 {
 	struct vgic_cpu *interface = &vcpu->vgic;
 	struct virq *chosen[VGIC_LR_MAX];
@@ -76,8 +91,6 @@ void vgic_flush(struct vcpu *vcpu)
 	struct list *node;
 	u32 used;
 
-	if (interface->loaded)
-		vgic_fold(vcpu);
 	list_for_each(node, &interface->ordered) {
 		if (count == gic->lr_count) {
 			hcr |= vgic_choose_overflow(vcpu, chosen, gic->lr_count, &count);
@@ -87,37 +100,37 @@ void vgic_flush(struct vcpu *vcpu)
 	}
 	used = (1U << count) - 1;
 	for (unsigned n = 0; (used | interface->lr_used) >> n; n++) {
-		interface->lr[n] = n < count ? vgic_encode(vcpu->vm, chosen[n]) : 0;
+		interface->lr[n] = n < count ? vgic_encode(vcpu, chosen[n]) : 0;
 		if (n < count)
 			chosen[n]->lr = (u8)n;
 		gic->write_lr(n, interface->lr[n]);
 	}
 	interface->lr_used = used;
-	interface->loaded = true;
 	if (hcr != interface->hcr || hcr & ICH_HCR_EL2_LRENPIE)
 		gic->write_hcr(hcr);
 	interface->hcr = hcr;
 }
 
-/*
- * An hw interrupt that still is pending although its line fell (the guest reprogrammed its timer
- * before it took the interrupt) is withdrawn, and with it the physical active state that would
- * keep the next one from arriving. Where the hardware does not deactivate the physical interrupt
- * when the guest completes (gic->completes_hw), it is done here.
- */
-EXERCISE(3.4)
-static void virq_resample(struct vcpu *vcpu, struct virq *virq, bool pending)
+void vgic_flush(struct vcpu *vcpu)
 {
-	bool over = !pending && !virq->active && !gic->completes_hw;
+	struct vgic_cpu *interface = &vcpu->vgic;
 
-	virq->line = pending && virq->is_asserted(vcpu);
-	if (over || (pending && !virq->line && !virq->latched && !virq->active))
-		gic->set_active(virq->pintid, false);
+	if (interface->loaded)
+		vgic_fold(vcpu);
+	interface->loaded = true;
+	/* Nearly always there is nothing to deliver: a switch should not pay for more. */
+	if (!list_is_empty(&interface->ordered) || interface->lr_used) {
+		vgic_flush_ordered(vcpu);
+	} else if (interface->hcr != ICH_HCR_EL2_EN) {
+		interface->hcr = ICH_HCR_EL2_EN;
+		gic->write_hcr(ICH_HCR_EL2_EN);
+	}
 }
 
 /*
  * Take over what list register value @lr tells about @virq: active state; the latch, if it still
- * is pending; the line, if it is tied to the hardware. Then carry out what was requested in the
+ * is pending; the line, if it is tied to the hardware (and deactivate the physical interrupt when
+ * the guest has completed it and gic->completes_hw is not set). Then carry out what was requested in the
  * meantime and put it on the list where it belongs now.
  */
 EXERCISE(3.4)
@@ -134,7 +147,9 @@ static void virq_merge(struct vcpu *vcpu, struct virq *virq, u64 lr)
 		virq->latched = true;
 	virq->lr_latched = false;
 	if (virq->hw)
-		virq_resample(vcpu, virq, pending);
+		virq->line = pending;
+	if (virq->hw && !pending && !virq->active && !gic->completes_hw)
+		gic->set_active(virq->pintid, false);
 	if (virq->request != VIRQ_NO_REQUEST)
 		virq_set_active(vcpu, virq, virq->request == VIRQ_ACTIVATE);
 	virq->request = VIRQ_NO_REQUEST;
@@ -164,11 +179,32 @@ void vgic_fold(struct vcpu *vcpu)
 	}
 }
 
+/*
+ * An hw interrupt that still is pending although its line fell (the guest reprogrammed its timer
+ * before it took the interrupt) is withdrawn, and with it the physical active state that would
+ * keep the next one from arriving. For every interrupt in vgic.hw_mask of @vcpu, which is here.
+ */
+EXERCISE(3.4)
+void vgic_resample(struct vcpu *vcpu)
+{
+	for (u32 mask = vcpu->vgic.hw_mask; mask; mask &= mask - 1) {
+		struct virq *virq = virq_find(vcpu, (u32)__builtin_ctz(mask));
+
+		if (!virq->line || virq->is_asserted(vcpu))
+			continue;
+		virq->line = false;
+		if (!virq->active && !virq->latched)
+			gic->set_active(virq->pintid, false);
+		virq_relist(vcpu->vm, virq);
+	}
+}
+
 EXERCISE(3.4)
 void vgic_pull(struct vcpu *vcpu)
 {
 	if (!vcpu || !vcpu->vgic.loaded || !vgic_is_here(vcpu))
 		return;
 	vgic_fold(vcpu);
+	vgic_resample(vcpu);
 	vcpu_post_work(vcpu, ENTRY_VGIC);
 }

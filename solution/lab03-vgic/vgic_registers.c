@@ -94,8 +94,7 @@ static u64 vgic_interfaces(const struct virq *virq, const struct vcpu *vcpu)
  * Replace the bits @mask of @field of @virq by those of @value. What software cannot change stays:
  * the trigger of an SGI, its enable on a GICv2 (IHI 0048, "GICD_ISENABLERn": permanently enabled,
  * as on the machine that our guests expect), targets of SGIs and PPIs, targets that do not exist,
- * unimplemented priority bits. A new priority takes the interrupt off its list, whose order it
- * would break; virq_update() puts it back.
+ * unimplemented priority bits.
  */
 EXERCISE(3.6)
 static void virq_put(struct vcpu *vcpu, struct virq *virq, enum irq_field field, u64 value, u64 mask)
@@ -119,8 +118,6 @@ static void virq_put(struct vcpu *vcpu, struct virq *virq, enum irq_field field,
 		break;
 	case IRQ_PRIORITY:
 		virq->priority = value & VGIC_PRIORITY_MASK;
-		if (virq->lr == VGIC_NO_LR)
-			list_remove(&virq->node);
 		break;
 	case IRQ_TARGETS:
 		virq->route = value & vgic_interfaces(virq, vcpu);

@@ -15,11 +15,6 @@ void deadline_init(struct deadline *deadline, void (*expire)(struct deadline *))
 	deadline->cpu = NULL;
 }
 
-bool deadline_is_armed(const struct deadline *deadline)
-{
-	return !list_is_empty(&deadline->node);
-}
-
 static struct deadline *deadline_of(struct list *node)
 {
 	return container_of(node, struct deadline, node);

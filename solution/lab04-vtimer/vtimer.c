@@ -64,15 +64,20 @@ static void vtimer_expired(struct deadline *deadline)
  *
  * Cancel the background deadline. The physical PPI must be active exactly while the vCPU has the
  * interrupt pending or active (vgic_is_live()): its EOI will deactivate it, and until then it must
- * not fire again. Then CNTVOFF, CNTKCTL, CVAL and, last, CTL.
+ * not fire again. (Nothing needs to be written if it is not, and cpu->cntv_active says that no vCPU
+ * can have left it active.) Then CNTVOFF, CNTKCTL, CVAL and, last, CTL.
  */
 EXERCISE(4.2)
 static void vtimer_load(struct vcpu *vcpu)
 {
 	struct vtimer *timer = &vcpu->vtimer;
+	bool live = vgic_is_live(vcpu, PLAT_INTID_CNTV);
 
-	deadline_cancel(&timer->background);
-	gic_set_active(PLAT_INTID_CNTV, vgic_is_live(vcpu, PLAT_INTID_CNTV));
+	if (deadline_is_armed(&timer->background))
+		deadline_cancel(&timer->background);
+	if (live || vcpu->cpu->cntv_active)
+		gic_set_active(PLAT_INTID_CNTV, live);
+	vcpu->cpu->cntv_active = live;
 	write_sysreg(cntvoff_el2, timer->offset);
 	write_sysreg(cntkctl_el1, timer->cntkctl);
 	write_sysreg(cntv_cval_el0, timer->cntv_cval);
@@ -115,6 +120,7 @@ static enum irq_result vtimer_interrupt(struct cpu *cpu, u32 intid)
 	if (!cpu->vcpu || !vtimer_is_asserted(cpu->vcpu))
 		return IRQ_HANDLED;
 	vgic_set_line(cpu->vcpu, intid, true);
+	cpu->cntv_active = true;
 	return IRQ_FORWARDED;
 }
 

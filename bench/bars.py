@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: MIT
+"""What has to be reached, what others reach, and the table that compares."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A limit: `value <= limit` must hold; None only informs. kvm and xen were measured alike."""
+
+    key: str
+    title: str
+    limit: float | None
+    kvm: str = ""
+    xen: str = ""
+    unit: str = "instructions"
+
+
+# Peers: KVM of Debian 12 (nVHE / VHE) and Xen 4.17, same emulator, same clock, same method.
+ROWS = (
+    Bar("hypercall_smccc_version", "hypercall: SMCCC_VERSION by HVC", 90, "1480 / 986", "456"),
+    Bar("gicd_iidr_read", "trapped read of GICD_IIDR", 150, "2284 / 1814", "583"),
+    Bar("virq_ack_eoi", "virtual IRQ: acknowledge + EOI", 2, "2", "2"),
+    Bar("vm_switch_yield", "switch between two VMs (yield)", 700, "7600+", "2581"),
+    Bar("hypercall_psci_version", "hypercall: PSCI_VERSION", None, "1542 / 1048", "472"),
+    Bar("hypercall_unknown", "hypercall: unknown id", None, "1479 / 985", ""),
+    Bar("gicd_isenabler1_read", "trapped read of GICD_ISENABLER1", None, "4598 / 4128", "677"),
+    Bar("self_sgi_send", "SGI to itself, sender's trap", None, "3040 / 2577", "1098"),
+    Bar("vm_switch_yield_simd", "switch when both use SIMD", None),
+    Bar("yield_alone", "yield with nobody else", None, "", "2167"),
+    Bar("id_register_read", "trapped ID register", None),
+    Bar("uart_fr_read", "trapped read of the PL011", None),
+    Bar("cntp_ctl_read", "trapped read of CNTP_CTL_EL0", None),
+    Bar("self_sgi_to_handler", "SGI to itself, to the vector", None),
+    Bar("timer_expiry_to_handler", "CNTV deadline to the vector", None),
+    Bar("cntp_expiry_to_handler", "CNTP deadline to the vector", None),
+    Bar("wfi_wake_up", "CNTV deadline to the end of WFI", None),
+    Bar("release_page", "give a page back", None),
+    Bar("touch_released_page", "touch it again", None),
+)
+
+BOOT_INSTRUCTIONS = Bar("boot_instructions", "Linux boot to power-off, instructions, ratio", 1.01, unit="ratio")
+BOOT_WALL = Bar("boot_wall", "Linux boot to power-off, wall clock, ratio", 1.10, unit="ratio")
+EL2_SIZE = Bar("el2_bytes", "EL2 text + data", 192 * 1024, unit="bytes")
+TABLE_SIZE = Bar("table_bytes", "tables of a 512 MiB VM", 32 * 1024, unit="bytes")
+MANY_VMS = Bar("vms_missing", "VMs of 64 MiB out of 32 that did not end well", 0, unit="VMs")
+
+
+@dataclass
+class Result:
+    """One measured value beside its bar."""
+
+    bar: Bar
+    machine: str
+    value: float
+    detail: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        return self.bar.limit is None or self.value <= self.bar.limit
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self.bar), "machine": self.machine, "value": self.value,
+                "passed": self.passed, **self.detail}
+
+
+def number(value: float) -> str:
+    return f"{value:.4f}" if isinstance(value, float) and not value.is_integer() else f"{int(value)}"
+
+
+def print_table(results: list[Result]) -> None:
+    """One line for each quantity, one column for each machine."""
+    machines = list(dict.fromkeys(r.machine for r in results))
+    bars = list(dict.fromkeys(r.bar for r in results))
+    table = Table(title="Strata: costs (median; instructions under -icount shift=0, 1 GHz counter)")
+    table.add_column("", no_wrap=True)
+    for machine in machines:
+        table.add_column(machine, justify="right")
+    for header in ("reach", "KVM nVHE / VHE", "Xen"):
+        table.add_column(header, justify="right")
+    for bar in bars:
+        cells = []
+        for machine in machines:
+            found = [r for r in results if r.bar == bar and r.machine == machine]
+            if not found:
+                cells.append("")
+            else:
+                text = number(found[0].value)
+                cells.append(text if found[0].passed else f"[bold red]{text} ![/]")
+        limit = "" if bar.limit is None else f"<= {number(bar.limit)}"
+        table.add_row(bar.title, *cells, limit, bar.kvm, bar.xen)
+    Console(width=max(120, Console().width)).print(table)

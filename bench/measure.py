@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: MIT
+"""`make measure`: what the hypervisor costs, against the bars it has to reach.
+
+Instruction counts are exact and repeat; the wall-clock row depends on the host and is therefore the
+median of interleaved pairs. Writes measure.json and ends with status 1 when a bar is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import statistics
+import sys
+from pathlib import Path
+
+from elftools.elf.elffile import ELFFile
+
+from bench.bars import (BOOT_INSTRUCTIONS, BOOT_WALL, EL2_SIZE, MANY_VMS, ROWS, TABLE_SIZE, Result,
+                        print_table)
+from bench.run import DONE, Setup, plugin_arguments, run_bare, run_hypervisor
+from tools.errors import UserError, run_main
+from tools.qemu import qemu_version
+from tools.vms import MIB, VmConfig
+
+ROW = re.compile(r"RESULT (\w+) n=(\d+) min=(-?\d+) med=(-?\d+) mean=(-?[\d.]+) p99=(-?\d+) max=(-?\d+)")
+MACHINES = (("cortex-a76", 3), ("cortex-a72", 3), ("cortex-a76", 2), ("cortex-a72", 2))
+BOOT_CPUS = ("cortex-a76", "cortex-a72")
+SIZE_SECTIONS_IGNORED = (".bss", ".stack")
+USERSPACE = "userspace: Linux"
+
+
+def microbenchmarks(setup: Setup, cpu: str, gic: int) -> list[Result]:
+    """The rows of guests/bench on one machine."""
+    vms = [VmConfig(name, 16 * MIB, setup.guest("bench")) for name in ("measured", "partner")]
+    outcome = run_hypervisor(setup, vms, cpu=cpu, gic=gic)
+    rows = {m[1]: m for m in ROW.finditer(outcome.console)}
+    machine = f"{cpu} v{gic}"
+    results = []
+    for bar in ROWS:
+        if bar.key not in rows:
+            raise UserError(f"{machine}: the bench payload gave no row {bar.key}: {outcome.console[-400:]}")
+        _, count, low, median, mean, p99, high = rows[bar.key].groups()
+        results.append(Result(bar, machine, int(median), {
+            "samples": int(count), "min": int(low), "mean": float(mean), "p99": int(p99), "max": int(high)}))
+    return results
+
+
+def linux_vm(setup: Setup) -> VmConfig:
+    linux = setup.build / "linux"
+    return VmConfig("linux", 512 * MIB, linux / "Image", initrd=linux / "initramfs.cpio.gz",
+                    cmdline="console=ttyAMA0 quiet strata.batch")
+
+
+def reached_userspace(console: str, who: str) -> None:
+    if USERSPACE not in console:
+        raise UserError(f"{who}: Linux did not reach userspace: {console[-400:]}")
+
+
+def boot_instructions(setup: Setup, cpu: str) -> Result:
+    """Retired instructions of a boot to power-off, of all exception levels, with and without EL2."""
+    vm, plugin = linux_vm(setup), plugin_arguments(setup)
+    bare = run_bare(setup, vm, cpu=cpu, extra=plugin)
+    hosted = run_hypervisor(setup, [vm], cpu=cpu, extra=plugin)
+    reached_userspace(bare.console, "without a hypervisor")
+    reached_userspace(hosted.console, "in a VM")
+    return Result(BOOT_INSTRUCTIONS, f"{cpu} v3", hosted.retired / bare.retired,
+                  {"bare": bare.retired, "hosted": hosted.retired})
+
+
+def boot_wall(setup: Setup, cpu: str, pairs: int) -> Result:
+    """The same by the clock, without icount; each pair runs back to back, in alternating order."""
+    vm = linux_vm(setup)
+    ratios, bare_times, hosted_times = [], [], []
+    for index in range(pairs):
+        runs = {}
+        for hosted in ((False, True) if index % 2 == 0 else (True, False)):
+            run = (run_hypervisor(setup, [vm], cpu=cpu, icount=False) if hosted
+                   else run_bare(setup, vm, cpu=cpu, icount=False))
+            reached_userspace(run.console, "in a VM" if hosted else "without a hypervisor")
+            runs[hosted] = run.wall_seconds
+        ratios.append(runs[True] / runs[False])
+        bare_times.append(runs[False])
+        hosted_times.append(runs[True])
+    return Result(BOOT_WALL, f"{cpu} v3", statistics.median(ratios),
+                  {"ratios": ratios, "bare_seconds": bare_times, "hosted_seconds": hosted_times})
+
+
+def el2_size(image: Path) -> Result:
+    """Bytes of the image that EL2 occupies beside zeroed memory and stacks."""
+    sizes = {}
+    with image.with_suffix(".elf").open("rb") as file:
+        for section in ELFFile(file).iter_sections():
+            if section["sh_flags"] & 2 and section["sh_type"] != "SHT_NOBITS":
+                sizes[section.name] = section["sh_size"]
+    return Result(EL2_SIZE, "image", sum(sizes.values()), {"sections": sizes})
+
+
+def table_size(setup: Setup) -> Result:
+    """Stage-2 tables of a VM all of whose 512 MiB are backed."""
+    vm = VmConfig("big", 512 * MIB, setup.guest("memory_tables"))
+    outcome = run_hypervisor(setup, [vm], cpu="cortex-a76")
+    match = re.search(r"RESULT table_bytes=(\d+) resident_bytes=(\d+)", outcome.console)
+    if not match:
+        raise UserError(f"memory_tables gave no result: {outcome.console[-400:]}")
+    return Result(TABLE_SIZE, "image", int(match[1]), {"resident_bytes": int(match[2])})
+
+
+def many_vms(setup: Setup) -> Result:
+    """32 VMs at once, each checking that its registers and memory stay its own."""
+    vms = [VmConfig(f"vm{i:02}", 64 * MIB, setup.guest("many_vms")) for i in range(32)]
+    outcome = run_hypervisor(setup, vms, cpu="cortex-a76")
+    good = [m for m in DONE.finditer(outcome.console) if m[1] == m[2] != "0"]
+    return Result(MANY_VMS, "image", 32 - len(good))
+
+
+def highest_image(build: Path) -> Path:
+    images = sorted(build.glob("solution-lab0?/strata.bin"))
+    if not images:
+        raise UserError(f"{build}: no image; `make image` builds it")
+    return images[-1]
+
+
+def say(text: str) -> None:
+    print(f"measure: {text}", file=sys.stderr, flush=True)
+
+
+def measure(setup: Setup, skip: set[str], pairs: int) -> list[Result]:
+    results: list[Result] = []
+    if "micro" not in skip:
+        for cpu, gic in MACHINES:
+            say(f"microbenchmarks, {cpu}, GICv{gic}")
+            results += microbenchmarks(setup, cpu, gic)
+    say("sizes")
+    results += [el2_size(setup.image), table_size(setup)]
+    say("32 VMs")
+    results.append(many_vms(setup))
+    for cpu in BOOT_CPUS:
+        if "boot" not in skip:
+            say(f"Linux boot, instructions, {cpu}")
+            results.append(boot_instructions(setup, cpu))
+        if "wall" not in skip:
+            say(f"Linux boot, wall clock, {cpu}, {pairs} pairs")
+            results.append(boot_wall(setup, cpu, pairs))
+    return results
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="bench.measure", description="measure against the bars")
+    parser.add_argument("--build", type=Path, default=Path(os.environ.get("STRATA_BUILD", "build")))
+    parser.add_argument("--qemu", default=os.environ.get("STRATA_QEMU", "qemu-system-aarch64"))
+    parser.add_argument("--image", type=Path, help="strata.bin (default: the highest lab of the build)")
+    parser.add_argument("--pairs", type=int, default=5, help="wall-clock pairs (default: 5)")
+    parser.add_argument("--skip", action="append", default=[], choices=("micro", "boot", "wall"))
+    arguments = parser.parse_args()
+    setup = Setup(arguments.build, arguments.image or highest_image(arguments.build), arguments.qemu)
+    results = measure(setup, set(arguments.skip), arguments.pairs)
+    print_table(results)
+    missed = [r for r in results if not r.passed]
+    report = {"qemu": ".".join(map(str, qemu_version(setup.qemu))), "image": str(setup.image),
+              "passed": not missed, "results": [r.as_json() for r in results]}
+    (setup.build / "measure.json").write_text(json.dumps(report, indent=1) + "\n")
+    for result in missed:
+        print(f"missed: {result.bar.title}, {result.machine}: {result.value:g} > {result.bar.limit:g} "
+              f"{result.bar.unit}")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,788 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The virtual GIC against a model of the architecture.
+ *
+ * Below the code under test: a fake GIC, two CPUs whose virtual interfaces have four list registers
+ * and behave as IHI 0069 says. Above it: guests that do random things to two vCPUs, which move
+ * between the CPUs. Beside it: a model that knows nothing of list registers, only each interrupt's
+ * state. After every action, what each loaded vCPU would acknowledge next must be what the model
+ * says: nothing lost, nothing twice, highest priority first. The maintenance interrupt may fire
+ * once an action, never again right after it was handled.
+ */
+#include <string.h>
+
+#include "check.h"
+#include "vgic_sgi.c"
+#include "vgic_world.c"
+
+#define CPUS 2
+#define LRS 4
+#define ROUNDS 60000
+#define IDLE 0x100
+#define TIMER 27
+#define NONE 1023
+
+/* ---- what the layers around it would be ---- */
+
+struct cpu cpus[PLAT_CPU_MAX];
+static unsigned here;
+static struct vm vm;
+static struct vcpu vcpus[CPUS];
+
+struct cpu *this_cpu(void)
+{
+	return &cpus[here];
+}
+
+void vcpu_wake(struct vcpu *vcpu)
+{
+	if (vcpu->state == VCPU_BLOCKED)
+		vcpu->state = VCPU_RUNNABLE;
+}
+
+pa_t page_alloc_zeroed(unsigned order)
+{
+	return PA((u64)calloc(1, PAGE_SIZE << order));
+}
+
+void page_free(pa_t pa, unsigned order)
+{
+	(void)order;
+	free((void *)pa.pa);
+}
+
+int stage2_map(struct vm *map, ipa_t ipa, pa_t pa, u64 bytes, unsigned prot)
+{
+	CHECK(map == &vm && ipa.ipa == GUEST_GICC_BASE && pa.pa == PLAT_GICV_BASE);
+	CHECK(bytes == PAGE_SIZE && prot == (PROT_READ | PROT_WRITE | PROT_DEVICE));
+	return 0;
+}
+
+int gic_init(void)
+{
+	return 0;
+}
+
+int gic_init_cpu(struct cpu *cpu)
+{
+	(void)cpu;
+	return 0;
+}
+
+void gic_irq(struct cpu *cpu)
+{
+	(void)cpu;
+}
+
+/* ---- the fake GIC ---- */
+
+static struct interface {
+	u64 lr[LRS], hcr, vmcr;
+	u32 ap[2];
+	bool split; /* EOImode 1 */
+	bool timer_active; /* the physical PPI */
+} interfaces[CPUS];
+
+static bool timer_line[CPUS]; /* of each vCPU */
+
+static u64 fake_read_lr(unsigned n)
+{
+	return interfaces[here].lr[n];
+}
+
+static void fake_write_lr(unsigned n, u64 value)
+{
+	CHECK(n < LRS);
+	interfaces[here].lr[n] = value;
+}
+
+static u64 fake_read_hcr(void)
+{
+	return interfaces[here].hcr;
+}
+
+static void fake_write_hcr(u64 value)
+{
+	interfaces[here].hcr = value;
+}
+
+static u64 fake_read_vmcr(void)
+{
+	return interfaces[here].vmcr;
+}
+
+static void fake_save(struct vgic_cpu *to)
+{
+	to->vmcr = interfaces[here].vmcr;
+	to->ap0r = interfaces[here].ap[0];
+	to->ap1r = interfaces[here].ap[1];
+}
+
+static void fake_load(const struct vgic_cpu *from)
+{
+	interfaces[here].vmcr = from->vmcr;
+	interfaces[here].ap[0] = (u32)from->ap0r;
+	interfaces[here].ap[1] = (u32)from->ap1r;
+}
+
+static void fake_set_active(u32 intid, bool active)
+{
+	CHECK(intid == TIMER);
+	interfaces[here].timer_active = active;
+}
+
+static struct gic_driver fake = {
+	.intid_mask = 0xffffff,
+	.lr_count = LRS,
+	.read_lr = fake_read_lr,
+	.write_lr = fake_write_lr,
+	.read_hcr = fake_read_hcr,
+	.write_hcr = fake_write_hcr,
+	.read_vmcr = fake_read_vmcr,
+	.save = fake_save,
+	.load = fake_load,
+	.set_active = fake_set_active,
+};
+struct gic_driver *gic = &fake;
+
+static u32 lr_intid(u64 lr)
+{
+	return lr & ICH_LR_EL2_VINTID_MASK;
+}
+
+static u32 lr_priority(u64 lr)
+{
+	return lr >> ICH_LR_EL2_PRIORITY_SHIFT & 0xff;
+}
+
+static u32 lr_state(u64 lr)
+{
+	return (u32)(lr >> 62);
+}
+
+static u32 running_priority(const struct interface *i)
+{
+	u32 levels = i->ap[0] | i->ap[1];
+
+	return levels ? (u32)__builtin_ctz(levels) << 3 : IDLE;
+}
+
+/* The list register that an acknowledge would take, or -1. */
+static int fake_best(const struct interface *i)
+{
+	int best = -1;
+
+	for (int n = 0; n < LRS; n++) {
+		u64 lr = i->lr[n];
+		bool group1 = lr & ICH_LR_EL2_GROUP;
+
+		if (lr_state(lr) != 1 || !(i->hcr & ICH_HCR_EL2_EN) ||
+		    !(i->vmcr & (group1 ? ICH_VMCR_EL2_VENG1 : ICH_VMCR_EL2_VENG0)) ||
+		    lr_priority(lr) >= (i->vmcr >> ICH_VMCR_EL2_VPMR_SHIFT & 0xff) ||
+		    lr_priority(lr) >= running_priority(i))
+			continue;
+		if (best < 0 || lr_priority(lr) < lr_priority(i->lr[best]) ||
+		    (lr_priority(lr) == lr_priority(i->lr[best]) &&
+		     lr_intid(lr) < lr_intid(i->lr[best])))
+			best = n;
+	}
+	return best;
+}
+
+static void fake_deactivate(struct interface *i, u32 intid)
+{
+	for (int n = 0; n < LRS; n++) {
+		if (lr_intid(i->lr[n]) != intid || !(i->lr[n] & ICH_LR_EL2_STATE_ACTIVE))
+			continue;
+		i->lr[n] &= ~ICH_LR_EL2_STATE_ACTIVE;
+		if (i->lr[n] & ICH_LR_EL2_HW)
+			i->timer_active = false;
+		return;
+	}
+	i->hcr += 1UL << ICH_HCR_EL2_EOICOUNT_SHIFT;
+}
+
+static void fake_drop(struct interface *i)
+{
+	u32 both = i->ap[0] | i->ap[1];
+	u32 lowest = both & -both;
+
+	i->ap[0] &= ~lowest;
+	i->ap[1] &= ~lowest;
+}
+
+static bool fake_maintenance(const struct interface *i)
+{
+	bool pending = false, completed = false;
+
+	if (!(i->hcr & ICH_HCR_EL2_EN))
+		return false;
+	for (int n = 0; n < LRS; n++) {
+		pending |= lr_state(i->lr[n]) == 1;
+		completed |= lr_state(i->lr[n]) == 0 && !(i->lr[n] & ICH_LR_EL2_HW) &&
+			     (i->lr[n] & ICH_LR_EL2_EOI);
+	}
+	return completed || ((i->hcr & ICH_HCR_EL2_NPIE) && !pending) ||
+	       ((i->hcr & ICH_HCR_EL2_LRENPIE) && i->hcr >> ICH_HCR_EL2_EOICOUNT_SHIFT & 0x1f) ||
+	       ((i->hcr & ICH_HCR_EL2_VGRP0EIE) && (i->vmcr & ICH_VMCR_EL2_VENG0)) ||
+	       ((i->hcr & ICH_HCR_EL2_VGRP0DIE) && !(i->vmcr & ICH_VMCR_EL2_VENG0)) ||
+	       ((i->hcr & ICH_HCR_EL2_VGRP1EIE) && (i->vmcr & ICH_VMCR_EL2_VENG1)) ||
+	       ((i->hcr & ICH_HCR_EL2_VGRP1DIE) && !(i->vmcr & ICH_VMCR_EL2_VENG1));
+}
+
+/* ---- the model ---- */
+
+static const u32 intids[] = {0, 1, 2, 20, 21, TIMER, 32, 33, 34, 35, 40, 41, 63, 64, 200, 255};
+#define INTIDS ARRAY_SIZE(intids)
+
+struct state {
+	bool enabled, latched, line, active, edge, group1;
+	u8 priority, sources, active_source;
+	unsigned route, holder;
+};
+
+static struct state private_states[CPUS][VGIC_PRIVATE_COUNT], spi_states[VGIC_INTID_COUNT];
+static u32 model_groups;
+
+/* What each vCPU's guest has acknowledged: not yet dropped, and (EOImode 1) not yet deactivated. */
+static struct guest {
+	u32 stack[32], depth;
+	u32 dropped[64], dropped_count;
+	u32 priorities[32];
+	int cpu; /* that it is loaded on, or -1 */
+} guests[CPUS];
+
+static struct state *state_of(unsigned v, u32 intid)
+{
+	return intid < VGIC_PRIVATE_COUNT ? &private_states[v][intid] : &spi_states[intid];
+}
+
+static bool counts_sources(u32 intid)
+{
+	return fake.version == 2 && intid < 16;
+}
+
+static bool model_pending(const struct state *s)
+{
+	return s->latched || s->sources || (s->line && !s->edge);
+}
+
+static u64 model_vmcr(unsigned v)
+{
+	return guests[v].cpu < 0 ? vcpus[v].vgic.vmcr : interfaces[guests[v].cpu].vmcr;
+}
+
+static u32 model_best(unsigned v)
+{
+	u64 vmcr = model_vmcr(v);
+	u32 running = guests[v].depth ? guests[v].priorities[guests[v].depth - 1] : IDLE;
+	u32 best = NONE, best_priority = IDLE;
+
+	for (unsigned n = 0; n < INTIDS; n++) {
+		const struct state *s = state_of(v, intids[n]);
+		u32 group = s->group1 ? 2 : 1;
+
+		if (!s->enabled || s->active || !model_pending(s) || !(model_groups & group) ||
+		    !(vmcr & group) || s->priority >= (vmcr >> ICH_VMCR_EL2_VPMR_SHIFT & 0xff) ||
+		    s->priority >= running || s->priority >= best_priority)
+			continue;
+		if (intids[n] >= VGIC_PRIVATE_COUNT && s->route != v)
+			continue;
+		best = intids[n];
+		best_priority = s->priority;
+	}
+	return best;
+}
+
+/* ---- EL2 between two instructions of the guests ---- */
+
+static bool timer_asserted(struct vcpu *vcpu)
+{
+	CHECK(vcpu->cpu == this_cpu());
+	return timer_line[vcpu->index];
+}
+
+static void settle_cpu(unsigned cpu)
+{
+	struct vcpu *vcpu = cpus[cpu].vcpu;
+
+	here = cpu;
+	if (!vcpu)
+		return;
+	for (unsigned round = 0;; round++) {
+		bool maintenance = fake_maintenance(&interfaces[cpu]);
+		bool timer = timer_line[vcpu->index] && !interfaces[cpu].timer_active;
+		u32 work = vcpu->entry_work;
+
+		if (!maintenance && !timer && !work)
+			return;
+		CHECK(round < 4); /* no storm */
+		if (maintenance)
+			vgic_maintenance(&cpus[cpu], PLAT_INTID_MAINTENANCE);
+		CHECK(!fake_maintenance(&interfaces[cpu]));
+		if (timer) {
+			interfaces[cpu].timer_active = true;
+			vgic_set_line(vcpu, TIMER, true);
+		}
+		work = vcpu->entry_work;
+		vcpu->entry_work = 0;
+		vgic_vcpu_enter(vcpu, work);
+		CHECK(!fake_maintenance(&interfaces[cpu]));
+	}
+}
+
+static void check_list(const struct vcpu *vcpu)
+{
+	const struct virq *previous = NULL;
+	struct list *node;
+
+	list_for_each(node, &vcpu->vgic.ordered) {
+		const struct virq *virq = container_of(node, struct virq, node);
+
+		CHECK(virq->vcpu == vcpu);
+		CHECK(!previous || previous->priority < virq->priority ||
+		      (previous->priority == virq->priority && previous->intid < virq->intid));
+		previous = virq;
+	}
+}
+
+static void settle(void)
+{
+	unsigned was = here;
+
+	for (unsigned round = 0; round < 2; round++) {
+		for (unsigned cpu = 0; cpu < CPUS; cpu++)
+			settle_cpu(cpu);
+	}
+	for (unsigned v = 0; v < CPUS; v++) {
+		int n = guests[v].cpu < 0 ? -1 : fake_best(&interfaces[guests[v].cpu]);
+
+		check_list(&vcpus[v]);
+		if (guests[v].cpu < 0)
+			continue;
+		CHECK((n < 0 ? NONE : lr_intid(interfaces[guests[v].cpu].lr[n])) == model_best(v));
+	}
+	here = was;
+}
+
+/* ---- actions ---- */
+
+static void bank(unsigned v, enum irq_field field, enum irq_bank_style style, u32 intid, u64 value)
+{
+	const struct irq_bank b = {(u8)field, (u8)style, 0, 0, VGIC_INTID_COUNT};
+
+	switch (field) {
+	case IRQ_PRIORITY:
+	case IRQ_TARGETS:
+	case IRQ_SOURCES:
+		vmm_irq_bank_write(&vcpus[v], &b, intid, 1, value);
+		break;
+	case IRQ_CONFIG: {
+		u64 old = vmm_irq_bank_read(&vcpus[v], &b, intid / 16 * 4, 4);
+
+		old &= ~(3UL << intid % 16 * 2);
+		vmm_irq_bank_write(&vcpus[v], &b, intid / 16 * 4, 4, old | value << intid % 16 * 2);
+		break;
+	}
+	case IRQ_GROUP: {
+		u64 old = vmm_irq_bank_read(&vcpus[v], &b, intid / 32 * 4, 4);
+
+		old &= ~(1UL << intid % 32);
+		vmm_irq_bank_write(&vcpus[v], &b, intid / 32 * 4, 4, old | value << intid % 32);
+		break;
+	}
+	case IRQ_ROUTE:
+		vmm_irq_bank_write(&vcpus[v], &b, intid * 8, 8, value);
+		break;
+	default:
+		vmm_irq_bank_write(&vcpus[v], &b, intid / 32 * 4, 4, 1UL << intid % 32);
+		break;
+	}
+}
+
+static bool bank_bit(unsigned v, enum irq_field field, u32 intid)
+{
+	const struct irq_bank b = {(u8)field, BANK_SET, 0, 0, VGIC_INTID_COUNT};
+
+	return vmm_irq_bank_read(&vcpus[v], &b, intid / 32 * 4, 4) >> intid % 32 & 1;
+}
+
+static void act_line(unsigned v, u32 intid, struct state *s)
+{
+	if (intid == TIMER || intid < 16)
+		return;
+	s->line = !s->line;
+	if (s->line && s->edge)
+		s->latched = true;
+	vgic_set_line(&vcpus[v], intid, s->line);
+}
+
+static void act_latch(unsigned v, u32 intid, struct state *s)
+{
+	bool set = check_random() & 1;
+
+	if (intid == TIMER)
+		return;
+	bank(v, IRQ_PENDING, set ? BANK_SET : BANK_CLEAR, intid, 0);
+	if (!counts_sources(intid))
+		s->latched = set;
+}
+
+static void act_enable(unsigned v, u32 intid, struct state *s)
+{
+	bool set = check_below(4);
+
+	bank(v, IRQ_ENABLED, set ? BANK_SET : BANK_CLEAR, intid, 0);
+	s->enabled = set || counts_sources(intid);
+}
+
+static void act_configure(unsigned v, u32 intid, struct state *s)
+{
+	bool edge = check_random() & 1;
+
+	if (s->active)
+		return;
+	s->priority = (u8)(check_below(8) << 3 | (check_below(2) << 7));
+	bank(v, IRQ_PRIORITY, BANK_PLAIN, intid, s->priority | 3);
+	s->group1 = check_below(4);
+	bank(v, IRQ_GROUP, BANK_PLAIN, intid, s->group1);
+	if (intid >= 16 && intid != TIMER) {
+		s->edge = edge;
+		bank(v, IRQ_CONFIG, BANK_PLAIN, intid, edge ? 2 : 0);
+	}
+}
+
+static void act_route(u32 intid, struct state *s)
+{
+	if (intid < VGIC_PRIVATE_COUNT)
+		return;
+	s->route = (unsigned)check_below(CPUS + 1); /* one of them does not exist */
+	if (fake.version == 3)
+		bank(0, IRQ_ROUTE, BANK_PLAIN, intid, s->route);
+	else
+		bank(0, IRQ_TARGETS, BANK_PLAIN, intid, 1UL << s->route);
+}
+
+/* An SGI from @v to a set of vCPUs. */
+static void act_sgi(unsigned v)
+{
+	u32 intid = (u32)check_below(3), targets = (u32)check_below(1 << CPUS);
+	struct sysreg_access access = {.is_write = true, .value = (u64)intid << 24 | targets};
+	bool group1 = check_below(4);
+
+	for (unsigned to = 0; to < CPUS; to++) {
+		struct state *s = state_of(to, intid);
+
+		if (!(targets >> to & 1))
+			continue;
+		if (fake.version == 2) {
+			vmm_irq_send(&vcpus[to], &vcpus[v], intid);
+			s->sources |= (u8)(1 << v);
+		} else if (s->group1 == group1) {
+			s->latched = true;
+		}
+	}
+	if (fake.version == 3)
+		CHECK((group1 ? icc_sgi1r : icc_sgi0r)(&vcpus[v], &access) == TRAP_SKIP_INSN);
+}
+
+static void guest_acknowledge(unsigned v, struct interface *i)
+{
+	int n = fake_best(i);
+	u32 intid = n < 0 ? NONE : lr_intid(i->lr[n]);
+	struct guest *g = &guests[v];
+	struct state *s;
+
+	CHECK(intid == model_best(v));
+	if (n < 0)
+		return;
+	s = state_of(v, intid);
+	CHECK(lr_priority(i->lr[n]) == s->priority && !!(i->lr[n] & ICH_LR_EL2_GROUP) == s->group1);
+	i->lr[n] ^= 3UL << 62;
+	i->ap[s->group1] |= 1U << (s->priority >> 3);
+	s->latched = false;
+	if (counts_sources(intid)) {
+		s->active_source = i->lr[n] >> ICH_LR_EL2_SOURCE_SHIFT & 7;
+		CHECK(s->sources >> s->active_source & 1);
+		s->sources &= (u8)~(1 << s->active_source);
+	}
+	s->active = true;
+	s->holder = v;
+	g->stack[g->depth] = intid;
+	g->priorities[g->depth++] = s->priority;
+}
+
+static void guest_complete(unsigned v, struct interface *i)
+{
+	struct guest *g = &guests[v];
+	u32 intid;
+
+	if (!g->depth)
+		return;
+	intid = g->stack[--g->depth];
+	fake_drop(i);
+	if (i->split) {
+		g->dropped[g->dropped_count++] = intid;
+		return;
+	}
+	fake_deactivate(i, intid);
+	state_of(v, intid)->active = false;
+}
+
+static void guest_deactivate(unsigned v, struct interface *i)
+{
+	struct guest *g = &guests[v];
+	u32 at, intid;
+
+	if (!g->dropped_count)
+		return;
+	at = (u32)check_below(g->dropped_count);
+	intid = g->dropped[at];
+	g->dropped[at] = g->dropped[--g->dropped_count];
+	state_of(v, intid)->active = false;
+	if (fake.version == 2 || i->hcr & ICH_HCR_EL2_TDIR)
+		vmm_irq_deactivate(&vcpus[v], intid);
+	else
+		fake_deactivate(i, intid);
+}
+
+static void guest_interface(unsigned v, struct interface *i)
+{
+	static const u32 masks[] = {0xf8, 0xf8, 0xf8, 0x80, 0x20, 0};
+
+	i->vmcr &= ~(0xffUL << ICH_VMCR_EL2_VPMR_SHIFT | 3);
+	i->vmcr |= (u64)masks[check_below(ARRAY_SIZE(masks))] << ICH_VMCR_EL2_VPMR_SHIFT;
+	i->vmcr |= check_below(5) ? 3 : check_below(4);
+	if (!guests[v].depth && !guests[v].dropped_count)
+		i->split = check_random() & 1;
+}
+
+/* The guest's own timer: the list register follows when it looks at the interrupt controller. */
+static void guest_timer(unsigned v)
+{
+	struct state *s = state_of(v, TIMER);
+
+	here = (unsigned)guests[v].cpu;
+	s->line = timer_line[v] = !timer_line[v];
+	CHECK(bank_bit(v, IRQ_PENDING, TIMER) == s->line);
+}
+
+/* Active state from outside; only with EOImode 1, where each completion is known by name. */
+static void act_active(unsigned v, u32 intid, struct state *s)
+{
+	struct guest *g = &guests[v];
+
+	if (guests[v].cpu < 0 || !interfaces[guests[v].cpu].split || intid == TIMER)
+		return;
+	for (u32 n = 0; n < g->depth; n++) {
+		if (g->stack[n] == intid)
+			return;
+	}
+	for (u32 n = 0; n < g->dropped_count; n++) {
+		if (g->dropped[n] != intid)
+			continue;
+		bank(v, IRQ_ACTIVE, BANK_CLEAR, intid, 0);
+		s->active = false;
+		g->dropped[n] = g->dropped[--g->dropped_count];
+		return;
+	}
+	if (s->active || (intid >= VGIC_PRIVATE_COUNT && s->route != v))
+		return;
+	bank(v, IRQ_ACTIVE, BANK_SET, intid, 0);
+	s->active = true;
+	g->dropped[g->dropped_count++] = intid;
+}
+
+static void unload(unsigned cpu)
+{
+	struct vcpu *vcpu = cpus[cpu].vcpu;
+	bool split = interfaces[cpu].split;
+
+	here = cpu;
+	if (!vcpu)
+		return;
+	vgic_is_live(vcpu, TIMER);
+	vgic_vcpu_save(vcpu);
+	CHECK(interfaces[cpu].hcr == 0);
+	for (int n = 0; n < LRS; n++)
+		CHECK(interfaces[cpu].lr[n] == 0);
+	memset(&interfaces[cpu], 0xff, sizeof(interfaces[cpu]));
+	memset(interfaces[cpu].lr, 0, sizeof(interfaces[cpu].lr));
+	interfaces[cpu].hcr = 0;
+	interfaces[cpu].split = split;
+	cpus[cpu].vcpu = NULL;
+	guests[vcpu->index].cpu = -1;
+	vcpu->state = VCPU_BLOCKED;
+	if (timer_line[vcpu->index]) /* the background deadline is due at once */
+		vgic_set_line(vcpu, TIMER, true);
+}
+
+static void load(unsigned cpu, unsigned v)
+{
+	bool split;
+
+	if (cpus[cpu].vcpu || guests[v].cpu >= 0)
+		return;
+	here = cpu;
+	vcpus[v].cpu = &cpus[cpu];
+	vcpus[v].state = VCPU_RUNNING;
+	cpus[cpu].vcpu = &vcpus[v];
+	guests[v].cpu = (int)cpu;
+	split = guests[v].depth || guests[v].dropped_count ? interfaces[cpu].split : false;
+	vgic_vcpu_load(&vcpus[v]);
+	interfaces[cpu].split = split;
+	gic_set_active(TIMER, vgic_is_live(&vcpus[v], TIMER));
+}
+
+void gic_set_active(u32 intid, bool active)
+{
+	gic->set_active(intid, active);
+}
+
+static void act_switch(unsigned v)
+{
+	unsigned cpu = (unsigned)check_below(CPUS);
+
+	if (guests[v].cpu >= 0)
+		unload((unsigned)guests[v].cpu);
+	else if (interfaces[cpu].split == (guests[v].dropped_count > 0) || !guests[v].depth)
+		load(cpu, v);
+}
+
+/* WFI, and the state that registers show. Where the list registers are, or from memory. */
+static void act_look(unsigned v, u32 intid, const struct state *s)
+{
+	bool private = intid < VGIC_PRIVATE_COUNT;
+
+	if (guests[v].cpu >= 0)
+		here = (unsigned)guests[v].cpu;
+	CHECK(vgic_has_deliverable(&vcpus[v]) == (model_best(v) != NONE));
+	if (!private && (guests[!v].cpu >= 0 || intid == TIMER))
+		return;
+	if (!counts_sources(intid) || !s->active)
+		CHECK(bank_bit(v, IRQ_PENDING, intid) == model_pending(s));
+	CHECK(bank_bit(v, IRQ_ACTIVE, intid) == s->active);
+	CHECK(bank_bit(v, IRQ_ENABLED, intid) == s->enabled);
+}
+
+static void act_groups(unsigned v)
+{
+	model_groups = check_below(4) ? 3 : (u32)check_below(4);
+	vmm_irq_set_groups(&vcpus[v], model_groups);
+	CHECK(vmm_irq_groups(&vcpus[v]) == model_groups);
+}
+
+static void act_guest(unsigned v)
+{
+	struct interface *i = &interfaces[guests[v].cpu];
+
+	here = (unsigned)guests[v].cpu;
+	switch (check_below(12)) {
+	case 0: guest_interface(v, i); break;
+	case 1: guest_timer(v); break;
+	case 2:
+	case 3: guest_deactivate(v, i); break;
+	case 4:
+	case 5:
+	case 6:
+	case 7: guest_complete(v, i); break;
+	default: guest_acknowledge(v, i); break;
+	}
+}
+
+static void act(void)
+{
+	unsigned v = (unsigned)check_below(CPUS);
+	u32 intid = intids[check_below(INTIDS)];
+	struct state *s = state_of(v, intid);
+
+	here = (unsigned)check_below(CPUS);
+	switch (check_below(40)) {
+	case 0: act_switch(v); break;
+	case 1: act_configure(v, intid, s); break;
+	case 2: act_route(intid, s); break;
+	case 3: act_groups(v); break;
+	case 4:
+	case 5: act_enable(v, intid, s); break;
+	case 6:
+	case 7: act_sgi(v); break;
+	case 8: act_active(v, intid, s); break;
+	case 9:
+	case 10: act_look(v, intid, s); break;
+	case 11:
+	case 12:
+	case 13:
+	case 14:
+	case 15:
+	case 16: act_line(v, intid, s); break;
+	case 17:
+	case 18:
+	case 19: act_latch(v, intid, s); break;
+	default:
+		if (guests[v].cpu >= 0)
+			act_guest(v);
+	}
+}
+
+static void start(unsigned version, bool completes_hw)
+{
+	fake.version = version;
+	fake.completes_hw = completes_hw;
+	memset(&vm, 0, sizeof(vm));
+	memset(vcpus, 0, sizeof(vcpus));
+	memset(guests, 0, sizeof(guests));
+	memset(interfaces, 0, sizeof(interfaces));
+	memset(private_states, 0, sizeof(private_states));
+	memset(spi_states, 0, sizeof(spi_states));
+	memset(timer_line, 0, sizeof(timer_line));
+	model_groups = 0;
+	vm.vcpu_count = CPUS;
+	for (unsigned v = 0; v < CPUS; v++) {
+		vm.vcpus[v] = &vcpus[v];
+		vcpus[v].vm = &vm;
+		vcpus[v].index = v;
+		vcpus[v].vmpidr = 0x80000000 | v;
+		vcpus[v].cpu = &cpus[v];
+		cpus[v].vcpu = NULL;
+		guests[v].cpu = -1;
+	}
+	CHECK(vgic_vm_create(&vm) == 0);
+	for (unsigned v = 0; v < CPUS; v++) {
+		vgic_vcpu_reset(&vcpus[v]);
+		vgic_map_hw(&vcpus[v], TIMER, TIMER, timer_asserted);
+		for (u32 intid = 0; intid < 16; intid++) {
+			private_states[v][intid].edge = true;
+			private_states[v][intid].enabled = version == 2;
+		}
+		load(v, v);
+	}
+	settle();
+}
+
+static void finish(void)
+{
+	for (unsigned cpu = 0; cpu < CPUS; cpu++)
+		unload(cpu);
+	vgic_vm_destroy(&vm);
+	for (unsigned v = 0; v < CPUS; v++)
+		CHECK(list_is_empty(&vcpus[v].vgic.ordered));
+	vgic_set_line(&vcpus[0], 40, true); /* a VM that has ended: no effect */
+}
+
+int main(void)
+{
+	static const struct {
+		unsigned version;
+		bool completes_hw;
+	} machines[] = {{3, true}, {2, false}, {2, true}};
+
+	for (unsigned m = 0; m < ARRAY_SIZE(machines); m++) {
+		start(machines[m].version, machines[m].completes_hw);
+		for (unsigned round = 0; round < ROUNDS; round++) {
+			act();
+			settle();
+		}
+		finish();
+	}
+	return check_finish();
+}
