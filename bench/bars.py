@@ -81,9 +81,9 @@ def print_table(results: list[Result]) -> None:
     table = Table(title="Strata: costs (median; instructions under -icount shift=0, 1 GHz counter)")
     table.add_column("", no_wrap=True)
     for machine in machines:
-        table.add_column(machine, justify="right")
+        table.add_column(machine.removeprefix("cortex-"), justify="right", no_wrap=True)
     for header in ("reach", "KVM nVHE / VHE", "Xen"):
-        table.add_column(header, justify="right")
+        table.add_column(header, justify="right", no_wrap=True)
     for bar in bars:
         cells = []
         for machine in machines:
@@ -95,4 +95,4 @@ def print_table(results: list[Result]) -> None:
                 cells.append(text if found[0].passed else f"[bold red]{text} ![/]")
         limit = "" if bar.limit is None else f"<= {number(bar.limit)}"
         table.add_row(bar.title, *cells, limit, bar.kvm, bar.xen)
-    Console(width=max(120, Console().width)).print(table)
+    Console(width=max(140, Console().width)).print(table)

@@ -48,7 +48,8 @@ def repository_files() -> list[Path]:
 def check_license(files: list[Path]) -> Iterator[str]:
     for path in files:
         is_script = not path.suffix and path.read_bytes()[:2] == b"#!"
-        if not (path.suffix in SOURCES or path.name == "Makefile" or is_script):
+        is_source = path.suffix in SOURCES or path.name == "Makefile" or is_script
+        if not is_source or not path.stat().st_size:
             continue
         head = path.read_text("utf-8").splitlines()[:2]
         where = 1 if head and head[0].startswith("#!") else 0

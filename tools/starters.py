@@ -119,9 +119,9 @@ def _c_edits(path: Path, lines: list[str], only: Collection[str] | None) -> tupl
             edits += _prototypes(lines, found, function.name)
             continue
         opening = function.line
-        while lines[opening - 1] != "{":
+        while opening < function.end and lines[opening - 1] != "{":
             opening += 1
-        if opening > function.end or lines[function.end - 1] != "}":
+        if opening == function.end or lines[function.end - 1] != "}":
             raise UserError(f"{path}:{function.line}: the body of {function.name}() is not laid out "
                             "with its braces in the first column")
         edits.append(_Edit(opening + 1, function.end - 1, (f"\tTODO({tag.id});",)))
@@ -259,6 +259,16 @@ def check_registry(course: Course, tree: Tree) -> Iterator[str]:
             yield f"{COURSE_FILE}: exercise {id_} lists {name} of {file}, which is not marked there"
 
 
+def check_texts(tree: Tree) -> Iterator[str]:
+    """The text of a lab has the places to which TODO() and `make lab02` send its readers."""
+    for lab in {lab.number: lab for lab, _ in tree.tags}.values():
+        name = f"{lab.directory}/{LAB_TEXT}"
+        text = tree.files.get(name, b"").decode()
+        for exercise in lab.exercises if text else ():
+            if f'<a id="{exercise.anchor}"></a>' not in text:
+                yield f'{SOLUTION}/{name}: exercise {exercise.id} needs <a id="{exercise.anchor}"></a>'
+
+
 # ---- leaks -----------------------------------------------------------------------------------------
 
 
@@ -341,6 +351,7 @@ def check_tree(tree: Tree, root: Path = ROOT) -> Iterator[str]:
             yield f"{LABS}/{name}: not made from solution/"
         elif (labs / name).read_bytes() != wanted[name]:
             yield f"{LABS}/{name}: not what `make starters` writes"
+    yield from check_texts(tree)
     yield from find_leaks(root, (f"{LABS}/{name}" for name in sorted(there)), secret_lines(tree, root))
 
 

@@ -21,6 +21,7 @@
 #define IDLE 0x100
 #define TIMER 27
 #define NONE 1023
+#define VMCR_VEOIM (1UL << 9) /* EOImode 1: priority drop and deactivation apart */
 
 /* ---- what the layers around it would be ---- */
 
@@ -79,7 +80,6 @@ void gic_irq(struct cpu *cpu)
 static struct interface {
 	u64 lr[LRS], hcr, vmcr;
 	u32 ap[2];
-	bool split; /* EOImode 1 */
 	bool timer_active; /* the physical PPI */
 } interfaces[CPUS];
 
@@ -302,6 +302,14 @@ static bool timer_asserted(struct vcpu *vcpu)
 	return timer_line[vcpu->index];
 }
 
+static void enter(struct vcpu *vcpu)
+{
+	u32 work = vcpu->entry_work;
+
+	vcpu->entry_work = 0;
+	vgic_vcpu_enter(vcpu, work);
+}
+
 static void settle_cpu(unsigned cpu)
 {
 	struct vcpu *vcpu = cpus[cpu].vcpu;
@@ -312,9 +320,8 @@ static void settle_cpu(unsigned cpu)
 	for (unsigned round = 0;; round++) {
 		bool maintenance = fake_maintenance(&interfaces[cpu]);
 		bool timer = timer_line[vcpu->index] && !interfaces[cpu].timer_active;
-		u32 work = vcpu->entry_work;
 
-		if (!maintenance && !timer && !work)
+		if (!maintenance && !timer && !vcpu->entry_work)
 			return;
 		CHECK(round < 4); /* no storm */
 		if (maintenance)
@@ -324,9 +331,7 @@ static void settle_cpu(unsigned cpu)
 			interfaces[cpu].timer_active = true;
 			vgic_set_line(vcpu, TIMER, true);
 		}
-		work = vcpu->entry_work;
-		vcpu->entry_work = 0;
-		vgic_vcpu_enter(vcpu, work);
+		enter(vcpu);
 		CHECK(!fake_maintenance(&interfaces[cpu]));
 	}
 }
@@ -420,12 +425,18 @@ static void act_line(unsigned v, u32 intid, struct state *s)
 static void act_latch(unsigned v, u32 intid, struct state *s)
 {
 	bool set = check_random() & 1;
+	u8 source = (u8)(1 << check_below(CPUS));
 
 	if (intid == TIMER)
 		return;
 	bank(v, IRQ_PENDING, set ? BANK_SET : BANK_CLEAR, intid, 0);
-	if (!counts_sources(intid))
+	if (!counts_sources(intid)) {
 		s->latched = set;
+		return;
+	}
+	/* For SGIs of a GICv2 that had no effect; these have registers of their own. */
+	bank(v, IRQ_SOURCES, set ? BANK_SET : BANK_CLEAR, intid, source);
+	s->sources = (u8)(set ? s->sources | source : s->sources & ~source);
 }
 
 static void act_enable(unsigned v, u32 intid, struct state *s)
@@ -521,7 +532,7 @@ static void guest_complete(unsigned v, struct interface *i)
 		return;
 	intid = g->stack[--g->depth];
 	fake_drop(i);
-	if (i->split) {
+	if (i->vmcr & VMCR_VEOIM) {
 		g->dropped[g->dropped_count++] = intid;
 		return;
 	}
@@ -554,7 +565,7 @@ static void guest_interface(unsigned v, struct interface *i)
 	i->vmcr |= (u64)masks[check_below(ARRAY_SIZE(masks))] << ICH_VMCR_EL2_VPMR_SHIFT;
 	i->vmcr |= check_below(5) ? 3 : check_below(4);
 	if (!guests[v].depth && !guests[v].dropped_count)
-		i->split = check_random() & 1;
+		i->vmcr ^= check_random() & VMCR_VEOIM;
 }
 
 /* The guest's own timer: the list register follows when it looks at the interrupt controller. */
@@ -572,7 +583,7 @@ static void act_active(unsigned v, u32 intid, struct state *s)
 {
 	struct guest *g = &guests[v];
 
-	if (guests[v].cpu < 0 || !interfaces[guests[v].cpu].split || intid == TIMER)
+	if (guests[v].cpu < 0 || !(interfaces[guests[v].cpu].vmcr & VMCR_VEOIM) || intid == TIMER)
 		return;
 	for (u32 n = 0; n < g->depth; n++) {
 		if (g->stack[n] == intid)
@@ -596,12 +607,12 @@ static void act_active(unsigned v, u32 intid, struct state *s)
 static void unload(unsigned cpu)
 {
 	struct vcpu *vcpu = cpus[cpu].vcpu;
-	bool split = interfaces[cpu].split;
+	bool live;
 
 	here = cpu;
 	if (!vcpu)
 		return;
-	vgic_is_live(vcpu, TIMER);
+	live = vgic_is_live(vcpu, TIMER);
 	vgic_vcpu_save(vcpu);
 	CHECK(interfaces[cpu].hcr == 0);
 	for (int n = 0; n < LRS; n++)
@@ -609,18 +620,15 @@ static void unload(unsigned cpu)
 	memset(&interfaces[cpu], 0xff, sizeof(interfaces[cpu]));
 	memset(interfaces[cpu].lr, 0, sizeof(interfaces[cpu].lr));
 	interfaces[cpu].hcr = 0;
-	interfaces[cpu].split = split;
 	cpus[cpu].vcpu = NULL;
 	guests[vcpu->index].cpu = -1;
 	vcpu->state = VCPU_BLOCKED;
-	if (timer_line[vcpu->index]) /* the background deadline is due at once */
+	if (timer_line[vcpu->index] && !live) /* the background deadline is due at once */
 		vgic_set_line(vcpu, TIMER, true);
 }
 
 static void load(unsigned cpu, unsigned v)
 {
-	bool split;
-
 	if (cpus[cpu].vcpu || guests[v].cpu >= 0)
 		return;
 	here = cpu;
@@ -628,9 +636,7 @@ static void load(unsigned cpu, unsigned v)
 	vcpus[v].state = VCPU_RUNNING;
 	cpus[cpu].vcpu = &vcpus[v];
 	guests[v].cpu = (int)cpu;
-	split = guests[v].depth || guests[v].dropped_count ? interfaces[cpu].split : false;
 	vgic_vcpu_load(&vcpus[v]);
-	interfaces[cpu].split = split;
 	gic_set_active(TIMER, vgic_is_live(&vcpus[v], TIMER));
 }
 
@@ -645,7 +651,7 @@ static void act_switch(unsigned v)
 
 	if (guests[v].cpu >= 0)
 		unload((unsigned)guests[v].cpu);
-	else if (interfaces[cpu].split == (guests[v].dropped_count > 0) || !guests[v].depth)
+	else
 		load(cpu, v);
 }
 
@@ -657,7 +663,7 @@ static void act_look(unsigned v, u32 intid, const struct state *s)
 	if (guests[v].cpu >= 0)
 		here = (unsigned)guests[v].cpu;
 	CHECK(vgic_has_deliverable(&vcpus[v]) == (model_best(v) != NONE));
-	if (!private && (guests[!v].cpu >= 0 || intid == TIMER))
+	if ((!private && guests[!v].cpu >= 0) || (intid == TIMER && guests[v].cpu < 0))
 		return;
 	if (!counts_sources(intid) || !s->active)
 		CHECK(bank_bit(v, IRQ_PENDING, intid) == model_pending(s));
@@ -683,6 +689,11 @@ static void act_guest(unsigned v)
 	case 2:
 	case 3: guest_deactivate(v, i); break;
 	case 4:
+		/* The next access to the distributor exits before the maintenance interrupt does. */
+		guest_complete(v, i);
+		bank_bit(v, IRQ_ACTIVE, 0);
+		enter(&vcpus[v]);
+		break;
 	case 5:
 	case 6:
 	case 7: guest_complete(v, i); break;

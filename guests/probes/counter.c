@@ -50,7 +50,7 @@ void probe(void)
 	report_equal("not across switches either", backwards(500, true), 0);
 	after = offset();
 	report(after - before + 100000 < 200000, "their distance stays the same", after, before);
-	report((s64)before >= -100000, "virtual time is not ahead of physical time", before, 0);
+	report(before != 0, "virtual time has an offset of its own", before, 1);
 	start = counter_physical();
 	u64 virtual_start = counter();
 	spin_ticks(ticks_from_us(1000));

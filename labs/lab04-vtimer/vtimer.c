@@ -8,7 +8,7 @@
  * the interrupt that this vCPU is handling, is taken along. On expiry the handler looks again
  * (things may have changed), marks the PPI pending and wakes the vCPU.
  *
- * Reading the counters never traps. CNTVOFF_EL2 gives every VM a counter that starts at 0.
+ * Reading the counters never traps. CNTVOFF_EL2 gives every VM a counter that starts anew with it.
  * Manual: Arm ARM, "The Generic Timer in AArch64 state"; IHI 0069 for the active state.
  */
 #include "el2_boot.h"
@@ -17,14 +17,23 @@
 
 #define CNT_NEVER (~0UL)
 
+/*
+ * A VM's virtual count when it is created. Not 0: QEMU 7.2 adds CNTVOFF_EL2 to a compare
+ * value without looking for an overflow, and a guest that parks its timer at 2^64 - 1 would hang the
+ * whole emulator. A start that the physical counter does not reach for weeks makes the offset
+ * negative, and the sum of the two small again.
+ */
+#define COUNTER_START (1UL << 48)
+
 /**
  * vtimer_deadline() - the physical count at which a virtual timer is due
+ * @now: the physical count
  *
- * A timer's condition is met when count - offset >= CVAL, all unsigned 64 bit. A sum that does not
- * fit is a count that no counter reaches: CNT_NEVER.
+ * A timer's condition is met when count - offset >= CVAL, all unsigned 64 bit and modulo 2^64.
+ * Return: @now when it is met already, CNT_NEVER when it will not be before the counter wraps.
  */
 EXERCISE(4.1)
-static u64 vtimer_deadline(u64 cval, u64 offset)
+static u64 vtimer_deadline(u64 cval, u64 offset, u64 now)
 {
 	TODO(4.1);
 }
@@ -152,6 +161,17 @@ static enum trap_result cntp_tval(struct vcpu *vcpu, struct sysreg_access *acces
 	TODO(4.5);
 }
 
+/* CNTPCT_EL0: EL1PCTEN lets it through, but QEMU 7.2 traps EL0's reads by EL1PCEN. */
+static enum trap_result cntpct(struct vcpu *vcpu, struct sysreg_access *access)
+{
+	(void)vcpu;
+	if (access->is_write)
+		return TRAP_REFLECT;
+	access->value = timer_now();
+	return TRAP_SKIP_INSN;
+}
+
+SYSREG_HANDLER(3, 3, 14, 0, 1, cntpct);
 SYSREG_HANDLER(3, 3, 14, 2, 0, cntp_tval);
 SYSREG_HANDLER(3, 3, 14, 2, 1, cntp_ctl);
 SYSREG_HANDLER(3, 3, 14, 2, 2, cntp_cval);
@@ -169,7 +189,11 @@ static void vtimer_reset(struct vcpu *vcpu)
 	vgic_map_hw(vcpu, PLAT_INTID_CNTV, PLAT_INTID_CNTV, vtimer_is_asserted);
 }
 
-/** vtimer_vm_create() - the VM's counter starts at 0 now: CNTVOFF is the physical count */
+/**
+ * vtimer_vm_create() - the VM's counter starts at COUNTER_START now
+ *
+ * Virtual count = physical count - CNTVOFF_EL2, modulo 2^64: vm->counter_offset.
+ */
 EXERCISE(4.1)
 static int vtimer_vm_create(struct vm *vm)
 {
