@@ -36,7 +36,9 @@ def _is_given(name: str, course: Course, number: int) -> bool:
     test = LAB_TEST.fullmatch(name)
     if test and int(test[1]) > number:
         return False
-    if name.split("/")[0] in (str(SOLUTION), str(LABS), "handout", ".git") or name in (str(README), "README.md"):
+    if name.split("/")[0] in (str(SOLUTION), str(LABS), "handout", ".git"):
+        return False
+    if name in (str(README), "README.md"):
         return False
     return not any(fnmatch.fnmatchcase(name, pattern) for pattern in course.handout_exclude)
 
@@ -122,7 +124,8 @@ def main() -> int:
         print("\n".join(findings), file=sys.stderr)
         return 1
     count = sum(1 for path in dest.rglob("*") if path.is_file())
-    print(f"{dest}: {count} files for labs 1 to {arguments.lab}, {len(archives)} layers of the reference, no leaks")
+    print(f"{dest}: {count} files for labs 1 to {arguments.lab}, {len(archives)} layers of the reference, "
+          "no leaks")
     return 0
 
 

@@ -2,7 +2,8 @@
 """`make submit`: the files that course.toml registers for labs 1 to LAB, in one archive.
 
 The same files give the same archive (with the same zlib), whoever packs it and when: names, order,
-times and owners are fixed. What else was changed below labs/ is named, since it will not be there when the work is graded.
+times and owners are fixed. What else was changed below labs/ is named, since it will not be there
+when the work is graded.
 """
 
 from __future__ import annotations
@@ -88,7 +89,8 @@ def main() -> int:
     unfinished = open_exercises(course, 1, arguments.lab)
     print(f"{target}: {len(names)} files, {len(data)} bytes")
     print(f"  sha256: {hashlib.sha256(data).hexdigest()}")
-    print(f"  local score of lab {arguments.lab}: {local_score(ROOT, arguments.scores, arguments.lab, names)}")
+    score = local_score(ROOT, arguments.scores, arguments.lab, names)
+    print(f"  local score of lab {arguments.lab}: {score}")
     if unfinished:
         print(f"  not written yet: {', '.join(unfinished)}")
     for name in left_out(ROOT, course, arguments.lab):

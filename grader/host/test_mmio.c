@@ -41,7 +41,8 @@ static void check_loads(void)
 		u64 bus = check_random();
 		u64 esr = syndrome(size_log2, is_signed, 5, x_register, false);
 
-		CHECK(mmio_load_value(esr, bus) == load_as_c(size_log2, is_signed, x_register, bus));
+		CHECK(mmio_load_value(esr, bus) ==
+		      load_as_c(size_log2, is_signed, x_register, bus));
 	}
 }
 

@@ -208,7 +208,8 @@ static void check_all(void)
 	for (unsigned i = 0; i < SPAN_PAGES; i++) {
 		wrong += !now[i].level != !model[i].level;
 		wrong += now[i].level && !same_access(&now[i], &model[i]);
-		stale += tlb[i].level && (tlb[i].level != now[i].level || !same_access(&tlb[i], &now[i]));
+		stale += tlb[i].level &&
+			 (tlb[i].level != now[i].level || !same_access(&tlb[i], &now[i]));
 	}
 	CHECK(wrong == 0);
 	CHECK(stale == 0);
@@ -216,8 +217,7 @@ static void check_all(void)
 		CHECK(pages[i].reachable); /* or it leaked */
 	CHECK(empty_tables == 0 && junk == 0);
 	CHECK(table.mapped_bytes == mapped_pages * PAGE_SIZE);
-	CHECK(table.table_bytes ==
-	      (page_count - 1 + (1UL << table.root_order)) * PAGE_SIZE);
+	CHECK(table.table_bytes == (page_count - 1 + (1UL << table.root_order)) * PAGE_SIZE);
 	walk_everything();
 }
 
@@ -244,7 +244,11 @@ static unsigned canonical(unsigned prot)
 
 /* ---- operations ---- */
 
-enum kind { MAP, UNMAP, PROTECT };
+enum kind {
+	MAP,
+	UNMAP,
+	PROTECT
+};
 
 struct operation {
 	enum kind kind;
@@ -306,7 +310,8 @@ static struct operation random_operation(void)
 {
 	static const u64 units[] = {1, 1, 512, 512, 262144};
 	u64 unit = units[check_below(5)];
-	struct operation op = {.kind = (enum kind)check_below(3), .prot = (unsigned)check_below(16)};
+	struct operation op = {.kind = (enum kind)check_below(3),
+			       .prot = (unsigned)check_below(16)};
 
 	op.first = check_below(SPAN_PAGES);
 	op.count = 1 + check_below(unit == 1 ? 40 : 3 * unit);
@@ -402,7 +407,8 @@ static void check_readers(void)
 	CHECK(pgtable_visit(&table, base, SPAN_BYTES, compare_leaf, &next) == 0);
 	CHECK(leaf_count == 0);
 	if (next) {
-		CHECK(pgtable_visit(&table, next - PAGE_SIZE, PAGE_SIZE, stop_at_once, &seen) == 77);
+		CHECK(pgtable_visit(&table, next - PAGE_SIZE, PAGE_SIZE, stop_at_once, &seen) ==
+		      77);
 		CHECK(seen <= next - PAGE_SIZE);
 	}
 }
@@ -435,9 +441,9 @@ static const struct geometry {
 	bool concatenate;
 	unsigned start_level, root_order;
 } geometries[] = {
-	{32, false, 1, 0}, {32, true, 2, 2}, {33, true, 2, 3}, {34, true, 2, 4}, {35, true, 1, 0},
-	{39, false, 1, 0}, {40, false, 0, 0}, {40, true, 1, 1}, {43, true, 1, 4}, {44, true, 0, 0},
-	{48, false, 0, 0}, {48, true, 0, 0},
+	{32, false, 1, 0}, {32, true, 2, 2},  {33, true, 2, 3},	 {34, true, 2, 4},
+	{35, true, 1, 0},  {39, false, 1, 0}, {40, false, 0, 0}, {40, true, 1, 1},
+	{43, true, 1, 4},  {44, true, 0, 0},  {48, false, 0, 0}, {48, true, 0, 0},
 };
 
 static void run_geometry(const struct geometry *geometry, const struct pgtable_format *format)

@@ -2,7 +2,7 @@
 /*
  * The virtual GIC against a model of the architecture.
  *
- * Below the code under test: a fake GIC, two CPUs whose virtual interfaces have four list registers
+ * Below the code under test: a fake GIC, two CPUs whose virtual interfaces have at most four list registers
  * and behave as IHI 0069 says. Above it: guests that do random things to two vCPUs, which move
  * between the CPUs. Beside it: a model that knows nothing of list registers, only each interrupt's
  * state. After every action, what each loaded vCPU would acknowledge next must be what the model
@@ -17,7 +17,7 @@
 
 #define CPUS 2
 #define LRS 4
-#define ROUNDS 60000
+#define ROUNDS 50000
 #define IDLE 0x100
 #define TIMER 27
 #define NONE 1023
@@ -785,9 +785,11 @@ int main(void)
 	static const struct {
 		unsigned version;
 		bool completes_hw;
-	} machines[] = {{3, true}, {2, false}, {2, true}};
+		unsigned lr_count;
+	} machines[] = {{3, true, 4}, {2, false, 4}, {3, true, 2}, {2, true, 1}};
 
 	for (unsigned m = 0; m < ARRAY_SIZE(machines); m++) {
+		fake.lr_count = machines[m].lr_count;
 		start(machines[m].version, machines[m].completes_hw);
 		for (unsigned round = 0; round < ROUNDS; round++) {
 			act();

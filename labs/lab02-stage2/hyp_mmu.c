@@ -10,8 +10,9 @@
  *
  * No page is writable and executable, and SCTLR_EL2.WXN holds even if a table says otherwise. The
  * table is built once with the MMU off, each CPU then turns its own on, and nothing changes it
- * afterwards, so it needs no lock. Manual: Arm ARM, "TCR_EL2", "SCTLR_EL2", "The effects of
- * disabling an address translation stage".
+ * afterwards, so it needs no lock. What EL2 wrote until then went past the caches; the arm64 boot
+ * protocol, by which EL2 was entered, has left no dirty line that could cover it.
+ * Manual: Arm ARM, "TCR_EL2", "SCTLR_EL2", "The effects of disabling an address translation stage".
  */
 #include "bundle.h"
 #include "exercise.h"

@@ -176,8 +176,8 @@ static enum trap_result handle_fault(struct vcpu *vcpu, u64 esr)
 	if (window->device)
 		return refuse_device(vcpu, esr, window);
 	if (guest_ram_contains(vcpu->vm, ipa))
-		return type == ESR_FSC_PERMISSION ? refuse_permission(vcpu, esr, ipa) :
-						    touch_ram(vcpu, ipa);
+		return type == ESR_FSC_PERMISSION ? refuse_permission(vcpu, esr, ipa)
+						  : touch_ram(vcpu, ipa);
 	if (esr & ESR_ABORT_CM && esr >> ESR_EC_SHIFT == ESR_EC_DABT_LOW)
 		return TRAP_SKIP_INSN;
 	return TRAP_REFLECT;
@@ -204,8 +204,8 @@ static enum trap_result data_abort(struct vcpu *vcpu, u64 esr)
 
 		if (window->device && (esr & ESR_FSC_TYPE) == ESR_FSC_TRANSLATION) {
 			vcpu->exit.address = ipa;
-			return esr & ESR_DABT_WNR ? mmio_store(vcpu, esr, offset, window) :
-						    mmio_load(vcpu, esr, offset, window);
+			return esr & ESR_DABT_WNR ? mmio_store(vcpu, esr, offset, window)
+						  : mmio_load(vcpu, esr, offset, window);
 		}
 	}
 	return handle_fault(vcpu, esr);

@@ -10,8 +10,9 @@
  *
  * No page is writable and executable, and SCTLR_EL2.WXN holds even if a table says otherwise. The
  * table is built once with the MMU off, each CPU then turns its own on, and nothing changes it
- * afterwards, so it needs no lock. Manual: Arm ARM, "TCR_EL2", "SCTLR_EL2", "The effects of
- * disabling an address translation stage".
+ * afterwards, so it needs no lock. What EL2 wrote until then went past the caches; the arm64 boot
+ * protocol, by which EL2 was entered, has left no dirty line that could cover it.
+ * Manual: Arm ARM, "TCR_EL2", "SCTLR_EL2", "The effects of disabling an address translation stage".
  */
 #include "bundle.h"
 #include "exercise.h"
@@ -162,8 +163,8 @@ static void hyp_mmu_enable(pa_t root)
 {
 	write_sysreg(mair_el2, PGTABLE_MAIR);
 	write_sysreg(tcr_el2, TCR_EL2_RES1 | (u64)cpu_pa_range() << TCR_EL2_PS_SHIFT |
-				      TCR_EL2_SH0_INNER | TCR_EL2_ORGN0_WBWA |
-				      TCR_EL2_IRGN0_WBWA | (64 - HYP_INPUT_BITS));
+				      TCR_EL2_SH0_INNER | TCR_EL2_ORGN0_WBWA | TCR_EL2_IRGN0_WBWA |
+				      (64 - HYP_INPUT_BITS));
 	write_sysreg(ttbr0_el2, root.pa);
 	isb();
 	tlbi_alle2();

@@ -110,8 +110,8 @@ static __attribute__((noinline)) enum trap_result mmio_refuse(struct vcpu *vcpu,
 	u64 ec = from_el0 ? ESR_EC_DABT_LOW : ESR_EC_DABT_CUR;
 
 	write_sysreg(far_el1, vcpu->exit.far);
-	inject_exception(vcpu, ec << ESR_EC_SHIFT | (esr & (ESR_IL | ESR_DABT_WNR)) |
-				       ESR_FSC_ALIGNMENT);
+	inject_exception(vcpu,
+			 ec << ESR_EC_SHIFT | (esr & (ESR_IL | ESR_DABT_WNR)) | ESR_FSC_ALIGNMENT);
 	return TRAP_RESUME;
 }
 
@@ -130,6 +130,14 @@ static inline enum trap_result mmio_finish(struct vcpu *vcpu)
 	return TRAP_RESUME;
 }
 
+/**
+ * mmio_load() - let a device model serve the guest's load
+ *
+ * An access that is not mmio_is_aligned() is refused with mmio_refuse(). Otherwise: note
+ * vcpu->exit.size, call the model's read() with the VM's device lock held, pass what it says
+ * through mmio_load_value() to exit.value and to the register mmio_register(); number 31 swallows
+ * it. The result is mmio_finish()'s.
+ */
 EXERCISE(2.7)
 enum trap_result mmio_load(struct vcpu *vcpu, u64 esr, u64 offset,
 			   const struct device_window *window)
@@ -151,9 +159,15 @@ enum trap_result mmio_load(struct vcpu *vcpu, u64 esr, u64 offset,
 	return mmio_finish(vcpu);
 }
 
+/**
+ * mmio_store() - let a device model serve the guest's store
+ *
+ * As mmio_load(). The model's write() gets mmio_store_value() of the register, as does exit.value;
+ * register 31 is zero.
+ */
 EXERCISE(2.7)
 enum trap_result mmio_store(struct vcpu *vcpu, u64 esr, u64 offset,
-			   const struct device_window *window)
+			    const struct device_window *window)
 {
 	struct spinlock *lock = &vcpu->vm->device_lock;
 	unsigned reg = mmio_register(esr);

@@ -116,8 +116,7 @@ static int map_prepare(struct walk *walk, const struct step *step)
 		walk->tables_needed += tables_below(walk, step->level, step->at, step->end);
 		return 0;
 	}
-	if (is_leaf(*step->entry, step->level) ||
-	    leaf_fits(walk, step->level, step->at, step->end))
+	if (is_leaf(*step->entry, step->level) || leaf_fits(walk, step->level, step->at, step->end))
 		return -EEXIST;
 	return 0;
 }
@@ -134,9 +133,9 @@ static int map_commit(struct walk *walk, const struct step *step)
 	struct pgtable *table = walk->table;
 
 	if (leaf_fits(walk, step->level, step->at, step->end)) {
-		entry_write(step->entry, leaf_descriptor(walk_pa(walk, step->at),
-							 table->format->leaf(walk->prot),
-							 step->level));
+		entry_write(step->entry,
+			    leaf_descriptor(walk_pa(walk, step->at),
+					    table->format->leaf(walk->prot), step->level));
 		table->mapped_bytes += step->end - step->at;
 	} else if (!(*step->entry & DESC_VALID)) {
 		entry_write(step->entry, list_pop(&walk->spare).pa | DESC_VALID | DESC_TABLE);

@@ -37,21 +37,13 @@ void mmio_destroy(struct vm *vm);
  * @esr: of the data abort, with a valid instruction syndrome (ISV)
  * @offset: in @window
  *
- * An access that is not mmio_is_aligned() is refused with mmio_refuse(). Otherwise: note
- * exit.size and exit.is_write, call the model's read() with the VM's device lock held, pass the
- * result through mmio_load_value() to exit.value and to the register mmio_register(); number 31
- * swallows it. The result is mmio_finish()'s.
+ * Return: TRAP_RESUME or TRAP_SKIP_INSN: the guest goes on behind the access, or takes a fault.
  */
 enum trap_result mmio_load(struct vcpu *vcpu, u64 esr, u64 offset,
 			   const struct device_window *window);
 
-/**
- * mmio_store() - let a device model serve the guest's store
- *
- * As mmio_load(). The model's write() gets mmio_store_value() of the register, as does exit.value;
- * register 31 is zero.
- */
+/** mmio_store() - let a device model serve the guest's store; as mmio_load() */
 enum trap_result mmio_store(struct vcpu *vcpu, u64 esr, u64 offset,
-			   const struct device_window *window);
+			    const struct device_window *window);
 
 #endif
