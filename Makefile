@@ -114,7 +114,7 @@ keep = @mkdir -p $(@D); printf '%s\n' '$(subst ','\'',$1)' | cmp -s - $@ || prin
 FORCE:
 export QEMU
 ready:
-	@tools/doctor --quiet --for $(if $(filter test measure format host starters starters-check handout,$(MAKECMDGOALS)),test,$(if $(filter debug,$(MAKECMDGOALS)),$(if $(TEST),test,debug),run))
+	@tools/doctor --quiet --for $(if $(filter test measure format host starters starters-check handout transcripts,$(MAKECMDGOALS)),test,$(if $(filter debug,$(MAKECMDGOALS)),$(if $(TEST),test,debug),run))
 
 $(OBJ)/c.flags: FORCE | ready
 	$(call keep,$(CC) $(C_FLAGS) $(shell $(CC) -dumpfullversion))
@@ -337,6 +337,8 @@ $(BUILD)/reference/lab0%.a: FORCE
 
 EX ?=
 DEST ?=
+CHECK ?=
+TEXTS ?=
 OVERWRITE ?=
 given = $(if $($1),,$(error make $@ needs $1=$2))
 LAB_LOOPS := lab01 lab02 lab03 lab04 lab05 lab06
@@ -358,6 +360,10 @@ starters: ready ## (instructors) make labs/ from solution/
 	$(Q)$(PYTHON) -m tools.starters $(if $(OVERWRITE),--overwrite)
 starters-check: ready
 	$(Q)$(PYTHON) -m tools.starters --check --build $(BUILD)
+
+.PHONY: transcripts
+transcripts: ready ## (authors) run the GDB transcripts of the texts again; CHECK=1 changes nothing
+	$(Q)$(TEST_ENVIRONMENT) $(PYTHON) -m tools.transcripts $(if $(CHECK),--check) $(TEXTS)
 
 handout: ready ## (instructors; LAB=2 DEST=dir) what students get: no solution, no history
 	$(call given,DEST,dir: a directory that does not exist yet)$(Q)$(PYTHON) -m tools.handout --lab $(LAB) --dest '$(DEST)' --build $(BUILD)

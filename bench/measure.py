@@ -17,7 +17,7 @@ from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
 
-from bench.bars import (BOOT_INSTRUCTIONS, BOOT_WALL, EL2_SIZE, MANY_VMS, ROWS, TABLE_SIZE, Result,
+from bench.bars import (BOOT_CPU, BOOT_INSTRUCTIONS, BOOT_WALL, EL2_SIZE, MANY_VMS, ROWS, TABLE_SIZE, Result,
                         print_table)
 from bench.run import DONE, Setup, plugin_arguments, run_bare, run_hypervisor
 from tools.errors import UserError, run_main
@@ -27,7 +27,6 @@ from tools.vms import MIB, VmConfig
 ROW = re.compile(r"RESULT (\w+) n=(\d+) min=(-?\d+) med=(-?\d+) mean=(-?[\d.]+) p99=(-?\d+) max=(-?\d+)")
 MACHINES = (("cortex-a76", 3), ("cortex-a72", 3), ("cortex-a76", 2), ("cortex-a72", 2))
 BOOT_CPUS = ("cortex-a76", "cortex-a72")
-SIZE_SECTIONS_IGNORED = (".bss", ".stack")
 USERSPACE = "userspace: Linux"
 
 
@@ -69,22 +68,26 @@ def boot_instructions(setup: Setup, cpu: str) -> Result:
                   {"bare": bare.retired, "hosted": hosted.retired})
 
 
-def boot_wall(setup: Setup, cpu: str, pairs: int) -> Result:
+def boot_wall(setup: Setup, cpu: str, pairs: int) -> list[Result]:
     """The same by the clock, without icount; each pair runs back to back, in alternating order."""
     vm = linux_vm(setup)
-    ratios, bare_times, hosted_times = [], [], []
+    wall: list[float] = []
+    processor: list[float] = []
+    seconds: list[dict[str, float]] = []
     for index in range(pairs):
         runs = {}
         for hosted in ((False, True) if index % 2 == 0 else (True, False)):
-            run = (run_hypervisor(setup, [vm], cpu=cpu, icount=False) if hosted
-                   else run_bare(setup, vm, cpu=cpu, icount=False))
-            reached_userspace(run.console, "in a VM" if hosted else "without a hypervisor")
-            runs[hosted] = run.wall_seconds
-        ratios.append(runs[True] / runs[False])
-        bare_times.append(runs[False])
-        hosted_times.append(runs[True])
-    return Result(BOOT_WALL, f"{cpu} v3", statistics.median(ratios),
-                  {"ratios": ratios, "bare_seconds": bare_times, "hosted_seconds": hosted_times})
+            runs[hosted] = (run_hypervisor(setup, [vm], cpu=cpu, icount=False) if hosted
+                            else run_bare(setup, vm, cpu=cpu, icount=False))
+            reached_userspace(runs[hosted].console, "in a VM" if hosted else "without a hypervisor")
+        bare, vm_run = runs[False], runs[True]
+        wall.append(vm_run.wall_seconds / bare.wall_seconds)
+        processor.append(vm_run.cpu_seconds / bare.cpu_seconds)
+        seconds.append({"bare": bare.wall_seconds, "hosted": vm_run.wall_seconds,
+                        "bare_cpu": bare.cpu_seconds, "hosted_cpu": vm_run.cpu_seconds})
+    machine = f"{cpu} v3"
+    return [Result(BOOT_WALL, machine, statistics.median(wall), {"ratios": wall, "seconds": seconds}),
+            Result(BOOT_CPU, machine, statistics.median(processor), {"ratios": processor})]
 
 
 def el2_size(image: Path) -> Result:
@@ -142,7 +145,7 @@ def measure(setup: Setup, skip: set[str], pairs: int) -> list[Result]:
             results.append(boot_instructions(setup, cpu))
         if "wall" not in skip:
             say(f"Linux boot, wall clock, {cpu}, {pairs} pairs")
-            results.append(boot_wall(setup, cpu, pairs))
+            results += boot_wall(setup, cpu, pairs)
     return results
 
 

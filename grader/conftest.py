@@ -57,9 +57,7 @@ def start(
 
 
 @pytest.fixture
-def start_selftest(
-    start: Callable[[MachineConfig], Machine], qemu: str
-) -> Callable[..., Machine]:
+def start_selftest(start: Callable[[MachineConfig], Machine], qemu: str) -> Callable[..., Machine]:
     """Starts one of the grader's own images by name."""
 
     def run(name: str, **options: object) -> Machine:
@@ -112,6 +110,9 @@ class Lab:
         return machine, reports
 
 
+MakeLab = Callable[..., Lab]
+
+
 @pytest.fixture(params=[3, 2], ids=["gicv3", "gicv2"])
 def gic(request: pytest.FixtureRequest) -> int:
     """Both interrupt controllers, for tests in which it can matter."""
@@ -121,7 +122,7 @@ def gic(request: pytest.FixtureRequest) -> int:
 @pytest.fixture
 def make_lab(
     start: Callable[[MachineConfig], Machine], tmp_path: Path, qemu: str, seed: int
-) -> Callable[..., Lab]:
+) -> MakeLab:
     def make(number: int, gic: int = 3) -> Lab:
         return Lab(start, tmp_path, qemu, seed, gic, number)
 
@@ -129,15 +130,15 @@ def make_lab(
 
 
 @pytest.fixture
-def lab(request: pytest.FixtureRequest, make_lab: Callable[..., Lab]) -> Lab:
+def lab(request: pytest.FixtureRequest, make_lab: MakeLab) -> Lab:
     """The lab of the module (`LAB = n` in it), on the GIC of the `gic` fixture if it is used."""
     gic_version = request.getfixturevalue("gic") if "gic" in request.fixturenames else 3
     return make_lab(request.module.LAB, gic_version)
 
 
-@pytest.hookimpl(hookwrapper=True)
+@pytest.hookimpl(hookwrapper=True)  # type: ignore[misc]
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
-    """A Finding is printed as what it says, without Python's traceback, and with a way to see it."""
+    """A Finding is printed as what it says, without a traceback, and with a way to see it."""
     outcome = yield
     report = outcome.get_result()  # type: ignore[attr-defined]
     finding = call.excinfo.value if call.excinfo else None
@@ -147,13 +148,13 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if not isinstance(finding, Finding):
         return
     report.user_properties = [("verdict", finding.verdict.value)]
-    machines = item.stash.get(MACHINES, [])
+    machines: list[Machine] = item.stash.get(MACHINES, [])
     if not finding.where and machines:
         finding.where = machines[-1].where()
-    variables = [f"{name}={os.environ[name]}" for name in ("SEED",) if name in os.environ]
+    variables = [f"SEED={os.environ['STRATA_SEED']}"] if "STRATA_SEED" in os.environ else []
     nodeid = item.nodeid if item.nodeid.startswith("grader/") else f"grader/{item.nodeid}"
     line = " ".join(["make debug", f"TEST={shlex.quote(nodeid)}", *variables])
     report.longrepr = f"{finding}\n  reproduce: {line}"
 
 
-__all__ = ["DEFAULT_BUDGET", "Lab"]
+__all__ = ["DEFAULT_BUDGET", "Lab", "MakeLab"]

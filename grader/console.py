@@ -12,7 +12,8 @@ LIMIT_BYTES = 4 << 20
 def escape(text: str) -> str:
     """Printable text: control characters of a machine never reach the reader's terminal."""
     return "".join(
-        c if c == "\n" or c.isprintable() else f"\\x{ord(c):02x}" for c in text.replace("\r\n", "\n")
+        c if c == "\n" or c.isprintable() else f"\\x{ord(c):02x}"
+        for c in text.replace("\r\n", "\n")
     )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""A typed client of the real gdb-multiarch: one method for each thing the tests ask of a debugger."""
+"""A typed client of the real gdb-multiarch: a method for each thing that tests ask of it."""
 
 from __future__ import annotations
 
@@ -235,7 +235,7 @@ class Gdb:
         return int(match[0], 0) & (1 << 64) - 1
 
     def register(self, name: str) -> int:
-        """A general-purpose, special or system register of the selected vCPU, by its manual name."""
+        """A register of the selected vCPU by its name in the manual, system registers too."""
         return self.evaluate_int("$" + QEMU_NAMES.get(name, name))
 
     def has_register(self, name: str) -> bool:

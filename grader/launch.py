@@ -13,15 +13,15 @@ from pathlib import Path
 from grader.budget import Budget, build_plugin
 from grader.memory import PhysicalMemory
 from grader.verdict import infrastructure
-from tools.qemu import MachineOptions, qemu_command, qemu_version
+from tools.qemu import MachineOptions, die_with_parent, qemu_command, qemu_version
 
 MIB = 1 << 20
 
 # A timer of the emulator that never stops. With sleep=off QEMU lets time jump to the next deadline
 # whenever all CPUs are idle, and a CPU that stands at a breakpoint counts as idle. The jump is then
 # at most this long; and it is never one to the end of time, which a timer of the guest that has
-# expired already sets as its next deadline and at which QEMU would loop for ever. A packet filter on
-# a hub without ports is the smallest thing in QEMU that has such a timer.
+# expired already sets as its next deadline and at which QEMU would loop for ever. A packet filter
+# on a hub without ports is the smallest thing in QEMU that has such a timer.
 HEARTBEAT_MICROSECONDS = 200
 HEARTBEAT = [
     "-netdev", "hubport,id=beat,hubid=0",
@@ -106,6 +106,7 @@ class Process:
                     stderr=stderr,
                     pass_fds=(*fds, *self.budget.child_fds),
                     start_new_session=True,
+                    preexec_fn=die_with_parent,
                 )
             except OSError as error:
                 raise infrastructure(f"{config.qemu} cannot be run", str(error)) from error

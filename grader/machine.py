@@ -213,8 +213,12 @@ class Machine:
         el = self.exception_level
         self._load_guest_symbols(el)
         frames = self.gdb.backtrace()
-        repeated = next((i for i, f in enumerate(frames) if f.address in {g.address for g in frames[:i]}), None)
-        lines = [f"EL{el} {frame}" for frame in frames[:repeated]]
+        lines, seen = [], set()
+        for frame in frames:
+            if frame.address in seen:
+                break  # assembly without frame information: GDB goes round in circles
+            seen.add(frame.address)
+            lines.append(f"EL{el} {frame}")
         if el == 2:
             lines.append(f"EL1 left at {self.place(self.register('ELR_EL2'), el=1)}")
         return lines

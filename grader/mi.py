@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""GDB/MI: the records that GDB prints, parsed into Python values (GDB manual, "GDB/MI Output Syntax")."""
+"""GDB/MI: what GDB prints, as Python values (GDB manual, "GDB/MI Output Syntax")."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ from typing import Any
 
 Value = Any  # str | list[Value] | dict[str, Value]
 
-_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "f": "\f", "b": "\b", "v": "\v", "a": "\a", "e": "\x1b"}
+_ESCAPES = {
+    "n": "\n",
+    "t": "\t",
+    "r": "\r",
+    "f": "\f",
+    "b": "\b",
+    "v": "\v",
+    "a": "\a",
+    "e": "\x1b",
+}
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 _PREFIX = re.compile(r"(\d*)([\^*+=~@&])")
 

@@ -100,9 +100,7 @@ def prepare(
     for index, vm in enumerate(vms):
         name = vm.name or f"vm{index}"
         kernel = seeded(vm.probe, vm.seed if vm.seed is not None else seed, folder)
-        configs.append(
-            VmConfig(name=name, memory=vm.memory_mib * MIB, kernel=kernel, cpus=vm.cpus)
-        )
+        configs.append(VmConfig(name=name, memory=vm.memory_mib * MIB, kernel=kernel, cpus=vm.cpus))
         guests.append(Guest(name, images.guest(vm.probe).elf, RAM_BASE + LOAD_OFFSET))
     memory = machine_mib * MIB if machine_mib else machine_memory_for(configs)
     bundle = folder / "test.bundle"
@@ -126,9 +124,7 @@ def guest_reader(machine: Machine) -> Callable[[int, int], bytes]:
     """Reads guest-physical memory of the VM whose vCPU is loaded, by the hardware's own tables."""
     if not machine.register("HCR_EL2") & HCR_VM:
         return machine.memory.read
-    table = Stage2(
-        machine.register("VTCR_EL2"), machine.register("VTTBR_EL2"), machine.memory.u64
-    )
+    table = Stage2(machine.register("VTCR_EL2"), machine.register("VTTBR_EL2"), machine.memory.u64)
 
     def read(address: int, count: int) -> bytes:
         parts = []

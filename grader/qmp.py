@@ -63,8 +63,8 @@ class Qmp:
 
     def hmp(self, line: str) -> str:
         """A command of the human monitor, and what it prints."""
-        text = self.command("human-monitor-command", **{"command-line": line})
-        return str(text)
+        self.send("human-monitor-command", **{"command-line": line})
+        return str(self.reply())
 
     def poll(self) -> None:
         """Take in what has arrived; only events are expected now."""

@@ -18,6 +18,7 @@ import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ class Exercise:
     points: int
     functions: dict[str, tuple[str, ...]]  # file in the lab's directory -> functions in it
     tests: tuple[str, ...]
+    needs: tuple[str, ...]  # exercises of the same lab without which it cannot be shown to work
     hints: tuple[str, ...]  # from vague to concrete
     manual: tuple[str, ...]  # sections of the architecture's documents
 
@@ -124,8 +126,8 @@ class _Table:
             raise self.fail(key, "is empty")
         return value
 
-    def texts(self, key: str, at_least: int = 0) -> tuple[str, ...]:
-        values = self.get(key, list)
+    def texts(self, key: str, at_least: int = 0, default: object = None) -> tuple[str, ...]:
+        values = self.get(key, list, default)
         if not all(isinstance(value, str) and value.strip() for value in values):
             raise self.fail(key, "must be a list of texts, none of them empty")
         if len(values) < at_least:
@@ -162,7 +164,8 @@ def _exercise(values: object, lab: int, position: int, file: str) -> Exercise:
         title=table.text("title"),
         points=table.get("points", int),
         functions=_functions(table),
-        tests=table.texts("tests"),
+        tests=table.texts("tests", 1),
+        needs=table.texts("needs", default=[]),
         hints=table.texts("hints", HINTS_MIN),
         manual=table.texts("manual", 1),
     )
@@ -181,6 +184,16 @@ def _check_message(lab: Lab, exercise: Exercise) -> None:
                         f"{len(message) - MAILBOX_TEXT + 1} characters too long for the crash mailbox")
 
 
+def _check_needs(table: _Table, lab: Lab) -> None:
+    needs = {exercise.id: exercise.needs for exercise in lab.exercises}
+    try:
+        unknown = set(TopologicalSorter(needs).static_order()) - needs.keys()
+    except CycleError as error:
+        raise table.fail("needs", f"a circle: {' '.join(error.args[1])}") from error
+    if unknown:
+        raise table.fail("needs", f"{min(unknown)} is not an exercise of this lab")
+
+
 def _lab(values: object, number: int, file: str) -> Lab:
     table = _Table(values, f"{file}: lab {number}")
     if table.get("number", int) != number:
@@ -197,6 +210,7 @@ def _lab(values: object, number: int, file: str) -> Lab:
     table.done()
     if not re.fullmatch(rf"lab{number:02}-[a-z0-9]+(-[a-z0-9]+)*", lab.directory):
         raise table.fail("directory", f"must be like lab{number:02}-name")
+    _check_needs(table, lab)
     points = sum(exercise.points for exercise in lab.exercises)
     if points != POINTS_A_LAB:
         raise table.fail("exercise", f"the points add up to {points}, not to {POINTS_A_LAB}")

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from tools.errors import UserError, run_main
-from tools.qemu import add_machine_arguments, qemu_command
+from tools.qemu import add_machine_arguments, die_with_parent, qemu_command
 from tools.run import add_vm_arguments, prepared
 
 DEBUGGERS = ("gdb-multiarch", "aarch64-none-elf-gdb", "aarch64-linux-gnu-gdb")
@@ -81,7 +81,7 @@ def main() -> int:
                                extra=["-S", "-gdb", "chardev:gdb", "-chardev",
                                       f"socket,id=gdb,fd={listener.fileno()},server=on,wait=off"])
         qemu = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True,
-                                pass_fds=[listener.fileno()])
+                                pass_fds=[listener.fileno()], preexec_fn=die_with_parent)
         listener.close()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:

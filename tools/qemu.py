@@ -8,10 +8,13 @@ through the pvpanic device when a VM failed or EL2 itself did.
 from __future__ import annotations
 
 import argparse
+import ctypes
 import re
 import shlex
 import shutil
+import signal
 import subprocess
+import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -78,6 +81,16 @@ def qemu_command(options: MachineOptions, image: Path, bundle: Path | None, *,
     if options.icount:
         command += ["-icount", "shift=0,sleep=off"]
     return [*command, *serial, *(extra or []), *shlex.split(options.extra)]
+
+
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent() -> None:
+    """For preexec_fn: a machine must not outlive the program that started it, however that ends."""
+    if sys.platform == "linux":
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def add_machine_arguments(parser: argparse.ArgumentParser) -> None:

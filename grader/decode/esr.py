@@ -242,4 +242,6 @@ class Esr:
         else:
             detail = str(decode(self.iss))
         length = "" if self.il else ", 16-bit instruction"
-        return f"{self.value:#x} EC {self.ec:#04x} {name}" + (f": {detail}" if detail else "") + length
+        return (
+            f"{self.value:#x} EC {self.ec:#04x} {name}" + (f": {detail}" if detail else "") + length
+        )

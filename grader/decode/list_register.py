@@ -122,5 +122,6 @@ class Vmcr:
         return (
             f"{self.value:#x} group 0 {'on' if self.group0 else 'off'},"
             f" group 1 {'on' if self.group1 else 'off'}, priority mask {self.priority_mask:#x},"
-            f" EOImode {self.eoi_mode}, BPR0 {bits(self.value, 23, 21)}, BPR1 {bits(self.value, 20, 18)}"
+            f" EOImode {self.eoi_mode},"
+            f" BPR0 {bits(self.value, 23, 21)}, BPR1 {bits(self.value, 20, 18)}"
         )

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""EL2's own stage 1: TCR_EL2, MAIR_EL2 and leaf descriptors, with HCR_EL2.E2H = 0 (4 KiB granule)."""
+"""EL2's own stage 1 with HCR_EL2.E2H = 0: TCR_EL2, MAIR_EL2, leaf descriptors (4 KiB granule)."""
 
 from __future__ import annotations
 

@@ -10,7 +10,12 @@ from grader.decode.fields import bit, bits
 from grader.decode.table import ReadU64, Table, Walk, level_shift
 
 PA_SIZES = {0: 32, 1: 36, 2: 40, 3: 42, 4: 44, 5: 48, 6: 52}
-CACHEABILITY = {0: "non-cacheable", 1: "write-back", 2: "write-through", 3: "write-back no write-alloc"}
+CACHEABILITY = {
+    0: "non-cacheable",
+    1: "write-back",
+    2: "write-through",
+    3: "write-back no write-alloc",
+}
 SHAREABILITY = {0: "non-shareable", 1: "reserved", 2: "outer shareable", 3: "inner shareable"}
 GRANULES = {0: 4, 1: 64, 2: 16}
 

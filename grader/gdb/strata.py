@@ -62,7 +62,7 @@ def number(text: str) -> int:
 class Vms(Command):
     """strata vms: every VM with its state, memory, tables and vCPUs.
 
-With layer 2 the memory column says how much of it is backed now, and what its tables take."""
+    With layer 2 the memory column says how much of it is backed now, and what its tables take."""
 
     name = "vms"
 
@@ -88,9 +88,9 @@ With layer 2 the memory column says how much of it is backed now, and what its t
 class Vcpu(Command):
     """strata vcpu [VM[.N]]: one vCPU's registers, its last exit and its EL1 state.
 
-VM is a name or a number, N the vCPU's (0 if left out); without an argument the loaded one. While
-the guest itself runs (the machine stands at EL1 or EL0) its frame in memory is that of its last
-exit, and the CPU's own registers are the present ones; the command says so."""
+    VM is a name or a number, N the vCPU's (0 if left out); without an argument the loaded one.
+    While the guest itself runs (the machine stands at EL1 or EL0) its frame in memory is that of
+    its last exit, and the CPU's own registers are the present ones; the command says so."""
 
     name = "vcpu"
     most = 1
@@ -136,8 +136,8 @@ EL1_REGISTERS = (
 class S2walk(Command):
     """strata s2walk IPA [VM]: walk a guest-physical address through the VM's stage-2 table.
 
-Prints every descriptor on the way and what the leaf allows. VM is a name or a number; without it
-the loaded VM. IPA is any expression: strata s2walk $HPFAR_EL2<<8"""
+    Prints every descriptor on the way and what the leaf allows. VM is a name or a number; without
+    it the loaded VM. IPA is any expression: strata s2walk $HPFAR_EL2<<8"""
 
     name = "s2walk"
     most = 2
@@ -171,14 +171,17 @@ class EsrCommand(Command):
         if words:
             show(str(Esr(number(words[0]))))
             return
-        show(f"ESR_EL2 {Esr(target.register('ESR_EL2'))}", f"ESR_EL1 {Esr(target.register('ESR_EL1'))}")
+        show(
+            f"ESR_EL2 {Esr(target.register('ESR_EL2'))}",
+            f"ESR_EL1 {Esr(target.register('ESR_EL1'))}",
+        )
 
 
 class Lrs(Command):
     """strata lrs [VM[.N]]: the list registers of a vCPU, as the hypervisor wrote or read them last.
 
-QEMU shows no ICH register to GDB, so this is the copy in memory (struct vgic_cpu), in the layout
-of the GICv3 on both GICs."""
+    QEMU shows no ICH register to GDB, so this is the copy in memory (struct vgic_cpu), in the
+    layout of the GICv3 on both GICs."""
 
     name = "lrs"
     most = 1
@@ -201,7 +204,7 @@ of the GICv3 on both GICs."""
 class Irqs(Command):
     """strata irqs [VM]: interrupts of a VM that are enabled, pending or active.
 
-Without an argument, of every VM. `line` is the level of the input, `LR` where it is cached."""
+    Without an argument, of every VM. `line` is the level of the input, `LR` where it is cached."""
 
     name = "irqs"
     most = 1
@@ -238,8 +241,8 @@ Without an argument, of every VM. `line` is the level of the input, `LR` where i
 class Timers(Command):
     """strata timers: the CPU's timers, and those of every vCPU.
 
-CNTHP is EL2's own: the head of its deadline queue. CNTV belongs to the loaded vCPU; those of the
-others are in memory, with the deadline that EL2 keeps for them."""
+    CNTHP is EL2's own: the head of its deadline queue. CNTV belongs to the loaded vCPU; those of
+    the others are in memory, with the deadline that EL2 keeps for them."""
 
     name = "timers"
 
@@ -272,8 +275,8 @@ others are in memory, with the deadline that EL2 keeps for them."""
 class BreakExit(Command):
     """strata break-exit EC: stop at EL2's vector when a guest exits with this exception class.
 
-EC is a number: 0x16 HVC, 0x17 SMC, 0x18 system register, 0x24 data abort, 0x20 instruction abort,
-0x01 WFI; `any` for all. It is an ordinary breakpoint: `info breakpoints`, `delete`."""
+    EC is a number: 0x16 HVC, 0x17 SMC, 0x18 system register, 0x24 data abort, 0x20 instruction
+    abort, 0x01 WFI; `any` for all. It is an ordinary breakpoint: `info breakpoints`, `delete`."""
 
     name = "break-exit"
     most = 1

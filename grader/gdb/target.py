@@ -199,9 +199,7 @@ def linked_layers() -> set[int]:
     if first is None or end is None:
         return set()
     size = gdb.lookup_type("struct layer").sizeof
-    return {
-        Struct("struct layer", address).get("number") for address in range(first, end, size)
-    }
+    return {Struct("struct layer", address).get("number") for address in range(first, end, size)}
 
 
 def require_layer(number: int, what: str) -> None:

@@ -2,10 +2,10 @@
 /*
  * The virtual GIC against a model of the architecture.
  *
- * Below the code under test: a fake GIC, two CPUs whose virtual interfaces have at most four list registers
- * and behave as IHI 0069 says. Above it: guests that do random things to two vCPUs, which move
- * between the CPUs. Beside it: a model that knows nothing of list registers, only each interrupt's
- * state. After every action, what each loaded vCPU would acknowledge next must be what the model
+ * Below the code under test: a fake GIC, two CPUs whose virtual interfaces have up to four list
+ * registers and behave as IHI 0069 says. Above it: guests that do random things to two vCPUs, which
+ * move between the CPUs. Beside it: a model that knows nothing of list registers, only each
+ * interrupt's state. After every action, what each loaded vCPU would acknowledge next must be what the model
  * says: nothing lost, nothing twice, highest priority first. The maintenance interrupt may fire
  * once an action, never again right after it was handled.
  */
@@ -568,13 +568,63 @@ static void guest_interface(unsigned v, struct interface *i)
 		i->vmcr ^= check_random() & VMCR_VEOIM;
 }
 
-/* The guest's own timer: the list register follows when it looks at the interrupt controller. */
+void gic_set_active(u32 intid, bool active)
+{
+	gic->set_active(intid, active);
+}
+
+static void unload(unsigned cpu)
+{
+	struct vcpu *vcpu = cpus[cpu].vcpu;
+	bool live;
+
+	here = cpu;
+	if (!vcpu)
+		return;
+	live = timer_line[vcpu->index] && vgic_is_live(vcpu, TIMER);
+	vgic_vcpu_save(vcpu);
+	CHECK(interfaces[cpu].hcr == 0);
+	for (int n = 0; n < LRS; n++)
+		CHECK(interfaces[cpu].lr[n] == 0);
+	memset(&interfaces[cpu], 0xff, sizeof(interfaces[cpu]));
+	memset(interfaces[cpu].lr, 0, sizeof(interfaces[cpu].lr));
+	interfaces[cpu].hcr = 0;
+	cpus[cpu].vcpu = NULL;
+	guests[vcpu->index].cpu = -1;
+	vcpu->state = VCPU_BLOCKED;
+	if (timer_line[vcpu->index] && !live) /* the background deadline is due at once */
+		vgic_set_line(vcpu, TIMER, true);
+}
+
+static void load(unsigned cpu, unsigned v)
+{
+	if (cpus[cpu].vcpu || guests[v].cpu >= 0)
+		return;
+	here = cpu;
+	vcpus[v].cpu = &cpus[cpu];
+	vcpus[v].state = VCPU_RUNNING;
+	cpus[cpu].vcpu = &vcpus[v];
+	guests[v].cpu = (int)cpu;
+	vgic_vcpu_load(&vcpus[v]);
+	gic_set_active(TIMER, vgic_is_live(&vcpus[v], TIMER));
+}
+
+/*
+ * The guest's own timer: the list register follows when it looks at the interrupt controller, or
+ * when it comes back to a CPU.
+ */
 static void guest_timer(unsigned v)
 {
 	struct state *s = state_of(v, TIMER);
+	unsigned cpu = (unsigned)guests[v].cpu;
 
-	here = (unsigned)guests[v].cpu;
+	here = cpu;
 	s->line = timer_line[v] = !timer_line[v];
+	if (!s->line && check_below(2)) {
+		unload(cpu);
+		load(cpu, v);
+		return;
+	}
 	CHECK(bank_bit(v, IRQ_PENDING, TIMER) == s->line);
 }
 
@@ -604,47 +654,6 @@ static void act_active(unsigned v, u32 intid, struct state *s)
 	g->dropped[g->dropped_count++] = intid;
 }
 
-static void unload(unsigned cpu)
-{
-	struct vcpu *vcpu = cpus[cpu].vcpu;
-	bool live;
-
-	here = cpu;
-	if (!vcpu)
-		return;
-	live = vgic_is_live(vcpu, TIMER);
-	vgic_vcpu_save(vcpu);
-	CHECK(interfaces[cpu].hcr == 0);
-	for (int n = 0; n < LRS; n++)
-		CHECK(interfaces[cpu].lr[n] == 0);
-	memset(&interfaces[cpu], 0xff, sizeof(interfaces[cpu]));
-	memset(interfaces[cpu].lr, 0, sizeof(interfaces[cpu].lr));
-	interfaces[cpu].hcr = 0;
-	cpus[cpu].vcpu = NULL;
-	guests[vcpu->index].cpu = -1;
-	vcpu->state = VCPU_BLOCKED;
-	if (timer_line[vcpu->index] && !live) /* the background deadline is due at once */
-		vgic_set_line(vcpu, TIMER, true);
-}
-
-static void load(unsigned cpu, unsigned v)
-{
-	if (cpus[cpu].vcpu || guests[v].cpu >= 0)
-		return;
-	here = cpu;
-	vcpus[v].cpu = &cpus[cpu];
-	vcpus[v].state = VCPU_RUNNING;
-	cpus[cpu].vcpu = &vcpus[v];
-	guests[v].cpu = (int)cpu;
-	vgic_vcpu_load(&vcpus[v]);
-	gic_set_active(TIMER, vgic_is_live(&vcpus[v], TIMER));
-}
-
-void gic_set_active(u32 intid, bool active)
-{
-	gic->set_active(intid, active);
-}
-
 static void act_switch(unsigned v)
 {
 	unsigned cpu = (unsigned)check_below(CPUS);
@@ -655,20 +664,27 @@ static void act_switch(unsigned v)
 		load(cpu, v);
 }
 
-/* WFI, and the state that registers show. Where the list registers are, or from memory. */
-static void act_look(unsigned v, u32 intid, const struct state *s)
+/* The state that registers show of one interrupt, where it can be known exactly. */
+static void look_at(unsigned v, u32 intid)
 {
-	bool private = intid < VGIC_PRIVATE_COUNT;
+	const struct state *s = state_of(v, intid);
+	bool elsewhere = intid >= VGIC_PRIVATE_COUNT && guests[!v].cpu >= 0;
 
+	if (elsewhere || (intid == TIMER && guests[v].cpu < 0))
+		return;
+	CHECK(bank_bit(v, IRQ_PENDING, intid) == model_pending(s));
+	CHECK(bank_bit(v, IRQ_ACTIVE, intid) == s->active);
+	CHECK(bank_bit(v, IRQ_ENABLED, intid) == s->enabled);
+}
+
+/* WFI, and the registers: from the list registers of this CPU, or from memory. */
+static void act_look(unsigned v)
+{
 	if (guests[v].cpu >= 0)
 		here = (unsigned)guests[v].cpu;
 	CHECK(vgic_has_deliverable(&vcpus[v]) == (model_best(v) != NONE));
-	if ((!private && guests[!v].cpu >= 0) || (intid == TIMER && guests[v].cpu < 0))
-		return;
-	if (!counts_sources(intid) || !s->active)
-		CHECK(bank_bit(v, IRQ_PENDING, intid) == model_pending(s));
-	CHECK(bank_bit(v, IRQ_ACTIVE, intid) == s->active);
-	CHECK(bank_bit(v, IRQ_ENABLED, intid) == s->enabled);
+	for (unsigned n = 0; n < INTIDS; n++)
+		look_at(v, intids[n]);
 }
 
 static void act_groups(unsigned v)
@@ -719,7 +735,7 @@ static void act(void)
 	case 7: act_sgi(v); break;
 	case 8: act_active(v, intid, s); break;
 	case 9:
-	case 10: act_look(v, intid, s); break;
+	case 10: act_look(v); break;
 	case 11:
 	case 12:
 	case 13:

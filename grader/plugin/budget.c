@@ -27,7 +27,9 @@
 typedef uint64_t qemu_plugin_id_t;
 struct qemu_plugin_tb;
 struct qemu_info_t;
-enum qemu_plugin_cb_flags { QEMU_PLUGIN_CB_NO_REGS };
+enum qemu_plugin_cb_flags {
+	QEMU_PLUGIN_CB_NO_REGS
+};
 
 typedef void (*tb_translated_fn)(qemu_plugin_id_t id, struct qemu_plugin_tb *tb);
 typedef void (*tb_executed_fn)(unsigned cpu, void *data);
@@ -46,7 +48,8 @@ EXPORT int qemu_plugin_version = PLUGIN_API_VERSION;
 struct shared {
 	_Atomic uint64_t retired;
 	_Atomic uint64_t limit;
-	_Atomic uint64_t reached; /* 1 from the moment the limit was hit until the next one is set */
+	_Atomic uint64_t
+		reached; /* 1 from the moment the limit was hit until the next one is set */
 	_Atomic uint64_t pc; /* first instruction of the block that would cross the limit */
 	_Atomic uint64_t cpu;
 };
@@ -78,8 +81,8 @@ static void hold(unsigned cpu, const struct block *block)
 static void tb_executed(unsigned cpu, void *data)
 {
 	const struct block *block = data;
-	uint64_t before = atomic_fetch_add_explicit(&shared->retired, block->insns,
-						    memory_order_relaxed);
+	uint64_t before =
+		atomic_fetch_add_explicit(&shared->retired, block->insns, memory_order_relaxed);
 
 	if (before + block->insns > atomic_load_explicit(&shared->limit, memory_order_relaxed))
 		hold(cpu, block);

@@ -11,7 +11,8 @@ from grader.decode.table import Table
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
-# VTCR_EL2 of a 32-bit IPA space: T0SZ=32, SL0=0 (level 2), IRGN=ORGN=WB, SH=inner, TG=4K, PS=40 bits.
+# VTCR_EL2 of a 32-bit IPA space: T0SZ=32, SL0=0 (level 2), walks write-back and inner shareable,
+# 4 KiB granule, PS=40 bits.
 VTCR_32 = 1 << 31 | 2 << 16 | 0 << 14 | 3 << 12 | 1 << 10 | 1 << 8 | 0 << 6 | 32
 
 # Attributes of an ordinary page of a guest: AF, SH=inner, S2AP=rw, MemAttr=1111.
@@ -43,7 +44,15 @@ def test_vtcr_fields() -> None:
 
 @pytest.mark.parametrize(
     ("t0sz", "sl0", "start", "roots"),
-    [(25, 1, 1, 1), (24, 1, 1, 2), (21, 1, 1, 16), (20, 2, 0, 1), (16, 2, 0, 1), (34, 0, 2, 1), (30, 0, 2, 16)],
+    [
+        (25, 1, 1, 1),
+        (24, 1, 1, 2),
+        (21, 1, 1, 16),
+        (20, 2, 0, 1),
+        (16, 2, 0, 1),
+        (34, 0, 2, 1),
+        (30, 0, 2, 16),
+    ],
 )
 def test_start_level_and_concatenation(t0sz: int, sl0: int, start: int, roots: int) -> None:
     vtcr = Vtcr(VTCR_32 & ~0xFF | sl0 << 6 | t0sz)

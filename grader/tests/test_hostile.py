@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from grader import crash
-from grader.conftest import Lab
+from grader.conftest import Lab, MakeLab
 from grader.probe import ProbeVm
 from grader.verdict import expect_that
 
@@ -28,38 +26,36 @@ ENDLESS = ["hostile_spin", "hostile_storm", "hostile_vectors", "hostile_reset"]
 
 def check(lab: Lab, hostile: str, victim: str, ends: bool) -> None:
     machine, _ = lab.probe(
-        ProbeVm(hostile, name="hostile", reports=ends), ProbeVm(victim, name="victim"), budget=BUDGET
+        ProbeVm(hostile, name="hostile", reports=ends),
+        ProbeVm(victim, name="victim"),
+        budget=BUDGET,
     )
     expect_that("EL2 lives", crash.read(machine) is None, crash.read(machine))
 
 
 @pytest.mark.parametrize("hostile", ENDING)
-def test_neighbour_lives_with_a_guest_that_ends(
-    make_lab: Callable[..., Lab], gic: int, hostile: str
-) -> None:
+def test_neighbour_lives_with_a_guest_that_ends(make_lab: MakeLab, gic: int, hostile: str) -> None:
     check(make_lab(4, gic), hostile, "victim", ends=True)
 
 
 @pytest.mark.parametrize("hostile", ENDLESS)
 def test_neighbour_lives_with_a_guest_that_never_ends(
-    make_lab: Callable[..., Lab], gic: int, hostile: str
+    make_lab: MakeLab, gic: int, hostile: str
 ) -> None:
     check(make_lab(4, gic), hostile, "victim", ends=False)
 
 
 @pytest.mark.parametrize("number", [2, 3])
 @pytest.mark.parametrize("hostile", ["hostile_hypercalls", "hostile_jump", "hostile_memory"])
-def test_without_preemption_too(make_lab: Callable[..., Lab], number: int, hostile: str) -> None:
+def test_without_preemption_too(make_lab: MakeLab, number: int, hostile: str) -> None:
     check(make_lab(number), hostile, "victim_yield", ends=True)
 
 
-def test_lab_1_survives_random_calls(make_lab: Callable[..., Lab]) -> None:
+def test_lab_1_survives_random_calls(make_lab: MakeLab) -> None:
     check(make_lab(1), "hostile_hypercalls", "victim_yield", ends=True)
 
 
 @pytest.mark.parametrize("hostile", ["hostile_sysreg", "hostile_hypercalls"])
 @pytest.mark.parametrize("cpu", ["cortex-a57", "max"])
-def test_every_encoding_on_older_and_newer_cpus(
-    make_lab: Callable[..., Lab], cpu: str, hostile: str
-) -> None:
+def test_every_encoding_on_older_and_newer_cpus(make_lab: MakeLab, cpu: str, hostile: str) -> None:
     make_lab(4).probe(hostile, cpu=cpu, budget=BUDGET)

@@ -78,7 +78,9 @@ def test_guest_starts_in_the_state_of_the_boot_protocol(lab: Lab) -> None:
     expect("with D, A, I and F masked", bits(pstate, 9, 6), 0xF)
     for name in ("x1", "x2", "x3"):
         expect(f"{name} is zero at entry", machine.register(name), 0)
-    expect("the guest's MMU and caches are off", machine.register("SCTLR_EL1") & 0x1005, 0, el2.sctlr)
+    expect(
+        "the guest's MMU and caches are off", machine.register("SCTLR_EL1") & 0x1005, 0, el2.sctlr
+    )
     dtb = machine.register("x0")
     expect("x0 points at the device tree", machine.memory.read(dtb, 4), b"\xd0\x0d\xfe\xed")
 
@@ -103,16 +105,24 @@ def test_el2_chose_every_field_that_protects_it(lab: Lab) -> None:
         el2.hcr_has(hcr, "IMO", "FMO", "AMO"),
         el2.hcr(hcr),
     )
-    expect_that("reads of ID registers are trapped (HCR_EL2.TID3)", el2.hcr_has(hcr, "TID3"), el2.hcr(hcr))
+    expect_that(
+        "reads of ID registers are trapped (HCR_EL2.TID3)", el2.hcr_has(hcr, "TID3"), el2.hcr(hcr)
+    )
     expect_that("HVC is enabled (HCR_EL2.HCD = 0)", not el2.hcr_has(hcr, "HCD"), el2.hcr(hcr))
-    expect_that("set/way maintenance is trapped (HCR_EL2.TSW)", el2.hcr_has(hcr, "TSW"), el2.hcr(hcr))
-    expect_that("EL2 is no host (HCR_EL2.E2H, TGE = 0)", not hcr & (1 << 34 | 1 << 27), el2.hcr(hcr))
+    expect_that(
+        "set/way maintenance is trapped (HCR_EL2.TSW)", el2.hcr_has(hcr, "TSW"), el2.hcr(hcr)
+    )
+    expect_that(
+        "EL2 is no host (HCR_EL2.E2H, TGE = 0)", not hcr & (1 << 34 | 1 << 27), el2.hcr(hcr)
+    )
 
 
 def test_timer_access_of_guests_is_configured(lab: Lab) -> None:
     machine = at_first_guest_instruction(lab)
     cnthctl = machine.register("CNTHCTL_EL2")
-    expect("guests read the physical counter without a trap (EL1PCTEN)", cnthctl & 1, 1, el2.cnthctl)
+    expect(
+        "guests read the physical counter without a trap (EL1PCTEN)", cnthctl & 1, 1, el2.cnthctl
+    )
     expect("the physical timer is not theirs (EL1PCEN = 0)", cnthctl & 2, 0, el2.cnthctl)
 
 
@@ -147,7 +157,9 @@ def test_stack_is_aligned_whenever_el2_is_entered(lab: Lab) -> None:
     with machine.breakpoint("*trap_dispatch", EL2_ONLY):
         for _ in range(6):
             stop = machine.run()
-            expect("a guest's exit reaches trap_dispatch", stop.kind.value, StopKind.BREAKPOINT.value)
+            expect(
+                "a guest's exit reaches trap_dispatch", stop.kind.value, StopKind.BREAKPOINT.value
+            )
             expect("SP is 16-byte aligned in C code", machine.register("sp") & 0xF, 0)
 
 
@@ -180,7 +192,11 @@ def test_undefined_instruction_is_injected_as_hardware_would(lab: Lab) -> None:
                 trapped = machine.register("ELR_EL2"), machine.register("SPSR_EL2")
             elif machine.register("ELR_EL1") == trapped[0]:  # not one that EL1 took by itself
                 break
-    expect("VBAR_EL1 + 0x200 takes what was raised at EL1h", vector, machine.register("VBAR_EL1") + 0x200)
+    expect(
+        "VBAR_EL1 + 0x200 takes what was raised at EL1h",
+        vector,
+        machine.register("VBAR_EL1") + 0x200,
+    )
     esr = Esr(machine.register("ESR_EL1"))
     expect("ESR_EL1 is 'unknown reason' with IL set and nothing else", esr.value, 1 << 25, Esr)
     expect("ELR_EL1 is the instruction itself", machine.register("ELR_EL1"), trapped[0])

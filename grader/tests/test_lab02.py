@@ -86,10 +86,14 @@ def test_stage_2_registers_are_what_the_architecture_allows(lab: Lab) -> None:
     machine = in_guest(lab)
     vtcr = Vtcr(machine.register("VTCR_EL2"))
     expect_that(f"VTCR_EL2 is usable: {vtcr.problem}", not vtcr.problem, vtcr)
-    expect_that("tables are walked as Normal write-back memory", vtcr.inner == 1 and vtcr.outer == 1, vtcr)
+    expect_that(
+        "tables are walked as Normal write-back memory", vtcr.inner == 1 and vtcr.outer == 1, vtcr
+    )
     expect_that("inner shareable", vtcr.shareability == 3, vtcr)
     expect("the output size is what cortex-a76 has (40 bits)", vtcr.output_bits, 40)
-    expect_that("stage 2 is on", el2.hcr_has(machine.register("HCR_EL2"), "VM"), machine.register("HCR_EL2"))
+    expect_that(
+        "stage 2 is on", el2.hcr_has(machine.register("HCR_EL2"), "VM"), machine.register("HCR_EL2")
+    )
     root = Vttbr(machine.register("VTTBR_EL2")).root
     expect("the root is aligned to its size", root % (vtcr.root_tables * PAGE), 0)
 
@@ -106,7 +110,10 @@ def test_every_vm_has_a_vmid_and_a_table_of_its_own(lab: Lab) -> None:
     vttbrs = [Vttbr(vm.get("stage2.vttbr")) for vm in Objects(machine).vms()]
     expect("VMIDs differ", len({v.vmid for v in vttbrs}), 5)
     expect("roots differ", len({v.root for v in vttbrs}), 5)
-    expect_that("VMID 0 is not a guest's: it is what VTTBR_EL2 holds after reset", all(v.vmid for v in vttbrs))
+    expect_that(
+        "VMID 0 is not a guest's: it is what VTTBR_EL2 holds after reset",
+        all(v.vmid for v in vttbrs),
+    )
 
 
 def test_a_guest_reaches_neither_el2_nor_another_guest_nor_any_table(lab: Lab) -> None:
@@ -115,10 +122,17 @@ def test_a_guest_reaches_neither_el2_nor_another_guest_nor_any_table(lab: Lab) -
     ram = [area for vm in vms for area in space.ram_of(machine, vm)]
     protected = space.hypervisor_ranges(machine)
     protected += [table for vm in vms for table in space.tables_of(machine, vm)]
-    expect_that("both guests have memory", len({area.owner for area in ram}) == 2, [str(a) for a in ram])
+    expect_that(
+        "both guests have memory", len({area.owner for area in ram}) == 2, [str(a) for a in ram]
+    )
     clashes = [f"{a} and {p}" for a in ram for p in protected if a.overlaps(p)]
     clashes += [f"{a} and {b}" for a in ram for b in ram if a.owner < b.owner and a.overlaps(b)]
-    clashes += [f"two pages of {a}" for i, a in enumerate(ram) for b in ram[i + 1 :] if a.owner == b.owner and a.overlaps(b)]
+    clashes += [
+        f"two pages of {a}"
+        for i, a in enumerate(ram)
+        for b in ram[i + 1 :]
+        if a.owner == b.owner and a.overlaps(b)
+    ]
     expect("physical memory has one owner", clashes, [])
 
 
@@ -158,8 +172,14 @@ def test_leaves_are_well_formed(lab: Lab) -> None:
             expect_that(f"{walk}: access flag set", leaf.access_flag, leaf)
             expect_that(f"{walk}: RAM is Normal write-back", "write-back" in leaf.type, leaf)
             expect_that(f"{walk}: RAM is inner shareable", leaf.shareability == 3, leaf)
-            expect_that(f"{walk}: RAM is readable, writable and executable", leaf.readable and leaf.writable and leaf.executable, leaf)
-            inside = RAM_BASE <= walk.input and walk.input + walk.size <= RAM_BASE + vm.get("ram_bytes")
+            expect_that(
+                f"{walk}: RAM is readable, writable and executable",
+                leaf.readable and leaf.writable and leaf.executable,
+                leaf,
+            )
+            inside = RAM_BASE <= walk.input and walk.input + walk.size <= RAM_BASE + vm.get(
+                "ram_bytes"
+            )
             expect_that(f"{walk}: lies in the VM's RAM", inside, hex(walk.input))
 
 
@@ -178,8 +198,14 @@ def test_memory_comes_on_demand(lab: Lab) -> None:
     machine = in_guest(lab, ProbeVm("hypercalls", memory_mib=256))
     vm = Objects(machine).vm(0)
     resident = vm.get("stage2.resident_bytes")
-    expect_that("a VM of 256 MiB that runs its first instruction has little", resident <= 8 * MIB, resident)
-    expect_that("its tables are small", vm.get("stage2.table.table_bytes") <= 64 * 1024, vm.get("stage2.table.table_bytes"))
+    expect_that(
+        "a VM of 256 MiB that runs its first instruction has little", resident <= 8 * MIB, resident
+    )
+    expect_that(
+        "its tables are small",
+        vm.get("stage2.table.table_bytes") <= 64 * 1024,
+        vm.get("stage2.table.table_bytes"),
+    )
 
 
 def test_released_memory_leaves_the_table_at_once(lab: Lab) -> None:
@@ -200,7 +226,11 @@ def test_released_memory_leaves_the_table_at_once(lab: Lab) -> None:
             continue
         seen += 1
         table = space.stage2_of(machine, Objects(machine).vm(0))
-        left = [str(table.walk(at)) for at in range(ipa, ipa + size, PAGE) if table.walk(at).output is not None]
+        left = [
+            str(table.walk(at))
+            for at in range(ipa, ipa + size, PAGE)
+            if table.walk(at).output is not None
+        ]
         expect(f"nothing of [{ipa:#x}, +{size:#x}) is mapped after its release", left[:4], [])
         if seen == 3:
             return
@@ -224,10 +254,16 @@ def test_abort_reports_the_right_guest_address(lab: Lab) -> None:
         vm = Objects(machine).vm(0)
         page = (machine.register("HPFAR_EL2") >> 4 & (1 << 40) - 1) << 12
         pc = machine.register("ELR_EL2")
-        expect_that(f"{page:#x} is not mapped yet", space.stage2_of(machine, vm).walk(page).output is None)
+        expect_that(
+            f"{page:#x} is not mapped yet", space.stage2_of(machine, vm).walk(page).output is None
+        )
         machine.run_to(pc, EL1_ONLY)
         walk = space.stage2_of(machine, vm).walk(page)
-        expect_that(f"{page:#x}, which the guest touched, is mapped when it returns", walk.output is not None, walk)
+        expect_that(
+            f"{page:#x}, which the guest touched, is mapped when it returns",
+            walk.output is not None,
+            walk,
+        )
 
 
 # EL2's own map.
@@ -242,16 +278,18 @@ def test_el2_runs_with_its_mmu_and_caches_on(lab: Lab) -> None:
 
 def test_nothing_at_el2_is_writable_and_executable(lab: Lab) -> None:
     machine = in_guest(lab)
-    both = [f"{walk} {leaf}" for walk, leaf in space.hypervisor_leaves(machine) if leaf.writable and leaf.executable]
+    both = [
+        f"{walk} {leaf}"
+        for walk, leaf in space.hypervisor_leaves(machine)
+        if leaf.writable and leaf.executable
+    ]
     expect("W^X in EL2's map", both, [])
 
 
 def test_el2_executes_its_text_and_nothing_else(lab: Lab) -> None:
     machine = in_guest(lab)
     start, end = machine.symbols["image_start"], machine.symbols["text_end"]
-    executable = [
-        walk for walk, leaf in space.hypervisor_leaves(machine) if leaf.executable
-    ]
+    executable = [walk for walk, leaf in space.hypervisor_leaves(machine) if leaf.executable]
     outside = [str(w) for w in executable if w.input < start or w.input + w.size > end]
     expect("executable pages are those of .text", outside, [])
     expect("all of .text is executable", sum(w.size for w in executable), end - start)
@@ -288,7 +326,9 @@ def test_a_stack_overflow_at_el2_hits_a_guard_page(lab: Lab) -> None:
     guard = top - PAGE
     while table.walk(guard).output is not None:
         guard -= PAGE
-        expect_that("a page below the stack is unmapped", top - guard <= 64 * PAGE, hex(top - guard))
+        expect_that(
+            "a page below the stack is unmapped", top - guard <= 64 * PAGE, hex(top - guard)
+        )
     machine.run_to("*trap_dispatch", EL2_ONLY)
     machine.gdb.execute(f"set var $sp = {guard + PAGE:#x}")
     stop = machine.run()
@@ -309,7 +349,9 @@ def test_el2_cannot_write_its_own_text(lab: Lab) -> None:
     report = crash.read(machine)
     assert report is not None, "the crash mailbox is filled"
     abort = Esr(report.esr).abort
-    expect_that("by a permission fault on a write", abort.is_permission_fault and abort.write, abort)
+    expect_that(
+        "by a permission fault on a write", abort.is_permission_fault and abort.write, abort
+    )
 
 
 def test_guest_memory_is_what_the_bundle_says(lab: Lab) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from grader import address_space as space
-from grader.conftest import Lab
+from grader.conftest import Lab, MakeLab
 from grader.decode import el2_registers as el2
 from grader.decode.list_register import ListRegister, ich_hcr
 from grader.machine import EL1_ONLY, EL2_ONLY, Machine, StopKind
@@ -100,17 +100,23 @@ def interrupts_of(vcpu: Object) -> list[Object]:
 
 def test_interrupts_are_routed_to_el2(lab: Lab, gic: int) -> None:
     hcr = in_guest(lab, "gic_enable").register("HCR_EL2")
-    expect_that("IMO and FMO give the guest virtual interrupts", el2.hcr_has(hcr, "IMO", "FMO"), el2.hcr(hcr))
+    expect_that(
+        "IMO and FMO give the guest virtual interrupts",
+        el2.hcr_has(hcr, "IMO", "FMO"),
+        el2.hcr(hcr),
+    )
 
 
 def test_gicv3_guests_reach_no_interrupt_controller_directly(lab: Lab) -> None:
     machine = in_guest(lab, "gic_enable")
     machine.run_to(machine.pc + 4, EL1_ONLY)
-    devices = [str(a) for a in space.reach_of(machine, Objects(machine).vm(0)) if a.start < RAM_BASE]
+    devices = [
+        str(a) for a in space.reach_of(machine, Objects(machine).vm(0)) if a.start < RAM_BASE
+    ]
     expect("stage 2 maps no device", devices, [])
 
 
-def test_gicv2_guests_find_the_virtual_interface_where_theirs_would_be(make_lab) -> None:  # type: ignore[no-untyped-def]
+def test_gicv2_guests_find_the_virtual_interface_where_theirs_would_be(make_lab: MakeLab) -> None:
     """GICV (0x08040000) appears at the guest's GICC (0x08010000); nothing else does."""
     machine = in_guest(make_lab(LAB, 2), "gic_enable", "gic_enable")
     machine.run_to(machine.pc + 4, EL1_ONLY)
@@ -151,7 +157,9 @@ def test_list_registers_hold_the_most_urgent(lab: Lab, gic: int) -> None:
         if not waiting:
             continue
         overflowed += 1
-        expect_that("every list register is in use", len(cached) == LR_COUNT, [str(lr) for lr in cached])
+        expect_that(
+            "every list register is in use", len(cached) == LR_COUNT, [str(lr) for lr in cached]
+        )
         pending = [lr.priority for lr in cached if lr.pending]
         expect_that(
             "the least urgent in a list register is at least as urgent as the first that waits",
@@ -159,7 +167,9 @@ def test_list_registers_hold_the_most_urgent(lab: Lab, gic: int) -> None:
             f"in list registers {[str(lr) for lr in cached]}, waiting {sorted(waiting)[:3]}",
         )
         hcr = vcpu.get("vgic.hcr")
-        expect_that("a maintenance interrupt will call for the rest", bool(hcr & (UIE | NPIE)), ich_hcr(hcr))
+        expect_that(
+            "a maintenance interrupt will call for the rest", bool(hcr & (UIE | NPIE)), ich_hcr(hcr)
+        )
     expect_that("the probe had more pending than list registers", overflowed > 0)
 
 
@@ -171,7 +181,9 @@ def test_list_registers_agree_with_memory(lab: Lab, gic: int) -> None:
             if not lr.state:
                 continue
             irq = irqs[lr.vintid]
-            expect_that(f"INTID {lr.vintid} knows its list register", irq.get("lr") != NO_LR, str(lr))
+            expect_that(
+                f"INTID {lr.vintid} knows its list register", irq.get("lr") != NO_LR, str(lr)
+            )
             expect(f"INTID {lr.vintid}: priority", lr.priority, irq.get("priority") & 0xF8)
             expect(f"INTID {lr.vintid}: group", lr.group, irq.get("group1"))
             expect(f"INTID {lr.vintid}: no physical interrupt behind it", lr.hardware, False)
@@ -190,7 +202,9 @@ def maintenance_handler(machine: Machine) -> int:
 
 
 @pytest.mark.parametrize(("probe", "most"), [("gic_nesting", 200), ("gic_enable", 40)])
-def test_maintenance_interrupts_come_when_there_is_work(lab: Lab, gic: int, probe: str, most: int) -> None:
+def test_maintenance_interrupts_come_when_there_is_work(
+    lab: Lab, gic: int, probe: str, most: int
+) -> None:
     """A condition that stays true would interrupt again at once, for ever."""
     machine = in_guest(lab, probe)
     end = RAM_BASE + LOAD_OFFSET + symbols_of(machine.guests[0].elf)["probe_finished"]

@@ -101,7 +101,11 @@ def test_offset_of_a_vm_is_in_force_while_it_runs(lab: Lab) -> None:
         vm = vcpu.pointer("vm", "struct vm")
         assert vm is not None
         seen.add(vm.get("index"))
-        expect("CNTVOFF_EL2 is that of the VM that runs", machine.register("CNTVOFF_EL2"), vm.get("counter_offset"))
+        expect(
+            "CNTVOFF_EL2 is that of the VM that runs",
+            machine.register("CNTVOFF_EL2"),
+            vm.get("counter_offset"),
+        )
     expect("both VMs were seen", seen, {0, 1})
 
 
@@ -118,7 +122,8 @@ def deadlines(machine: Machine) -> list[int]:
     objects = Objects(machine)
     head = objects.cpu(0).address + objects.member("struct cpu", "deadlines")[0]
     node_offset = objects.member("struct deadline", "node")[0]
-    found, node = [], machine.memory.u64(head)
+    found: list[int] = []
+    node = machine.memory.u64(head)
     while node != head and len(found) < 100:
         found.append(Object(objects, "struct deadline", node - node_offset).get("ticks"))
         node = machine.memory.u64(node)
@@ -136,7 +141,11 @@ def test_deadline_queue_is_in_order_and_its_head_is_in_the_hardware(lab: Lab) ->
         if ticks:
             control = machine.register("CNTHP_CTL_EL2")
             expect("CNTHP is enabled", control & 3, ENABLE)
-            expect("CNTHP_CVAL_EL2 is the head of the queue", machine.register("CNTHP_CVAL_EL2"), ticks[0])
+            expect(
+                "CNTHP_CVAL_EL2 is the head of the queue",
+                machine.register("CNTHP_CVAL_EL2"),
+                ticks[0],
+            )
     expect_that("the guests ran", looked > 5)
 
 
@@ -186,7 +195,9 @@ def test_guests_that_loop_in_exceptions_are_preempted(lab: Lab) -> None:
 
 def test_wfi_traps(lab: Lab) -> None:
     hcr = in_guest(lab, "wfi").register("HCR_EL2")
-    expect_that("WFI gives the CPU to somebody else (HCR_EL2.TWI)", el2.hcr_has(hcr, "TWI"), el2.hcr(hcr))
+    expect_that(
+        "WFI gives the CPU to somebody else (HCR_EL2.TWI)", el2.hcr_has(hcr, "TWI"), el2.hcr(hcr)
+    )
 
 
 def test_a_sleeping_guest_costs_no_instructions(lab: Lab) -> None:
@@ -205,7 +216,11 @@ def test_a_sleeping_guest_costs_no_instructions(lab: Lab) -> None:
 def test_reset_brings_the_pristine_image_back(lab: Lab) -> None:
     machine = in_guest(lab, "psci_reset")
     vm = Objects(machine).vm(0)
-    machine.run_to("*trap_dispatch", f"{EL2_ONLY} && ((struct vcpu *)$x0)->frame.x[0] == 0x84000009", budget=BUDGET)
+    machine.run_to(
+        "*trap_dispatch",
+        f"{EL2_ONLY} && ((struct vcpu *)$x0)->frame.x[0] == 0x84000009",
+        budget=BUDGET,
+    )
     machine.run_to(RAM_BASE + LOAD_OFFSET, EL1_ONLY)
     expect("the VM counts its reset", vm.get("reset_count"), 1)
     expect("PSTATE is EL1h with all masked", machine.register("PSTATE") & 0x3CF, 0x3C5, el2.spsr)

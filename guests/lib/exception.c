@@ -73,8 +73,10 @@ bool exception_catch(u64 mode, void (*fn)(void *), void *arg)
 
 bool insn_try(u64 mode, u32 insn, u64 value[2])
 {
-	write32((u64)insn_slot, insn);
-	code_changed((u64)insn_slot, 4);
+	if (read32((u64)insn_slot) != insn) { /* storing into code is dear for an emulator */
+		write32((u64)insn_slot, insn);
+		code_changed((u64)insn_slot, 4);
+	}
 	return exception_catch(mode, insn_stub, value);
 }
 

@@ -36,15 +36,16 @@ void probe(void)
 {
 	u64 fetched = 0;
 
-	for (u64 at = 0; at < 0x40000000; at += KIB(64)) {
+	for (u64 at = 0; at < 0x40000000; at += KIB(64))
 		touch(at + (random() & 0xfff8), 0xb9400001); /* ldr w1, [x0] */
+	for (u64 at = 0; at < 0x40000000; at += KIB(64)) {
 		if (!is_device(at))
 			touch(at + (random() & 0xfff8), 0xf9000001); /* str x1, [x0] */
 	}
-	for (u64 at = ram_end(); at < ram_end() + GIB(4); at += MIB(1)) {
+	for (u64 at = ram_end(); at < ram_end() + GIB(4); at += MIB(1))
 		touch(at + (random() & 0xffff8), 0xf9400001);
+	for (u64 at = ram_end(); at < ram_end() + GIB(4); at += MIB(1))
 		touch(at + (random() & 0xffff8), 0x39000001); /* strb */
-	}
 	for (unsigned bit = 33; bit < 64; bit++)
 		touch(BIT(bit) | (random() & 0xfff8), 0xf9400001);
 	for (u64 at = 0; at < 0x40000000; at += MIB(4))

@@ -47,8 +47,9 @@ static void sweep(const struct window *w, u64 va)
 {
 	mmu_map_page(va, w->base, PTE_NORMAL | PTE_ACCESS | PTE_PXN | PTE_UXN);
 	for (unsigned size = 0; size < 4; size++) {
-		for (u64 offset = 0; offset < w->bytes; offset += 1 + random() % 3) {
+		for (u64 offset = 0; offset < w->bytes; offset += 1 + random() % 5)
 			access(va + offset, loads[size]);
+		for (u64 offset = 0; offset < w->bytes; offset += 1 + random() % 5) {
 			if (!is_uart_data(w, offset))
 				access(va + offset, stores[size]);
 		}

@@ -9,6 +9,16 @@
 static u64 scratch[512] __attribute__((aligned(4096)));
 static u64 executed, undefined, strange, first_strange;
 
+/* With FEAT_IDST exceptions of reads from the ID space say so (ID_AA64MMFR2_EL1.IDS). */
+static bool is_undefined(u32 insn)
+{
+	if (exception_seen.elr != insn_address())
+		return false;
+	if ((insn & 0xfff8f800) == 0xd5380000 && ESR_EC(exception_seen.esr) == ESR_EC_SYSREG)
+		return true;
+	return exception_seen.esr == ESR_UNDEFINED;
+}
+
 static void execute(u32 insn, u64 value[2], bool may_abort)
 {
 	executed++;
@@ -16,7 +26,7 @@ static void execute(u32 insn, u64 value[2], bool may_abort)
 		vm_yield();
 	if (!insn_try(MODE_EL1H, insn, value))
 		return;
-	if (exception_seen.esr == ESR_UNDEFINED && exception_seen.elr == insn_address()) {
+	if (is_undefined(insn)) {
 		undefined++;
 	} else if (!may_abort || ESR_EC(exception_seen.esr) != ESR_EC_DABT_SAME) {
 		if (!strange++)

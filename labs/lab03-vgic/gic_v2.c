@@ -124,7 +124,7 @@ static u64 gic_v2_read_lr(unsigned n)
 	TODO(3.8);
 }
 
-/* The inverse. */
+/* The inverse: list register @n from @lr in the layout of ICH_LR<n>_EL2. */
 EXERCISE(3.8)
 static void gic_v2_write_lr(unsigned n, u64 lr)
 {
@@ -148,12 +148,17 @@ static u64 gic_v2_read_vmcr(void)
 	return mmio_read32(PLAT_GICH_BASE + GICH_VMCR);
 }
 
+/*
+ * Read GICH_VMCR into vmcr (the fields stand where those of ICH_VMCR_EL2 do) and GICH_APR into
+ * ap0r: a GICv2 has one register of active priorities for both groups, so ap1r stays 0.
+ */
 EXERCISE(3.8)
 static void gic_v2_save(struct vgic_cpu *interface)
 {
 	TODO(3.8);
 }
 
+/* Write both registers from @interface. */
 EXERCISE(3.8)
 static void gic_v2_load(const struct vgic_cpu *interface)
 {

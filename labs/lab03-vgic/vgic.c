@@ -26,6 +26,10 @@ struct virq *virq_find(struct vcpu *vcpu, u32 intid)
 	return &vcpu->vm->vgic.spis[intid - VGIC_PRIVATE_COUNT];
 }
 
+/*
+ * virq_is_pending(): see virq.h. A latch counts wherever it is, in memory or moved to a list
+ * register (lr_latched), and so does any requester of a GICv2 SGI.
+ */
 EXERCISE(3.2)
 bool virq_is_pending(const struct virq *virq)
 {
@@ -40,9 +44,13 @@ bool virq_is_forwarded(const struct vm *vm, const struct virq *virq)
 }
 
 /*
- * GICD_IROUTER holds an affinity, of which our vCPUs use Aff0 alone; GICD_ITARGETSR a set of CPU
- * interfaces, of which the first takes it. A GICv2 with one CPU has no choice (IHI 0048,
- * "GICD_ITARGETSRn": RAZ/WI in a uniprocessor implementation).
+ * vgic_home(): an SGI or PPI belongs to its owner, virq->vcpu. An SPI goes where virq->route says:
+ *  - GICv3: the value of GICD_IROUTER. It holds an affinity, of which our vCPUs use Aff0 alone, so
+ *    it is the index of a vCPU; any other affinity names none. With Interrupt_Routing_Mode 1
+ *    (VGIC_ROUTE_ANY) any CPU may have it: the first that is not VCPU_OFF, or the last if all are.
+ *  - GICv2: the byte of GICD_ITARGETSR, a set of CPU interfaces, of which the lowest takes it; an
+ *    empty set is nobody. A GICv2 with one CPU has no choice, whatever the byte (IHI 0048,
+ *    "GICD_ITARGETSRn": RAZ/WI in a uniprocessor implementation).
  */
 EXERCISE(3.3)
 struct vcpu *vgic_home(struct vm *vm, const struct virq *virq)
@@ -50,12 +58,22 @@ struct vcpu *vgic_home(struct vm *vm, const struct virq *virq)
 	TODO(3.3);
 }
 
+/*
+ * vgic_target(): see virq.h. An interrupt that software made active without anybody acknowledging
+ * it (ISACTIVER) may be an SPI with no vCPU yet: it is at home where it is routed.
+ */
 EXERCISE(3.3)
 struct vcpu *vgic_target(struct vm *vm, const struct virq *virq)
 {
 	TODO(3.3);
 }
 
+/*
+ * virq_relist(): ascending by priority value, equal ones by INTID, each where its listed_priority
+ * puts it. An interrupt that stands there already, and whose priority is still that, is not moved;
+ * one whose priority has changed is. virq->vcpu of an SPI follows, NULL when it is on no list;
+ * that of an SGI or PPI is its owner for ever.
+ */
 EXERCISE(3.3)
 struct vcpu *virq_relist(struct vm *vm, struct virq *virq)
 {
@@ -89,8 +107,10 @@ void vgic_notify(struct vcpu *vcpu)
 }
 
 /*
- * The physical interrupt behind a hw one follows: while the guest has it active, it may not fire.
- * (Of a vCPU that is not here, layer 4 sets it when that is loaded.)
+ * While a list register holds @virq its active state in memory is not the truth: leave a request
+ * (VIRQ_ACTIVATE, VIRQ_DEACTIVATE), which virq_merge() carries out. The physical interrupt behind
+ * a hw one follows (gic->set_active()): while the guest has it active, it may not fire. Of a vCPU
+ * that is not here, layer 4 sets it when that is loaded.
  */
 EXERCISE(3.2)
 void virq_set_active(struct vcpu *vcpu, struct virq *virq, bool active)
@@ -99,6 +119,10 @@ void virq_set_active(struct vcpu *vcpu, struct virq *virq, bool active)
 }
 
 /*
+ * vgic_set_line(): under vgic.lock. A VM that has ended has no SPIs any more (vgic.spis is NULL):
+ * nothing happens. A level that does not change changes nothing; a rising one latches an
+ * edge-triggered interrupt that is not hw. Ends in virq_update().
+ *
  * A hw line only rises here: that it fell shows when the list register is folded. So it is pulled
  * first, or the completion of the last interrupt would be taken for the end of this one.
  */
@@ -134,8 +158,19 @@ bool vgic_is_live(struct vcpu *vcpu, u32 intid)
 }
 
 /*
- * With five bits of preemption level, bit n of the active-priority registers stands for running
- * priority n << 3; the lowest bit that is set is the running priority.
+ * What the virtual interface would do if it were in the hardware, from vcpu->vgic and memory: true
+ * when some interrupt of the ordered list is forwarded and not active, its group is enabled at the
+ * interface (VENG0, VENG1), its priority is higher than the mask (a smaller number than VPMR), and
+ * its group priority higher than the running priority (IHI 0069, "Interrupt prioritization",
+ * "Preemption").
+ *
+ * Running priority: with five bits of preemption level bit n of the active-priority registers, of
+ * both groups together, stands for n << 3; the lowest bit that is set counts. None set: idle,
+ * lower than any priority.
+ *
+ * Group priority ("Priority grouping"): the priority with its lowest bits, the subpriority, taken
+ * as zero. For Group 0 these are VBPR0 + 1 bits. For Group 1 they are VBPR1 bits, since its binary
+ * point counts from one; with VCBPR set, VBPR0 serves both groups.
  */
 EXERCISE(3.8)
 bool vgic_would_signal(const struct vm *vm, const struct vcpu *vcpu)

@@ -23,11 +23,19 @@
  * Encode @virq for a list register of @vcpu, and move its latch there.
  *
  * State: active if it is; pending if it is forwarded. Both together only for what may become
- * pending by the guest's completion alone: not with HW set (the pending state is then the
- * distributor's; "ICH_LR<n>_EL2", State), not for a GICv2 SGI, not when it is routed to another
- * vCPU by now. EOI asks for a maintenance interrupt on completion: when there is more to deliver
- * then that the list register does not know of (a line that is up, another requester, another
- * vCPU), or something to be done (hw without gic->completes_hw).
+ * pending by the guest's completion alone: not for hw (the pending state is then the
+ * distributor's; "ICH_LR<n>_EL2", State), not for a GICv2 SGI, not when its vgic_home() is another
+ * vCPU by now. Pending moves the latch: what latched says goes to lr_latched.
+ *
+ * GICv2 SGI (virq_counts_sources()): the list register takes one requester along, in bits from
+ * ICH_LR_EL2_SOURCE_SHIFT. If it is active, that is active_source. If not, it is pending with the
+ * lowest requester of sources, which moves from there to active_source, and lr_latched is set. The
+ * next requester may differ, so it waits for the completion of this one.
+ *
+ * HW with the physical INTID for a hw interrupt where gic->completes_hw. EOI, which asks for a
+ * maintenance interrupt on completion, on all others that have something to come: hw without
+ * gic->completes_hw, always; a level that is forwarded with its line up; one that is forwarded and
+ * belongs to another vCPU; a GICv2 SGI with requesters left.
  */
 EXERCISE(3.3)
 static u64 vgic_encode(struct vcpu *vcpu, struct virq *virq)
@@ -37,10 +45,12 @@ static u64 vgic_encode(struct vcpu *vcpu, struct virq *virq)
 
 /*
  * Fill the list registers of this CPU with the interrupts of @vcpu's ordered list, from list
- * register 0 on. When there are more than list registers, vgic_choose_overflow() picks and says
- * which maintenance interrupts to ask for. List registers that held something before and are not
- * needed now become zero. ICH_HCR_EL2 is written when it changes, and when it counted completions.
- * Folds first if the list registers are loaded, and re-samples hw lines. Afterwards they are.
+ * register 0 on; each virq knows its own (virq->lr), and vgic.lr[] keeps what was written. When
+ * there are more than list registers, vgic_choose_overflow() picks and says which maintenance
+ * interrupts to ask for; else ICH_HCR_EL2 is EN alone. List registers that held something before
+ * (vgic.lr_used, which then tells what is filled now) and are not needed become zero. ICH_HCR_EL2
+ * is written when it differs from vgic.hcr, and with LRENPIE always: the write resets EOIcount,
+ * which vgic_fold() has accounted for. vgic_flush() has folded before.
  */
 EXERCISE(3.3)
 static void vgic_flush_ordered(struct vcpu *vcpu)
@@ -65,10 +75,12 @@ void vgic_flush(struct vcpu *vcpu)
 }
 
 /*
- * Take over what list register value @lr tells about @virq: active state; the latch, if it still
- * is pending; the line, if it is tied to the hardware (and deactivate the physical interrupt when
- * the guest has completed it and gic->completes_hw is not set). Then carry out what was requested in the
- * meantime and put it on the list where it belongs now.
+ * Take over what list register value @lr tells about @virq, which no list register holds any more:
+ * active state; the latch that was moved there, if it still is pending (of a GICv2 SGI: its
+ * requester, back into sources); for hw the line, which is up while it is pending, and the
+ * deactivation of the physical interrupt when the guest has completed it and gic->completes_hw is
+ * not set. Then carry out what was requested in the meantime, and relist it. If it is on the list
+ * of another vCPU now, notify that.
  */
 EXERCISE(3.4)
 static void virq_merge(struct vcpu *vcpu, struct virq *virq, u64 lr)
@@ -77,9 +89,11 @@ static void virq_merge(struct vcpu *vcpu, struct virq *virq, u64 lr)
 }
 
 /*
- * Read back every list register that was filled, merge each into its interrupt, and account for
- * completions of active interrupts that had none (vgic_retire_spilled()). The registers keep their
- * contents until vgic_flush(); vgic.lr_used still tells which those are.
+ * Account for completions of active interrupts that had no list register (vgic_retire_spilled(),
+ * if vgic.hcr asked for their count), then read back every list register that was filled, note it
+ * in vgic.lr[] and merge it into the interrupt that its vINTID names. vgic.loaded ends before the
+ * first merge. The registers keep their contents until vgic_flush(); vgic.lr_used still tells
+ * which those are.
  */
 EXERCISE(3.4)
 void vgic_fold(struct vcpu *vcpu)
@@ -90,7 +104,9 @@ void vgic_fold(struct vcpu *vcpu)
 /*
  * An hw interrupt that still is pending although its line fell (the guest reprogrammed its timer
  * before it took the interrupt) is withdrawn, and with it the physical active state that would
- * keep the next one from arriving. For every interrupt in vgic.hw_mask of @vcpu, which is here.
+ * keep the next one from arriving. For every interrupt in vgic.hw_mask of @vcpu, which is here: if
+ * its line is up in memory and is_asserted() says no, lower it; the physical interrupt is
+ * deactivated unless the guest has it active or it is latched; relist.
  */
 EXERCISE(3.4)
 void vgic_resample(struct vcpu *vcpu)
@@ -98,6 +114,7 @@ void vgic_resample(struct vcpu *vcpu)
 	TODO(3.4);
 }
 
+/* vgic_pull(): see virq.h. The refill is left to the entry: ENTRY_VGIC. */
 EXERCISE(3.4)
 void vgic_pull(struct vcpu *vcpu)
 {

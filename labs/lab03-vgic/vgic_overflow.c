@@ -24,9 +24,18 @@
 #include "virq.h"
 
 /*
- * Walk the ordered list. Barred interrupts never get a list register here: they could fill all of
- * them and hold up the others. The rest get one in order while there is room; room for the first
- * deliverable one is kept until it has its own.
+ * Walk the ordered list. The virtual interface (gic->read_vmcr()) says which groups the guest has
+ * enabled there: ICH_VMCR_EL2.VENG0 and VENG1. An interrupt is *barred* when it is not active and
+ * its group is not enabled: it waits for a write to ICC_IGRPEN<n>_EL1. It is *deliverable* when it
+ * is neither active nor barred; priority mask and running priority play no part, since the
+ * hardware looks at those. Barred interrupts never get a list register here: they could fill all
+ * of them and hold up the others. The rest get one in order while there is room, but the last
+ * place is kept for the first deliverable one until it has its own.
+ *
+ * Return: for each group that is enabled VGrp<n>DIE, and for each interrupt that got none:
+ *  - active: LRENPIE and TDIR
+ *  - barred: VGrp0EIE or VGrp1EIE, as its group is
+ *  - any other: NPIE
  */
 EXERCISE(3.5)
 u64 vgic_choose_overflow(struct vcpu *vcpu, struct virq *chosen[], unsigned room, unsigned *count)
@@ -35,9 +44,12 @@ u64 vgic_choose_overflow(struct vcpu *vcpu, struct virq *chosen[], unsigned room
 }
 
 /*
- * ICH_HCR_EL2.EOIcount says how many completions found no list register. With EOImode 0 a guest
- * completes in the reverse order of acknowledging, and each acknowledged interrupt preempted one
- * of lower priority: so they were the highest-priority ones of those left out.
+ * ICH_HCR_EL2.EOIcount, bits [31:27], says how many completions found no list register. With
+ * EOImode 0 a guest completes in the reverse order of acknowledging, and each acknowledged
+ * interrupt preempted one of lower priority: so they were the highest-priority ones of those left
+ * out. From the head of the ordered list, as many active interrupts without a list register become
+ * inactive (virq_set_active()) and are relisted, which may take them off the list that is being
+ * walked.
  */
 EXERCISE(3.5)
 void vgic_retire_spilled(struct vcpu *vcpu)
@@ -47,8 +59,10 @@ void vgic_retire_spilled(struct vcpu *vcpu)
 
 /*
  * The maintenance interrupt of this CPU. All its conditions are levels computed from ICH_HCR_EL2
- * and the list registers, so it stays up until both are rewritten: fold, switch the interface off
- * (vgic_flush() will switch it on again), and let the entry refill.
+ * and the list registers, so it stays up until both are rewritten: pull, switch the interface off
+ * in the hardware and in vgic.hcr (vgic_flush() will switch it on again), and have the entry
+ * refill (ENTRY_VGIC). Under vgic.lock. A CPU with no vCPU, or whose vCPU is not resident, has
+ * nothing to do. Always IRQ_HANDLED.
  */
 EXERCISE(3.5)
 enum irq_result vgic_maintenance(struct cpu *cpu, u32 intid)

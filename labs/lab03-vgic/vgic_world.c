@@ -19,8 +19,8 @@
 
 /*
  * Power-on state of one interrupt: disabled, idle, Group 0, highest priority, level-sensitive; an
- * SGI is edge-triggered, on a GICv2 enabled; an SPI is routed to vCPU 0. The input line and the tie to a physical
- * interrupt are not the interrupt controller's to forget.
+ * SGI is edge-triggered, on a GICv2 enabled; an SPI is routed to vCPU 0. The input line and the tie
+ * to a physical interrupt are not the interrupt controller's to forget.
  */
 static void virq_reset(struct virq *virq, struct vcpu *owner, u32 intid)
 {
@@ -68,7 +68,11 @@ static void vgic_vcpu_save(struct vcpu *vcpu)
 	TODO(3.8);
 }
 
-/* The inverse. List registers are filled, and the interface switched on, by vgic_vcpu_enter(). */
+/*
+ * The inverse, under vgic.lock: mask, groups and active priorities go into this CPU (gic->load()),
+ * vgic.resident says so. List registers are filled, and the interface switched on, by
+ * vgic_vcpu_enter(): ask for it (ENTRY_VGIC).
+ */
 EXERCISE(3.8)
 static void vgic_vcpu_load(struct vcpu *vcpu)
 {
@@ -86,9 +90,10 @@ static void vgic_vcpu_enter(struct vcpu *vcpu, u32 work)
 
 /*
  * A CPU interface after reset: both groups off, priority mask zero (nothing passes), no active
- * priorities, binary points at the least that five priority bits allow. The interrupts themselves
- * belong to the distributor and are not touched: a CPU that is switched on finds what was sent to
- * it.
+ * priorities, binary points at the least that five priority bits allow: VBPR0 2, VBPR1 3. On a
+ * GICv3 VFIQEn is set: with system registers Group 0 is always signalled as FIQ. The interrupts
+ * themselves belong to the distributor and are not touched: a CPU that is switched on finds what
+ * was sent to it.
  */
 EXERCISE(3.8)
 static void vgic_vcpu_reset(struct vcpu *vcpu)
@@ -97,8 +102,10 @@ static void vgic_vcpu_reset(struct vcpu *vcpu)
 }
 
 /*
- * Memory for the SPIs, everything in its state after power-on. On a GICv2: the first page of GICV
- * at the guest's GICC address. The second, with GICC_DIR alone, stays away: dev_gicc.c.
+ * Memory for VGIC_SPI_COUNT interrupts (vgic.spis, zeroed pages), a name for vgic.lock, everything
+ * in its state after power-on (vgic_reset()). On a GICv2 also stage 2: the first page of GICV at
+ * the guest's GICC address, as a device that can be read and written. The second, with GICC_DIR
+ * alone, stays away: dev_gicc.c.
  * Return: 0, -ENOMEM, or what stage2_map() says.
  */
 EXERCISE(3.8)

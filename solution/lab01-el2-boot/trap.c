@@ -45,8 +45,12 @@ void trap_dispatch_init(void)
  * trap_condition_passed() - whether a trapped A32 or T32 instruction would have executed
  *
  * AArch32 instructions trap whether or not their condition holds; one that does not hold is a NOP.
- * The syndrome carries the condition (COND, with CV set) or, for T32 in an IT block with CV clear,
- * SPSR.IT does ("ISS encoding for exceptions with the COND field").
+ * The syndrome carries the condition (ESR bits [23:20], COND, with CV, bit 24, set) or, for T32 in
+ * an IT block with CV clear, the saved PSTATE does ("ISS encoding for exceptions with the COND
+ * field"). PSTATE.IT lies in two pieces: IT[7:2] in bits [15:10], IT[1:0] in bits [26:25]
+ * ("SPSR_EL2, Saved Program Status Register"); IT[7:4] is the condition of the instruction, and IT
+ * = 0 means that it stands in no block: always. N, Z, C and V are bits 31 to 28. "Condition code"
+ * lists the sixteen conditions; both 0b1110 and 0b1111 hold always.
  */
 EXERCISE(1.5)
 bool trap_condition_passed(const struct vcpu *vcpu, u64 esr)
@@ -93,9 +97,11 @@ static u64 advance_it(u64 pstate)
 /**
  * trap_skip_instruction() - let the guest go on behind the instruction that trapped
  *
- * Its length is in ESR.IL: 4 bytes, or 2 for a 16-bit T32 instruction. What executing it would have
- * done to PSTATE is done: a T32 IT block moves on, BTYPE becomes 0, and the software step bit SS is
- * consumed.
+ * Its length is in ESR.IL: 4 bytes, or 2 for a 16-bit T32 instruction. What executing it would
+ * have done to PSTATE is done: a T32 IT block moves on, BTYPE (A64 alone) becomes 0, and the
+ * software step bit SS is consumed. An IT block moves on so: when IT[2:0] is 0 this was its last
+ * instruction, and all of IT becomes 0; else IT[4:0] shifts left by one and IT[7:5] stays
+ * (pseudocode ITAdvance()). Where the pieces of IT lie: trap_condition_passed().
  */
 EXERCISE(1.5)
 void trap_skip_instruction(struct vcpu *vcpu, u64 esr)

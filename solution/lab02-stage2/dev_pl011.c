@@ -62,11 +62,16 @@ struct pl011 {
 	u16 fifo[FIFO_DEPTH];
 	u32 head, count; /* oldest byte, number of bytes */
 	bool overrun; /* a byte was lost: the next one that is stored says so */
+	bool line; /* level of the interrupt output */
 };
 
 static void update_line(struct pl011 *uart)
 {
-	vmm_irq_line(uart->vm, PL011_INTID, uart->ris & uart->imsc);
+	bool line = uart->ris & uart->imsc;
+
+	if (line != uart->line)
+		vmm_irq_line(uart->vm, PL011_INTID, line);
+	uart->line = line;
 }
 
 static u32 fifo_depth(const struct pl011 *uart)

@@ -104,7 +104,9 @@ static u64 v2_id_read(struct vcpu *vcpu, const struct irq_bank *bank, u64 offset
 static const struct irq_bank sgi_clear = {IRQ_SOURCES, BANK_CLEAR, 0xf10, 0, 16};
 static const struct irq_bank sgi_set = {IRQ_SOURCES, BANK_SET, 0xf20, 0, 16};
 
-/* GICD_CPENDSGIR<n> and GICD_SPENDSGIR<n>: a byte an SGI, a bit a requester; GICD_SGIR reads zero. */
+/*
+ * GICD_CPENDSGIR<n> and GICD_SPENDSGIR<n>: a byte an SGI, a bit a requester; GICD_SGIR reads zero.
+ */
 static u64 v2_sgi_read(struct vcpu *vcpu, const struct irq_bank *bank, u64 offset, unsigned size)
 {
 	(void)bank;
@@ -114,9 +116,10 @@ static u64 v2_sgi_read(struct vcpu *vcpu, const struct irq_bank *bank, u64 offse
 }
 
 /*
- * GICD_SGIR: TargetListFilter [25:24] chooses between the list [23:16], all CPUs but the writer,
- * and the writer alone; 3 is reserved. The SGI [3:0] becomes pending there with the writer as its
- * source. The filter decides about CPUs that exist; others in the list are ignored.
+ * GICD_SGIR: TargetListFilter [25:24] says who gets it: 0 the list [23:16], a bit a CPU interface;
+ * 1 all but the writer; 2 the writer alone; 3 is reserved, nobody. The SGI [3:0] becomes pending
+ * there with the writer as its source (vmm_irq_send()). Bits of CPUs that do not exist are
+ * ignored.
  */
 EXERCISE(3.7)
 static void v2_send(struct vcpu *vcpu, u64 value)

@@ -132,7 +132,7 @@ static u64 gic_v2_read_lr(unsigned n)
 	return value & BIT(19) ? lr | ICH_LR_EL2_EOI : lr;
 }
 
-/* The inverse. */
+/* The inverse: list register @n from @lr in the layout of ICH_LR<n>_EL2. */
 EXERCISE(3.8)
 static void gic_v2_write_lr(unsigned n, u64 lr)
 {
@@ -164,6 +164,10 @@ static u64 gic_v2_read_vmcr(void)
 	return mmio_read32(PLAT_GICH_BASE + GICH_VMCR);
 }
 
+/*
+ * Read GICH_VMCR into vmcr (the fields stand where those of ICH_VMCR_EL2 do) and GICH_APR into
+ * ap0r: a GICv2 has one register of active priorities for both groups, so ap1r stays 0.
+ */
 EXERCISE(3.8)
 static void gic_v2_save(struct vgic_cpu *interface)
 {
@@ -171,6 +175,7 @@ static void gic_v2_save(struct vgic_cpu *interface)
 	interface->ap0r = mmio_read32(PLAT_GICH_BASE + GICH_APR);
 }
 
+/* Write both registers from @interface. */
 EXERCISE(3.8)
 static void gic_v2_load(const struct vgic_cpu *interface)
 {

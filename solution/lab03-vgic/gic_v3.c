@@ -104,10 +104,13 @@ static u64 gicr_find(u64 mpidr)
 }
 
 /*
- * Set up this CPU: wake its redistributor (clear ProcessorSleep, wait for ChildrenAsleep); SGIs
- * and PPIs disabled, inactive, Group 1, at GIC_PRIORITY; system register interface on and traps of
- * the guest's access to ICC_SRE_EL1; priority mask open, EOImode 1 (priority drop apart from
- * deactivation), Group 1 enabled; virtual interface off with empty list registers.
+ * Set up this CPU: note its redistributor in redistributor[] and wake it (clear ProcessorSleep,
+ * wait until ChildrenAsleep reads 0); SGIs and PPIs disabled, inactive, Group 1, at GIC_PRIORITY;
+ * system register interface on (ICC_SRE_EL2, with Enable clear so that the guest's access to
+ * ICC_SRE_EL1 traps, then ICC_SRE_EL1); priority mask open, binary point 0, EOImode 1 (priority
+ * drop apart from deactivation), Group 1 enabled; virtual interface off with empty list registers.
+ * lr_count is ICH_VTR_EL2.ListRegs + 1. The layer counts on five bits of preemption level:
+ * config_error() when ICH_VTR_EL2.PREbits, which is their number less one, says otherwise.
  */
 EXERCISE(3.1)
 static void gic_v3_init_cpu(struct cpu *cpu)
@@ -141,7 +144,11 @@ static void gic_v3_init_cpu(struct cpu *cpu)
 	isb();
 }
 
-/* Trigger, route and enable. An SPI goes to the affinity of this CPU, Interrupt_Routing_Mode 0. */
+/*
+ * Trigger, route and enable. GICD_ICFGR has two bits an interrupt, the upper one 1 for an edge;
+ * SGIs have no trigger to choose. An SPI goes to the affinity of this CPU, Interrupt_Routing_Mode
+ * 0.
+ */
 EXERCISE(3.1)
 static void gic_v3_enable(u32 intid, bool edge)
 {
@@ -264,7 +271,11 @@ static u64 gic_v3_read_vmcr(void)
 	return read_sysreg(ich_vmcr_el2);
 }
 
-/* Five bits of preemption level make 32 active-priority bits a group: one register each. */
+/*
+ * Read ICH_VMCR_EL2 and the active priorities of both groups into @interface. Five bits of
+ * preemption level make 32 active-priority bits a group: one register each, ICH_AP0R0_EL2 and
+ * ICH_AP1R0_EL2.
+ */
 EXERCISE(3.8)
 static void gic_v3_save(struct vgic_cpu *interface)
 {
@@ -273,6 +284,10 @@ static void gic_v3_save(struct vgic_cpu *interface)
 	interface->ap1r = read_sysreg(ich_ap1r0_el2);
 }
 
+/*
+ * Write the same three registers from @interface. No barrier: the guest's first look at them comes
+ * after an ERET, which is a context synchronization event.
+ */
 EXERCISE(3.8)
 static void gic_v3_load(const struct vgic_cpu *interface)
 {

@@ -32,8 +32,10 @@ static bool virq_reads_pending(const struct virq *virq)
 }
 
 /*
- * The value of @field of @virq, in the low bits. SGIs are always edge-triggered; an SGI or PPI
- * targets the vCPU that reads.
+ * The value of @field of @virq, in the low bits. Pending is what a register shows:
+ * virq_is_pending(), and for hw also the physical line itself, whether or not it was forwarded yet
+ * (is_asserted(), which can be asked when the owner is here). IRQ_CONFIG is 2 for an edge, 0 for a
+ * level. IRQ_TARGETS of an SGI or PPI is the bit of its owner's index.
  */
 EXERCISE(3.6)
 static u64 virq_get(const struct virq *virq, enum irq_field field)
@@ -93,8 +95,16 @@ static u64 vgic_interfaces(const struct virq *virq, const struct vcpu *vcpu)
 /*
  * Replace the bits @mask of @field of @virq by those of @value. What software cannot change stays:
  * the trigger of an SGI, its enable on a GICv2 (IHI 0048, "GICD_ISENABLERn": permanently enabled,
- * as on the machine that our guests expect), targets of SGIs and PPIs, targets that do not exist,
- * unimplemented priority bits.
+ * as on the machine that our guests expect), targets of SGIs and PPIs, targets that do not exist
+ * (bits of GICD_ITARGETSR from the number of vCPUs on), unimplemented priority bits
+ * (VGIC_PRIORITY_MASK), reserved bits of GICD_IROUTER (ROUTE_MASK).
+ *
+ * IRQ_PENDING sets the latch (ISPENDR), or takes it away with the part of it that a list register
+ * took over, lr_latched (ICPENDR). The line is the device's: a level whose line is up stays
+ * pending. SGIs of a GICv2 ignore both: they have registers of their own, IRQ_SOURCES
+ * (GICD_SPENDSGIR<n>, GICD_CPENDSGIR<n>), one bit for each requester. Taking away the bit of
+ * active_source also takes lr_latched, which stands for that requester. IRQ_ACTIVE goes through
+ * virq_set_active(). The caller has pulled, and relists.
  */
 EXERCISE(3.6)
 static void virq_put(struct vcpu *vcpu, struct virq *virq, enum irq_field field, u64 value, u64 mask)
@@ -140,7 +150,8 @@ static u32 bank_intid(const struct irq_bank *bank, u64 offset)
 /*
  * Collect the fields of all interrupts that the access covers, lowest INTID in the lowest bits.
  * INTIDs outside of [bank->first, bank->end) read as zero. At an offset inside a field of 64
- * bits the other half is read.
+ * bits the other half is read. Fields that a list register may know better (pending, active,
+ * sources) are read after a pull, under vgic.lock.
  */
 EXERCISE(3.6)
 u64 vmm_irq_bank_read(struct vcpu *vcpu, const struct irq_bank *bank, u64 offset, unsigned size)
@@ -166,9 +177,10 @@ u64 vmm_irq_bank_read(struct vcpu *vcpu, const struct irq_bank *bank, u64 offset
 }
 
 /*
- * Apply a write to every interrupt that it covers and that @value has something to say about: in
- * a BANK_SET or BANK_CLEAR bank those with a one, in a BANK_PLAIN one all. List registers are
- * pulled first, so that the change meets the truth.
+ * Apply a write to every interrupt that it covers and that @value has something to say about: in a
+ * BANK_SET or BANK_CLEAR bank those with a one, in a BANK_PLAIN one all. A field of 64 bits may be
+ * written by halves: the other half stays. For each: pull the vCPU whose list it is on, so that
+ * the change meets the truth; virq_put(); virq_update(). All under one hold of vgic.lock.
  */
 EXERCISE(3.6)
 void vmm_irq_bank_write(struct vcpu *vcpu, const struct irq_bank *bank, u64 offset, unsigned size,
@@ -201,7 +213,10 @@ u32 vmm_irq_groups(struct vcpu *vcpu)
 	return vcpu->vm->vgic.ctlr;
 }
 
-/* All interrupts of a group come or go at once: ask for each where it belongs now. */
+/*
+ * Keep the two group enables of @groups in vgic.ctlr. All interrupts of a group come or go at once:
+ * pull every vCPU, and virq_update() each of its SGIs and PPIs and every SPI. Under vgic.lock.
+ */
 EXERCISE(3.6)
 void vmm_irq_set_groups(struct vcpu *vcpu, u32 groups)
 {

@@ -45,6 +45,11 @@ static bool sgir_targets(u64 value, const struct vcpu *sender, const struct vcpu
  * at every vCPU of the sender's VM that the value names, by affinity and target list or by
  * Interrupt_Routing_Mode, and where that SGI is of the register's group; elsewhere nothing happens
  * ("Use of control registers for SGI forwarding").
+ *
+ * Fields: Aff3 [55:48], RS [47:44], IRM 40, Aff2 [39:32], INTID [27:24], Aff1 [23:16], TargetList
+ * [15:0]. IRM 1: every vCPU but the sender, whatever the rest says. IRM 0: the vCPUs of that
+ * Aff3.Aff2.Aff1 (vcpu->vmpidr) whose Aff0 is 16 * RS + n for a bit n of the target list; the
+ * sender may be among them. An SGI is edge-triggered: it is latched. virq_update() tells its vCPU.
  */
 EXERCISE(3.7)
 static void vgic_send_sgi(struct vcpu *sender, u64 value, bool group1)
@@ -86,7 +91,9 @@ SYSREG_HANDLER(3, 0, 12, 11, 6, icc_sgi0r);
 SYSREG_HANDLER(3, 0, 12, 11, 7, icc_sgi0r);
 
 /*
- * vmm_irq_send(): on a GICv2 an SGI is pending once for each requester.
+ * vmm_irq_send(): on a GICv2 an SGI is pending once for each requester, a bit of virq->sources by
+ * the index of @from; sending it twice before it is taken is one. Under vgic.lock; ends in
+ * virq_update().
  */
 EXERCISE(3.7)
 void vmm_irq_send(struct vcpu *to, struct vcpu *from, u32 intid)

@@ -1,0 +1,242 @@
+# SPDX-License-Identifier: MIT
+"""What a grading has found, and the points that follow from it. Every output is made from this.
+
+A test proves one exercise; the tests of an exercise are worth the same. A column is one way to link
+the lab: cumulative takes all layers from the student, isolated the lower ones from the reference.
+The score of a lab is the better of the cumulative points and the isolated ones times a factor: the
+layers in hand are judged as they stand, and a fault far below does not take all that stands on it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from grader.report import symptoms
+from grader.report.plan import assign, prerequisites, short
+from grader.verdict import Verdict
+from tools.course import Course, Exercise, Lab
+
+SCHEMA = 1
+CUMULATIVE, ISOLATED = "cumulative", "isolated"
+TODO_OF = re.compile(r"exercise (\d+\.\d+) \"")
+
+EXIT_PASSED, EXIT_FAILED, EXIT_NOT_BUILT, EXIT_INFRASTRUCTURE = 0, 1, 2, 3
+
+
+@dataclass
+class Result:
+    """How one test ended in one column."""
+
+    verdict: Verdict
+    seconds: float = 0.0
+    seed: str = ""
+    what: str = ""
+    observed: str = ""
+    expected: str = ""
+    where: list[str] = field(default_factory=list)
+    facts: dict[str, int] = field(default_factory=dict)
+    symptom: str = ""  # a likely cause, from grader/symptoms.toml
+    blocked_by: str = ""  # the exercise that has to work first
+    shown: Verdict | None = None  # what the test itself ended in, when that was blocked
+
+    @property
+    def passed(self) -> bool:
+        return self.verdict is Verdict.PASS
+
+    def values(self) -> dict[str, Any]:
+        """For JSON: only what there is."""
+        found = {key: value for key, value in asdict(self).items() if value not in ("", [], {}, None)}
+        found["verdict"] = self.verdict.value
+        if self.shown:
+            found["shown"] = self.shown.value
+        return found
+
+
+@dataclass
+class Column:
+    """One way to link the lab."""
+
+    name: str
+    results: dict[str, Result] = field(default_factory=dict)  # by the test's short name
+    build_error: str = ""  # the compiler's words when there is no image
+    skipped: str = ""  # why it was not run
+    broken: list[str] = field(default_factory=list)  # what went wrong with the grader itself
+
+
+@dataclass
+class Grading:
+    """A lab's result, complete or so far."""
+
+    course: Course
+    lab: Lab
+    impl: str
+    base: str = "own"
+    exercise: str = ""  # only this one, when not empty
+    columns: dict[str, Column] = field(default_factory=dict)
+    tests: dict[str, Exercise] = field(default_factory=dict)  # in the order in which they run
+    complete: bool = False
+    source: str = ""  # hash of the submission
+    refused: list[str] = field(default_factory=list)  # why a submission was not built
+
+    # ---- gathering ----
+
+    def collected(self, nodeids: Iterable[str]) -> None:
+        found = assign(self.lab, nodeids)
+        self.tests.update((name, found[name]) for name in map(short, nodeids) if name in found)
+
+    def add(self, column: str, line: Mapping[str, Any]) -> str:
+        """Take in a line that the pytest plugin wrote; returns the test's short name."""
+        name = short(line["test"])
+        fields = {key: value for key, value in line.items() if key in Result.__dataclass_fields__}
+        result = Result(**{**fields, "verdict": Verdict(line["verdict"])})
+        if not result.passed:
+            result.symptom = symptoms.explain(result.facts, result.verdict.value, str(line))
+        self.columns[column].results[name] = result
+        return name
+
+    def block(self) -> None:
+        """What failed because an exercise below it earned nothing is BLOCKED by that exercise."""
+        for column in self.columns.values():
+            empty = {exercise.id for exercise in self.lab.exercises if not self._any_passed(column, exercise)}
+            for name, result in column.results.items():
+                exercise = self.tests.get(name)
+                if exercise is None or result.passed or result.verdict is Verdict.ERROR:
+                    continue
+                cause = self._cause(result, exercise, empty)
+                if cause:
+                    result.shown = result.shown or result.verdict
+                    result.verdict, result.blocked_by = Verdict.BLOCKED, cause
+
+    def _cause(self, result: Result, exercise: Exercise, empty: set[str]) -> str:
+        todo = TODO_OF.search(result.observed) if Verdict.TODO in (result.verdict, result.shown) else None
+        if todo and todo[1] != exercise.id:
+            return todo[1]
+        if todo:
+            return ""
+        return next((e.id for e in prerequisites(self.lab, exercise) if e.id in empty), "")
+
+    def _any_passed(self, column: Column, exercise: Exercise) -> bool:
+        mine = [column.results[name] for name, owner in self.tests.items()
+                if owner.id == exercise.id and name in column.results]
+        return not mine or any(result.passed for result in mine)
+
+    # ---- points ----
+
+    @property
+    def exercises(self) -> list[Exercise]:
+        return [e for e in self.lab.exercises if self.exercise in ("", e.id)]
+
+    def names(self, exercise: Exercise) -> list[str]:
+        return [name for name, owner in self.tests.items() if owner.id == exercise.id]
+
+    def worth(self, name: str) -> Fraction:
+        """Points of one test."""
+        exercise = self.tests[name]
+        return Fraction(exercise.points, len(self.names(exercise)))
+
+    def earned(self, column: str, exercise: Exercise) -> Fraction:
+        results = self.columns[column].results if column in self.columns else {}
+        return sum((self.worth(name) for name in self.names(exercise)
+                    if name in results and results[name].passed), Fraction(0))
+
+    def column_score(self, column: str) -> Fraction:
+        return sum((self.earned(column, exercise) for exercise in self.exercises), Fraction(0))
+
+    @property
+    def factor(self) -> Fraction:
+        return Fraction(str(self.course.isolated_factor))
+
+    @property
+    def best(self) -> str:
+        """The column that counts."""
+        if CUMULATIVE not in self.columns:
+            return ISOLATED
+        isolated = self.column_score(ISOLATED) * self.factor
+        return ISOLATED if isolated > self.column_score(CUMULATIVE) else CUMULATIVE
+
+    @property
+    def score(self) -> Fraction:
+        factor = self.factor if self.best == ISOLATED else 1
+        return self.column_score(self.best) * factor
+
+    @property
+    def maximum(self) -> int:
+        return sum(exercise.points for exercise in self.exercises)
+
+    # ---- the outcome ----
+
+    @property
+    def infrastructure(self) -> list[str]:
+        """What is the grader's fault and nobody else's."""
+        found = [f"{column.name}: {text}" for column in self.columns.values() for text in column.broken]
+        for column in self.columns.values():
+            found += [f"{name}: {result.what}" for name, result in column.results.items()
+                      if result.verdict is Verdict.ERROR]
+        return found
+
+    @property
+    def status(self) -> int:
+        """The exit code."""
+        ran = [column for column in self.columns.values() if not column.skipped]
+        if self.refused or (ran and all(column.build_error for column in ran)):
+            return EXIT_NOT_BUILT
+        if self.infrastructure or not self.complete:
+            return EXIT_INFRASTRUCTURE
+        return EXIT_PASSED if self.score == self.maximum else EXIT_FAILED
+
+    def result_of(self, name: str) -> Result | None:
+        """How a test counts: its result in the column that counts."""
+        return self.columns[self.best].results.get(name) if self.best in self.columns else None
+
+    def values(self) -> dict[str, Any]:
+        """The JSON object, as docs/grading.md describes it."""
+        return {
+            "lab": self.lab.number,
+            "impl": self.impl,
+            "score": points(self.score),
+            "max": self.maximum,
+            "tests": [self._test_values(name) for name in self.tests],
+            "schema": SCHEMA,
+            "complete": self.complete,
+            "exit_code": self.status,
+            "exercise": self.exercise,
+            "base": self.base,
+            "counts": self.best,
+            "factor": float(self.factor),
+            "source": self.source,
+            "refused": self.refused,
+            "infrastructure": self.infrastructure,
+            "columns": {column.name: {"score": points(self.column_score(column.name)),
+                                      "build_error": column.build_error, "skipped": column.skipped}
+                        for column in self.columns.values()},
+            "exercises": [{"id": exercise.id, "title": exercise.title, "max": exercise.points,
+                           "tests": len(self.names(exercise)),
+                           **{name: points(self.earned(name, exercise)) for name in self.columns}}
+                          for exercise in self.exercises],
+        }  # fmt: skip
+
+    def _test_values(self, name: str) -> dict[str, Any]:
+        result = self.result_of(name)
+        return {"id": name, "exercise": self.tests[name].id, "max": points(self.worth(name)),
+                "verdict": result.verdict.value if result else "",
+                **{column.name: column.results[name].values() for column in self.columns.values()
+                   if name in column.results}}  # fmt: skip
+
+    def write(self, path: Path) -> None:
+        """In one step: a reader never sees half a file."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".part")
+        partial.write_text(json.dumps(self.values(), indent=1) + "\n", "utf-8")
+        os.replace(partial, path)
+
+
+def points(value: Fraction) -> float:
+    """Two decimals; the sums are made before rounding."""
+    return float(round(value, 2))

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: MIT
+"""Builds the images of a lab and runs its tests; results arrive one by one."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from grader.report.model import CUMULATIVE, ISOLATED, Column, Grading
+from grader.report.plan import selection
+from tools.course import ROOT
+
+OUTPUT_LINES = 40
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run. `wrap` puts a command into a sandbox; an image is built in `root`."""
+
+    impl: str
+    build: str = "build"
+    qemu: str = "qemu-system-aarch64"
+    workers: int = 2
+    seeds: tuple[int, ...] = (1, 2)
+    root: Path = ROOT
+    prebuilt: bool = False
+    wrap: Callable[[list[str]], list[str]] = list
+
+    @property
+    def build_path(self) -> Path:
+        return self.root / self.build
+
+
+def image_name(impl: str, lab: int, column: str) -> str:
+    """The Makefile's name of an image's directory."""
+    return f"{impl}-lab{lab:02}" + ("-reference" if column == ISOLATED else "")
+
+
+def build_image(settings: Settings, lab: int, column: str) -> str:
+    """Build one; the compiler's words when it fails."""
+    command = ["make", "-C", str(settings.root), "--no-print-directory", "-j2", "image", "guests",
+               f"LAB={lab}", f"IMPL={settings.impl}", f"BUILD={settings.build}",
+               f"BASE={'reference' if column == ISOLATED else 'own'}"]  # fmt: skip
+    environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES")}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    if done.returncode == 0:
+        return ""
+    lines = [line for line in (done.stderr + done.stdout).splitlines() if "error" in line or "warning" in line]
+    return "\n".join((lines or (done.stdout + done.stderr).splitlines())[-OUTPUT_LINES:])
+
+
+def same_image(settings: Settings, lab: int) -> bool:
+    """Whether both columns would run the very same bytes."""
+    images = [settings.build_path / image_name(settings.impl, lab, c) / "strata.bin" for c in (CUMULATIVE, ISOLATED)]
+    return all(image.exists() for image in images) and images[0].read_bytes() == images[1].read_bytes()
+
+
+def run_tests(grading: Grading, column: str, settings: Settings, arrived: Callable[[str, str], None]) -> None:
+    """Run the lab's tests on one column's image; `arrived(column, test)` after each result."""
+    patterns = selection(grading.course, grading.lab.number, grading.exercise)
+    own = {f"grader/tests/{path.name}" for path in (ROOT / "grader/tests").glob(f"test_lab{grading.lab.number:02}*.py")}
+    files = sorted(own | {f"grader/tests/{p.split('::')[0]}" for p in patterns if "*" not in p.split("::")[0]})
+    read, write = os.pipe()
+    environment = {
+        **os.environ,
+        "STRATA_BUILD": settings.build, "STRATA_IMPL": settings.impl, "STRATA_QEMU": settings.qemu,
+        "STRATA_BASE": "reference" if column == ISOLATED else "own",
+        "STRATA_PREBUILT": "1",
+        "STRATA_SEEDS": " ".join(map(str, settings.seeds)), "STRATA_SELECTION": "\n".join(patterns),
+        "STRATA_RESULTS": str(write), "PYTHONDONTWRITEBYTECODE": "1",
+    }  # fmt: skip
+    workers = ["-n", str(settings.workers)] if settings.workers else ["-p", "no:xdist"]
+    command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "-p", "no:cacheprovider", "-p", "grader.report.plugin",
+               *workers, *files]  # fmt: skip
+    log = settings.build_path / "grade" / f"pytest-{column}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w") as output:
+        process = subprocess.Popen(settings.wrap(command), cwd=settings.root, env=environment, pass_fds=(write,),
+                                   stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        os.close(write)
+        try:
+            ended = _receive(grading, column, read, arrived)
+        except BaseException:
+            process.terminate()
+            raise
+        finally:
+            process.wait()
+    if not ended:
+        tail = "\n".join(log.read_text("utf-8", "replace").splitlines()[-OUTPUT_LINES:])
+        grading.columns[column].broken.append(f"pytest ended with status {process.returncode}:\n{tail}")
+    missing = [name for name in grading.tests if name not in grading.columns[column].results]
+    if missing and not grading.columns[column].broken:
+        grading.columns[column].broken.append(f"{len(missing)} tests gave no result, the first: {missing[0]}")
+
+
+def _receive(grading: Grading, column: str, read: int, arrived: Callable[[str, str], None]) -> bool:
+    """Take lines in until the run ends; False when it ended before its end."""
+    ended = False
+    with os.fdopen(read, encoding="utf-8") as lines:
+        for text in lines:
+            line = json.loads(text)
+            if line["kind"] == "collected":
+                grading.collected(line["tests"])
+            elif line["kind"] == "result":
+                arrived(column, grading.add(column, line))
+            elif line["kind"] == "broken":
+                grading.columns[column].broken.append(line["what"] + "\n" + line["text"])
+            elif line["kind"] == "end":
+                ended = line["status"] in (0, 1)
+    return ended
+
+
+def grade(grading: Grading, settings: Settings, arrived: Callable[[str, str], None]) -> None:
+    """Fill a grading: the cumulative column, and the isolated one when it can count for more."""
+    number = grading.lab.number
+    for name in ([CUMULATIVE] if grading.base == "own" else []) + [ISOLATED]:
+        column = grading.columns.setdefault(name, Column(name))
+        if name == ISOLATED and CUMULATIVE in grading.columns:
+            column.skipped = _why_not_isolated(grading, settings)
+            if column.skipped:
+                continue
+        if not settings.prebuilt:
+            column.build_error = build_image(settings, number, name)
+        if column.build_error:
+            continue
+        if name == ISOLATED and CUMULATIVE in grading.columns and same_image(settings, number):
+            column.skipped = "the same image as cumulative"
+            continue
+        run_tests(grading, name, settings, arrived)
+    grading.block()
+    grading.complete = True
+
+
+def _why_not_isolated(grading: Grading, settings: Settings) -> str:
+    if grading.lab.number == 1:
+        return "lab 1 stands on no other layer"
+    if settings.impl == "solution":
+        return "the solution is the reference"
+    most = grading.maximum * grading.factor
+    if grading.column_score(CUMULATIVE) >= most:
+        return f"it counts for {float(most):g} points at most"
+    return ""

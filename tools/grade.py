@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: MIT
+"""`make grade LAB=n [EX=n.m]`: runs the lab's tests, and says the points and why.
+
+    exit status  0 all points   1 some are missing   2 does not build   3 the grader did not work
+
+Results stand in build/grade/labNN.json (docs/grading.md), beside it as JUnit XML and for
+Gradescope; with GITHUB_STEP_SUMMARY set, a summary goes there too. With --submission an archive or
+directory is graded as data that nobody trusts (grader/submission/).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from grader.report import formats, run, text
+from grader.report.model import EXIT_INFRASTRUCTURE, Grading
+from tools.course import ROOT, Course, load_course
+from tools.errors import UserError, run_main
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="tools/grade.py", description="Grade a lab.")
+    made.add_argument("--lab", type=int, required=True)
+    made.add_argument("--exercise", default="")
+    made.add_argument("--impl", choices=("labs", "solution"), default="labs")
+    made.add_argument("--base", choices=("own", "reference"), default="own")
+    made.add_argument("--build", default="build")
+    made.add_argument("--qemu", default="qemu-system-aarch64")
+    made.add_argument("--workers", type=int, default=2)
+    made.add_argument("--seeds", type=int, default=2, help="a probe runs once on each")
+    made.add_argument("--seed", type=int, default=1, help="the first of them")
+    return made
+
+
+def stem_of(folder: Path, grading: Grading) -> Path:
+    """build/grade/lab02, or build/grade/exercise-2.3, which is no score of a lab."""
+    name = f"exercise-{grading.exercise.replace('.', '-')}" if grading.exercise else f"lab{grading.lab.number:02}"
+    return folder / name
+
+
+def start(course: Course, arguments: argparse.Namespace) -> Grading:
+    lab = course.lab(arguments.lab)
+    exercise = course.exercise(arguments.exercise) if arguments.exercise else None
+    if exercise and exercise.lab != lab.number:
+        raise UserError(f"EX={exercise.id} belongs to lab {exercise.lab}, not to LAB={lab.number}")
+    return Grading(course, lab, arguments.impl, base=arguments.base, exercise=exercise.id if exercise else "")
+
+
+def main() -> int:
+    arguments = parser().parse_args()
+    grading = start(load_course(), arguments)
+    settings = run.Settings(impl=arguments.impl, build=arguments.build, qemu=arguments.qemu,
+                            workers=arguments.workers,
+                            seeds=tuple(arguments.seed + 1000 * i for i in range(arguments.seeds)))
+    stem = stem_of(ROOT / arguments.build / "grade", grading)
+    live = text.Live(grading)
+
+    def arrived(column: str, name: str) -> None:
+        grading.write(stem.with_suffix(".json"))
+        live.arrived(column, name)
+
+    try:
+        run.grade(grading, settings, arrived)
+    except KeyboardInterrupt:
+        print("interrupted: what follows is what is known so far", file=sys.stderr)
+        grading.block()
+    finally:
+        live.close()
+        formats.write_all(grading, stem)
+    text.print_failures(grading)
+    print()
+    text.summary(grading)
+    if os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(os.environ["GITHUB_STEP_SUMMARY"]).open("a", encoding="utf-8") as out:
+            out.write("\n".join(formats.step_summary(grading)) + "\n")
+    print(f"results: {os.path.relpath(stem.with_suffix('.json'), ROOT)}")
+    return grading.status
+
+
+def guarded() -> int:
+    """Whatever breaks in here is the grader's fault: exit status 3."""
+    try:
+        return main()
+    except (UserError, KeyboardInterrupt):
+        raise
+    except Exception as error:  # noqa: BLE001 - a traceback must not look like a result
+        sys.excepthook(type(error), error, error.__traceback__)
+        return EXIT_INFRASTRUCTURE
+
+
+if __name__ == "__main__":
+    run_main(guarded)
