@@ -226,9 +226,12 @@ $(BUILD)/guests/%.bin: $(BUILD)/guests/%.elf
 $(BUILD)/guests/%.toml: guests/demos/%.toml
 	@mkdir -p $(@D)
 	$(Q)cp $< $@
+# A probe alone: make debug LAB=2 VMS=build/guests/mmio_decode.toml
+$(BUILD)/guests/%.toml: $(BUILD)/guests/%.bin
+	$(Q)printf '[[vm]]\nname = "probe"\nmemory = "16M"\nkernel = "%s"\n' $(<F) > $@
 
 .PHONY: guests
-guests: $(GUESTS:%=$(BUILD)/guests/%.bin) $(patsubst guests/demos/%,$(BUILD)/guests/%,$(wildcard guests/demos/*.toml))
+guests: $(GUESTS:%=$(BUILD)/guests/%.bin) $(GUESTS:%=$(BUILD)/guests/%.toml) $(patsubst guests/demos/%,$(BUILD)/guests/%,$(wildcard guests/demos/*.toml))
 
 # ---- Linux for the guests ------------------------------------------------------------------------
 
@@ -268,7 +271,7 @@ RUN_NEEDS := $(IMAGE) $(if $(VMS),,$(if $(filter 1 2 3,$(LAB)),$(DEFAULT_VMS) $(
 MACHINE = --qemu '$(QEMU)' --cpu $(CPU) --gic $(GIC) --smp $(SMP) $(if $(MEM),--memory $(MEM)) \
 	$(if $(filter 1,$(ICOUNT)),--icount) $(if $(QEMU_EXTRA),--extra='$(QEMU_EXTRA)')
 
-TEST_ENVIRONMENT = STRATA_BUILD='$(BUILD)' STRATA_IMPL='$(IMPL)' STRATA_QEMU='$(QEMU)' $(if $(SEED),STRATA_SEED='$(SEED)')
+TEST_ENVIRONMENT = STRATA_BUILD='$(BUILD)' STRATA_IMPL='$(IMPL)' STRATA_BASE='$(BASE)' STRATA_QEMU='$(QEMU)' $(if $(SEED),STRATA_SEED='$(SEED)')
 
 .PHONY: run test doctor debug map measure format clean help
 run: $(RUN_NEEDS) ## boot the VMs of VMS= (default: two Debian Linux VMs) under the hypervisor
@@ -303,7 +306,7 @@ clean: ## remove $(BUILD)
 	rm -rf '$(BUILD)'
 
 help: ## this text
-	@sed -n 's/^\([a-zN]*\):.*## \(.*\)/  make \1|\2/p' Makefile | sed 's/$$(BUILD)/$(subst /,\/,$(BUILD))/' | \
+	@sed -n 's/^\([a-zN-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | sed 's/$$(BUILD)/$(subst /,\/,$(BUILD))/' | \
 		while IFS='|' read -r t c; do printf '%-16s %s\n' "$$t" "$$c"; done
 	@printf '%s\n' '' 'Variables, with their values now:' \
 		'  LAB=$(LAB)          layers 1..LAB are linked (there are: $(or $(call labs_in,$(IMPL)),none))' \
@@ -343,7 +346,7 @@ OVERWRITE ?=
 given = $(if $($1),,$(error make $@ needs $1=$2))
 LAB_LOOPS := lab01 lab02 lab03 lab04 lab05 lab06
 
-.PHONY: labNN $(LAB_LOOPS) hint submit starters starters-check handout
+.PHONY: labNN $(LAB_LOOPS) hint grade why grader-check grade-class submit starters starters-check handout
 labNN: ## (lab01, lab02, ...) build labs/ up to that lab and say which exercise is next
 	@echo 'make lab02 builds labs 1 to 2 and says which exercise is next'
 $(LAB_LOOPS): lab0%: ready
@@ -352,6 +355,27 @@ $(LAB_LOOPS): lab0%: ready
 
 hint: ready ## (EX=2.3) one more hint for that exercise
 	$(call given,EX,n.m: the exercise)$(Q)$(PYTHON) -m tools.lab hint --exercise '$(EX)' --state $(BUILD)/hints.json
+
+# An unwritten IMPL means the student's own tree here.
+GRADE = $(PYTHON) -m tools.grade --lab $(LAB) --build '$(BUILD)' --qemu '$(QEMU)' --base $(BASE) \
+	--impl $(if $(filter command environment,$(firstword $(origin IMPL))),$(IMPL),labs)
+GRADER_CHECK_ARGS = $(if $(FULL),--full) $(if $(filter command,$(firstword $(origin LAB))),--lab $(LAB))
+FULL ?=
+SUBMISSIONS ?=
+JOBS ?= 1
+
+grade: ready ## (LAB=2 [EX=2.3] [IMPL=labs] [BASE=reference]) test a lab, and say the points and why
+	$(Q)$(GRADE) $(if $(EX),--exercise '$(EX)') $(if $(SEED),--seed '$(SEED)')
+
+why: ready ## (TEST=name) the last failure of that test in full
+	$(call given,TEST,name: a test or a part of its name)$(Q)$(PYTHON) -m tools.why --build '$(BUILD)' '$(TEST)'
+
+grader-check: ready ## (instructors; FULL=1) do the tests catch known faults, and do cheats get what they deserve?
+	$(Q)$(PYTHON) -m tools.grader_check --build '$(BUILD)' $(GRADER_CHECK_ARGS)
+
+grade-class: ready ## (instructors; LAB=2 SUBMISSIONS=dir [DEST=dir] [JOBS=4]) grade a folder of submissions
+	$(call given,SUBMISSIONS,dir: archives or directories, one a student)$(Q)$(PYTHON) -m tools.grade_class --lab $(LAB) --submissions '$(SUBMISSIONS)' \
+		--dest '$(or $(DEST),$(BUILD)/class)' --jobs $(JOBS) --build '$(BUILD)'
 
 submit: ready ## (LAB=2) pack what is to be handed in, and nothing else
 	$(Q)$(PYTHON) -m tools.submit --lab $(LAB) --out $(BUILD)/submit --scores $(BUILD)/grade

@@ -297,7 +297,8 @@ class Machine:
 
     def _wait(self, command: str) -> Stop:
         """Until the machine stands for a reason that a test wants to know."""
-        last, quiet = self.budget.retired, 0
+        start = last = self.budget.retired
+        quiet = 0
         while True:
             record = self._next_stop(LOOK_SECONDS)
             if record is not None:
@@ -311,7 +312,10 @@ class Machine:
                 quiet = quiet + 1 if stop else 0
                 if stop is not None and quiet == QUIET_LOOKS:
                     return stop
-                self.gdb.resume("-exec-continue")
+                # Continue steps over a breakpoint at the very place; the machine may just have
+                # reached that one when it was looked at. Where it was resumed it has had its stop.
+                moved = self.budget.retired != start
+                self.gdb.resume(f"-exec-jump *{self.pc:#x}" if moved else "-exec-continue")
 
     def _next_stop(self, seconds: float | None) -> Record | None:
         """GDB's next *stopped, or None when nothing at all came for `seconds`."""

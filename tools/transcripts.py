@@ -13,7 +13,7 @@ such line stands what GDB answered; the tool writes it, nobody types it:
     ```
 
 The `$ make debug` line names the machine, as a reader would: LAB= is required; IMPL, BASE, GIC, CPU, SMP,
-MEM, ICOUNT, VMS (build/guests/NAME.toml comes from guests/demos/NAME.toml) and GUEST
+MEM, ICOUNT, VMS (build/guests/NAME.toml is the demo or probe of that name) and GUEST
 (build/guests/NAME.elf) are known. A block without that line goes on with the machine of the block above
 it in the same file. A block without a `(gdb) ` line is no transcript and is left alone.
 

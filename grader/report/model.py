@@ -158,8 +158,10 @@ class Grading:
         """The column that counts."""
         if CUMULATIVE not in self.columns:
             return ISOLATED
-        isolated = self.column_score(ISOLATED) * self.factor
-        return ISOLATED if isolated > self.column_score(CUMULATIVE) else CUMULATIVE
+        cumulative, isolated = self.column_score(CUMULATIVE), self.column_score(ISOLATED) * self.factor
+        ran = ISOLATED in self.columns and bool(self.columns[ISOLATED].results)
+        # Without points in either, the one over working layers says more about this lab.
+        return ISOLATED if isolated > cumulative or (ran and not cumulative) else CUMULATIVE
 
     @property
     def score(self) -> Fraction:

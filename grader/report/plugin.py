@@ -68,8 +68,7 @@ class Worker:
             item.stash[RUN] = {"seed": seed, "uses_seed": False}
             if position:
                 item._initrequest()  # type: ignore[attr-defined]
-            last = position + 1 == len(self.seeds)
-            reports = runtestprotocol(item, log=False, nextitem=nextitem if last else item)
+            reports = runtestprotocol(item, log=False, nextitem=nextitem)
             if not all(report.passed for report in reports) or not item.stash[RUN]["uses_seed"]:
                 break
         for report in reports:

@@ -206,6 +206,33 @@ def test_undefined_instruction_is_injected_as_hardware_would(lab: Lab) -> None:
     expect("with D, A, I and F masked", bits(pstate, 9, 6), 0xF)
 
 
+@pytest.mark.parametrize(
+    ("probe", "mode", "offset"),
+    [
+        ("exit_modes", 0b0101, 0x200),
+        ("exit_modes", 0b0100, 0x000),
+        ("world_switch_fp", 0b0000, 0x400),
+    ],
+    ids=["EL1h", "EL1t", "EL0"],
+)
+def test_injected_exception_takes_the_vector_of_the_mode_it_came_from(
+    lab: Lab, probe: str, mode: int, offset: int
+) -> None:
+    """An exit from that mode is told to be of unknown reason, which only the guest can handle."""
+    machine = at_first_guest_instruction(lab, probe)
+    came_from = f"{EL2_ONLY} && ($SPSR_EL2 & 0x1f) == {mode}"
+    machine.run_to("*trap_dispatch", came_from)
+    pc, pstate = machine.register("ELR_EL2"), machine.register("SPSR_EL2")
+    vector = machine.register("VBAR_EL1") + offset
+    machine.gdb.execute("set var $x1 = 0x02000000")
+    stop = machine.run_to(vector, EL1_ONLY)
+    expect("the guest continues at its vector", stop.pc, vector)
+    expect("SPSR_EL1 is the PSTATE that it had", machine.register("SPSR_EL1"), pstate, el2.spsr)
+    expect("ELR_EL1 is where it was", machine.register("ELR_EL1"), pc)
+    expect("ESR_EL1 is of unknown reason", Esr(machine.register("ESR_EL1")).ec, 0)
+    expect("the handler has SP_EL1", machine.register("PSTATE") & 0x1F, 0b00101, el2.spsr)
+
+
 # EL2's own faults.
 
 

@@ -23,12 +23,13 @@
 #include "el2_boot.h"
 #include "virq.h"
 
-/* Waits for the guest to enable its group at the CPU interface (ICC_IGRPEN<n>_EL1). */
+/* Waits, or will wait after its completion, for the guest to enable its group at the interface. */
 EXERCISE_PRIVATE(3.5)
-static bool virq_is_barred(const struct virq *virq, u64 vmcr)
+static bool virq_is_barred(const struct vm *vm, const struct virq *virq, u64 vmcr)
 {
-	return !virq->active &&
-	       !(vmcr & (virq->group1 ? ICH_VMCR_EL2_VENG1 : ICH_VMCR_EL2_VENG0));
+	if (vmcr & (virq->group1 ? ICH_VMCR_EL2_VENG1 : ICH_VMCR_EL2_VENG0))
+		return false;
+	return !virq->active || virq_is_forwarded(vm, virq);
 }
 
 EXERCISE_PRIVATE(3.5)
@@ -39,7 +40,7 @@ static struct virq *vgic_first_deliverable(struct vcpu *vcpu, u64 vmcr)
 	list_for_each(node, &vcpu->vgic.ordered) {
 		struct virq *virq = container_of(node, struct virq, node);
 
-		if (!virq->active && !virq_is_barred(virq, vmcr))
+		if (!virq->active && !virq_is_barred(vcpu->vm, virq, vmcr))
 			return virq;
 	}
 	return NULL;
@@ -49,25 +50,28 @@ static struct virq *vgic_first_deliverable(struct vcpu *vcpu, u64 vmcr)
 EXERCISE_PRIVATE(3.5)
 static u64 virq_maintenance(const struct virq *virq, u64 vmcr)
 {
+	u64 group = virq->group1 ? ICH_VMCR_EL2_VENG1 : ICH_VMCR_EL2_VENG0;
+
 	if (virq->active)
 		return ICH_HCR_EL2_LRENPIE | ICH_HCR_EL2_TDIR;
-	if (virq_is_barred(virq, vmcr))
+	if (!(vmcr & group))
 		return virq->group1 ? ICH_HCR_EL2_VGRP1EIE : ICH_HCR_EL2_VGRP0EIE;
 	return ICH_HCR_EL2_NPIE;
 }
 
 /*
  * Walk the ordered list. The virtual interface (gic->read_vmcr()) says which groups the guest has
- * enabled there: ICH_VMCR_EL2.VENG0 and VENG1. An interrupt is *barred* when it is not active and
- * its group is not enabled: it waits for a write to ICC_IGRPEN<n>_EL1. It is *deliverable* when it
- * is neither active nor barred; priority mask and running priority play no part, since the
- * hardware looks at those. Barred interrupts never get a list register here: they could fill all
- * of them and hold up the others. The rest get one in order while there is room, but the last
- * place is kept for the first deliverable one until it has its own.
+ * enabled there: ICH_VMCR_EL2.VENG0 and VENG1. An interrupt is *barred* when its group is not and
+ * it waits for delivery: not active, or active and forwarded once more, so that the guest's
+ * completion makes it wait. It is *deliverable* when it is neither active nor barred; priority mask
+ * and running priority play no part, since the hardware looks at those. Barred interrupts never get
+ * a list register here: they could fill all of them and hold up the others, and NPIE would not
+ * fire. The rest get one in order while there is room, but the last place is kept for the first
+ * deliverable one until it has its own.
  *
  * Return: for each group that is enabled VGrp<n>DIE, and for each interrupt that got none:
  *  - active: LRENPIE and TDIR
- *  - barred: VGrp0EIE or VGrp1EIE, as its group is
+ *  - not active, its group not enabled: VGrp0EIE or VGrp1EIE
  *  - any other: NPIE
  */
 EXERCISE(3.5)
@@ -87,7 +91,7 @@ u64 vgic_choose_overflow(struct vcpu *vcpu, struct virq *chosen[], unsigned room
 		struct virq *virq = container_of(node, struct virq, node);
 		unsigned kept = first && virq != first;
 
-		if (virq_is_barred(virq, vmcr) || *count + kept >= room) {
+		if (virq_is_barred(vcpu->vm, virq, vmcr) || *count + kept >= room) {
 			maintenance |= virq_maintenance(virq, vmcr);
 			continue;
 		}
@@ -103,8 +107,8 @@ u64 vgic_choose_overflow(struct vcpu *vcpu, struct virq *chosen[], unsigned room
  * EOImode 0 a guest completes in the reverse order of acknowledging, and each acknowledged
  * interrupt preempted one of lower priority: so they were the highest-priority ones of those left
  * out. From the head of the ordered list, as many active interrupts without a list register become
- * inactive (virq_set_active()) and are relisted, which may take them off the list that is being
- * walked.
+ * inactive (virq_set_active()) and are relisted (virq_relist_folded()), which may take them off
+ * the list that is being walked.
  */
 EXERCISE(3.5)
 void vgic_retire_spilled(struct vcpu *vcpu)
@@ -119,7 +123,7 @@ void vgic_retire_spilled(struct vcpu *vcpu)
 		if (!virq->active || virq->lr != VGIC_NO_LR)
 			continue;
 		virq_set_active(vcpu, virq, false);
-		virq_relist(vcpu->vm, virq);
+		virq_relist_folded(vcpu, virq);
 		completed--;
 	}
 }

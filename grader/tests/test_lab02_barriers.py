@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: MIT
+"""What QEMU cannot show of lab 2: barriers of TLB maintenance, looked for in the disassembly."""
+
+from __future__ import annotations
+
+import pytest
+
+from grader import images
+from grader.barriers import missing
+from grader.symbols import symbols_of
+from grader.verdict import expect
+
+LAB = 2
+RETURN = r"(ret|eret)\b"
+
+
+def findings(start: str, barriers: tuple[str, ...], before: str) -> list[str]:
+    elf = images.hypervisor(LAB).elf
+    place = symbols_of(elf).place
+    return [f"no {barrier.upper()} between {place(address)} and {place(end)}"
+            for address, barrier, end in missing(elf, start, barriers, before)]
+
+
+@pytest.mark.parametrize("regime", ["el2", "guest"])
+def test_tlb_maintenance_is_complete_before_anyone_relies_on_it(regime: str) -> None:
+    """Arm ARM, "Ordering and completion of TLB maintenance": TLBI, then DSB, then ISB."""
+    which = r"tlbi (alle2|vae2)" if regime == "el2" else r"tlbi (ip|vmall)"
+    expect("every TLBI is completed by DSB and ISB before the function returns",
+           findings(which, ("dsb", "isb"), RETURN), [])
+
+
+def test_invalidation_by_ipa_is_complete_before_that_of_stage_1() -> None:
+    """Arm ARM, "TLB maintenance instructions": the entries that combine both stages go second."""
+    expect("a DSB stands between TLBI IPAS2E1 and TLBI VMALLE1",
+           findings(r"tlbi ipas2e1", ("dsb",), r"tlbi vmalle1|ret|eret"), [])
+
+
+def test_new_stage_2_is_in_effect_before_it_is_used() -> None:
+    expect("an ISB follows each write of VTTBR_EL2 before a TLBI or a return",
+           findings(r"msr vttbr_el2", ("isb",), r"tlbi|ret\b|eret"), [])

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: MIT
+"""`make why TEST=name`: the last failure of a test in full, from what `make grade` wrote down."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from grader.report.model import Column, Grading, Result
+from grader.report.text import explain
+from grader.verdict import Verdict
+from tools.course import ROOT, load_course
+from tools.errors import UserError, run_main
+
+
+def read(path: Path) -> Grading | None:
+    """A grading as it was written; None when it is not one."""
+    try:
+        values = json.loads(path.read_text("utf-8"))
+        return restore(values)
+    except (OSError, ValueError, KeyError, TypeError, UserError):
+        return None
+
+
+def restore(values: dict[str, Any]) -> Grading:
+    course = load_course()
+    grading = Grading(course, course.lab(values["lab"]), values["impl"], values["base"], values["exercise"])
+    grading.complete, grading.source, grading.refused = values["complete"], values["source"], values["refused"]
+    for name, entry in values["columns"].items():
+        grading.columns[name] = Column(name, build_error=entry["build_error"], skipped=entry["skipped"])
+    for test in values["tests"]:
+        grading.tests[test["id"]] = course.exercise(test["exercise"])
+        for name, column in grading.columns.items():
+            if name in test:
+                fields = dict(test[name])
+                shown = Verdict(fields.pop("shown")) if "shown" in fields else None
+                column.results[test["id"]] = Result(**{**fields, "verdict": Verdict(fields["verdict"])}, shown=shown)
+    return grading
+
+
+def newest_first(folder: Path) -> Iterator[Grading]:
+    paths = [path for path in folder.glob("*.json") if "." not in path.stem]
+    for path in sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True):
+        grading = read(path)
+        if grading:
+            yield grading
+
+
+def find(folder: Path, wanted: str) -> tuple[Grading, str]:
+    """The newest grading that ran a test of this name, or one test whose name holds it."""
+    wanted = wanted.removeprefix("grader/").removeprefix("tests/")
+    passed = ""
+    for grading in newest_first(folder):
+        names = [name for name in grading.tests if wanted in (name, name.split("::")[1])]
+        names = names or [name for name in grading.tests if wanted in name]
+        failed = [name for name in names if (result := grading.result_of(name)) and not result.passed]
+        if failed:
+            return grading, failed[0]
+        passed = passed or next(iter(names), "")
+    if passed:
+        raise UserError(f"TEST={wanted}: {passed} passed when it last ran")
+    raise UserError(f"TEST={wanted}: no test of that name has run; make grade runs them")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="tools/why.py", description="The last failure of a test.")
+    parser.add_argument("--build", default="build")
+    parser.add_argument("test")
+    arguments = parser.parse_args()
+    grading, name = find(ROOT / arguments.build / "grade", arguments.test)
+    result = grading.result_of(name)
+    assert result is not None
+    print("\n".join(explain(grading, name, result)))
+    return 0
+
+
+if __name__ == "__main__":
+    run_main(main)
