@@ -15,7 +15,7 @@ import os
 import sys
 from pathlib import Path
 
-from grader.report import formats, run, text
+from grader.report import budgets, formats, run, text
 from grader.report.model import EXIT_INFRASTRUCTURE, Grading
 from tools.course import ROOT, Course, load_course
 from tools.errors import UserError, run_main
@@ -31,6 +31,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--qemu", default="qemu-system-aarch64")
     made.add_argument("--workers", type=int, default=2)
     made.add_argument("--seeds", type=int, default=2, help="a probe runs once on each")
+    made.add_argument("--measure", action="store_true", help="write grader/budgets.json from this run")
     made.add_argument("--seed", type=int, default=1, help="the first of them")
     return made
 
@@ -47,6 +48,12 @@ def start(course: Course, arguments: argparse.Namespace) -> Grading:
     if exercise and exercise.lab != lab.number:
         raise UserError(f"EX={exercise.id} belongs to lab {exercise.lab}, not to LAB={lab.number}")
     return Grading(course, lab, arguments.impl, base=arguments.base, exercise=exercise.id if exercise else "")
+
+
+def instructions(grading: Grading) -> dict[str, int]:
+    """How long the machines of the tests that passed ran for."""
+    results = grading.columns[grading.best].results
+    return {name: result.instructions for name, result in results.items() if result.passed and result.instructions}
 
 
 def main() -> int:
@@ -70,6 +77,8 @@ def main() -> int:
     finally:
         live.close()
         formats.write_all(grading, stem)
+    if arguments.measure:
+        budgets.write(instructions(grading))
     text.print_failures(grading)
     print()
     text.summary(grading)

@@ -25,7 +25,7 @@ What GDB prints of the source is left out: it would give solutions away. So are 
 What is shown is what a run printed; what is compared leaves out what an unrelated edit changes:
     0x40200000 to 0x7fffffff, in the low 48 bits of a number: where EL2, its tables and the memory of
         the VMs lie. The 16 bits above (the VMID of a VTTBR_EL2) are compared.
-    line numbers of sources, the +N behind a function's name
+    line numbers of sources, the +N behind a function's name, where a guest stands (`pc 0x...`)
     solution/ or labs/ at the start of a path; runs of blanks
 A transcript is rewritten when the comparison fails, and stays as it is otherwise.
 
@@ -214,6 +214,7 @@ def _number(match: re.Match[str]) -> str:
 
 
 RULES = (
+    (re.compile(r"\bpc 0x[0-9a-f]+"), "pc"),
     (re.compile(r"0x[0-9a-f]+"), _number),
     (re.compile(r"\b(solution|labs)/(?=lab\d)"), "TREE/"),
     (re.compile(r"(\.[chS]:)\d+"), r"\1N"),

@@ -620,7 +620,7 @@ static void guest_timer(unsigned v)
 
 	here = cpu;
 	s->line = timer_line[v] = !timer_line[v];
-	if (!s->line && s->enabled && check_below(2)) {
+	if (!s->line && check_below(2)) {
 		unload(cpu);
 		load(cpu, v);
 		return;

@@ -36,6 +36,7 @@ class Result:
 
     verdict: Verdict
     seconds: float = 0.0
+    instructions: int = 0  # of the longest of the test's machines
     seed: str = ""
     what: str = ""
     observed: str = ""
@@ -52,7 +53,7 @@ class Result:
 
     def values(self) -> dict[str, Any]:
         """For JSON: only what there is."""
-        found = {key: value for key, value in asdict(self).items() if value not in ("", [], {}, None)}
+        found = {key: value for key, value in asdict(self).items() if value not in ("", [], {}, None, 0)}
         found["verdict"] = self.verdict.value
         if self.shown:
             found["shown"] = self.shown.value

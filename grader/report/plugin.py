@@ -22,7 +22,8 @@ import pytest
 from grader import crash
 from grader.conftest import MACHINES, Lab
 from grader.gdb_client import GdbError
-from grader.machine import Machine
+from grader.machine import Machine, Stop
+from grader.report import budgets
 from grader.report.plan import selects
 from grader.verdict import Finding, Verdict
 
@@ -50,6 +51,18 @@ class Worker:
             return probe(lab, *vms, **options)
 
         Lab.probe = remember  # type: ignore[method-assign]
+        self._cap_instructions()
+
+    def _cap_instructions(self) -> None:
+        """No machine of a test runs for longer than many times what the solution takes."""
+        go = Machine._go
+
+        def capped(machine: Machine, command: str, budget: int) -> Stop:
+            most = budgets.most(self.current.nodeid) if self.current else 0
+            left = max(0, most - machine.budget.retired) if most else budget
+            return go(machine, command, min(budget, left))
+
+        Machine._go = capped  # type: ignore[method-assign]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -82,6 +95,10 @@ class Worker:
         """After conftest.py has put the finding into words, with the machine still standing."""
         outcome = yield
         report = outcome.get_result()  # type: ignore[attr-defined]
+        machines = item.stash.get(MACHINES, [])
+        if call.when == "call" and machines:
+            spent = max(machine.budget.retired for machine in machines)
+            report.user_properties = [*report.user_properties, ("instructions", spent)]
         if report.passed:
             return
         finding = call.excinfo.value if call.excinfo else None
@@ -95,7 +112,6 @@ class Worker:
         else:
             details |= {"verdict": Verdict.ERROR.value, "what": f"{finding!r}",
                         "where": report.longreprtext.splitlines()[-30:]}  # fmt: skip
-        machines = item.stash.get(MACHINES, [])
         if machines:
             details["facts"] = facts(machines[-1])
         report.user_properties = [*report.user_properties, ("finding", details)]
@@ -152,7 +168,9 @@ class Reporter:
         if report.when == "call" or report.failed:
             details = found if isinstance(found, dict) else {}
             verdict = details.pop("verdict", Verdict.PASS.value if report.passed else Verdict.ERROR.value)
-            self.write(kind="result", test=report.nodeid, verdict=verdict, seconds=round(seconds, 3), **details)
+            spent = dict(report.user_properties).get("instructions", 0)
+            self.write(kind="result", test=report.nodeid, verdict=verdict, seconds=round(seconds, 3),
+                       instructions=spent, **details)
 
     def pytest_sessionfinish(self, exitstatus: int) -> None:
         self.write(kind="end", status=int(exitstatus))

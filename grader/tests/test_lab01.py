@@ -211,7 +211,7 @@ def test_undefined_instruction_is_injected_as_hardware_would(lab: Lab) -> None:
     [
         ("exit_modes", 0b0101, 0x200),
         ("exit_modes", 0b0100, 0x000),
-        ("world_switch_fp", 0b0000, 0x400),
+        ("timer_el0", 0b0000, 0x400),
     ],
     ids=["EL1h", "EL1t", "EL0"],
 )

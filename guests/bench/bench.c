@@ -100,7 +100,8 @@ static void interrupts_v2(void)
 		while (!irq_is_signalled())
 			cpu_relax();
 		u64 before = ticks();
-		asm volatile("ldr w0, [%0, #12]\n\tstr w0, [%0, #16]" ::"r"(interface) : "x0", "memory");
+		asm volatile("ldr w0, [%0, #12]\n\tstr w0, [%0, #16]" ::"r"(interface)
+			     : "x0", "memory");
 		u64 after = ticks();
 		if (i >= 0) {
 			samples[i] = (u32)(after - before);

@@ -34,8 +34,7 @@ static void mode_leave(struct exception_frame *frame, u64 result)
 
 static bool is_mode_return(const struct exception_frame *frame)
 {
-	return ESR_EC(frame->esr) == ESR_EC_SVC64 &&
-	       (frame->esr & 0xffff) == SVC_MODE_RETURN;
+	return ESR_EC(frame->esr) == ESR_EC_SVC64 && (frame->esr & 0xffff) == SVC_MODE_RETURN;
 }
 
 void exception_entry(struct exception_frame *frame)
@@ -59,7 +58,8 @@ void exception_entry(struct exception_frame *frame)
 		mode_leave(frame, 1);
 		return;
 	}
-	print("unexpected exception: vector 0x%lx esr 0x%lx elr 0x%lx (link 0x%lx) far 0x%lx spsr 0x%lx\n",
+	print("unexpected exception: vector 0x%lx esr 0x%lx elr 0x%lx (link 0x%lx) far 0x%lx spsr "
+	      "0x%lx\n",
 	      frame->vector, frame->esr, frame->elr, link_address((void *)frame->elr), frame->far,
 	      frame->spsr);
 	report(false, "no exception that the probe did not ask for", frame->esr, 0);

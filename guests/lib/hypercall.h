@@ -39,7 +39,7 @@ static inline struct smccc_result hvc(u64 fid, u64 a1, u64 a2, u64 a3)
 	register u64 x3 asm("x3") = a3;
 
 	asm volatile("hvc #0" : "+r"(x0), "+r"(x1), "+r"(x2), "+r"(x3)::"memory");
-	return (struct smccc_result){ x0, x1, x2, x3 };
+	return (struct smccc_result){x0, x1, x2, x3};
 }
 
 /** smc() - the same by SMC #0, which the hypervisor traps */
@@ -51,7 +51,7 @@ static inline struct smccc_result smc(u64 fid, u64 a1, u64 a2, u64 a3)
 	register u64 x3 asm("x3") = a3;
 
 	asm volatile("smc #0" : "+r"(x0), "+r"(x1), "+r"(x2), "+r"(x3)::"memory");
-	return (struct smccc_result){ x0, x1, x2, x3 };
+	return (struct smccc_result){x0, x1, x2, x3};
 }
 
 /** vm_yield() - let the next VM run; comes back when it is our turn again */

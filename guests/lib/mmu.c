@@ -43,7 +43,8 @@ void mmu_enable(void)
 	level2[region >> 21 & 511] = (u64)level3 | TABLE;
 	level1[region >> 30] = (u64)level2 | TABLE;
 	sysreg_write(mair_el1, 0x00ff); /* 0 normal write-back, 1 Device-nGnRnE */
-	sysreg_write(tcr_el1, 25 | 1UL << 8 | 1UL << 10 | 3UL << 12 | 1UL << 23); /* 39 bits, TTBR0 */
+	sysreg_write(tcr_el1,
+		     25 | 1UL << 8 | 1UL << 10 | 3UL << 12 | 1UL << 23); /* 39 bits, TTBR0 */
 	sysreg_write(ttbr0_el1, (u64)level1);
 	asm volatile("dsb ish\n\ttlbi vmalle1\n\tdsb ish\n\tisb" ::: "memory");
 	sysreg_write(sctlr_el1, sysreg_read(sctlr_el1) | 1 | 4 | 1UL << 12);

@@ -19,7 +19,7 @@
 extern char __image_start[], __stack_top[];
 extern char probe_finished[];
 
-struct probe_report probe_report = { .magic = PROBE_MAGIC };
+struct probe_report probe_report = {.magic = PROBE_MAGIC};
 volatile u64 probe_seed = 1;
 struct guest guest;
 

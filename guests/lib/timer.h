@@ -7,7 +7,10 @@
 #include "gic.h"
 #include "lib/types.h"
 
-enum timer { TIMER_VIRTUAL, TIMER_PHYSICAL };
+enum timer {
+	TIMER_VIRTUAL,
+	TIMER_PHYSICAL
+};
 
 #define TIMER_ENABLE 1
 #define TIMER_IMASK 2

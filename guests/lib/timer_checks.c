@@ -48,8 +48,10 @@ static void past(void)
 	off();
 	timer_set_cval(timer, timer_count(timer) - 1000);
 	timer_set_ctl(timer, TIMER_ENABLE);
-	report_equal(TEXT(timer, "a deadline in the past interrupts at once"), wait_for(1, MS(1)), 1);
-	report_equal(TEXT(timer, "with its own interrupt number"), irq_log.iar[0], timer_intid(timer));
+	report_equal(TEXT(timer, "a deadline in the past interrupts at once"), wait_for(1, MS(1)),
+		     1);
+	report_equal(TEXT(timer, "with its own interrupt number"), irq_log.iar[0],
+		     timer_intid(timer));
 	off();
 	timer_set_cval(timer, 0);
 	timer_set_ctl(timer, TIMER_ENABLE);
@@ -64,7 +66,8 @@ static void future(void)
 	deadline = timer_count(timer) + MS(2);
 	timer_set_cval(timer, deadline);
 	timer_set_ctl(timer, TIMER_ENABLE);
-	report_equal(TEXT(timer, "before the deadline ISTATUS is clear"), timer_ctl(timer), TIMER_ENABLE);
+	report_equal(TEXT(timer, "before the deadline ISTATUS is clear"), timer_ctl(timer),
+		     TIMER_ENABLE);
 	report_equal(TEXT(timer, "and no interrupt comes"), wait_for(1, MS(1)), 0);
 	report_equal(TEXT(timer, "it comes when the deadline is reached"), wait_for(1, MS(5)), 1);
 	u64 late = timer_count(timer) - deadline;
@@ -90,10 +93,12 @@ static void cancelled(void)
 	timer_set_cval(timer, timer_count(timer) + MS(1));
 	timer_set_ctl(timer, TIMER_ENABLE);
 	timer_set_ctl(timer, 0);
-	report_equal(TEXT(timer, "cancelled before its deadline, it never comes"), wait_for(1, MS(3)), 0);
+	report_equal(TEXT(timer, "cancelled before its deadline, it never comes"),
+		     wait_for(1, MS(3)), 0);
 	timer_set_cval(timer, timer_count(timer) + MS(1));
 	timer_set_ctl(timer, TIMER_ENABLE);
-	report_equal(TEXT(timer, "expired with interrupts masked: signalled"), signalled_within(MS(3)), 1);
+	report_equal(TEXT(timer, "expired with interrupts masked: signalled"),
+		     signalled_within(MS(3)), 1);
 	timer_set_ctl(timer, 0);
 	/* CNTV is the hardware's: what a list register holds follows at the next look at the GIC. */
 	report_equal(TEXT(timer, "disabling it clears the pending state"),
@@ -111,7 +116,8 @@ static void cancelled(void)
 static void far_future(void)
 {
 	u64 early = 0;
-	static const u64 deadlines[] = { ~0UL, ~0UL - BIT(60), 1UL << 63, 1UL << 62, 0x7fffffffffffffff, 1UL << 56 };
+	static const u64 deadlines[] = {~0UL,	   ~0UL - BIT(60),     1UL << 63,
+					1UL << 62, 0x7fffffffffffffff, 1UL << 56};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(deadlines); i++) {
 		off();
@@ -120,7 +126,8 @@ static void far_future(void)
 		early |= wait_for(1, MS(1)) ? BIT(i) : 0;
 		early |= timer_cval(timer) != deadlines[i] ? BIT(i + 8) : 0;
 	}
-	report_equal(TEXT(timer, "deadlines near 2^64 are in the future: no wrap, no sign"), early, 0);
+	report_equal(TEXT(timer, "deadlines near 2^64 are in the future: no wrap, no sign"), early,
+		     0);
 	off();
 }
 
@@ -139,8 +146,9 @@ static void timer_value(void)
 	report(tval <= MS(3) && tval + MS(1) > MS(3), TEXT(timer, "and counts down"), tval, MS(3));
 	timer_set_tval(timer, (u32)-1000);
 	cval = timer_cval(timer);
-	report(cval < timer_count(timer), TEXT(timer, "a negative TVAL is in the past (sign of 32 bits)"),
-	       cval, timer_count(timer));
+	report(cval < timer_count(timer),
+	       TEXT(timer, "a negative TVAL is in the past (sign of 32 bits)"), cval,
+	       timer_count(timer));
 	report_equal(TEXT(timer, "and TVAL reads as 32 bits"), timer_tval(timer) >> 32, 0);
 	timer_set_ctl(timer, TIMER_ENABLE);
 	report_equal(TEXT(timer, "and interrupts"), wait_for(1, MS(1)), 1);
@@ -212,12 +220,13 @@ static void wakes(void)
 	while (!irq_is_signalled())
 		asm volatile("wfi" ::: "memory");
 	woken = timer_count(timer);
-	report(woken >= deadline, TEXT(timer, "it wakes WFI, not before its deadline"), woken, deadline);
+	report(woken >= deadline, TEXT(timer, "it wakes WFI, not before its deadline"), woken,
+	       deadline);
 	report(woken - deadline < MS(20), TEXT(timer, "nor much later"), woken - deadline, 0);
 	report_equal(TEXT(timer, "with PSTATE.I set no interrupt is taken"), irq_log.count, 0);
 	asm volatile("wfi" ::: "memory");
-	report(timer_count(timer) - woken < MS(20), TEXT(timer, "WFI with it pending does not wait"),
-	       timer_count(timer) - woken, 0);
+	report(timer_count(timer) - woken < MS(20),
+	       TEXT(timer, "WFI with it pending does not wait"), timer_count(timer) - woken, 0);
 	report_equal(TEXT(timer, "opening PSTATE.I takes it"), wait_for(1, MS(1)), 1);
 	off();
 }
@@ -235,8 +244,9 @@ static void masked_does_not_wake(void)
 	timer_set_ctl(other, TIMER_ENABLE);
 	while (!irq_is_signalled())
 		asm volatile("wfi" ::: "memory");
-	report(timer_count(other) >= alarm, TEXT(timer, "masked, it signals nothing: the other one wakes"),
-	       timer_count(other), alarm);
+	report(timer_count(other) >= alarm,
+	       TEXT(timer, "masked, it signals nothing: the other one wakes"), timer_count(other),
+	       alarm);
 	u32 iar = gic_ack();
 	report_equal(TEXT(timer, "and that is what is acknowledged"), iar, timer_intid(other));
 	timer_set_ctl(other, 0);

@@ -55,8 +55,8 @@ void probe(void)
 	u64 virtual_start = counter();
 	spin_ticks(ticks_from_us(1000));
 	u64 physical = counter_physical() - start, virtual = counter() - virtual_start;
-	report(physical - virtual + virtual / 4 < virtual / 2, "both go at the same rate",
-	       physical, virtual);
+	report(physical - virtual + virtual / 4 < virtual / 2, "both go at the same rate", physical,
+	       virtual);
 	start = counter();
 	for (unsigned i = 0; i < 64; i++)
 		counter();
@@ -65,10 +65,12 @@ void probe(void)
 	for (unsigned i = 0; i < 64; i++)
 		hvc(SMCCC_VERSION, 0, 0, 0);
 	u64 calls = counter() - start;
-	report(!guest.hypervisor || reads * 2 < calls, "reading CNTVCT_EL0 costs no exit", reads, calls);
+	report(!guest.hypervisor || reads * 2 < calls, "reading CNTVCT_EL0 costs no exit", reads,
+	       calls);
 	start = counter();
 	for (unsigned i = 0; i < 64; i++)
 		counter_physical();
 	reads = counter() - start;
-	report(!guest.hypervisor || reads * 2 < calls, "reading CNTPCT_EL0 costs no exit", reads, calls);
+	report(!guest.hypervisor || reads * 2 < calls, "reading CNTPCT_EL0 costs no exit", reads,
+	       calls);
 }

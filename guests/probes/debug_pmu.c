@@ -14,7 +14,7 @@
 
 static u64 read_register(u32 mrs, bool *fault)
 {
-	u64 value[2] = { 0, 0 };
+	u64 value[2] = {0, 0};
 
 	*fault |= insn_try(MODE_EL1H, mrs, value);
 	return value[0];
@@ -22,7 +22,7 @@ static u64 read_register(u32 mrs, bool *fault)
 
 static void write_register(u32 mrs, u64 value, bool *fault)
 {
-	u64 values[2] = { value, 0 };
+	u64 values[2] = {value, 0};
 
 	*fault |= insn_try(MODE_EL1H, mrs & ~MRS_TO_MSR, values);
 }

@@ -26,14 +26,14 @@ static void call_from_here(void *arg)
 
 static void from_el1(void)
 {
-	struct seen h = { 0 }, t = { 0 };
+	struct seen h = {0}, t = {0};
 
-	report(!exception_catch(MODE_EL1H, call_from_here, &h), "EL1h: HVC and a trapped MRS return",
-	       exception_seen.esr, 0);
+	report(!exception_catch(MODE_EL1H, call_from_here, &h),
+	       "EL1h: HVC and a trapped MRS return", exception_seen.esr, 0);
 	report_equal("EL1h: HVC gives the SMCCC version", h.version, 0x10002);
 	report_equal("EL1h: still EL1h afterwards", h.el << 4 | h.spsel, 0x11);
-	report(!exception_catch(MODE_EL1T, call_from_here, &t), "EL1t: HVC and a trapped MRS return",
-	       exception_seen.esr, 0);
+	report(!exception_catch(MODE_EL1T, call_from_here, &t),
+	       "EL1t: HVC and a trapped MRS return", exception_seen.esr, 0);
 	report_equal("EL1t: HVC gives the SMCCC version", t.version, 0x10002);
 	report_equal("EL1t: still EL1t afterwards", t.el << 4 | t.spsel, 0x10);
 	report_equal("the ID register reads the same in both", t.id, h.id);
@@ -41,7 +41,7 @@ static void from_el1(void)
 
 static void smc_returns(u64 mode, const char *returns, const char *result)
 {
-	u64 value[2] = { SMCCC_VERSION, 0x1234 };
+	u64 value[2] = {SMCCC_VERSION, 0x1234};
 
 	report(!insn_try(mode, INSN_SMC, value), returns, exception_seen.esr, 0);
 	report_equal(result, value[0], 0x10002);
@@ -49,7 +49,7 @@ static void smc_returns(u64 mode, const char *returns, const char *result)
 
 static void from_el0(u32 insn, const char *what, const char *where)
 {
-	u64 value[2] = { SMCCC_VERSION, 0 };
+	u64 value[2] = {SMCCC_VERSION, 0};
 	bool raised = insn_try(MODE_EL0, insn, value);
 
 	report(raised && exception_seen.esr == ESR_UNDEFINED, what, exception_seen.esr,
@@ -61,7 +61,7 @@ static void from_el0(u32 insn, const char *what, const char *where)
 
 static void guest_own(void)
 {
-	u64 value[2] = { 0, 0 };
+	u64 value[2] = {0, 0};
 
 	insn_try(MODE_EL0, INSN_SVC, value);
 	report_equal("EL0: SVC stays inside the guest", exception_seen.esr, 0x56000001);

@@ -51,11 +51,12 @@ static void reasserted(void)
 	lower_at = 5;
 	line(true);
 	wait_taken(5);
-	report_equal("a line that stays up interrupts again after each EOI, until it drops", taken, 5);
+	report_equal("a line that stays up interrupts again after each EOI, until it drops", taken,
+		     5);
 	report_equal("while active it reads as pending as long as the line is up",
 		     pending_seen & 0x1e, 0x1e);
-	report_equal("afterwards it is idle", gic_is_pending(INTID_UART) << 1 | gic_is_active(INTID_UART),
-		     0);
+	report_equal("afterwards it is idle",
+		     gic_is_pending(INTID_UART) << 1 | gic_is_active(INTID_UART), 0);
 }
 
 static void dropped_before_ack(void)

@@ -91,15 +91,16 @@ static void many_active(void)
 	report_equal("priority drop leaves them active", still_active, DEPTH);
 	gic_set_pending(FIRST); /* active and pending: must wait, without a storm */
 	storm = loop_ticks();
-	report(storm < calm * 2 + 20000, "a full house with one pending does not slow the guest", storm,
-	       calm);
+	report(storm < calm * 2 + 20000, "a full house with one pending does not slow the guest",
+	       storm, calm);
 	gic_set_pending(FIRST + DEPTH);
 	report_equal("a new interrupt still gets through", irq_wait_signalled(), 1);
 	u32 extra = gic_ack();
 	report_equal("and it is the right one", extra, FIRST + DEPTH);
 	gic_eoi(extra);
 	gic_dir(extra);
-	for (unsigned i = 0; i < DEPTH; i++) /* oldest first: those left the list registers long ago */
+	for (unsigned i = 0; i < DEPTH;
+	     i++) /* oldest first: those left the list registers long ago */
 		gic_dir(iar[i]);
 	still_active = 0;
 	for (unsigned i = 0; i < DEPTH; i++)

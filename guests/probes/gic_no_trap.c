@@ -45,6 +45,6 @@ void probe(void)
 	gic_enable(1);
 	cycle = cheapest_cycle();
 	exit = cheapest_exit();
-	report(cycle < exit, "acknowledge and EOI together cost less than one trapped access", cycle,
-	       exit);
+	report(cycle < exit, "acknowledge and EOI together cost less than one trapped access",
+	       cycle, exit);
 }

@@ -35,7 +35,8 @@ static u64 count_disorder(void)
 	u64 disorder = 0;
 
 	for (unsigned i = 1; i < irq_log.count && i < COUNT; i++)
-		disorder += priorities[irq_log.iar[i] - FIRST] < priorities[irq_log.iar[i - 1] - FIRST];
+		disorder +=
+			priorities[irq_log.iar[i] - FIRST] < priorities[irq_log.iar[i - 1] - FIRST];
 	return disorder;
 }
 

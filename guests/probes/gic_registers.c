@@ -11,7 +11,7 @@ static bool v3;
 
 static bool faults(u64 address)
 {
-	u64 value[2] = { address, 0 };
+	u64 value[2] = {address, 0};
 
 	return insn_try(MODE_EL1H, 0xb9400001, value); /* ldr w1, [x0] */
 }
@@ -21,8 +21,8 @@ static void constants(void)
 	u32 typer = read32(GICD_TYPER), pidr2 = read32(GICD_BASE + (v3 ? 0xffe8 : 0xfe8));
 
 	report_equal("GICD_TYPER.ITLinesNumber: 256 INTIDs", typer & 0x1f, 7);
-	report_equal("GICD_TYPER: no LPIs, no second security state", typer & (v3 ? 1 << 17 | 1 << 10 : 1 << 10),
-		     0);
+	report_equal("GICD_TYPER: no LPIs, no second security state",
+		     typer & (v3 ? 1 << 17 | 1 << 10 : 1 << 10), 0);
 	report_equal("PIDR2 tells the architecture", pidr2 >> 4 & 0xf, gic_version());
 	write32(GICD_TYPER, ~typer);
 	write32(GICD_IIDR, 0);
@@ -107,7 +107,7 @@ static void out_of_range(void)
 
 static void reserved(void)
 {
-	static const u16 offsets[] = { 0x00c, 0x020, 0x03c, 0x060, 0xd00, 0xfb0, 0xfc0 };
+	static const u16 offsets[] = {0x00c, 0x020, 0x03c, 0x060, 0xd00, 0xfb0, 0xfc0};
 	u64 bad = 0;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(offsets); i++) {
@@ -126,13 +126,14 @@ static void redistributor(void)
 	u64 typer = read64(GICR_TYPER);
 
 	report_equal("GICR_TYPER: last, processor 0, no LPIs", typer & 0xffff11, 0x10);
-	report_equal("GICR_TYPER: affinity is MPIDR's", typer >> 32, sysreg_read(mpidr_el1) & 0xffffff);
+	report_equal("GICR_TYPER: affinity is MPIDR's", typer >> 32,
+		     sysreg_read(mpidr_el1) & 0xffffff);
 	report_equal("its halves can be read alone", read32(GICR_TYPER), typer & 0xffffffff);
 	report_equal("GICR PIDR2 tells GICv3", read32(GICR_BASE + 0xffe8) >> 4 & 0xf, 3);
 	report_equal("GICR_WAKER: awake", read32(GICR_WAKER) & 6, 0);
 	write32(GICR_SGI_BASE + GIC_ISENABLER, 1u << 20);
-	report_equal("a PPI is enabled in the redistributor", read32(GICR_SGI_BASE + GIC_ISENABLER) >> 20 & 1,
-		     1);
+	report_equal("a PPI is enabled in the redistributor",
+		     read32(GICR_SGI_BASE + GIC_ISENABLER) >> 20 & 1, 1);
 	report_equal("and not seen in the distributor", read32(GICD_BASE + GIC_ISENABLER), 0);
 	write32(GICR_SGI_BASE + GIC_ICENABLER, 1u << 20);
 	report(faults(GICR_BASE + 0x20000), "behind the last redistributor there is nothing", 0, 1);

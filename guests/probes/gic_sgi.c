@@ -58,7 +58,8 @@ static void while_active(void)
 	iar = gic_ack();
 	gic_send_sgi(5, 1);
 	report_equal("sent while active, it waits", irq_is_signalled(), 0);
-	report_equal("and reads as active and pending", gic_is_active(5) << 1 | gic_is_pending(5), 3);
+	report_equal("and reads as active and pending", gic_is_active(5) << 1 | gic_is_pending(5),
+		     3);
 	gic_eoi(iar);
 	report_equal("and comes after EOI", irq_wait_signalled(), 1);
 	gic_eoi(gic_ack());

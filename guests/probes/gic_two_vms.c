@@ -15,13 +15,15 @@ static u64 foreign(void)
 {
 	u32 other = base == 64 ? 96 : 64;
 
-	return read32(GICD_BASE + GIC_ISPENDR + other / 8) | read32(GICD_BASE + GIC_ISACTIVER + other / 8) |
+	return read32(GICD_BASE + GIC_ISPENDR + other / 8) |
+	       read32(GICD_BASE + GIC_ISACTIVER + other / 8) |
 	       read32(GICD_BASE + GIC_ISENABLER + other / 8);
 }
 
 void probe(void)
 {
-	u64 seen_foreign = 0, lost_pending = 0, lost_active = 0, lost_mask = 0, wrong = 0, signal = 0;
+	u64 seen_foreign = 0, lost_pending = 0, lost_active = 0, lost_mask = 0, wrong = 0,
+	    signal = 0;
 	u8 mask = guest.vm & 1 ? 0xe0 : 0xd0;
 
 	base = guest.vm & 1 ? 96 : 64;

@@ -6,10 +6,26 @@
 #include "probe.h"
 
 static const u32 known[] = {
-	SMCCC_VERSION,	 SMCCC_ARCH_FEATURES, SMCCC_VENDOR_UID,	   PSCI_VERSION,	  PSCI_FEATURES,
-	PSCI_CPU_ON,	 0x84000003,	      PSCI_AFFINITY_INFO,  0x84000004,		  0x84000005,
-	0xc4000005,	 0x84000006,	      0x84000007,	   STRATA_VM_INFO,	  STRATA_YIELD,
-	0x8400000b,	 0xc400000c,	      STRATA_MEMORY_STATS, STRATA_MEMORY_RELEASE, 0x84000012,
+	SMCCC_VERSION,
+	SMCCC_ARCH_FEATURES,
+	SMCCC_VENDOR_UID,
+	PSCI_VERSION,
+	PSCI_FEATURES,
+	PSCI_CPU_ON,
+	0x84000003,
+	PSCI_AFFINITY_INFO,
+	0x84000004,
+	0x84000005,
+	0xc4000005,
+	0x84000006,
+	0x84000007,
+	STRATA_VM_INFO,
+	STRATA_YIELD,
+	0x8400000b,
+	0xc400000c,
+	STRATA_MEMORY_STATS,
+	STRATA_MEMORY_RELEASE,
+	0x84000012,
 };
 
 static u64 argument(void)
@@ -41,7 +57,8 @@ static void hammer(void *unused)
 		u32 fid = (u32)id;
 
 		if (fid == PSCI_SYSTEM_OFF || fid == PSCI_SYSTEM_RESET || fid == PSCI_CPU_OFF ||
-		    fid == PSCI_CPU_SUSPEND || fid == PSCI_CPU_SUSPEND32 || fid == STRATA_CONSOLE_PUTC)
+		    fid == PSCI_CPU_SUSPEND || fid == PSCI_CPU_SUSPEND32 ||
+		    fid == STRATA_CONSOLE_PUTC)
 			continue;
 		/* Releasing this image would be suicide, not hostility. */
 		if (fid == STRATA_MEMORY_RELEASE && a < guest.ram_base + guest.ram_bytes / 2)
@@ -60,5 +77,6 @@ void probe(void)
 	report(!exception_catch(MODE_EL1T, hammer, NULL), "10000 calls from EL1t, no exception",
 	       exception_seen.esr, 0);
 	report_equal("and the hypervisor serves calls", hvc(SMCCC_VERSION, 0, 0, 0).x0, 0x10002);
-	report_equal("VM_INFO still tells the same", hvc(STRATA_VM_INFO, 0, 0, 0).x3, guest.ram_bytes);
+	report_equal("VM_INFO still tells the same", hvc(STRATA_VM_INFO, 0, 0, 0).x3,
+		     guest.ram_bytes);
 }

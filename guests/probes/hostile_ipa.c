@@ -10,7 +10,7 @@ static u64 answered, aborted, strange;
 
 static void touch(u64 address, u32 insn)
 {
-	u64 value[2] = { address, random() };
+	u64 value[2] = {address, random()};
 
 	if (!insn_try(MODE_EL1H, insn, value))
 		answered++;

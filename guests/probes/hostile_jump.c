@@ -31,7 +31,8 @@ void probe(void)
 	u64 survived = 0;
 
 	for (unsigned i = 0; i < 4000; i++) {
-		survived += !exception_catch(i & 4 ? MODE_EL0 : MODE_EL1H, jump, (void *)garbage(i));
+		survived +=
+			!exception_catch(i & 4 ? MODE_EL0 : MODE_EL1H, jump, (void *)garbage(i));
 		if (i % 256 == 0)
 			vm_yield();
 	}

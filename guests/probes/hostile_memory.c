@@ -21,7 +21,8 @@ void probe(void)
 		if (page + count > PAGES)
 			count = PAGES - page;
 		if (random() & 1) {
-			failed += hvc(STRATA_MEMORY_RELEASE, base + page * 4096, count * 4096, 0).x0 != 0;
+			failed += hvc(STRATA_MEMORY_RELEASE, base + page * 4096, count * 4096, 0)
+					  .x0 != 0;
 			for (u64 i = page; i < page + count; i++)
 				expected[i] = 0;
 		} else {
@@ -41,5 +42,6 @@ void probe(void)
 	after = hvc(STRATA_MEMORY_STATS, 0, 0, 0);
 	report(after.x2 <= before.x2 + MIB(2), "giving all back leaves nothing behind", after.x2,
 	       before.x2);
-	report(after.x3 <= before.x3 + KIB(16), "tables did not grow without bound", after.x3, before.x3);
+	report(after.x3 <= before.x3 + KIB(16), "tables did not grow without bound", after.x3,
+	       before.x3);
 }

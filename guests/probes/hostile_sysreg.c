@@ -38,7 +38,7 @@ static void registers(unsigned op0)
 {
 	for (u32 n = 0; n < 1u << 14; n++) {
 		u32 encoding = op0 << 19 | n << 5;
-		u64 value[2] = { 0, 0 };
+		u64 value[2] = {0, 0};
 
 		execute(0xd5200000u | encoding, value, false);
 		execute(0xd5000000u | encoding, value, false);
@@ -49,7 +49,7 @@ static void operations(void)
 {
 	for (u32 n = 0; n < 1u << 14; n++) {
 		u32 encoding = 1u << 19 | n << 5;
-		u64 value[2] = { (u64)scratch, 0 };
+		u64 value[2] = {(u64)scratch, 0};
 
 		execute(0xd5000000u | encoding, value, true);
 		execute(0xd5200000u | encoding, value, true);

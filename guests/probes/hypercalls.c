@@ -63,8 +63,8 @@ static void architecture_service(void)
 static void psci(void)
 {
 	report_equal("PSCI_VERSION is 1.1", hvc(PSCI_VERSION, 0, 0, 0).x0, 0x10001);
-	report_equal("PSCI_FEATURES knows SYSTEM_OFF",
-		     hvc(PSCI_FEATURES, PSCI_SYSTEM_OFF, 0, 0).x0, 0);
+	report_equal("PSCI_FEATURES knows SYSTEM_OFF", hvc(PSCI_FEATURES, PSCI_SYSTEM_OFF, 0, 0).x0,
+		     0);
 	report_equal("PSCI_FEATURES knows SYSTEM_RESET",
 		     hvc(PSCI_FEATURES, PSCI_SYSTEM_RESET, 0, 0).x0, 0);
 	report_equal("PSCI_FEATURES knows SMCCC_VERSION",

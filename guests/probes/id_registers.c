@@ -13,31 +13,31 @@ struct field {
 };
 
 static const struct field hidden[] = {
-	{ 4, 0, 32, INSN_MRS(3, 0, 1, 2, 0), "SVE is hidden, ZCR_EL1 undefined" },
-	{ 4, 0, 32, 0x0420e3e0, "SVE is hidden, CNTB undefined" },
-	{ 4, 1, 24, INSN_MRS(3, 0, 1, 2, 6), "SME is hidden, SMCR_EL1 undefined" },
-	{ 4, 1, 24, 0x04bf5820, "SME is hidden, RDSVL undefined" },
-	{ 6, 1, 4, INSN_MRS(3, 0, 2, 1, 0), "PAuth (APA) is hidden, APIAKeyLo undefined" },
-	{ 6, 1, 8, 0xdac10020, "PAuth (API) is hidden, PACIA undefined" },
-	{ 6, 1, 24, INSN_MRS(3, 0, 2, 3, 0), "PAuth (GPA) is hidden, APGAKeyLo undefined" },
-	{ 6, 1, 28, 0, "PAuth (GPI) is hidden" },
-	{ 6, 2, 12, 0, "PAuth (APA3) is hidden" },
-	{ 6, 2, 8, 0, "PAuth (GPA3) is hidden" },
-	{ 4, 1, 8, INSN_MRS(3, 0, 1, 0, 6), "MTE is hidden, GCR_EL1 undefined" },
-	{ 4, 0, 44, INSN_MRS(3, 3, 13, 2, 0), "AMU is hidden, AMCR_EL0 undefined" },
-	{ 4, 0, 40, INSN_MRS(3, 0, 10, 5, 0), "MPAM is hidden, MPAM1_EL1 undefined" },
-	{ 5, 0, 32, INSN_MRS(3, 0, 9, 9, 0), "SPE is hidden, PMSCR_EL1 undefined" },
-	{ 5, 0, 40, INSN_MRS(3, 0, 1, 2, 1), "trace filter is hidden, TRFCR_EL1 undefined" },
-	{ 5, 0, 52, 0, "BRBE is hidden" },
-	{ 7, 1, 16, INSN_MRS(3, 0, 10, 4, 3), "LORegions are hidden, LORC_EL1 undefined" },
-	{ 7, 2, 24, 0, "nested virtualization is hidden" },
-	{ 4, 0, 8, INSN_MRS(3, 4, 1, 1, 0), "EL2 is hidden, HCR_EL2 undefined" },
-	{ 4, 0, 12, INSN_MRS(3, 6, 1, 1, 0), "EL3 is hidden, SCR_EL3 undefined" },
+	{4, 0, 32, INSN_MRS(3, 0, 1, 2, 0), "SVE is hidden, ZCR_EL1 undefined"},
+	{4, 0, 32, 0x0420e3e0, "SVE is hidden, CNTB undefined"},
+	{4, 1, 24, INSN_MRS(3, 0, 1, 2, 6), "SME is hidden, SMCR_EL1 undefined"},
+	{4, 1, 24, 0x04bf5820, "SME is hidden, RDSVL undefined"},
+	{6, 1, 4, INSN_MRS(3, 0, 2, 1, 0), "PAuth (APA) is hidden, APIAKeyLo undefined"},
+	{6, 1, 8, 0xdac10020, "PAuth (API) is hidden, PACIA undefined"},
+	{6, 1, 24, INSN_MRS(3, 0, 2, 3, 0), "PAuth (GPA) is hidden, APGAKeyLo undefined"},
+	{6, 1, 28, 0, "PAuth (GPI) is hidden"},
+	{6, 2, 12, 0, "PAuth (APA3) is hidden"},
+	{6, 2, 8, 0, "PAuth (GPA3) is hidden"},
+	{4, 1, 8, INSN_MRS(3, 0, 1, 0, 6), "MTE is hidden, GCR_EL1 undefined"},
+	{4, 0, 44, INSN_MRS(3, 3, 13, 2, 0), "AMU is hidden, AMCR_EL0 undefined"},
+	{4, 0, 40, INSN_MRS(3, 0, 10, 5, 0), "MPAM is hidden, MPAM1_EL1 undefined"},
+	{5, 0, 32, INSN_MRS(3, 0, 9, 9, 0), "SPE is hidden, PMSCR_EL1 undefined"},
+	{5, 0, 40, INSN_MRS(3, 0, 1, 2, 1), "trace filter is hidden, TRFCR_EL1 undefined"},
+	{5, 0, 52, 0, "BRBE is hidden"},
+	{7, 1, 16, INSN_MRS(3, 0, 10, 4, 3), "LORegions are hidden, LORC_EL1 undefined"},
+	{7, 2, 24, 0, "nested virtualization is hidden"},
+	{4, 0, 8, INSN_MRS(3, 4, 1, 1, 0), "EL2 is hidden, HCR_EL2 undefined"},
+	{4, 0, 12, INSN_MRS(3, 6, 1, 1, 0), "EL3 is hidden, SCR_EL3 undefined"},
 };
 
 static u64 id_read(unsigned crm, unsigned op2)
 {
-	u64 value[2] = { ~0UL, 0 };
+	u64 value[2] = {~0UL, 0};
 
 	if (insn_try(MODE_EL1H, INSN_MRS(3, 0, 0, crm, op2), value))
 		return ~0UL;
@@ -58,7 +58,8 @@ static void id_space(void)
 	}
 	report_equal("no register of the ID space faults", faults, 0);
 	report_equal("reserved ID_AA64 registers are zero",
-		     id_read(4, 7) | id_read(5, 2) | id_read(5, 7) | id_read(6, 7) | id_read(7, 7), 0);
+		     id_read(4, 7) | id_read(5, 2) | id_read(5, 7) | id_read(6, 7) | id_read(7, 7),
+		     0);
 }
 
 static void hidden_features(void)
@@ -66,7 +67,7 @@ static void hidden_features(void)
 	for (unsigned i = 0; i < ARRAY_SIZE(hidden); i++) {
 		const struct field *f = &hidden[i];
 		u64 seen = bits_get(id_read(f->crm, f->op2), f->shift + 3, f->shift);
-		u64 value[2] = { 0, 0 };
+		u64 value[2] = {0, 0};
 		bool undefined = true;
 
 		/* DebugVer-style fields: 0xf means "not implemented in the usual way". */

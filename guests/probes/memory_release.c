@@ -43,6 +43,27 @@ static u64 count_nonzero(u64 from, u64 to)
 	return nonzero;
 }
 
+/*
+ * The pages touched last are those whose translations are still in the TLB: they are looked at
+ * first, newest first, before anything else can evict them. @bytes end where @end is.
+ */
+static u64 count_stale(u64 end, u64 bytes)
+{
+	u64 stale = 0;
+
+	for (u64 at = end - 4096; bytes; at -= 4096, bytes -= 4096)
+		stale += read64(at) != 0;
+	return stale;
+}
+
+static void right_after_touching(u64 bytes, const char *text)
+{
+	for (u64 at = range; at < range + bytes; at += 4096)
+		write64(at, at);
+	release(range, bytes);
+	report_equal(text, count_stale(range + bytes, bytes < KIB(256) ? bytes : KIB(256)), 0);
+}
+
 static void whole_range(void)
 {
 	u64 before, after, secret = random();
@@ -66,7 +87,8 @@ static void one_page(void)
 	fill(secret);
 	report_equal("releasing one page out of a block succeeds", (u64)release(page, 4096), 0);
 	report_equal("its neighbours keep their contents",
-		     count_kept(range, page, secret) + count_kept(page + 4096, range + RANGE, secret),
+		     count_kept(range, page, secret) +
+			     count_kept(page + 4096, range + RANGE, secret),
 		     RANGE / 4096 - 1);
 	report_equal("the page itself reads as zero", count_nonzero(page, page + 4096), 0);
 	write64(page, secret);
@@ -110,6 +132,10 @@ void probe(void)
 	report_equal("it tells the VM's memory", stats.x1, guest.ram_bytes);
 	report(stats.x2 <= stats.x1, "no more is resident than the VM has", stats.x2, stats.x1);
 	report(stats.x3 >= 4096 && stats.x3 <= KIB(64), "its tables are small", stats.x3, KIB(32));
+	right_after_touching(4096, "no stale translation of a page used just before its release");
+	right_after_touching(KIB(64), "nor of 64 KiB");
+	right_after_touching(MIB(2), "nor of 2 MiB");
+	right_after_touching(RANGE, "nor of 4 MiB");
 	whole_range();
 	one_page();
 	first_touch_by_store();

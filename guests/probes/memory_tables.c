@@ -16,6 +16,6 @@ void probe(void)
 	stats = hvc(STRATA_MEMORY_STATS, 0, 0, 0);
 	print("RESULT table_bytes=%lu resident_bytes=%lu\n", stats.x3, stats.x2);
 	report_equal("all of RAM is resident once touched", stats.x2, guest.ram_bytes);
-	report(stats.x3 > 0 && stats.x3 <= KIB(32), "tables of this VM take 32 KiB or less", stats.x3,
-	       KIB(32));
+	report(stats.x3 > 0 && stats.x3 <= KIB(32), "tables of this VM take 32 KiB or less",
+	       stats.x3, KIB(32));
 }

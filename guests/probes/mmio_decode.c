@@ -24,7 +24,7 @@ static struct registers in, out;
 
 static u64 load_into_x1(u64 address, u32 insn)
 {
-	u64 value[2] = { address, random() };
+	u64 value[2] = {address, random()};
 
 	if (insn_try(MODE_EL1H, insn | 1, value))
 		return 0xdead;
@@ -44,7 +44,8 @@ static void widths(void)
 		     load_into_x1(IBRD, INSN_LDST(1, LOAD_SIGNED_W, 0)), 0xffff8421);
 	report_equal("LDRSH to X extends to 64 bits",
 		     load_into_x1(IBRD, INSN_LDST(1, LOAD_SIGNED_X, 0)), 0xffffffffffff8421);
-	report_equal("LDR W clears the upper half", load_into_x1(IBRD, INSN_LDST(2, LOAD, 0)), 0x8421);
+	report_equal("LDR W clears the upper half", load_into_x1(IBRD, INSN_LDST(2, LOAD, 0)),
+		     0x8421);
 	report_equal("LDRSW of a positive word", load_into_x1(IBRD, INSN_LDST(2, LOAD_SIGNED_X, 0)),
 		     0x8421);
 	report_equal("LDAR W is a load too", load_into_x1(IBRD, 0x88dffc00), 0x8421);
@@ -103,7 +104,7 @@ static void registers(void)
  */
 static void no_syndrome(u32 insn, u64 base_step, const char *text)
 {
-	u64 value[2] = { IBRD, 0 };
+	u64 value[2] = {IBRD, 0};
 
 	write32(IBRD, 0x7777);
 	if (insn_try(MODE_EL1H, insn, value)) {
@@ -119,7 +120,7 @@ static void no_syndrome(u32 insn, u64 base_step, const char *text)
 
 static void from_el0(void)
 {
-	u64 value[2] = { IBRD, 0 };
+	u64 value[2] = {IBRD, 0};
 
 	write32(IBRD, 0x6666);
 	report(!insn_try(MODE_EL0, INSN_LDST(2, LOAD, 1), value) && value[1] == 0x6666,

@@ -34,23 +34,24 @@ static u32 keeps(u64 offset, u32 mask)
 
 static void identification(void)
 {
-	static const u8 expected[8] = { 0x11, 0x10, 0x14, 0x00, 0x0d, 0xf0, 0x05, 0xb1 };
+	static const u8 expected[8] = {0x11, 0x10, 0x14, 0x00, 0x0d, 0xf0, 0x05, 0xb1};
 	u64 wrong = 0;
 
 	for (unsigned i = 0; i < 8; i++) {
 		u32 value = read32(UART + 0xfe0 + 4 * i);
 
 		/* The revision nibble may be that of any later PL011. */
-		wrong |= (i == 2 ? value & 0xf : value) != (i == 2 ? expected[i] & 0xf : expected[i])
-				 ? BIT(i)
-				 : 0;
+		wrong |=
+			(i == 2 ? value & 0xf : value) != (i == 2 ? expected[i] & 0xf : expected[i])
+				? BIT(i)
+				: 0;
 	}
 	report_equal("peripheral and PrimeCell identification", wrong, 0);
 }
 
 static void reserved(void)
 {
-	static const u16 offsets[] = { 0x08, 0x10, 0x1c, 0x4c, 0x80, 0x100, 0x800, 0xf00 };
+	static const u16 offsets[] = {0x08, 0x10, 0x1c, 0x4c, 0x80, 0x100, 0x800, 0xf00};
 	u64 wrong = 0;
 
 	for (unsigned i = 0; i < ARRAY_SIZE(offsets); i++) {
@@ -81,7 +82,8 @@ static void transmit(void)
 	write32(UART + LCR_H, 0x70);
 	for (unsigned i = 0; i + 1 < sizeof(text); i++)
 		write32(UART + DR, (u8)text[i]);
-	report(!(read32(UART + FR) & FR_TXFF), "the transmit FIFO takes a line", read32(UART + FR), 0);
+	report(!(read32(UART + FR) & FR_TXFF), "the transmit FIFO takes a line", read32(UART + FR),
+	       0);
 	for (unsigned i = 0; i < 1000 && !(read32(UART + FR) & FR_TXFE); i++)
 		cpu_relax();
 	report(read32(UART + FR) & FR_TXFE, "and drains", read32(UART + FR), FR_TXFE);
@@ -104,7 +106,8 @@ static void masks(void)
 void probe(void)
 {
 	report_equal("nothing received: RXFE", read32(UART + FR) & FR_RXFE, FR_RXFE);
-	report_equal("control after reset: transmit and receive on", read32(UART + CR) & ~1u, 0x300);
+	report_equal("control after reset: transmit and receive on", read32(UART + CR) & ~1u,
+		     0x300);
 	identification();
 	report_equal("IBRD keeps 16 bits", keeps(IBRD, 0xffff), 0);
 	report_equal("FBRD keeps 6 bits", keeps(FBRD, 0x3f), 0);

@@ -14,7 +14,7 @@ static volatile u64 initialised = INITIAL;
 
 static u64 gicd_enabled(void)
 {
-	u64 value[2] = { GICD_BASE + GIC_ISENABLER + 4, 0 };
+	u64 value[2] = {GICD_BASE + GIC_ISENABLER + 4, 0};
 
 	/* Without the GIC layer there is nothing there: also good. Without stage 2 it is the machine's. */
 	return !has_stage2() || insn_try(MODE_EL1H, 0xb9400001, value) ? 0 : (u32)value[1];
@@ -27,7 +27,7 @@ static void first_life(void)
 		write64(at, random() | 1);
 	sysreg_write(tpidr_el1, random());
 	if (has_stage2()) {
-		u64 value[2] = { GICD_BASE + GIC_ISENABLER + 4, ~0UL };
+		u64 value[2] = {GICD_BASE + GIC_ISENABLER + 4, ~0UL};
 
 		insn_try(MODE_EL1H, 0xb9000001, value);
 	}

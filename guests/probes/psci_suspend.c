@@ -27,8 +27,9 @@ void probe(void)
 	timer_set_ctl(TIMER_VIRTUAL, 0);
 	gic_init();
 	gic_enable(INTID_VTIMER);
-	report_equal("PSCI_FEATURES knows CPU_SUSPEND", hvc(PSCI_FEATURES, PSCI_CPU_SUSPEND, 0, 0).x0 >> 1,
-		     0);
+	report_equal("PSCI_FEATURES knows CPU_SUSPEND",
+		     hvc(PSCI_FEATURES, PSCI_CPU_SUSPEND, 0, 0).x0 >> 1, 0);
 	suspend(PSCI_CPU_SUSPEND, "CPU_SUSPEND (64-bit) returns SUCCESS", "woken by the timer");
-	suspend(PSCI_CPU_SUSPEND32, "CPU_SUSPEND (32-bit) returns SUCCESS", "woken by the timer again");
+	suspend(PSCI_CPU_SUSPEND32, "CPU_SUSPEND (32-bit) returns SUCCESS",
+		"woken by the timer again");
 }

@@ -36,7 +36,7 @@ void probe(void)
 	}
 	report_equal("also in a page that was given back and came again", after_release, 0);
 	/* A store into the running image's own text: the slot of insn_try() lies in it. */
-	u64 value[2] = { 0, 0 };
+	u64 value[2] = {0, 0};
 	insn_try(MODE_EL1H, INSN_MOVZ_X0(0x1234), value);
 	report_equal("a guest can write its own text", value[0], 0x1234);
 }

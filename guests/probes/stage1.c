@@ -15,7 +15,7 @@ static u64 page, first, second;
 
 static void expect_fault(u32 insn, u64 esr, const char *text)
 {
-	u64 value[2] = { page + 8, 0x99 };
+	u64 value[2] = {page + 8, 0x99};
 	bool raised = insn_try(MODE_EL1H, insn, value);
 
 	report(raised && (exception_seen.esr & 0xfe00007f) == esr && exception_seen.far == page + 8,
@@ -43,7 +43,8 @@ void probe(void)
 	expect_fault(INSN_STR_X, 0x9600004f, "read-only: permission fault, level 3, write");
 	report_equal("and reading it works", read64(page), 0x1111);
 	mmu_map_page(page, ram_end(), RAM_PAGE);
-	expect_fault(INSN_LDR_X, 0x96000010, "mapped to nothing: external abort at the virtual address");
+	expect_fault(INSN_LDR_X, 0x96000010,
+		     "mapped to nothing: external abort at the virtual address");
 	mmu_map_page(page, first, RAM_PAGE);
 	write64(page, 0x3333);
 	mmu_disable();

@@ -20,7 +20,7 @@ static unsigned hole_count;
 static void find_holes(void)
 {
 	static const u64 fixed[] = {
-		0x00000000, 0x07fff000, 0x09010000, 0x0a000000, 0x10000000,
+		0x00000000, 0x07fff000, 0x09010000,   0x0a000000,   0x10000000,
 		0x3efff000, 0x3ffff000, 0x4010000000, 0x8000000000,
 	};
 
@@ -35,7 +35,7 @@ static u64 wrong(u64 mode, u32 insn, u64 ec, u64 wnr)
 	u64 bad = 0;
 
 	for (unsigned i = 0; i < hole_count; i++) {
-		u64 value[2] = { holes[i], 0x5a5a };
+		u64 value[2] = {holes[i], 0x5a5a};
 		bool good = insn_try(mode, insn, value) && ESR_EC(exception_seen.esr) == ec &&
 			    (exception_seen.esr & ESR_WNR) == wnr &&
 			    ESR_DFSC(exception_seen.esr) == FSC_EXTERNAL &&
@@ -90,7 +90,7 @@ static void devices_do_not_execute(void)
 
 static void ram_ends_exactly(void)
 {
-	u64 last[2] = { ram_end() - 8, 0 }, beyond[2] = { ram_end(), 0 };
+	u64 last[2] = {ram_end() - 8, 0}, beyond[2] = {ram_end(), 0};
 
 	report(!insn_try(MODE_EL1H, INSN_LDR_X, last), "the last word of RAM can be read",
 	       exception_seen.esr, 0);
@@ -103,7 +103,7 @@ static void far_away(void)
 	u64 missed = 0;
 
 	for (unsigned bit = 39; bit < 56; bit++) {
-		u64 value[2] = { BIT(bit) | 0x40000000, 0 };
+		u64 value[2] = {BIT(bit) | 0x40000000, 0};
 
 		missed |= insn_try(MODE_EL1H, INSN_LDR_X, value) ? 0 : BIT(bit);
 	}

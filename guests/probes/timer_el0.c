@@ -17,7 +17,7 @@
 
 static void check(u32 insn, u64 control, const char *denied, const char *allowed)
 {
-	u64 value[2] = { 0, 0 };
+	u64 value[2] = {0, 0};
 	bool raised;
 
 	sysreg_write(cntkctl_el1, 0x303 & ~control);

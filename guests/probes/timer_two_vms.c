@@ -32,18 +32,21 @@ static u64 worst(enum timer timer, u64 *early)
 
 static void sleeper(void)
 {
-	u64 early = 0, late = worst(TIMER_VIRTUAL, &early), late_physical = worst(TIMER_PHYSICAL, &early);
+	u64 early = 0, late = worst(TIMER_VIRTUAL, &early),
+	    late_physical = worst(TIMER_PHYSICAL, &early);
 
 	report_equal("no timer of a sleeping VM expires early", early, 0);
 	report(late < ticks_from_us(20000), "CNTV of a VM that does not run wakes it in time", late,
 	       ticks_from_us(20000));
-	report(late_physical < ticks_from_us(20000), "CNTP of a VM that does not run wakes it in time",
-	       late_physical, ticks_from_us(20000));
+	report(late_physical < ticks_from_us(20000),
+	       "CNTP of a VM that does not run wakes it in time", late_physical,
+	       ticks_from_us(20000));
 }
 
 static void spinner(void)
 {
-	u64 end = counter() + ticks_from_us(1000 * SPIN_MS), cval = counter() + ticks_from_us(20000);
+	u64 end = counter() + ticks_from_us(1000 * SPIN_MS),
+	    cval = counter() + ticks_from_us(20000);
 	u64 spurious = 0, changed = 0;
 
 	timer_set_cval(TIMER_VIRTUAL, cval);

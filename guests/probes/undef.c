@@ -12,18 +12,18 @@ struct undefined {
 
 /* Always undefined at EL1 and EL0, whether an EL2 is there or not. */
 static const struct undefined instructions[] = {
-	{ 0x00000000, "UDF #0" },
-	{ INSN_MRS(3, 4, 1, 1, 0), "MRS HCR_EL2" },
-	{ INSN_MSR(3, 4, 1, 1, 0), "MSR HCR_EL2" },
-	{ INSN_MRS(3, 4, 2, 1, 0), "MRS VTTBR_EL2" },
-	{ INSN_MRS(3, 4, 14, 0, 3), "MRS CNTVOFF_EL2" },
-	{ INSN_MRS(3, 6, 1, 1, 0), "MRS SCR_EL3" },
-	{ INSN_MRS(3, 6, 12, 0, 0), "MRS VBAR_EL3" },
-	{ INSN_MRS(3, 0, 15, 7, 7), "MRS S3_0_C15_C7_7" },
+	{0x00000000, "UDF #0"},
+	{INSN_MRS(3, 4, 1, 1, 0), "MRS HCR_EL2"},
+	{INSN_MSR(3, 4, 1, 1, 0), "MSR HCR_EL2"},
+	{INSN_MRS(3, 4, 2, 1, 0), "MRS VTTBR_EL2"},
+	{INSN_MRS(3, 4, 14, 0, 3), "MRS CNTVOFF_EL2"},
+	{INSN_MRS(3, 6, 1, 1, 0), "MRS SCR_EL3"},
+	{INSN_MRS(3, 6, 12, 0, 0), "MRS VBAR_EL3"},
+	{INSN_MRS(3, 0, 15, 7, 7), "MRS S3_0_C15_C7_7"},
 };
 
-static const u64 modes[] = { MODE_EL1H, MODE_EL1T, MODE_EL0 };
-static const u64 vectors[] = { VECTOR_SYNC_EL1H, VECTOR_SYNC_EL1T, VECTOR_SYNC_EL0 };
+static const u64 modes[] = {MODE_EL1H, MODE_EL1T, MODE_EL0};
+static const u64 vectors[] = {VECTOR_SYNC_EL1H, VECTOR_SYNC_EL1T, VECTOR_SYNC_EL0};
 
 struct tally {
 	u64 vector, esr, elr, spsr, none;
@@ -32,7 +32,7 @@ struct tally {
 
 static void try(struct tally *bad, u32 insn, unsigned m)
 {
-	u64 value[2] = { 0, 0 };
+	u64 value[2] = {0, 0};
 
 	if (!insn_try(modes[m], insn, value)) {
 		bad->none++;
@@ -57,7 +57,7 @@ static void check(struct tally bad, const char *raises, const char *vector, cons
 
 static struct tally try_all(unsigned m)
 {
-	struct tally bad = { 0 };
+	struct tally bad = {0};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(instructions); i++)
 		try(&bad, instructions[i].insn, m);

@@ -52,7 +52,7 @@ void probe(void)
 	report_equal("this VM's memory kept its contents", wrong, 0);
 	report(checks > 0, "checked while the other VM ran", checks, 1);
 	report(share >= 35, "share of the CPU in percent beside one hostile VM", share, 50);
-	report(longest < ticks_from_us(50000), "longest wait for the CPU in ticks: below 50 ms", longest,
-	       ticks_from_us(50000));
+	report(longest < ticks_from_us(50000), "longest wait for the CPU in ticks: below 50 ms",
+	       longest, ticks_from_us(50000));
 	report_equal("calls are served", hvc(SMCCC_VERSION, 0, 0, 0).x0, 0x10002);
 }

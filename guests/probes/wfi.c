@@ -78,7 +78,8 @@ static void disabled_does_not_end_it(void)
 	timer_set_ctl(TIMER_VIRTUAL, TIMER_ENABLE);
 	while (!irq_is_signalled())
 		WFI;
-	report(counter() >= alarm, "a disabled pending interrupt does not signal", counter(), alarm);
+	report(counter() >= alarm, "a disabled pending interrupt does not signal", counter(),
+	       alarm);
 	report_equal("the timer does", gic_ack(), INTID_VTIMER);
 	timer_set_ctl(TIMER_VIRTUAL, 0);
 	gic_eoi(INTID_VTIMER);

@@ -82,7 +82,8 @@ void probe(void)
 #undef R
 	isb();
 	unsigned bit = 0;
-#define R(name, mask) report(!(lost >> bit & 1), #name " keeps this VM's value", lost >> bit & 1, 0), bit++;
+#define R(name, mask)                                                                              \
+	report(!(lost >> bit & 1), #name " keeps this VM's value", lost >> bit & 1, 0), bit++;
 	REGISTERS(R)
 #undef R
 }

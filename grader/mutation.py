@@ -1,0 +1,223 @@
+# SPDX-License-Identifier: MIT
+"""Known faults put into the solution one at a time: do the tests that should notice notice?
+
+A mutant is a patch, grader/mutants/labNN/name.patch. Its first lines say what is wrong and which
+tests must fail:
+
+    # SPDX-License-Identifier: MIT
+    # HPFAR_EL2 is taken for an address
+    # fails: test_lab02.py::test_abort_reports_the_right_guest_address
+
+All are built in one copy of the tree below build/mutants, so that each costs one object and a link.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from grader.report import run
+from grader.report.model import CUMULATIVE, Column, Grading
+from grader.verdict import Verdict
+from tools.course import ROOT, load_course
+from tools.errors import UserError
+
+FOLDER = ROOT / "grader" / "mutants"
+SAMPLE = FOLDER / "SAMPLE"
+SOURCES = ("Makefile", "course.toml", "kit", "solution", "tools")
+FAILS = "# fails: "
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One patch."""
+
+    path: Path
+    lab: int
+    text: str
+    fails: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{self.path.parent.name}/{self.path.stem}"
+
+
+@dataclass
+class Outcome:
+    """What the tests said of a mutant."""
+
+    mutant: Mutant
+    verdicts: dict[str, Verdict] = field(default_factory=dict)
+    problem: str = ""  # it does not apply or does not build
+
+    @property
+    def killers(self) -> list[str]:
+        return sorted(name for name, verdict in self.verdicts.items() if verdict not in (Verdict.PASS, Verdict.ERROR))
+
+    @property
+    def missed(self) -> list[str]:
+        """Tests that should have failed and did not."""
+        return [name for name in self.mutant.fails if name not in self.killers]
+
+    @property
+    def good(self) -> bool:
+        return not self.problem and bool(self.mutant.fails) and not self.missed
+
+
+def read(path: Path) -> Mutant:
+    head = [line for line in path.read_text("utf-8").splitlines() if line.startswith("# ")]
+    text = next((line[2:] for line in head if "SPDX" not in line and not line.startswith(FAILS)), "")
+    fails = tuple(line.removeprefix(FAILS) for line in head if line.startswith(FAILS))
+    return Mutant(path, int(path.parent.name[3:]), text, fails)
+
+
+def all_mutants(lab: int = 0) -> list[Mutant]:
+    found = [read(path) for path in sorted(FOLDER.glob("lab[0-9][0-9]/*.patch"))]
+    return [mutant for mutant in found if lab in (0, mutant.lab)]
+
+
+def sampled(mutants: list[Mutant]) -> list[Mutant]:
+    """Those that every `make test` tries: a fixed list, so that two runs try the same."""
+    wanted = [line for line in SAMPLE.read_text("utf-8").splitlines() if line and not line.startswith("#")]
+    return [mutant for mutant in mutants if mutant.name in wanted]
+
+
+def hunks(text: str) -> Iterator[tuple[str, str, str]]:
+    """File, old lines and new lines of each hunk of a unified diff."""
+    file, old, new = "", "", ""
+    for line in text.splitlines(keepends=True):
+        if line.startswith(("# ", "--- ")):
+            continue
+        if line.startswith(("+++ ", "@@ ")):
+            if old:
+                yield file, old, new
+            old = new = ""
+            file = line[4:].strip().split("/", 1)[1] if line.startswith("+++ ") else file
+        else:
+            old += line[1:] if line[0] in " -" else ""
+            new += line[1:] if line[0] in " +" else ""
+    if old:
+        yield file, old, new
+
+
+class Workshop:
+    """A copy of the tree in which one mutant after the other is built."""
+
+    def __init__(self, build: str) -> None:
+        self.folder = (ROOT / build / "mutants").resolve()
+        self.tree = self.folder / "tree"
+        self.settings = run.Settings(impl="solution", build=str(self.folder), seeds=(1,), prebuilt=True)
+        self.few = replace(self.settings, workers=0)  # workers take longer to start than a few tests to run
+        self.refresh()
+        guests = (ROOT / build / "guests").resolve()
+        link = self.folder / "guests"
+        if not link.is_symlink():
+            link.symlink_to(os.path.relpath(guests, self.folder))
+
+    def refresh(self) -> None:
+        """Bring the copy up to date; a file that has not changed keeps its time, for make."""
+        for name in SOURCES:
+            top = ROOT / name
+            for source in [top] if top.is_file() else sorted(path for path in top.rglob("*") if path.is_file()):
+                target = self.tree / source.relative_to(ROOT)
+                if "__pycache__" in source.parts:
+                    continue
+                if not target.exists() or target.read_bytes() != source.read_bytes():
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    shutil.copy(source, target)
+        for path in sorted(self.tree.rglob("*.[chS]")):
+            if not (ROOT / path.relative_to(self.tree)).exists():
+                path.unlink()
+
+    def build(self, lab: int) -> str:
+        """The image of a lab; the compiler's words when it does not build."""
+        settings = run.Settings(impl="solution", build=str(self.folder), root=self.tree)
+        return run.build_image(settings, lab, CUMULATIVE, targets=("image",))
+
+    def apply(self, mutant: Mutant) -> list[Path]:
+        """Change the copy; UserError when the solution has moved on from what the patch knows."""
+        changed: dict[Path, str] = {}
+        for file, old, new in hunks(mutant.path.read_text("utf-8")):
+            path = self.tree / file
+            text = changed.get(path) or path.read_text("utf-8")
+            if text.count(old) != 1:
+                raise UserError(f"{mutant.name}: does not apply to {file}: the solution has changed")
+            changed[path] = text.replace(old, new)
+        for path, text in changed.items():
+            path.write_text(text, "utf-8")
+        return list(changed)
+
+    def restore(self, paths: list[Path]) -> None:
+        for path in paths:
+            shutil.copy(ROOT / path.relative_to(self.tree), path)
+
+    def try_mutant(self, mutant: Mutant, whole: bool) -> Outcome:
+        """Build it and run its tests, or all of the lab."""
+        outcome = Outcome(mutant)
+        try:
+            paths = self.apply(mutant)
+        except UserError as error:
+            outcome.problem = str(error)
+            return outcome
+        try:
+            outcome.problem = self.build(mutant.lab)
+            if not outcome.problem:
+                self._run(outcome, () if whole else mutant.fails)
+        finally:
+            self.restore(paths)
+        return outcome
+
+    def _run(self, outcome: Outcome, only: tuple[str, ...]) -> None:
+        course = load_course()
+        grading = Grading(course, course.lab(outcome.mutant.lab), "solution")
+        column = grading.columns.setdefault(CUMULATIVE, Column(CUMULATIVE))
+        settings = self.few if only else self.settings
+        run.run_tests(grading, CUMULATIVE, settings, lambda _column, _name: None, only)
+        outcome.verdicts = {name: result.verdict for name, result in column.results.items()}
+        if column.broken:
+            outcome.problem = column.broken[0]
+
+
+def try_all(build: str, mutants: list[Mutant], whole: bool, done: Callable[[Outcome], None]) -> list[Outcome]:
+    """One after the other; `done` after each."""
+    workshop = Workshop(build)
+    for lab in sorted({mutant.lab for mutant in mutants}):
+        problem = workshop.build(lab)
+        if problem:
+            raise UserError(f"the solution of lab {lab} does not build:\n{problem}")
+    outcomes = []
+    for mutant in mutants:
+        outcomes.append(workshop.try_mutant(mutant, whole))
+        done(outcomes[-1])
+    return outcomes
+
+
+def record(outcomes: list[Outcome], most: int = 3) -> None:
+    """Write into each patch the tests that fail, the most telling first: those that fail the least often."""
+    for outcome in outcomes:
+        often = {name: sum(name in other.killers for other in outcomes if other.mutant.lab == outcome.mutant.lab)
+                 for name in outcome.killers}
+        telling = sorted(outcome.killers, key=lambda name: (often[name], name))[:most]
+        lines = outcome.mutant.path.read_text("utf-8").splitlines(keepends=True)
+        lines = [line for line in lines if not line.startswith(FAILS)]
+        lines[2:2] = [f"{FAILS}{name}\n" for name in telling]
+        outcome.mutant.path.write_text("".join(lines), "utf-8")
+
+
+def matrix(outcomes: list[Outcome]) -> Iterator[str]:
+    """Which test kills which mutant, lab by lab, and the tests that kill none."""
+    for lab in sorted({outcome.mutant.lab for outcome in outcomes}):
+        mine = [outcome for outcome in outcomes if outcome.mutant.lab == lab]
+        tests = sorted({name for outcome in mine for name in outcome.verdicts})
+        yield f"lab {lab}: columns are mutants, # is killed"
+        for number, outcome in enumerate(mine, start=1):
+            yield f"  {number:2} {outcome.mutant.path.stem}: {outcome.mutant.text}"
+        for name in tests:
+            cells = "".join("#" if name in outcome.killers else "." for outcome in mine)
+            yield f"  {cells} {name}"
+        idle = [name for name in tests if not any(name in outcome.killers for outcome in mine)]
+        yield f"  {len(tests)} tests, {len(idle)} kill nothing" + (":" if idle else "")
+        yield from (f"    {name}" for name in idle)

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: MIT
+"""`make grader-check`: proves the grader with what it must catch.
+
+Known faults in the solution (grader/mutants/) have to fail the tests that they name, and submissions
+that try to get points without earning them (grader/cheats/) have to get their documented verdict.
+Sampled by default; FULL=1 tries everything, prints which test notices which fault, and grades the
+solution on many seeds.
+
+    exit status  0 as it must be   1 something slipped through
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from grader import mutation
+from grader.mutation import Outcome
+from tools.course import ROOT
+from tools.errors import run_main
+
+
+def say(outcome: Outcome) -> None:
+    mutant = outcome.mutant
+    if outcome.problem:
+        print(f"PROBLEM  {mutant.name}: {outcome.problem}", flush=True)
+    elif not mutant.fails:
+        print(f"UNNAMED  {mutant.name}: its patch names no test", flush=True)
+    elif outcome.missed:
+        print(f"SURVIVES {mutant.name}: {mutant.text}; not noticed by {', '.join(outcome.missed)}", flush=True)
+    else:
+        verdicts = sorted({outcome.verdicts[name].value for name in mutant.fails})
+        print(f"killed   {mutant.name}: {mutant.text} ({', '.join(verdicts)})", flush=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="tools/grader_check.py", description="Prove the grader.")
+    parser.add_argument("--build", default="build")
+    parser.add_argument("--lab", type=int, default=0)
+    parser.add_argument("--full", action="store_true")
+    parser.add_argument("--only", action="append", default=[], help="labNN/name of a mutant")
+    parser.add_argument("--record", action="store_true", help="keep in the patches the tests that failed")
+    arguments = parser.parse_args()
+
+    mutants = mutation.all_mutants(arguments.lab)
+    if arguments.only:
+        mutants = [mutant for mutant in mutants if mutant.name in arguments.only]
+    elif not arguments.full:
+        mutants = mutation.sampled(mutants)
+    outcomes = mutation.try_all(arguments.build, mutants, arguments.full, say)
+    if arguments.full:
+        print("\n".join(mutation.matrix(outcomes)))
+    if arguments.record:
+        mutation.record(outcomes)
+    write(outcomes, ROOT / arguments.build / "grade" / "mutants.json")
+    bad = sum(not outcome.good for outcome in outcomes)
+    print(f"grader-check: {len(outcomes)} mutants, {len(outcomes) - bad} noticed as they must be")
+    return int(bool(bad))
+
+
+def write(outcomes: list[Outcome], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({outcome.mutant.name: {"killed_by": outcome.killers, "missed": outcome.missed,
+                                                      "problem": outcome.problem} for outcome in outcomes},
+                               indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    run_main(main)
