@@ -44,9 +44,8 @@ void strata_main(void)
 	console_init();
 	if (bundle_check(bundle, &problem))
 		config_error("%s", problem);
-	page_alloc_init(virt_to_phys(image_end),
-			PA(PLAT_RAM_BASE + bundle->machine_memory_bytes), PA(PLAT_BUNDLE_BASE),
-			PA(PLAT_BUNDLE_BASE + bundle->length_bytes));
+	page_alloc_init(virt_to_phys(image_end), PA(PLAT_RAM_BASE + bundle->machine_memory_bytes),
+			PA(PLAT_BUNDLE_BASE), PA(PLAT_BUNDLE_BASE + bundle->length_bytes));
 	layers_init(this_cpu());
 	console_printf("layers 1-%u, %u VM%s, %lu MiB\n", registry_layers_end[-1].number,
 		       bundle->vm_count, bundle->vm_count == 1 ? "" : "s",

@@ -119,7 +119,8 @@ struct irq_entry {
  * (Arm ARM, "ISS encoding for an exception from MSR, MRS, or System instruction execution").
  */
 #define SYSREG_ENCODING(op0, op1, crn, crm, op2)                                                   \
-	((u32)(op0) << 20 | (u32)(op2) << 17 | (u32)(op1) << 14 | (u32)(crn) << 10 | (u32)(crm) << 1)
+	((u32)(op0) << 20 | (u32)(op2) << 17 | (u32)(op1) << 14 | (u32)(crn) << 10 |               \
+	 (u32)(crm) << 1)
 #define SYSREG_ENCODING_MASK 0x3ffc1e
 
 #define REGISTRY_PASTE(a, b) a##b

@@ -25,9 +25,9 @@ static int model_first(void)
 	int first = -1;
 
 	for (int i = 0; i < COUNT; i++) {
-		if (armed_at[i] &&
-		    (first < 0 || deadlines[i].ticks < deadlines[first].ticks ||
-		     (deadlines[i].ticks == deadlines[first].ticks && armed_at[i] < armed_at[first])))
+		if (armed_at[i] && (first < 0 || deadlines[i].ticks < deadlines[first].ticks ||
+				    (deadlines[i].ticks == deadlines[first].ticks &&
+				     armed_at[i] < armed_at[first])))
 			first = i;
 	}
 	return first;
@@ -37,9 +37,12 @@ static int model_first(void)
 static uint64_t some_ticks(void)
 {
 	switch (check_below(4)) {
-	case 0: return check_below(16);
-	case 1: return ~0UL - check_below(16);
-	default: return check_random();
+	case 0:
+		return check_below(16);
+	case 1:
+		return ~0UL - check_below(16);
+	default:
+		return check_random();
 	}
 }
 

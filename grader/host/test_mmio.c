@@ -24,10 +24,18 @@ static u64 load_as_c(unsigned size_log2, bool is_signed, bool x_register, u64 bu
 	u64 value;
 
 	switch (size_log2) {
-	case 0: value = is_signed ? (u64)(s64)(int8_t)bus : (uint8_t)bus; break;
-	case 1: value = is_signed ? (u64)(s64)(int16_t)bus : (uint16_t)bus; break;
-	case 2: value = is_signed ? (u64)(s64)(int32_t)bus : (uint32_t)bus; break;
-	default: value = bus; break;
+	case 0:
+		value = is_signed ? (u64)(s64)(int8_t)bus : (uint8_t)bus;
+		break;
+	case 1:
+		value = is_signed ? (u64)(s64)(int16_t)bus : (uint16_t)bus;
+		break;
+	case 2:
+		value = is_signed ? (u64)(s64)(int32_t)bus : (uint32_t)bus;
+		break;
+	default:
+		value = bus;
+		break;
 	}
 	return x_register ? value : (uint32_t)value;
 }

@@ -262,9 +262,12 @@ static int perform(const struct operation *op)
 	u64 address = base + op->first * PAGE_SIZE, bytes = op->count * PAGE_SIZE;
 
 	switch (op->kind) {
-	case MAP: return pgtable_map(&table, address, op->pa, bytes, op->prot);
-	case UNMAP: return pgtable_unmap(&table, address, bytes);
-	default: return pgtable_protect(&table, address, bytes, op->prot);
+	case MAP:
+		return pgtable_map(&table, address, op->pa, bytes, op->prot);
+	case UNMAP:
+		return pgtable_unmap(&table, address, bytes);
+	default:
+		return pgtable_protect(&table, address, bytes, op->prot);
 	}
 }
 

@@ -341,7 +341,7 @@ static void check_list(const struct vcpu *vcpu)
 	const struct virq *previous = NULL;
 	struct list *node;
 
-	list_for_each(node, &vcpu->vgic.ordered) {
+	list_for_each (node, &vcpu->vgic.ordered) {
 		const struct virq *virq = container_of(node, struct virq, node);
 
 		CHECK(virq->vcpu == vcpu);
@@ -515,7 +515,7 @@ static void guest_acknowledge(unsigned v, struct interface *i)
 	if (counts_sources(intid)) {
 		s->active_source = i->lr[n] >> ICH_LR_EL2_SOURCE_SHIFT & 7;
 		CHECK(s->sources >> s->active_source & 1);
-		s->sources &= (u8)~(1 << s->active_source);
+		s->sources &= (u8) ~(1 << s->active_source);
 	}
 	s->active = true;
 	s->holder = v;
@@ -700,10 +700,16 @@ static void act_guest(unsigned v)
 
 	here = (unsigned)guests[v].cpu;
 	switch (check_below(12)) {
-	case 0: guest_interface(v, i); break;
-	case 1: guest_timer(v); break;
+	case 0:
+		guest_interface(v, i);
+		break;
+	case 1:
+		guest_timer(v);
+		break;
 	case 2:
-	case 3: guest_deactivate(v, i); break;
+	case 3:
+		guest_deactivate(v, i);
+		break;
 	case 4:
 		/* The next access to the distributor exits before the maintenance interrupt does. */
 		guest_complete(v, i);
@@ -712,8 +718,12 @@ static void act_guest(unsigned v)
 		break;
 	case 5:
 	case 6:
-	case 7: guest_complete(v, i); break;
-	default: guest_acknowledge(v, i); break;
+	case 7:
+		guest_complete(v, i);
+		break;
+	default:
+		guest_acknowledge(v, i);
+		break;
 	}
 }
 
@@ -725,26 +735,46 @@ static void act(void)
 
 	here = (unsigned)check_below(CPUS);
 	switch (check_below(40)) {
-	case 0: act_switch(v); break;
-	case 1: act_configure(v, intid, s); break;
-	case 2: act_route(intid, s); break;
-	case 3: act_groups(v); break;
+	case 0:
+		act_switch(v);
+		break;
+	case 1:
+		act_configure(v, intid, s);
+		break;
+	case 2:
+		act_route(intid, s);
+		break;
+	case 3:
+		act_groups(v);
+		break;
 	case 4:
-	case 5: act_enable(v, intid, s); break;
+	case 5:
+		act_enable(v, intid, s);
+		break;
 	case 6:
-	case 7: act_sgi(v); break;
-	case 8: act_active(v, intid, s); break;
+	case 7:
+		act_sgi(v);
+		break;
+	case 8:
+		act_active(v, intid, s);
+		break;
 	case 9:
-	case 10: act_look(v); break;
+	case 10:
+		act_look(v);
+		break;
 	case 11:
 	case 12:
 	case 13:
 	case 14:
 	case 15:
-	case 16: act_line(v, intid, s); break;
+	case 16:
+		act_line(v, intid, s);
+		break;
 	case 17:
 	case 18:
-	case 19: act_latch(v, intid, s); break;
+	case 19:
+		act_latch(v, intid, s);
+		break;
 	default:
 		if (guests[v].cpu >= 0)
 			act_guest(v);

@@ -35,7 +35,8 @@ void trap_dispatch_init(void)
 	lookup_init(&sysregs);
 	for (const struct trap_entry *e = registry_traps; e < registry_traps_end; e++)
 		trap_table[e->ec] = e->handler;
-	for (const struct hypercall_entry *e = registry_hypercalls; e < registry_hypercalls_end; e++)
+	for (const struct hypercall_entry *e = registry_hypercalls; e < registry_hypercalls_end;
+	     e++)
 		lookup_add(&hypercalls, e->function_id, (void (*)(void))e->handler);
 	for (const struct sysreg_entry *e = registry_sysregs; e < registry_sysregs_end; e++)
 		lookup_add(&sysregs, e->encoding, (void (*)(void))e->handler);

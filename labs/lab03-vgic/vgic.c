@@ -80,6 +80,14 @@ struct vcpu *virq_relist(struct vm *vm, struct virq *virq)
 	TODO(3.3);
 }
 
+void virq_relist_folded(struct vcpu *vcpu, struct virq *virq)
+{
+	struct vcpu *target = virq_relist(vcpu->vm, virq);
+
+	if (target && target != vcpu)
+		vgic_notify(target);
+}
+
 void virq_update(struct vm *vm, struct virq *virq)
 {
 	struct vcpu *target = virq_relist(vm, virq);

@@ -44,10 +44,20 @@ static u64 vgic_encode(struct vcpu *vcpu, struct virq *virq)
 }
 
 /*
+ * ICH_HCR_EL2 while every live interrupt of @vcpu has a list register. With other vCPUs around, one
+ * of them may deactivate an SPI that is in a list register of ours (EOImode 1; IHI 0069,
+ * "ICC_DIR_EL1"): its write must not be lost in its own interface, so it traps.
+ */
+static u64 vgic_quiet_hcr(const struct vcpu *vcpu)
+{
+	return ICH_HCR_EL2_EN | (vcpu->vm->vcpu_count > 1 ? ICH_HCR_EL2_TDIR : 0);
+}
+
+/*
  * Fill the list registers of this CPU with the interrupts of @vcpu's ordered list, from list
  * register 0 on; each virq knows its own (virq->lr), and vgic.lr[] keeps what was written. When
  * there are more than list registers, vgic_choose_overflow() picks and says which maintenance
- * interrupts to ask for; else ICH_HCR_EL2 is EN alone. List registers that held something before
+ * interrupts to ask for in addition to vgic_quiet_hcr(). List registers that held something before
  * (vgic.lr_used, which then tells what is filled now) and are not needed become zero. ICH_HCR_EL2
  * is written when it differs from vgic.hcr, and with LRENPIE always: the write resets EOIcount,
  * which vgic_fold() has accounted for. vgic_flush() has folded before.
@@ -61,16 +71,18 @@ static void vgic_flush_ordered(struct vcpu *vcpu)
 void vgic_flush(struct vcpu *vcpu)
 {
 	struct vgic_cpu *interface = &vcpu->vgic;
+	u64 hcr = vgic_quiet_hcr(vcpu);
 
 	if (interface->loaded)
 		vgic_fold(vcpu);
+	vgic_resample(vcpu);
 	interface->loaded = true;
 	/* Nearly always there is nothing to deliver: a switch should not pay for more. */
 	if (!list_is_empty(&interface->ordered) || interface->lr_used) {
 		vgic_flush_ordered(vcpu);
-	} else if (interface->hcr != ICH_HCR_EL2_EN) {
-		interface->hcr = ICH_HCR_EL2_EN;
-		gic->write_hcr(ICH_HCR_EL2_EN);
+	} else if (interface->hcr != hcr) {
+		interface->hcr = hcr;
+		gic->write_hcr(hcr);
 	}
 }
 
@@ -79,8 +91,8 @@ void vgic_flush(struct vcpu *vcpu)
  * active state; the latch that was moved there, if it still is pending (of a GICv2 SGI: its
  * requester, back into sources); for hw the line, which is up while it is pending, and the
  * deactivation of the physical interrupt when the guest has completed it and gic->completes_hw is
- * not set. Then carry out what was requested in the meantime, and relist it. If it is on the list
- * of another vCPU now, notify that.
+ * not set. Then carry out what was requested in the meantime, and relist it
+ * (virq_relist_folded()).
  */
 EXERCISE(3.4)
 static void virq_merge(struct vcpu *vcpu, struct virq *virq, u64 lr)

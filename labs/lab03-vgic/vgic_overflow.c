@@ -25,16 +25,17 @@
 
 /*
  * Walk the ordered list. The virtual interface (gic->read_vmcr()) says which groups the guest has
- * enabled there: ICH_VMCR_EL2.VENG0 and VENG1. An interrupt is *barred* when it is not active and
- * its group is not enabled: it waits for a write to ICC_IGRPEN<n>_EL1. It is *deliverable* when it
- * is neither active nor barred; priority mask and running priority play no part, since the
- * hardware looks at those. Barred interrupts never get a list register here: they could fill all
- * of them and hold up the others. The rest get one in order while there is room, but the last
- * place is kept for the first deliverable one until it has its own.
+ * enabled there: ICH_VMCR_EL2.VENG0 and VENG1. An interrupt is *barred* when its group is not and
+ * it waits for delivery: not active, or active and forwarded once more, so that the guest's
+ * completion makes it wait. It is *deliverable* when it is neither active nor barred; priority mask
+ * and running priority play no part, since the hardware looks at those. Barred interrupts never get
+ * a list register here: they could fill all of them and hold up the others, and NPIE would not
+ * fire. The rest get one in order while there is room, but the last place is kept for the first
+ * deliverable one until it has its own.
  *
  * Return: for each group that is enabled VGrp<n>DIE, and for each interrupt that got none:
  *  - active: LRENPIE and TDIR
- *  - barred: VGrp0EIE or VGrp1EIE, as its group is
+ *  - not active, its group not enabled: VGrp0EIE or VGrp1EIE
  *  - any other: NPIE
  */
 EXERCISE(3.5)
@@ -48,8 +49,8 @@ u64 vgic_choose_overflow(struct vcpu *vcpu, struct virq *chosen[], unsigned room
  * EOImode 0 a guest completes in the reverse order of acknowledging, and each acknowledged
  * interrupt preempted one of lower priority: so they were the highest-priority ones of those left
  * out. From the head of the ordered list, as many active interrupts without a list register become
- * inactive (virq_set_active()) and are relisted, which may take them off the list that is being
- * walked.
+ * inactive (virq_set_active()) and are relisted (virq_relist_folded()), which may take them off
+ * the list that is being walked.
  */
 EXERCISE(3.5)
 void vgic_retire_spilled(struct vcpu *vcpu)

@@ -15,8 +15,9 @@
 #include "virq.h"
 
 static const u8 field_bits[] = {
-	[IRQ_GROUP] = 1,    [IRQ_ENABLED] = 1, [IRQ_PENDING] = 1, [IRQ_ACTIVE] = 1, [IRQ_CONFIG] = 2,
-	[IRQ_PRIORITY] = 8, [IRQ_TARGETS] = 8, [IRQ_SOURCES] = 8, [IRQ_ROUTE] = 64,
+	[IRQ_GROUP] = 1,   [IRQ_ENABLED] = 1, [IRQ_PENDING] = 1,
+	[IRQ_ACTIVE] = 1,  [IRQ_CONFIG] = 2,  [IRQ_PRIORITY] = 8,
+	[IRQ_TARGETS] = 8, [IRQ_SOURCES] = 8, [IRQ_ROUTE] = 64,
 };
 
 /* GICD_IROUTER<n>: Aff3, Interrupt_Routing_Mode, and Aff2.Aff1.Aff0. */
@@ -49,7 +50,8 @@ static u64 virq_get(const struct virq *virq, enum irq_field field)
  * virq_set_active(). The caller has pulled, and relists.
  */
 EXERCISE(3.6)
-static void virq_put(struct vcpu *vcpu, struct virq *virq, enum irq_field field, u64 value, u64 mask)
+static void virq_put(struct vcpu *vcpu, struct virq *virq, enum irq_field field, u64 value,
+		     u64 mask)
 {
 	TODO(3.6);
 }

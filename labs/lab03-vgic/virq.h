@@ -62,6 +62,12 @@ struct vcpu *vgic_target(struct vm *vm, const struct virq *virq);
  */
 struct vcpu *virq_relist(struct vm *vm, struct virq *virq);
 
+/**
+ * virq_relist_folded() - virq_relist() while @vcpu is folded, which will be refilled anyway: if the
+ * interrupt has gone to another vCPU, tell that one
+ */
+void virq_relist_folded(struct vcpu *vcpu, struct virq *virq);
+
 /** virq_update() - after a change of @virq: relist it, tell the vCPU that it concerns */
 void virq_update(struct vm *vm, struct virq *virq);
 

@@ -95,7 +95,8 @@ static int guest_access(struct vm *vm, ipa_t address, void *buffer, u64 bytes, b
 		for (u64 done = 0, piece; done < bytes; done += piece) {
 			u64 ipa = address.ipa + done;
 			u64 offset = ipa & (PAGE_SIZE - 1);
-			u8 *page = ipa < address.ipa ? NULL : guest_memory_ops()->page(vm, IPA(ipa));
+			u8 *page =
+				ipa < address.ipa ? NULL : guest_memory_ops()->page(vm, IPA(ipa));
 
 			piece = min_u64(bytes - done, PAGE_SIZE - offset);
 			if (!page)

@@ -48,7 +48,8 @@ static enum trap_result psci_features(struct vcpu *vcpu)
 {
 	u32 function_id = vcpu->frame.x[1];
 	bool is_psci = (function_id & 0xbf00ffe0) == 0x84000000;
-	bool known = (is_psci || function_id == SMCCC_VERSION) && hypercall_is_registered(function_id);
+	bool known =
+		(is_psci || function_id == SMCCC_VERSION) && hypercall_is_registered(function_id);
 
 	return hypercall_return(vcpu, known ? SMCCC_SUCCESS : SMCCC_NOT_SUPPORTED);
 }

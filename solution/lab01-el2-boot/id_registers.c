@@ -69,15 +69,15 @@ static const struct id_rule id_rules[] = {
 	/* ID_AA64MMFR0: PARange, ASIDBits, BigEnd, SNSMem, BigEndEL0, TGran; stage-2 granule fields
 	   are for hypervisors. */
 	{ID(7, 0),
-	 FIELD(0) | FIELD(4) | FIELD(8) | FIELD(12) | FIELD(16) | FIELD(20) | FIELD(24) | FIELD(28) |
-		 FIELD(44),
+	 FIELD(0) | FIELD(4) | FIELD(8) | FIELD(12) | FIELD(16) | FIELD(20) | FIELD(24) |
+		 FIELD(28) | FIELD(44),
 	 0, 0},
 	/* ID_AA64MMFR1: HAFDBS, HPDS, PAN, SpecSEI, ETS, AFP; no VMIDBits, VH, LO, XNX. */
 	{ID(7, 1), FIELD(0) | FIELD(12) | FIELD(20) | FIELD(24) | FIELD(36) | FIELD(44), 0, 0},
 	/* ID_AA64MMFR2: CnP, UAO, LSM, VARange, CCIDX, ST, AT, IDS, TTL, BBM, E0PD. */
 	{ID(7, 2),
-	 FIELD(0) | FIELD(4) | FIELD(8) | FIELD(16) | FIELD(20) | FIELD(28) | FIELD(32) | FIELD(36) |
-		 FIELD(48) | FIELD(52) | FIELD(60),
+	 FIELD(0) | FIELD(4) | FIELD(8) | FIELD(16) | FIELD(20) | FIELD(28) | FIELD(32) |
+		 FIELD(36) | FIELD(48) | FIELD(52) | FIELD(60),
 	 0, 0},
 };
 

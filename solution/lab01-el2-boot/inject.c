@@ -23,9 +23,12 @@ static u64 inject_vector(u64 pstate)
 	if (pstate & SPSR_AARCH32)
 		return VECTOR_LOWER_A32;
 	switch (pstate & SPSR_M_MASK) {
-	case SPSR_EL1H: return VECTOR_CURRENT_SPX;
-	case SPSR_EL1T: return VECTOR_CURRENT_SP0;
-	default: return VECTOR_LOWER_A64;
+	case SPSR_EL1H:
+		return VECTOR_CURRENT_SPX;
+	case SPSR_EL1T:
+		return VECTOR_CURRENT_SP0;
+	default:
+		return VECTOR_LOWER_A64;
 	}
 }
 

@@ -35,7 +35,8 @@ void trap_dispatch_init(void)
 	lookup_init(&sysregs);
 	for (const struct trap_entry *e = registry_traps; e < registry_traps_end; e++)
 		trap_table[e->ec] = e->handler;
-	for (const struct hypercall_entry *e = registry_hypercalls; e < registry_hypercalls_end; e++)
+	for (const struct hypercall_entry *e = registry_hypercalls; e < registry_hypercalls_end;
+	     e++)
 		lookup_add(&hypercalls, e->function_id, (void (*)(void))e->handler);
 	for (const struct sysreg_entry *e = registry_sysregs; e < registry_sysregs_end; e++)
 		lookup_add(&sysregs, e->encoding, (void (*)(void))e->handler);
@@ -68,14 +69,29 @@ bool trap_condition_passed(const struct vcpu *vcpu, u64 esr)
 		cond = it ? it >> 4 : 0xe;
 	}
 	switch (cond >> 1) {
-	case 0: holds = z; break;
-	case 1: holds = c; break;
-	case 2: holds = n; break;
-	case 3: holds = v; break;
-	case 4: holds = c && !z; break;
-	case 5: holds = n == v; break;
-	case 6: holds = n == v && !z; break;
-	default: return true;
+	case 0:
+		holds = z;
+		break;
+	case 1:
+		holds = c;
+		break;
+	case 2:
+		holds = n;
+		break;
+	case 3:
+		holds = v;
+		break;
+	case 4:
+		holds = c && !z;
+		break;
+	case 5:
+		holds = n == v;
+		break;
+	case 6:
+		holds = n == v && !z;
+		break;
+	default:
+		return true;
 	}
 	return holds != (cond & 1);
 }

@@ -163,20 +163,34 @@ static u64 read_register(struct pl011 *uart, u64 offset)
 	if (offset >= UARTPERIPHID0)
 		return read_id(offset);
 	switch (offset) {
-	case UARTDR: return read_data(uart);
-	case UARTRSR: return uart->rsr;
-	case UARTFR: return read_flags(uart);
-	case UARTILPR: return uart->ilpr;
-	case UARTIBRD: return uart->ibrd;
-	case UARTFBRD: return uart->fbrd;
-	case UARTLCR_H: return uart->lcr_h;
-	case UARTCR: return uart->cr;
-	case UARTIFLS: return uart->ifls;
-	case UARTIMSC: return uart->imsc;
-	case UARTRIS: return uart->ris;
-	case UARTMIS: return uart->ris & uart->imsc;
-	case UARTDMACR: return uart->dmacr;
-	default: return 0;
+	case UARTDR:
+		return read_data(uart);
+	case UARTRSR:
+		return uart->rsr;
+	case UARTFR:
+		return read_flags(uart);
+	case UARTILPR:
+		return uart->ilpr;
+	case UARTIBRD:
+		return uart->ibrd;
+	case UARTFBRD:
+		return uart->fbrd;
+	case UARTLCR_H:
+		return uart->lcr_h;
+	case UARTCR:
+		return uart->cr;
+	case UARTIFLS:
+		return uart->ifls;
+	case UARTIMSC:
+		return uart->imsc;
+	case UARTRIS:
+		return uart->ris;
+	case UARTMIS:
+		return uart->ris & uart->imsc;
+	case UARTDMACR:
+		return uart->dmacr;
+	default:
+		return 0;
 	}
 }
 
@@ -194,18 +208,41 @@ static void write_line_control(struct pl011 *uart, u32 value)
 static void write_register(struct pl011 *uart, u64 offset, u32 value)
 {
 	switch (offset) {
-	case UARTDR: write_data(uart, (u8)value); break;
-	case UARTRSR: uart->rsr = 0; break;
-	case UARTILPR: uart->ilpr = value & 0xff; break;
-	case UARTIBRD: uart->ibrd = value & 0xffff; break;
-	case UARTFBRD: uart->fbrd = value & 0x3f; break;
-	case UARTLCR_H: write_line_control(uart, value); break;
-	case UARTCR: uart->cr = value & 0xff87; break;
-	case UARTIFLS: uart->ifls = value & 0x3f; break;
-	case UARTIMSC: uart->imsc = value & INT_ALL; break;
-	case UARTICR: uart->ris &= ~(value & INT_ALL); break;
-	case UARTDMACR: uart->dmacr = value & 7; break;
-	default: break; /* read only, or nothing */
+	case UARTDR:
+		write_data(uart, (u8)value);
+		break;
+	case UARTRSR:
+		uart->rsr = 0;
+		break;
+	case UARTILPR:
+		uart->ilpr = value & 0xff;
+		break;
+	case UARTIBRD:
+		uart->ibrd = value & 0xffff;
+		break;
+	case UARTFBRD:
+		uart->fbrd = value & 0x3f;
+		break;
+	case UARTLCR_H:
+		write_line_control(uart, value);
+		break;
+	case UARTCR:
+		uart->cr = value & 0xff87;
+		break;
+	case UARTIFLS:
+		uart->ifls = value & 0x3f;
+		break;
+	case UARTIMSC:
+		uart->imsc = value & INT_ALL;
+		break;
+	case UARTICR:
+		uart->ris &= ~(value & INT_ALL);
+		break;
+	case UARTDMACR:
+		uart->dmacr = value & 7;
+		break;
+	default:
+		break; /* read only, or nothing */
 	}
 }
 

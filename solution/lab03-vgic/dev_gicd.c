@@ -147,7 +147,9 @@ static void v2_sgi_write(struct vcpu *vcpu, const struct irq_bank *bank, u64 off
 }
 
 #define BANK(field, style, base, first, sizes)                                                     \
-	{{field, style, base, first, INTIDS}, sizes, vmm_irq_bank_read, vmm_irq_bank_write}
+	{                                                                                          \
+		{field, style, base, first, INTIDS}, sizes, vmm_irq_bank_read, vmm_irq_bank_write  \
+	}
 #define AT(offset) ((offset) < 0x1000 ? (offset) >> 7 : 32 + ((offset) >> 13))
 
 /* SGIs and PPIs are in the redistributors: their fields here read as zero and ignore writes. */
@@ -187,8 +189,8 @@ static const struct gicd_register v2_registers[] = {
  * with @size bytes; every register that has a size can be read.
  */
 EXERCISE(3.6)
-static u64 gicd_read(const struct gicd_register *registers, u64 count, struct vcpu *vcpu, u64 offset,
-		     unsigned size)
+static u64 gicd_read(const struct gicd_register *registers, u64 count, struct vcpu *vcpu,
+		     u64 offset, unsigned size)
 {
 	const struct gicd_register *reg = &registers[AT(offset)];
 

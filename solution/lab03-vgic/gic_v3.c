@@ -156,8 +156,8 @@ static void gic_v3_enable(u32 intid, bool edge)
 	u32 shift = intid % 16 * 2;
 
 	if (intid >= 16)
-		mmio_write32(icfgr, (mmio_read32(icfgr) & ~(3U << shift)) |
-					    (edge ? 2U : 0U) << shift);
+		mmio_write32(icfgr, (mmio_read32(icfgr) & ~(3U << shift)) | (edge ? 2U : 0U)
+										    << shift);
 	if (intid >= VGIC_PRIVATE_COUNT)
 		mmio_write64(PLAT_GICD_BASE + GICD_IROUTER + 8 * intid,
 			     read_sysreg(mpidr_el1) & MPIDR_AFFINITY);

@@ -100,7 +100,7 @@ static void virq_insert(struct vcpu *vcpu, struct virq *virq)
 {
 	struct list *node;
 
-	list_for_each(node, &vcpu->vgic.ordered) {
+	list_for_each (node, &vcpu->vgic.ordered) {
 		const struct virq *other = container_of(node, struct virq, node);
 
 		if (other->listed_priority > virq->priority ||
@@ -283,7 +283,7 @@ bool vgic_would_signal(const struct vm *vm, const struct vcpu *vcpu)
 	u32 running = levels ? (u32)__builtin_ctz(levels) << 3 : 0x100;
 	struct list *node;
 
-	list_for_each(node, &vcpu->vgic.ordered) {
+	list_for_each (node, &vcpu->vgic.ordered) {
 		const struct virq *virq = container_of(node, struct virq, node);
 		u64 group = virq->group1 ? ICH_VMCR_EL2_VENG1 : ICH_VMCR_EL2_VENG0;
 

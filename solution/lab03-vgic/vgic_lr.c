@@ -30,7 +30,7 @@ static u64 vgic_encode_source(struct virq *virq)
 
 	if (!virq->active) {
 		virq->active_source = (u8)__builtin_ctz(virq->sources);
-		virq->sources &= (u8)~(1 << virq->active_source);
+		virq->sources &= (u8) ~(1 << virq->active_source);
 		virq->lr_latched = true;
 		lr |= ICH_LR_EL2_STATE_PENDING;
 	}
@@ -111,7 +111,7 @@ static void vgic_flush_ordered(struct vcpu *vcpu)
 	struct list *node;
 	u32 used;
 
-	list_for_each(node, &interface->ordered) {
+	list_for_each (node, &interface->ordered) {
 		if (count == gic->lr_count) {
 			hcr |= vgic_choose_overflow(vcpu, chosen, gic->lr_count, &count);
 			break;

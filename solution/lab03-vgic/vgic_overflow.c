@@ -37,7 +37,7 @@ static struct virq *vgic_first_deliverable(struct vcpu *vcpu, u64 vmcr)
 {
 	struct list *node;
 
-	list_for_each(node, &vcpu->vgic.ordered) {
+	list_for_each (node, &vcpu->vgic.ordered) {
 		struct virq *virq = container_of(node, struct virq, node);
 
 		if (!virq->active && !virq_is_barred(vcpu->vm, virq, vmcr))
@@ -87,7 +87,7 @@ u64 vgic_choose_overflow(struct vcpu *vcpu, struct virq *chosen[], unsigned room
 	if (vmcr & ICH_VMCR_EL2_VENG1)
 		maintenance |= ICH_HCR_EL2_VGRP1DIE;
 	*count = 0;
-	list_for_each(node, &vcpu->vgic.ordered) {
+	list_for_each (node, &vcpu->vgic.ordered) {
 		struct virq *virq = container_of(node, struct virq, node);
 		unsigned kept = first && virq != first;
 

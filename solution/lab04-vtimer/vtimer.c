@@ -118,8 +118,7 @@ static void vtimer_save(struct vcpu *vcpu)
 	timer->cntkctl = read_sysreg(cntkctl_el1);
 	write_sysreg(cntv_ctl_el0, 0);
 	isb();
-	if (ctl_can_fire(ctl) &&
-	    !((ctl & CNT_CTL_ISTATUS) && vgic_is_live(vcpu, PLAT_INTID_CNTV)))
+	if (ctl_can_fire(ctl) && !((ctl & CNT_CTL_ISTATUS) && vgic_is_live(vcpu, PLAT_INTID_CNTV)))
 		deadline_arm(&timer->background,
 			     vtimer_deadline(timer->cntv_cval, timer->offset, timer_now()));
 }
