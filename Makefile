@@ -93,7 +93,7 @@ export PYTHONDONTWRITEBYTECODE := 1
 
 WARN := -Wall -Wextra -Werror
 FREESTANDING := -ffreestanding -fno-common -fno-pic -fno-pie -fno-stack-protector \
-	-fno-asynchronous-unwind-tables -mno-outline-atomics -mstrict-align
+	-fno-asynchronous-unwind-tables -fno-unwind-tables -mno-outline-atomics -mstrict-align
 DEBUGINFO := -g -ffile-prefix-map=$(CURDIR)/=
 # The tables that the linker collects end in a symbol of their own, which gcc takes for an array to
 # be indexed from: hence -Wno-array-bounds.

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader import crash, quiescence
+from grader import crash, guest_stack, quiescence
 from grader.budget import NO_LIMIT
 from grader.console import Console
 from grader.gdb_client import Gdb, GdbError
@@ -220,7 +220,7 @@ class Machine:
             seen.add(frame.address)
             lines.append(f"EL{el} {frame}")
         if el == 2:
-            lines.append(f"EL1 left at {self.place(self.register('ELR_EL2'), el=1)}")
+            lines += [f"EL1 {self.place(address, el=1)}" for address in guest_stack.addresses(self)]
         return lines
 
     def _load_guest_symbols(self, el: int) -> None:

@@ -174,8 +174,8 @@ class Workshop:
         course = load_course()
         grading = Grading(course, course.lab(outcome.mutant.lab), "solution")
         column = grading.columns.setdefault(CUMULATIVE, Column(CUMULATIVE))
-        settings = self.few if only else self.settings
-        run.run_tests(grading, CUMULATIVE, settings, lambda _column, _name: None, only)
+        settings = replace(self.few, only=only) if only else self.settings
+        run.run_tests(grading, CUMULATIVE, settings, lambda _column, _name: None)
         outcome.verdicts = {name: result.verdict for name, result in column.results.items()}
         if column.broken:
             outcome.problem = column.broken[0]

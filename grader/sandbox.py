@@ -24,7 +24,8 @@ INSIDE = "/strata"  # the tree's place in the sandbox: the same for all, so obje
 GIVEN = ("Makefile", "course.toml", "kit", "tools", "labs")
 GIB = 1 << 30
 BUILD_CPU_SECONDS, BUILD_MEMORY, BUILD_FILE = 60, 2 * GIB, GIB // 16
-RUN_CPU_SECONDS, RUN_MEMORY, RUN_FILE = 900, 16 * GIB, GIB // 4
+# The file is that of a machine's memory, which QEMU shares with the grader.
+RUN_CPU_SECONDS, RUN_MEMORY, RUN_FILE = 900, 16 * GIB, 4 * GIB
 PROCESSES, OPEN_FILES = 512, 1024
 OUTPUT_BYTES = 64 << 10
 
@@ -66,10 +67,14 @@ def build_command(tree: Path, labs: Path, build: Path, command: list[str]) -> li
             *_limits(BUILD_CPU_SECONDS, BUILD_MEMORY, BUILD_FILE), *command]  # fmt: skip
 
 
-def run_command(work: Path, command: list[str]) -> list[str]:
-    """The tests: everything read-only but `work`. Environment and descriptors are handed on."""
+def run_command(work: Path, readable: tuple[Path, ...], command: list[str]) -> list[str]:
+    """The tests: everything read-only but `work`. Environment and descriptors are handed on.
+
+    /tmp is the sandbox's own; what has to be seen of the real one is in `readable`.
+    """
+    seen = [word for path in readable for word in ("--ro-bind", str(path), str(path))]
     return [*_base(), "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp",
-            "--bind", str(work), str(work), "--chdir", str(ROOT),
+            *seen, "--bind", str(work), str(work), "--chdir", str(ROOT),
             *_limits(RUN_CPU_SECONDS, RUN_MEMORY, RUN_FILE), *command]  # fmt: skip
 
 

@@ -30,7 +30,7 @@ LABS = "labs"
 # Sections that any object of ours may have. Registries are filled by the kit's macros.
 SECTIONS = re.compile(
     r"\.(text|rodata|data|bss|init_array)(\.(?!head)[\w.$]+)?|\.registry\.[a-z_]+(\.[\w]+)?"
-    r"|\.debug_(?!gdb_scripts)\w+|\.(symtab|strtab|shstrtab|comment|group)|\.note\.GNU-stack|\.rela?\..*|")
+    r"|\.debug_(?!gdb_scripts)\w+|\.(symtab|strtab|shstrtab|comment|group|eh_frame)|\.note\.GNU-stack|\.rela?\..*|")
 OWN_SECTIONS = {"boot.S": {".text.head"}}
 
 NOT_CODE = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)

@@ -5,7 +5,9 @@
  *
  * One byte a page tells what it is, so that every page of a block being freed can be asserted to be
  * allocated: giving memory back twice, or memory that was never given out, is found at once. Free
- * blocks hang on one list an order, through their own first bytes.
+ * blocks hang on one list an order, through their own first bytes; those of 2 MiB through a table
+ * beside, so that memory which nobody uses is not even touched (under an emulator or a hypervisor,
+ * touching it is what makes it cost anything).
  *
  * `alloc_lock` protects everything here; nothing nests inside it.
  */
@@ -28,6 +30,7 @@ static struct spinlock alloc_lock = SPINLOCK_INIT("page_alloc");
 static struct list free_lists[PAGE_ORDER_MAX + 1];
 static u64 range_start, range_end;
 static u8 *states; /* of the page at range_start, and so on */
+static struct list *large_nodes; /* of the 2 MiB block around range_start, and so on */
 static u64 free_page_count;
 
 static u64 page_index(u64 address)
@@ -41,16 +44,35 @@ static bool is_free_block(u64 address, unsigned order)
 	       states[page_index(address)] == PAGE_FREE + order;
 }
 
+static u64 large_base(void)
+{
+	return align_down(range_start, BLOCK_SIZE);
+}
+
+static struct list *node_of(u64 address, unsigned order)
+{
+	if (order == PAGE_ORDER_MAX)
+		return &large_nodes[(address - large_base()) / BLOCK_SIZE];
+	return phys_to_virt(PA(address));
+}
+
+static u64 address_of(const struct list *node, unsigned order)
+{
+	if (order == PAGE_ORDER_MAX)
+		return large_base() + (u64)(node - large_nodes) * BLOCK_SIZE;
+	return virt_to_phys(node).pa;
+}
+
 static void block_insert(u64 address, unsigned order)
 {
 	states[page_index(address)] = (u8)(PAGE_FREE + order);
-	list_append(&free_lists[order], phys_to_virt(PA(address)));
+	list_append(&free_lists[order], node_of(address, order));
 	free_page_count += 1UL << order;
 }
 
 static void block_remove(u64 address, unsigned order)
 {
-	list_remove(phys_to_virt(PA(address)));
+	list_remove(node_of(address, order));
 	states[page_index(address)] = PAGE_FREE_INNER;
 	free_page_count -= 1UL << order;
 }
@@ -108,7 +130,9 @@ void page_alloc_init(pa_t start, pa_t end, pa_t hole, pa_t hole_end)
 	assert(range_start < range_end && hole.pa <= hole_end.pa);
 
 	u64 page_count = (range_end - range_start) >> PAGE_SHIFT;
-	u64 usable = align_up(range_start + page_count, PAGE_SIZE);
+	u64 large_count = (align_up(range_end, BLOCK_SIZE) - large_base()) / BLOCK_SIZE;
+	u64 nodes = align_up(range_start + page_count, sizeof(struct list));
+	u64 usable = align_up(nodes + large_count * sizeof(struct list), PAGE_SIZE);
 	u64 hole_start = max_u64(align_down(hole.pa, PAGE_SIZE), range_start);
 	u64 after_hole = min_u64(align_up(hole_end.pa, PAGE_SIZE), range_end);
 
@@ -121,6 +145,7 @@ void page_alloc_init(pa_t start, pa_t end, pa_t hole, pa_t hole_end)
 		list_init(&free_lists[order]);
 	free_page_count = 0;
 	states = phys_to_virt(PA(range_start));
+	large_nodes = phys_to_virt(PA(nodes));
 	memset(states, PAGE_RESERVED, page_count);
 	range_release(usable, hole_start);
 	range_release(after_hole, range_end);
@@ -139,7 +164,7 @@ pa_t page_alloc(unsigned order)
 		return PA(PAGE_NONE);
 	}
 
-	u64 address = virt_to_phys(free_lists[found].next).pa;
+	u64 address = address_of(free_lists[found].next, found);
 
 	block_remove(address, found);
 	while (found > order) {

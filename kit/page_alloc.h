@@ -38,7 +38,7 @@ static inline pa_t virt_to_phys(const void *pointer)
 /**
  * page_alloc_init() - take over [@start, @end) except [@hole, @hole_end)
  *
- * Keeps its bookkeeping, one byte a page, at the start of that range.
+ * Keeps its bookkeeping, one byte a page and 16 a block of 2 MiB, at the start of that range.
  */
 void page_alloc_init(pa_t start, pa_t end, pa_t hole, pa_t hole_end);
 

@@ -5,7 +5,8 @@
 
 Results stand in build/grade/labNN.json (docs/grading.md), beside it as JUnit XML and for
 Gradescope; with GITHUB_STEP_SUMMARY set, a summary goes there too. With --submission an archive or
-directory is graded as data that nobody trusts (grader/submission/).
+directory is graded as data that nobody trusts (grader/grade_submission.py), and --out says where
+results go.
 """
 
 from __future__ import annotations
@@ -13,10 +14,14 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 from pathlib import Path
 
+from grader import sandbox
+from grader.grade_submission import Grader
 from grader.report import budgets, formats, run, text
 from grader.report.model import EXIT_INFRASTRUCTURE, Grading
+from grader.verdict import Finding, infrastructure
 from tools.course import ROOT, Course, load_course
 from tools.errors import UserError, run_main
 
@@ -31,6 +36,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--qemu", default="qemu-system-aarch64")
     made.add_argument("--workers", type=int, default=2)
     made.add_argument("--seeds", type=int, default=2, help="a probe runs once on each")
+    made.add_argument("--submission", type=Path, help="a tar.gz or directory, as make submit makes it")
+    made.add_argument("--out", type=Path, help="directory for results (default: BUILD/grade)")
     made.add_argument("--measure", action="store_true", help="write grader/budgets.json from this run")
     made.add_argument("--seed", type=int, default=1, help="the first of them")
     return made
@@ -56,13 +63,52 @@ def instructions(grading: Grading) -> dict[str, int]:
     return {name: result.instructions for name, result in results.items() if result.passed and result.instructions}
 
 
+def grade_submission(arguments: argparse.Namespace) -> int:
+    """The same for an archive or directory that nobody trusts."""
+    problem = sandbox.available()
+    if problem:
+        raise infrastructure("no sandbox on this machine", problem)
+    seeds = tuple(arguments.seed + 1000 * i for i in range(arguments.seeds))
+    with tempfile.TemporaryDirectory(prefix="strata-grade-") as folder:
+        grader = Grader(load_course(), arguments.lab, arguments.build, arguments.qemu, arguments.workers, seeds)
+        grader.prepare(Path(folder) / "template")
+        live: list[text.Live] = []
+
+        def arrived(grading: Grading, column: str, name: str) -> None:
+            if not live:
+                live.append(text.Live(grading))
+            live[0].arrived(column, name)
+
+        try:
+            grading = grader.grade(arguments.submission.absolute(), Path(folder) / "work", arrived)
+        finally:
+            for shown in live:
+                shown.close()
+    return finish(grading, stem_of(arguments.out or ROOT / arguments.build / "grade" / "submission", grading))
+
+
+def finish(grading: Grading, stem: Path) -> int:
+    """Everything that is said and written at the end."""
+    formats.write_all(grading, stem)
+    text.print_failures(grading)
+    print()
+    text.summary(grading)
+    if os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(os.environ["GITHUB_STEP_SUMMARY"]).open("a", encoding="utf-8") as out:
+            out.write("\n".join(formats.step_summary(grading)) + "\n")
+    print(f"results: {os.path.relpath(stem.with_suffix('.json'), ROOT)}")
+    return grading.status
+
+
 def main() -> int:
     arguments = parser().parse_args()
+    if arguments.submission:
+        return grade_submission(arguments)
     grading = start(load_course(), arguments)
     settings = run.Settings(impl=arguments.impl, build=arguments.build, qemu=arguments.qemu,
                             workers=arguments.workers,
                             seeds=tuple(arguments.seed + 1000 * i for i in range(arguments.seeds)))
-    stem = stem_of(ROOT / arguments.build / "grade", grading)
+    stem = stem_of(arguments.out or ROOT / arguments.build / "grade", grading)
     live = text.Live(grading)
 
     def arrived(column: str, name: str) -> None:
@@ -79,14 +125,7 @@ def main() -> int:
         formats.write_all(grading, stem)
     if arguments.measure:
         budgets.write(instructions(grading))
-    text.print_failures(grading)
-    print()
-    text.summary(grading)
-    if os.environ.get("GITHUB_STEP_SUMMARY"):
-        with Path(os.environ["GITHUB_STEP_SUMMARY"]).open("a", encoding="utf-8") as out:
-            out.write("\n".join(formats.step_summary(grading)) + "\n")
-    print(f"results: {os.path.relpath(stem.with_suffix('.json'), ROOT)}")
-    return grading.status
+    return finish(grading, stem)
 
 
 def guarded() -> int:
@@ -95,6 +134,9 @@ def guarded() -> int:
         return main()
     except (UserError, KeyboardInterrupt):
         raise
+    except Finding as finding:  # the grader's own: QEMU, compiler or sandbox are not as they should be
+        print(finding, file=sys.stderr)
+        return EXIT_INFRASTRUCTURE
     except Exception as error:  # noqa: BLE001 - a traceback must not look like a result
         sys.excepthook(type(error), error, error.__traceback__)
         return EXIT_INFRASTRUCTURE

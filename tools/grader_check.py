@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
+import tempfile
 from pathlib import Path
 
-from grader import mutation
+from grader import cheating, mutation, sandbox
 from grader.mutation import Outcome
 from tools.course import ROOT
 from tools.errors import run_main
@@ -40,6 +42,7 @@ def main() -> int:
     parser.add_argument("--lab", type=int, default=0)
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--only", action="append", default=[], help="labNN/name of a mutant")
+    parser.add_argument("--cheats", default="", help="only these cheats, by a regular expression, and no mutants")
     parser.add_argument("--record", action="store_true", help="keep in the patches the tests that failed")
     arguments = parser.parse_args()
 
@@ -48,6 +51,9 @@ def main() -> int:
         mutants = [mutant for mutant in mutants if mutant.name in arguments.only]
     elif not arguments.full:
         mutants = mutation.sampled(mutants)
+    cheats_bad = 0 if arguments.only or arguments.record else try_cheats(arguments)
+    if arguments.cheats:
+        return int(bool(cheats_bad))
     outcomes = mutation.try_all(arguments.build, mutants, arguments.full, say)
     if arguments.full:
         print("\n".join(mutation.matrix(outcomes)))
@@ -56,7 +62,32 @@ def main() -> int:
     write(outcomes, ROOT / arguments.build / "grade" / "mutants.json")
     bad = sum(not outcome.good for outcome in outcomes)
     print(f"grader-check: {len(outcomes)} mutants, {len(outcomes) - bad} noticed as they must be")
-    return int(bool(bad))
+    return int(bool(bad or cheats_bad))
+
+
+def try_cheats(arguments: argparse.Namespace) -> int:
+    """Grade the cheats; how many got what they must not get."""
+    cheats = [cheat for cheat in cheating.all_cheats() if arguments.lab in (0, cheat.lab)]
+    if arguments.cheats:
+        cheats = [cheat for cheat in cheats if re.search(arguments.cheats, cheat.name)]
+    elif not arguments.full:
+        cheats = [cheat for cheat in cheats if cheat.name in cheating.SAMPLE]
+    if not cheats:
+        return 0
+    problem = sandbox.available()
+    if problem:
+        print(f"cheats: not tried, there is no sandbox here: {problem}")
+        return 0
+
+    def done(cheat: cheating.Cheat, problems: list[str]) -> None:
+        print(f"{'CHEATS  ' if problems else 'caught  '} cheats/{cheat.name}: {cheat.values['text']}", flush=True)
+        for text in problems:
+            print(f"           {text}", flush=True)
+
+    with tempfile.TemporaryDirectory(prefix="strata-cheats-") as folder:
+        bad = cheating.try_all(arguments.build, cheats, Path(folder), done)
+    print(f"grader-check: {len(cheats)} cheats, {len(cheats) - bad} got what they must get")
+    return bad
 
 
 def write(outcomes: list[Outcome], path: Path) -> None:

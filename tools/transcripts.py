@@ -41,10 +41,10 @@ import re
 import shlex
 import socket
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from grader.images import exclusive
@@ -72,7 +72,8 @@ SOURCE_LINE = re.compile(r"\d+\t")
 END = "\x1e"
 DRIVER = """
 import gdb, json, os
-for setting in ("width 0", "height 0", "backtrace limit 16", "breakpoint pending off", "debuginfod enabled off"):
+for setting in ("width 0", "height 0", "backtrace limit 16", "breakpoint pending off",
+                "debuginfod enabled off"):
     gdb.execute("set " + setting)
 gdb.write("\\x1e")
 for command in json.loads(os.environ["STRATA_TRANSCRIPT"]):
@@ -278,11 +279,12 @@ def _here(path: str) -> Path:
     return ROOT / (build_directory() + path.removeprefix("build") if path.startswith("build/") else path)
 
 
-def build(variables: dict[str, str]) -> None:
-    """Make the image and the guests of a machine."""
-    targets = ["image", "guests"] + (["linux"] if int(variables["LAB"]) > 3 and not variables["VMS"] else [])
+@cache
+def build(lab: str, impl: str, base: str, needs_linux: bool) -> None:
+    """Make the image and the guests of a machine, once in a run."""
+    targets = ["image", "guests"] + (["linux"] if needs_linux else [])
     command = ["make", "-C", str(ROOT), "--no-print-directory", *targets, f"BUILD={build_directory()}"]
-    command += [f"{name}={variables[name]}" for name in ("LAB", "IMPL", "BASE")]
+    command += [f"LAB={lab}", f"IMPL={impl}", f"BASE={base}"]
     environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
     with exclusive("make"):
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
@@ -317,7 +319,8 @@ def answers_of(session: Session, folder: Path) -> list[str]:
         # QEMU inherits a socket that listens already: nothing has to wait until it is there.
         listener.bind(str(stub))
         listener.listen(1)
-        command = qemu_command(options, arguments.image, bundle, serial=["-serial", "null", "-monitor", "none"],
+        command = qemu_command(options, arguments.image, bundle,
+                               serial=["-serial", "null", "-monitor", "none"],
                                extra=["-S", "-gdb", "chardev:gdb", "-chardev",
                                       f"socket,id=gdb,fd={listener.fileno()},server=on,wait=off",
                                       *(HEARTBEAT if options.icount else [])])
@@ -333,7 +336,8 @@ def answers_of(session: Session, folder: Path) -> list[str]:
                                   env=os.environ | {"STRATA_TRANSCRIPT": json.dumps(session.commands)})
         except subprocess.TimeoutExpired as error:
             count = (error.stdout or b"").count(END.encode())
-            raise UserError(f"{where}: no end in {SECONDS} s: {[*session.commands, 'GDB'][count - 1]}") from None
+            command_line = [*session.commands, "GDB"][count - 1]
+            raise UserError(f"{where}: no end in {SECONDS} s: {command_line}") from None
         finally:
             qemu.kill()
             errors = qemu.communicate()[1]
@@ -348,7 +352,8 @@ def run_text(path: Path, write: bool) -> list[str]:
     blocks = read_blocks(path)
     findings = []
     for session in sessions(blocks):
-        build(session.variables)
+        given = session.variables
+        build(given["LAB"], given["IMPL"], given["BASE"], int(given["LAB"]) > 3 and not given["VMS"])
         with tempfile.TemporaryDirectory(prefix="strata-transcript-") as folder:
             findings += settle(session, answers_of(session, Path(folder)))
     if findings and write:
@@ -370,8 +375,9 @@ def main() -> int:
     for path in arguments.texts or texts():
         findings = run_text(path, write=not arguments.check)
         differ = differ or bool(findings)
-        print("\n".join([f"{path}: {len(findings)} answers differ" if findings else f"{path}: right",
-                         *findings]))
+        name = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
+        print("\n".join([f"{name}: {len(findings)} answers differ" if findings else f"{name}: right",
+                         *findings]), flush=True)
     return int(differ and arguments.check)
 
 

@@ -29,6 +29,7 @@ def restore(values: dict[str, Any]) -> Grading:
     course = load_course()
     grading = Grading(course, course.lab(values["lab"]), values["impl"], values["base"], values["exercise"])
     grading.complete, grading.source, grading.refused = values["complete"], values["source"], values["refused"]
+    grading.ignored = values["ignored"]
     for name, entry in values["columns"].items():
         grading.columns[name] = Column(name, build_error=entry["build_error"], skipped=entry["skipped"])
     for test in values["tests"]:

@@ -85,6 +85,7 @@ class Grading:
     complete: bool = False
     source: str = ""  # hash of the submission
     refused: list[str] = field(default_factory=list)  # why a submission was not built
+    ignored: list[str] = field(default_factory=list)  # files in it that nobody looked at
 
     # ---- gathering ----
 
@@ -215,6 +216,7 @@ class Grading:
             "factor": float(self.factor),
             "source": self.source,
             "refused": self.refused,
+            "ignored": self.ignored,
             "infrastructure": self.infrastructure,
             "columns": {column.name: {"score": points(self.column_score(column.name)),
                                       "build_error": column.build_error, "skipped": column.skipped}

@@ -99,8 +99,11 @@ def summary(grading: Grading, console: Console | None = None) -> None:
             console.print(f"{column.name}: not run, {column.skipped}")
     for text in grading.refused:
         console.print(f"refused: {escape(printable(text))}")
-    for text in grading.infrastructure:
+    troubles = grading.infrastructure
+    for text in troubles[:SHOWN_FAILURES]:
         console.print(f"not the student's fault: {escape(printable(text))}")
+    if len(troubles) > SHOWN_FAILURES:
+        console.print(f"... and {len(troubles) - SHOWN_FAILURES} more of this kind")
     how = f" ({_number(grading.column_score(ISOLATED))} isolated x {float(grading.factor):g})" \
         if grading.best == ISOLATED and grading.columns else ""
     what = f"exercise {grading.exercise}" if grading.exercise else f"lab {grading.lab.number}"

@@ -13,7 +13,7 @@ from grader.machine import EL1_ONLY, EL2_ONLY, Machine, StopKind
 from grader.objects import Object, Objects
 from grader.probe import LOAD_OFFSET, RAM_BASE, ProbeVm
 from grader.quiescence import timer_state
-from grader.verdict import expect, expect_that
+from grader.verdict import Finding, Verdict, expect, expect_that
 
 LAB = 4
 BUDGET = 600_000_000
@@ -226,3 +226,26 @@ def test_reset_brings_the_pristine_image_back(lab: Lab) -> None:
     expect("PSTATE is EL1h with all masked", machine.register("PSTATE") & 0x3CF, 0x3C5, el2.spsr)
     expect("the MMU is off", machine.register("SCTLR_EL1") & 1, 0, el2.sctlr)
     expect("CNTV is off", machine.register("CNTV_CTL_EL0") & 1, 0)
+
+
+def test_a_machine_whose_guests_all_sleep_is_told_apart_from_one_that_spins(lab: Lab) -> None:
+    """The guest's second instruction becomes WFI for ever: HANG, in the hypervisor's own WFI."""
+    machine = in_guest(lab, "hypercalls")
+    machine.run_to(machine.pc + 4, EL1_ONLY)
+    wfi_and_back = bytes.fromhex("7f2003d5ffffff17")
+    machine.gdb.write_virtual(machine.pc, wfi_and_back)
+    with pytest.raises(Finding) as caught:
+        machine.run_until_off()
+    assert caught.value.verdict is Verdict.HANG
+    text = str(caught.value)
+    assert "in WFI at EL2" in text
+    assert "CNTV off" in text
+
+
+def test_stacks_of_both_levels_are_shown(lab: Lab) -> None:
+    machine = in_guest(lab, "hypercalls")
+    machine.run_to("*trap_dispatch", f"{EL2_ONLY} && ($ESR_EL2 >> 26 & 0x3f) == 0x16")
+    machine.run_to("hypercall_return", EL2_ONLY)
+    lines = machine.backtrace()
+    assert any(line.startswith("EL2") and "trap_dispatch" in line for line in lines), lines
+    assert any(line.startswith("EL1") and "guest_main" in line for line in lines), lines

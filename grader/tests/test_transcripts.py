@@ -89,7 +89,8 @@ def test_what_an_edit_elsewhere_moves_is_not_compared() -> None:
 def test_what_a_fault_changes_is_compared() -> None:
     assert not same("CVAL 0x123", "CVAL 0x124")
     assert not same("VTTBR_EL2 0x100004a010000", "VTTBR_EL2 0x200004a010000")
-    assert not same("pc 0x40080000", "pc 0x40080004")
+    assert not same("$1 = 0x40080000", "$1 = 0x40080004")
+    assert same("vCPU 0: running, pc 0x40080000", "vCPU 0: running, pc 0x40080004")
     assert not same("$1 = 0x18807c0638", "$1 = 0x18807c0639")
     assert not same("trap_dispatch ()", "trap_skip_instruction ()")
 

@@ -8,7 +8,7 @@
  * the interrupt that this vCPU is handling, is taken along. On expiry the handler looks again
  * (things may have changed), marks the PPI pending and wakes the vCPU.
  *
- * Reading the counters never traps. CNTVOFF_EL2 gives every VM a counter that starts anew with it.
+ * Reading the counters never traps. CNTVOFF_EL2 gives every VM a counter that starts at 0.
  * Manual: Arm ARM, "The Generic Timer in AArch64 state"; IHI 0069 for the active state.
  */
 #include "el2_boot.h"
@@ -17,23 +17,14 @@
 
 #define CNT_NEVER (~0UL)
 
-/*
- * A VM's virtual count when it is created. Not 0: QEMU 7.2 adds CNTVOFF_EL2 to a compare
- * value without looking for an overflow, and a guest that parks its timer at 2^64 - 1 would hang the
- * whole emulator. A start that the physical counter does not reach for weeks makes the offset
- * negative, and the sum of the two small again.
- */
-#define COUNTER_START (1UL << 48)
-
 /**
  * vtimer_deadline() - the physical count at which a virtual timer is due
- * @now: the physical count
  *
- * A timer's condition is met when count - offset >= CVAL, all unsigned 64 bit and modulo 2^64.
- * Return: @now when it is met already, CNT_NEVER when it will not be before the counter wraps.
+ * A timer's condition is met when count - offset >= CVAL, all unsigned 64 bit. A sum that does not
+ * fit is a count that no counter reaches: CNT_NEVER.
  */
 EXERCISE(4.1)
-static u64 vtimer_deadline(u64 cval, u64 offset, u64 now)
+static u64 vtimer_deadline(u64 cval, u64 offset)
 {
 	TODO(4.1);
 }
@@ -190,9 +181,9 @@ static void vtimer_reset(struct vcpu *vcpu)
 }
 
 /**
- * vtimer_vm_create() - the VM's counter starts at COUNTER_START now
+ * vtimer_vm_create() - the VM's counter starts at 0 now
  *
- * Virtual count = physical count - CNTVOFF_EL2, modulo 2^64: vm->counter_offset.
+ * Virtual count = physical count - CNTVOFF_EL2, which is vm->counter_offset.
  */
 EXERCISE(4.1)
 static int vtimer_vm_create(struct vm *vm)

@@ -8,7 +8,7 @@
  * the interrupt that this vCPU is handling, is taken along. On expiry the handler looks again
  * (things may have changed), marks the PPI pending and wakes the vCPU.
  *
- * Reading the counters never traps. CNTVOFF_EL2 gives every VM a counter that starts anew with it.
+ * Reading the counters never traps. CNTVOFF_EL2 gives every VM a counter that starts at 0.
  * Manual: Arm ARM, "The Generic Timer in AArch64 state"; IHI 0069 for the active state.
  */
 #include "el2_boot.h"
@@ -17,29 +17,16 @@
 
 #define CNT_NEVER (~0UL)
 
-/*
- * A VM's virtual count when it is created. Not 0: QEMU 7.2 adds CNTVOFF_EL2 to a compare
- * value without looking for an overflow, and a guest that parks its timer at 2^64 - 1 would hang the
- * whole emulator. A start that the physical counter does not reach for weeks makes the offset
- * negative, and the sum of the two small again.
- */
-#define COUNTER_START (1UL << 48)
-
 /**
  * vtimer_deadline() - the physical count at which a virtual timer is due
- * @now: the physical count
  *
- * A timer's condition is met when count - offset >= CVAL, all unsigned 64 bit and modulo 2^64.
- * Return: @now when it is met already, CNT_NEVER when it will not be before the counter wraps.
+ * A timer's condition is met when count - offset >= CVAL, all unsigned 64 bit. A sum that does not
+ * fit is a count that no counter reaches: CNT_NEVER.
  */
 EXERCISE(4.1)
-static u64 vtimer_deadline(u64 cval, u64 offset, u64 now)
+static u64 vtimer_deadline(u64 cval, u64 offset)
 {
-	u64 virtual_now = now - offset;
-
-	if (virtual_now >= cval)
-		return now;
-	return cval - virtual_now > CNT_NEVER - now ? CNT_NEVER : now + (cval - virtual_now);
+	return cval > CNT_NEVER - offset ? CNT_NEVER : cval + offset;
 }
 
 static bool ctl_can_fire(u64 ctl)
@@ -67,10 +54,8 @@ static void vtimer_expired(struct deadline *deadline)
 	struct vtimer *timer = container_of(deadline, struct vtimer, background);
 	struct vcpu *vcpu = container_of(timer, struct vcpu, vtimer);
 
-	u64 now = timer_now();
-
 	if (ctl_can_fire(timer->cntv_ctl) &&
-	    vtimer_deadline(timer->cntv_cval, timer->offset, now) <= now)
+	    vtimer_deadline(timer->cntv_cval, timer->offset) <= timer_now())
 		vgic_set_line(vcpu, PLAT_INTID_CNTV, true);
 }
 
@@ -119,8 +104,7 @@ static void vtimer_save(struct vcpu *vcpu)
 	write_sysreg(cntv_ctl_el0, 0);
 	isb();
 	if (ctl_can_fire(ctl) && !((ctl & CNT_CTL_ISTATUS) && vgic_is_live(vcpu, PLAT_INTID_CNTV)))
-		deadline_arm(&timer->background,
-			     vtimer_deadline(timer->cntv_cval, timer->offset, timer_now()));
+		deadline_arm(&timer->background, vtimer_deadline(timer->cntv_cval, timer->offset));
 }
 
 /**
@@ -253,14 +237,14 @@ static void vtimer_reset(struct vcpu *vcpu)
 }
 
 /**
- * vtimer_vm_create() - the VM's counter starts at COUNTER_START now
+ * vtimer_vm_create() - the VM's counter starts at 0 now
  *
- * Virtual count = physical count - CNTVOFF_EL2, modulo 2^64: vm->counter_offset.
+ * Virtual count = physical count - CNTVOFF_EL2, which is vm->counter_offset.
  */
 EXERCISE(4.1)
 static int vtimer_vm_create(struct vm *vm)
 {
-	vm->counter_offset = timer_now() - COUNTER_START;
+	vm->counter_offset = timer_now();
 	return 0;
 }
 

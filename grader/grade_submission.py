@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+"""Grades one submission: read as data, built and run in the sandbox, judged by the same tests."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from grader import images, sandbox, submission
+from grader.report import run
+from grader.report.model import ISOLATED, Grading
+from grader.sandbox import Template
+from tools.course import ROOT, Course
+
+
+@dataclass
+class Grader:
+    """What submissions to one lab share."""
+
+    course: Course
+    lab: int
+    build: str = "build"
+    qemu: str = "qemu-system-aarch64"
+    workers: int = 2
+    seeds: tuple[int, ...] = (1, 1001)
+    only: tuple[str, ...] = ()
+    guests: Path = field(init=False)
+    template: Template = field(init=False)
+
+    def prepare(self, folder: Path) -> None:
+        """Build what does not come from students, once."""
+        images.make("guests")
+        self.guests = (ROOT / self.build / "guests").resolve()
+        self.template = sandbox.make_template(folder, self.lab, self.build)
+
+    def grade(self, source: Path, work: Path, arrived: Callable[[Grading, str, str], None] | None = None) -> Grading:
+        """All there is to know about a submission; `work` is its own directory, and emptied."""
+        taken = submission.read(source, self.course, self.lab)
+        grading = Grading(self.course, self.course.lab(self.lab), "labs", source=taken.digest)
+        grading.refused, grading.ignored = taken.refused, taken.ignored
+        if taken.refused:
+            grading.complete = True
+            return grading
+        shutil.rmtree(work, ignore_errors=True)
+        self._lay_out(taken.files, work)
+        settings = run.Settings(
+            impl="labs", build=str(work / "build"), qemu=self.qemu, workers=self.workers, seeds=self.seeds,
+            only=self.only,
+            wrap=lambda command: sandbox.run_command(work, (ROOT, self.guests), command),
+            builder=lambda lab, column: self._build(work, lab, column, set(taken.files)))  # fmt: skip
+        run.grade(grading, settings, lambda column, name: arrived(grading, column, name) if arrived else None)
+        return grading
+
+    def _lay_out(self, files: dict[str, bytes], work: Path) -> None:
+        """The pristine labs/ with the student's files in it, and the kit's objects."""
+        work.mkdir(parents=True)
+        shutil.copytree(self.template.tree / "labs", work / "labs")
+        for name, data in files.items():
+            (work / "labs" / name).write_bytes(data)
+        shutil.copytree(self.template.build, work / "build", symlinks=True)
+        (work / "build" / "guests").symlink_to(self.guests)
+
+    def _build(self, work: Path, lab: int, column: str, names: set[str]) -> str:
+        """Build an image in the sandbox; what to say when there is none."""
+        base = "reference" if column == ISOLATED else "own"
+        command = ["make", "-j2", "--no-print-directory", "image", f"LAB={lab}", "IMPL=labs", f"BASE={base}"]
+        wrapped = sandbox.build_command(self.template.tree, work / "labs", work / "build", command)
+        done = subprocess.run(wrapped, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True, errors="replace", check=False)
+        if done.returncode:
+            return sandbox.cut(run.compiler_words(done.stdout, ""))
+        for name in sorted(names):
+            path = work / "build" / "obj" / "labs" / f"{name}.o"
+            foreign = submission.foreign_sections(path) if path.is_file() else []
+            if foreign:
+                return f"labs/{name}: refused: it puts something into {', '.join(foreign)}, which is not its own"
+        return ""
