@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from grader.launch import HEARTBEAT
 from tools.errors import UserError, run_main
 from tools.qemu import add_machine_arguments, die_with_parent, qemu_command
 from tools.run import add_vm_arguments, prepared
@@ -51,10 +52,12 @@ def add_guest(elf: Path, offset: int) -> str:
 
 def debugger_command(elf: Path, stub: Path, guest: list[str], commands: list[str]) -> list[str]:
     """GDB's command line: symbols of EL2, our commands, the connection, then what the user adds."""
-    lines = ["set confirm off", "set pagination off", "set architecture aarch64"]
+    # Frames end at the vectors, which no unwinder knows.
+    lines = ["set confirm off", "set pagination off", "set backtrace limit 24", "set architecture aarch64"]
     if COMMANDS.exists():
         lines.append(f"source {COMMANDS}")
-    lines += [f"target remote {stub}", *guest, *commands]
+    # Timers go on while GDB steps: under icount QEMU live-locks otherwise once one has expired.
+    lines += [f"target remote {stub}", "maintenance packet Qqemu.sstep=3", *guest, *commands]
     arguments = [word for line in lines for word in ("-ex", line)]
     return [find_debugger(), "-q", "-nx", *arguments, str(elf)]
 
@@ -79,7 +82,8 @@ def main() -> int:
         command = qemu_command(options, arguments.image, bundle,
                                serial=["-serial", "stdio", "-monitor", "none"],
                                extra=["-S", "-gdb", "chardev:gdb", "-chardev",
-                                      f"socket,id=gdb,fd={listener.fileno()},server=on,wait=off"])
+                                      f"socket,id=gdb,fd={listener.fileno()},server=on,wait=off",
+                                      *(HEARTBEAT if options.icount else [])])
         qemu = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True,
                                 pass_fds=[listener.fileno()], preexec_fn=die_with_parent)
         listener.close()
