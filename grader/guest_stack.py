@@ -4,48 +4,60 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from grader.decode.stage2 import Stage2
 from grader.gdb_client import GdbError
+from grader.objects import Objects
 from grader.verdict import Finding
 
 if TYPE_CHECKING:
     from grader.machine import Machine
 
-DEPTH = 12
-HCR_VM = 1
-SCTLR_M = 1
+# What a caller's frame is found from (AAPCS64): the registers that a call preserves, and x30.
+PRESERVED = [f"x{number}" for number in range(19, 31)]
 
 
-def addresses(machine: Machine) -> list[int]:
-    """Where EL1 was left, then its callers.
+@contextmanager
+def as_the_guest_was(machine: Machine) -> Iterator[None]:
+    """For the length of a block GDB sees the vCPU as it was when it left EL1.
 
-    The frame records of the procedure call standard are followed (AAPCS64, "The Frame Pointer"):
-    x29 points at the caller's x29 and the return address. That takes a guest without a
-    translation of its own, as probes are; of others only the place is known.
+    With PSTATE of EL1, QEMU reads memory through the guest's translation. All is put back: only
+    the debugger looks in between, no instruction is executed.
     """
-    found = [machine.register("ELR_EL2")]
+    vcpu = Objects(machine).loaded_vcpu()
+    if vcpu is None:
+        raise GdbError("no vCPU is loaded")
+    offset, size = vcpu.objects.member("struct vcpu", "frame.x")
+    frame = struct.unpack("<31Q", machine.memory.read(vcpu.address + offset, size))
+    pstate = vcpu.get("frame.pstate")
+    new = dict(zip(PRESERVED, frame[19:31], strict=True))
+    new["pc"] = vcpu.get("frame.pc")
+    new["sp"] = machine.register("SP_EL1" if pstate & 1 else "SP_EL0")
+    new["PSTATE"] = pstate
+    old = {name: machine.register(name) for name in new}
+    _set(machine, new)
     try:
-        frame = machine.variable("((struct cpu *)$TPIDR_EL2)->vcpu->frame.x[29]")
-        if machine.register("SCTLR_EL1") & SCTLR_M:
-            return found
-        while frame and frame % 16 == 0 and len(found) < DEPTH:
-            physical = _physical(machine, frame)
-            if physical is None:
-                break
-            caller, link = struct.unpack("<QQ", machine.memory.read(physical, 16))
-            if link == 0 or caller and caller <= frame:
-                break
-            found.append(link)
-            frame = caller
-    except (Finding, GdbError, ValueError):
-        pass  # EL2 has lost its way before it could be asked: what was found is what there is
-    return found
+        yield
+    finally:
+        _set(machine, old)
 
 
-def _physical(machine: Machine, address: int) -> int | None:
-    if not machine.register("HCR_EL2") & HCR_VM:
-        return address
-    registers = machine.register("VTCR_EL2"), machine.register("VTTBR_EL2")
-    return Stage2(*registers, machine.memory.u64).walk(address).output
+def _set(machine: Machine, values: dict[str, int]) -> None:
+    # PSTATE first: it decides which stack pointer $sp is.
+    for name in ("PSTATE", *(name for name in values if name != "PSTATE")):
+        register = "cpsr" if name == "PSTATE" else name
+        machine.gdb.execute(f"set var ${register} = {values[name]:#x}")
+
+
+def lines(machine: Machine) -> list[str]:
+    """Where EL1 was left, and its callers; the place alone when EL2 has lost the rest."""
+    place = machine.register("ELR_EL2")
+    try:
+        with as_the_guest_was(machine):
+            if machine.pc == place:
+                return machine.frames()
+    except (Finding, GdbError, struct.error):
+        pass
+    return [f"EL1 left at {machine.place(place, el=1)}"]

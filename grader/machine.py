@@ -209,18 +209,24 @@ class Machine:
         return f"{address:#x}"
 
     def backtrace(self) -> list[str]:
-        """Where the selected vCPU stands at EL2, and where EL1 was when it was left."""
+        """Where the selected vCPU stands; at EL2 followed by where EL1 was when it was left."""
+        lines = self.frames()
+        if self.exception_level == 2:
+            lines += guest_stack.lines(self)
+            self._load_guest_symbols(2)
+        return lines
+
+    def frames(self) -> list[str]:
+        """The stack of the exception level that the selected vCPU is at."""
         el = self.exception_level
         self._load_guest_symbols(el)
-        frames = self.gdb.backtrace()
-        lines, seen = [], set()
-        for frame in frames:
+        lines: list[str] = []
+        seen: set[int] = set()
+        for frame in self.gdb.backtrace():
             if frame.address in seen:
                 break  # assembly without frame information: GDB goes round in circles
             seen.add(frame.address)
             lines.append(f"EL{el} {frame}")
-        if el == 2:
-            lines += [f"EL1 {self.place(address, el=1)}" for address in guest_stack.addresses(self)]
         return lines
 
     def _load_guest_symbols(self, el: int) -> None:

@@ -245,7 +245,17 @@ def test_a_machine_whose_guests_all_sleep_is_told_apart_from_one_that_spins(lab:
 def test_stacks_of_both_levels_are_shown(lab: Lab) -> None:
     machine = in_guest(lab, "hypercalls")
     machine.run_to("*trap_dispatch", f"{EL2_ONLY} && ($ESR_EL2 >> 26 & 0x3f) == 0x16")
-    machine.run_to("hypercall_return", EL2_ONLY)
+    machine.run_to("*vm_stop", EL2_ONLY, budget=BUDGET)
+    before = [machine.register(name) for name in ("pc", "sp", "x19", "x30", "PSTATE")]
     lines = machine.backtrace()
-    assert any(line.startswith("EL2") and "trap_dispatch" in line for line in lines), lines
-    assert any(line.startswith("EL1") and "guest_main" in line for line in lines), lines
+    after = [machine.register(name) for name in ("pc", "sp", "x19", "x30", "PSTATE")]
+    expect("looking changes nothing", after, before)
+    expect_that("EL2 stands in vm_stop()", "vm_stop" in lines[0], lines)
+    expect_that(
+        "EL1 was left in probe_finish(), called by guest_main()",
+        any(
+            "EL1 #0" in a and "probe_finish" in a and "guest_main" in b
+            for a, b in zip(lines, lines[1:], strict=False)
+        ),
+        lines,
+    )
