@@ -15,9 +15,9 @@
 #include "vgic_sgi.c"
 #include "vgic_world.c"
 
-#define CPUS 2
+#define CPUS 2 /* and at most as many vCPUs */
 #define LRS 4
-#define ROUNDS 50000
+#define ROUNDS 120000
 #define IDLE 0x100
 #define TIMER 27
 #define NONE 1023
@@ -29,6 +29,7 @@ struct cpu cpus[PLAT_CPU_MAX];
 static unsigned here;
 static struct vm vm;
 static struct vcpu vcpus[CPUS];
+static unsigned vcpu_count;
 
 struct cpu *this_cpu(void)
 {
@@ -234,6 +235,7 @@ static bool fake_maintenance(const struct interface *i)
 
 static const u32 intids[] = {0, 1, 2, 20, 21, TIMER, 32, 33, 34, 35, 40, 41, 63, 64, 200, 255};
 #define INTIDS ARRAY_SIZE(intids)
+#define HOT 7
 
 struct state {
 	bool enabled, latched, line, active, edge, group1;
@@ -359,7 +361,7 @@ static void settle(void)
 		for (unsigned cpu = 0; cpu < CPUS; cpu++)
 			settle_cpu(cpu);
 	}
-	for (unsigned v = 0; v < CPUS; v++) {
+	for (unsigned v = 0; v < vcpu_count; v++) {
 		int n = guests[v].cpu < 0 ? -1 : fake_best(&interfaces[guests[v].cpu]);
 
 		check_list(&vcpus[v]);
@@ -425,7 +427,7 @@ static void act_line(unsigned v, u32 intid, struct state *s)
 static void act_latch(unsigned v, u32 intid, struct state *s)
 {
 	bool set = check_random() & 1;
-	u8 source = (u8)(1 << check_below(CPUS));
+	u8 source = (u8)(1 << check_below(vcpu_count));
 
 	if (intid == TIMER)
 		return;
@@ -467,7 +469,7 @@ static void act_route(u32 intid, struct state *s)
 {
 	if (intid < VGIC_PRIVATE_COUNT)
 		return;
-	s->route = (unsigned)check_below(CPUS + 1); /* one of them does not exist */
+	s->route = (unsigned)check_below(vcpu_count + 1); /* one of them does not exist */
 	if (fake.version == 3)
 		bank(0, IRQ_ROUTE, BANK_PLAIN, intid, s->route);
 	else
@@ -477,11 +479,11 @@ static void act_route(u32 intid, struct state *s)
 /* An SGI from @v to a set of vCPUs. */
 static void act_sgi(unsigned v)
 {
-	u32 intid = (u32)check_below(3), targets = (u32)check_below(1 << CPUS);
+	u32 intid = (u32)check_below(3), targets = (u32)check_below(1 << vcpu_count);
 	struct sysreg_access access = {.is_write = true, .value = (u64)intid << 24 | targets};
 	bool group1 = check_below(4);
 
-	for (unsigned to = 0; to < CPUS; to++) {
+	for (unsigned to = 0; to < vcpu_count; to++) {
 		struct state *s = state_of(to, intid);
 
 		if (!(targets >> to & 1))
@@ -727,10 +729,11 @@ static void act_guest(unsigned v)
 	}
 }
 
-static void act(void)
+/* What happens to few interrupts meets more often; which these are changes. */
+static void act(unsigned hot)
 {
-	unsigned v = (unsigned)check_below(CPUS);
-	u32 intid = intids[check_below(INTIDS)];
+	unsigned v = (unsigned)check_below(vcpu_count);
+	u32 intid = intids[(hot + check_below(HOT)) % INTIDS];
 	struct state *s = state_of(v, intid);
 
 	here = (unsigned)check_below(CPUS);
@@ -793,7 +796,7 @@ static void start(unsigned version, bool completes_hw)
 	memset(spi_states, 0, sizeof(spi_states));
 	memset(timer_line, 0, sizeof(timer_line));
 	model_groups = 0;
-	vm.vcpu_count = CPUS;
+	vm.vcpu_count = vcpu_count;
 	for (unsigned v = 0; v < CPUS; v++) {
 		vm.vcpus[v] = &vcpus[v];
 		vcpus[v].vm = &vm;
@@ -804,7 +807,7 @@ static void start(unsigned version, bool completes_hw)
 		guests[v].cpu = -1;
 	}
 	CHECK(vgic_vm_create(&vm) == 0);
-	for (unsigned v = 0; v < CPUS; v++) {
+	for (unsigned v = 0; v < vcpu_count; v++) {
 		vgic_vcpu_reset(&vcpus[v]);
 		vgic_map_hw(&vcpus[v], TIMER, TIMER, timer_asserted);
 		for (u32 intid = 0; intid < 16; intid++) {
@@ -821,7 +824,7 @@ static void finish(void)
 	for (unsigned cpu = 0; cpu < CPUS; cpu++)
 		unload(cpu);
 	vgic_vm_destroy(&vm);
-	for (unsigned v = 0; v < CPUS; v++)
+	for (unsigned v = 0; v < vcpu_count; v++)
 		CHECK(list_is_empty(&vcpus[v].vgic.ordered));
 	vgic_set_line(&vcpus[0], 40, true); /* a VM that has ended: no effect */
 }
@@ -832,13 +835,21 @@ int main(void)
 		unsigned version;
 		bool completes_hw;
 		unsigned lr_count;
-	} machines[] = {{3, true, 4}, {2, false, 4}, {3, true, 2}, {2, true, 1}};
+		unsigned vcpu_count;
+	} machines[] = {
+		{3, true, 4, 2}, {2, false, 4, 2}, {3, true, 2, 1}, {3, true, 1, 2}, {2, true, 1, 2},
+	};
+
+	unsigned hot = 0;
 
 	for (unsigned m = 0; m < ARRAY_SIZE(machines); m++) {
 		fake.lr_count = machines[m].lr_count;
+		vcpu_count = machines[m].vcpu_count;
 		start(machines[m].version, machines[m].completes_hw);
 		for (unsigned round = 0; round < ROUNDS; round++) {
-			act();
+			if (round % 256 == 0)
+				hot = (unsigned)check_below(INTIDS);
+			act(hot);
 			settle();
 		}
 		finish();

@@ -75,10 +75,10 @@ void vgic_flush(struct vcpu *vcpu)
 
 	if (interface->loaded)
 		vgic_fold(vcpu);
+	vgic_resample(vcpu);
 	interface->loaded = true;
 	/* Nearly always there is nothing to deliver: a switch should not pay for more. */
 	if (!list_is_empty(&interface->ordered) || interface->lr_used) {
-		vgic_resample(vcpu);
 		vgic_flush_ordered(vcpu);
 	} else if (interface->hcr != hcr) {
 		interface->hcr = hcr;

@@ -17,15 +17,11 @@
 
 #define SLICE_PER_SECOND 100 /* 10 ms */
 
-/** slice_ticks() - length of a time slice in ticks of the counter */
-static u64 slice_ticks(void)
-{
-	return read_sysreg(cntfrq_el0) / SLICE_PER_SECOND;
-}
+static u64 slice_ticks; /* length of a time slice in ticks of the counter */
 
 void sched_begin_turn(struct cpu *cpu)
 {
-	cpu->turn_end = timer_now() + slice_ticks();
+	cpu->turn_end = timer_now() + slice_ticks;
 	if (!deadline_is_armed(&cpu->slice))
 		deadline_arm(&cpu->slice, cpu->turn_end);
 }
@@ -45,6 +41,7 @@ static void slice_expired(struct deadline *deadline)
 
 void sched_init_cpu(struct cpu *cpu)
 {
+	slice_ticks = read_sysreg(cntfrq_el0) / SLICE_PER_SECOND;
 	deadline_init(&cpu->slice, slice_expired);
 }
 

@@ -234,7 +234,7 @@ void vgic_map_hw(struct vcpu *vcpu, u32 intid, u32 pintid, bool (*is_asserted)(s
 
 bool vgic_is_live(struct vcpu *vcpu, u32 intid)
 {
-	const struct virq *virq = virq_find(vcpu, intid);
+	const struct virq *virq = &vcpu->vgic.private_irqs[intid];
 	bool live;
 
 	spin_lock(&vcpu->vm->vgic.lock);
