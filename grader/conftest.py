@@ -49,8 +49,9 @@ def start(
     with ExitStack() as stack:
 
         def run(config: MachineConfig) -> Machine:
-            machines.append(stack.enter_context(Machine(config, log)))
-            return machines[-1]
+            machine = stack.enter_context(Machine(config, log))
+            machines.append(machine)
+            return machine
 
         yield run
     machines.clear()

@@ -169,7 +169,7 @@ def inspect(name: str, data: bytes) -> Iterator[str]:
     if match := TRIGRAPH.search(text):
         yield f"{_line(text, match)}: a trigraph"
     # A backslash at the end of a line joins it with the next; comments may hide what stands between.
-    code = NOT_CODE.sub(lambda match: "\n" * match[0].count("\n") or " ", re.sub(r"\\[ \t]*\n", " ", text))
+    code = NOT_CODE.sub(lambda match: "\n" * match[0].count("\n") or " ", re.sub(r"\\[ \t]*\n", "", text))
     for match in DIRECTIVE.finditer(code):
         if match[1] != "include":
             yield f"{_line(code, match)}: #{match[1]} is not taken"

@@ -27,10 +27,16 @@ def say(outcome: Outcome) -> None:
     mutant = outcome.mutant
     if outcome.problem:
         print(f"PROBLEM  {mutant.name}: {outcome.problem}", flush=True)
+    elif mutant.survives:
+        noticed = f"now noticed by {', '.join(outcome.killers)}" if outcome.killers else mutant.survives
+        print(f"open     {mutant.name}: {mutant.text}; {noticed}", flush=True)
     elif not mutant.fails:
         print(f"UNNAMED  {mutant.name}: its patch names no test", flush=True)
     elif outcome.missed:
-        print(f"SURVIVES {mutant.name}: {mutant.text}; not noticed by {', '.join(outcome.missed)}", flush=True)
+        print(f"SURVIVES {mutant.name}: {mutant.text}; not noticed by", flush=True)
+        for name in outcome.missed:
+            verdict = outcome.verdicts.get(name)
+            print(f"           {name} ({verdict.value if verdict else 'did not run'})", flush=True)
     else:
         verdicts = sorted({outcome.verdicts[name].value for name in mutant.fails})
         print(f"killed   {mutant.name}: {mutant.text} ({', '.join(verdicts)})", flush=True)

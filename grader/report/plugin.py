@@ -97,7 +97,7 @@ class Worker:
         report = outcome.get_result()  # type: ignore[attr-defined]
         machines = item.stash.get(MACHINES, [])
         if call.when == "call" and machines:
-            spent = max(machine.budget.retired for machine in machines)
+            spent = max(map(retired, machines))
             report.user_properties = [*report.user_properties, ("instructions", spent)]
         if report.passed:
             return
@@ -112,9 +112,17 @@ class Worker:
         else:
             details |= {"verdict": Verdict.ERROR.value, "what": f"{finding!r}",
                         "where": report.longreprtext.splitlines()[-30:]}  # fmt: skip
-        if machines:
+        if machines and call.when == "call":
             details["facts"] = facts(machines[-1])
         report.user_properties = [*report.user_properties, ("finding", details)]
+
+
+def retired(machine: Machine) -> int:
+    """Instructions of a machine; 0 when the test has ended it."""
+    try:
+        return machine.budget.retired
+    except ValueError:
+        return 0
 
 
 def facts(machine: Machine) -> dict[str, int]:
@@ -123,14 +131,17 @@ def facts(machine: Machine) -> dict[str, int]:
     for name in FACTS:
         try:
             found[name] = machine.register(name)
-        except (GdbError, Finding):
+        except (GdbError, Finding, ValueError):  # ValueError: the test has ended its machine
             continue
     if "PSTATE" in found:
         found["EL"] = found["PSTATE"] >> 2 & 3
     for name in ("image_start", "image_end", "text_end", "vectors"):
         if name in machine.symbols:
             found[name] = machine.symbols[name]
-    report = crash.read(machine)
+    try:
+        report = crash.read(machine)
+    except ValueError:
+        report = None
     if report is not None:
         found |= {"crash_kind": int(report.kind), "crash_esr": report.esr, "crash_elr": report.elr,
                   "crash_far": report.far, "crash_sp": report.sp, "crash_vector": report.vector}  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -55,7 +56,8 @@ def build_image(settings: Settings, lab: int, column: str, targets: tuple[str, .
 
 def compiler_words(stdout: str, stderr: str) -> str:
     """What of a failed build's output says why."""
-    lines = [line for line in (stderr + stdout).splitlines() if "error" in line or "warning" in line]
+    telling = re.compile("error|warning|multiple definition|undefined reference")
+    lines = [line for line in (stderr + stdout).splitlines() if telling.search(line)]
     return "\n".join(line[:400] for line in (lines or (stdout + stderr).splitlines())[-OUTPUT_LINES:])
 
 
