@@ -116,12 +116,9 @@ void vgic_notify(struct vcpu *vcpu)
 
 /*
  * While a list register holds @virq its active state in memory is not the truth: leave a request
- * (VIRQ_ACTIVATE, VIRQ_DEACTIVATE), which virq_merge() carries out. So does an hw interrupt whose
- * vCPU is resident on another CPU, for vgic_resample(): only that CPU reaches its physical PPI.
- * When an hw interrupt ends, the physical one is deactivated (gic->set_active()) if the vCPU is
- * here; if it is resident nowhere, layer 4 sets the physical state when it is loaded. The physical
- * one is never made active for a guest's write to ISACTIVER: only EL2's own acknowledge does that,
- * which layer 4 knows of, or one VM could leave another's timer dead.
+ * (VIRQ_ACTIVATE, VIRQ_DEACTIVATE), which virq_merge() carries out. The physical interrupt behind
+ * a hw one follows (gic->set_active()): while the guest has it active, it may not fire. Of a vCPU
+ * that is not here, layer 4 sets it when that is loaded.
  */
 EXERCISE(3.2)
 void virq_set_active(struct vcpu *vcpu, struct virq *virq, bool active)

@@ -116,10 +116,9 @@ void vgic_fold(struct vcpu *vcpu)
 /*
  * An hw interrupt that still is pending although its line fell (the guest reprogrammed its timer
  * before it took the interrupt) is withdrawn, and with it the physical active state that would
- * keep the next one from arriving. For every interrupt in vgic.hw_mask of @vcpu, which is here and
- * folded: carry out a request that another CPU left (virq_set_active()) and relist; then, if its
- * line is up in memory and is_asserted() says no, lower it; the physical interrupt is deactivated
- * unless the guest has it active or it is latched; relist.
+ * keep the next one from arriving. For every interrupt in vgic.hw_mask of @vcpu, which is here: if
+ * its line is up in memory and is_asserted() says no, lower it; the physical interrupt is
+ * deactivated unless the guest has it active or it is latched; relist.
  */
 EXERCISE(3.4)
 void vgic_resample(struct vcpu *vcpu)

@@ -175,6 +175,7 @@ static void virq_merge(struct vcpu *vcpu, struct virq *virq, u64 lr)
 		gic->set_active(virq->pintid, false);
 	if (virq->request != VIRQ_NO_REQUEST)
 		virq_set_active(vcpu, virq, virq->request == VIRQ_ACTIVATE);
+	virq->request = VIRQ_NO_REQUEST;
 	virq_relist_folded(vcpu, virq);
 }
 
@@ -204,10 +205,9 @@ void vgic_fold(struct vcpu *vcpu)
 /*
  * An hw interrupt that still is pending although its line fell (the guest reprogrammed its timer
  * before it took the interrupt) is withdrawn, and with it the physical active state that would
- * keep the next one from arriving. For every interrupt in vgic.hw_mask of @vcpu, which is here and
- * folded: carry out a request that another CPU left (virq_set_active()) and relist; then, if its
- * line is up in memory and is_asserted() says no, lower it; the physical interrupt is deactivated
- * unless the guest has it active or it is latched; relist.
+ * keep the next one from arriving. For every interrupt in vgic.hw_mask of @vcpu, which is here: if
+ * its line is up in memory and is_asserted() says no, lower it; the physical interrupt is
+ * deactivated unless the guest has it active or it is latched; relist.
  */
 EXERCISE(3.4)
 void vgic_resample(struct vcpu *vcpu)
@@ -215,10 +215,6 @@ void vgic_resample(struct vcpu *vcpu)
 	for (u32 mask = vcpu->vgic.hw_mask; mask; mask &= mask - 1) {
 		struct virq *virq = virq_find(vcpu, (u32)__builtin_ctz(mask));
 
-		if (virq->request != VIRQ_NO_REQUEST) {
-			virq_set_active(vcpu, virq, virq->request == VIRQ_ACTIVATE);
-			virq_relist(vcpu->vm, virq);
-		}
 		if (!virq->line || virq->is_asserted(vcpu))
 			continue;
 		virq->line = false;
