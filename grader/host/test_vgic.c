@@ -837,7 +837,8 @@ int main(void)
 		unsigned lr_count;
 		unsigned vcpu_count;
 	} machines[] = {
-		{3, true, 4, 2}, {2, false, 4, 2}, {3, true, 2, 1}, {3, true, 1, 2}, {2, true, 1, 2},
+		{3, true, 4, 2}, {2, false, 4, 2}, {3, true, 2, 1},
+		{3, true, 1, 2}, {2, true, 1, 2},
 	};
 
 	unsigned hot = 0;
