@@ -34,6 +34,7 @@ ALONE = [
 IN_PAIRS = [
     "timer_two_vms",
     "timer_active_switch",
+    "gic_foreign_active",
     "timer_virtual",
     "timer_physical",
     "counter",

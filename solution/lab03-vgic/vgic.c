@@ -173,9 +173,11 @@ void vgic_notify(struct vcpu *vcpu)
 
 /*
  * While a list register holds @virq its active state in memory is not the truth: leave a request
- * (VIRQ_ACTIVATE, VIRQ_DEACTIVATE), which virq_merge() carries out. The physical interrupt behind
- * a hw one follows (gic->set_active()): while the guest has it active, it may not fire. Of a vCPU
- * that is not here, layer 4 sets it when that is loaded.
+ * (VIRQ_ACTIVATE, VIRQ_DEACTIVATE), which virq_merge() carries out. When a hw interrupt of a vCPU
+ * that is here ends, the physical one is deactivated (gic->set_active()); of one that is not here,
+ * layer 4 sets the physical state when it is loaded. A guest's write to ISACTIVER never makes the
+ * physical interrupt active: only EL2's own acknowledge does, which layer 4 knows of. Otherwise one
+ * VM could leave it active and the next one's timer dead.
  */
 EXERCISE(3.2)
 void virq_set_active(struct vcpu *vcpu, struct virq *virq, bool active)
@@ -185,8 +187,8 @@ void virq_set_active(struct vcpu *vcpu, struct virq *virq, bool active)
 		return;
 	}
 	virq->active = active;
-	if (virq->hw && vgic_is_here(vcpu))
-		gic->set_active(virq->pintid, active);
+	if (virq->hw && !active && vgic_is_here(vcpu))
+		gic->set_active(virq->pintid, false);
 }
 
 /*
