@@ -33,7 +33,7 @@ static void firmware_system_off(void)
 		       "x13", "x14", "x15", "x16", "x17", "memory");
 }
 
-static void pvpanic_tell(void)
+void machine_tell_failure(void)
 {
 	/* Should the accesses below fault, the crash handler comes here again. */
 	if (__atomic_exchange_n(&pvpanic_tried, true, __ATOMIC_RELAXED))
@@ -58,7 +58,7 @@ void machine_off(unsigned status)
 	/* The mailbox, the VMs' memory: a debugger that looks now sees what was written. */
 	dsb_sy();
 	if (status)
-		pvpanic_tell();
+		machine_tell_failure();
 	firmware_system_off();
 	for (;;)
 		asm volatile("wfi");

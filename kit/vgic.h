@@ -54,7 +54,7 @@ struct cpu;
 /* GICD_IROUTER<n>.Interrupt_Routing_Mode: any vCPU. */
 #define VGIC_ROUTE_ANY (1UL << 31)
 
-/** enum virq_request - an order to the vCPU whose list register holds the interrupt */
+/** enum virq_request - an order to the CPU whose list register, or physical PPI, it concerns */
 enum virq_request {
 	VIRQ_NO_REQUEST,
 	VIRQ_ACTIVATE,
@@ -80,7 +80,7 @@ struct virq {
 	bool edge;
 	bool group1;
 	bool hw; /* completion deactivates physical interrupt @pintid */
-	u8 request; /* enum virq_request, carried out when @lr is folded */
+	u8 request; /* enum virq_request, carried out when its vCPU is folded or refilled */
 	u16 pintid;
 	bool (*is_asserted)(struct vcpu *vcpu); /* hw: sample the physical line of a loaded vCPU */
 };

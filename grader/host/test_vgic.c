@@ -17,7 +17,7 @@
 
 #define CPUS 2 /* and at most as many vCPUs */
 #define LRS 4
-#define ROUNDS 120000
+#define ROUNDS 200000
 #define IDLE 0x100
 #define TIMER 27
 #define NONE 1023
@@ -85,6 +85,7 @@ static struct interface {
 } interfaces[CPUS];
 
 static bool timer_line[CPUS]; /* of each vCPU */
+static bool loading; /* the part of layer 4 in a world switch */
 
 static u64 fake_read_lr(unsigned n)
 {
@@ -129,6 +130,7 @@ static void fake_load(const struct vgic_cpu *from)
 static void fake_set_active(u32 intid, bool active)
 {
 	CHECK(intid == TIMER);
+	CHECK(!active || loading); /* by layer 4 alone */
 	interfaces[here].timer_active = active;
 }
 
@@ -608,7 +610,9 @@ static void load(unsigned cpu, unsigned v)
 	cpus[cpu].vcpu = &vcpus[v];
 	guests[v].cpu = (int)cpu;
 	vgic_vcpu_load(&vcpus[v]);
+	loading = true;
 	gic_set_active(TIMER, vgic_is_live(&vcpus[v], TIMER));
+	loading = false;
 }
 
 /*
@@ -635,7 +639,7 @@ static void act_active(unsigned v, u32 intid, struct state *s)
 {
 	struct guest *g = &guests[v];
 
-	if (guests[v].cpu < 0 || !(interfaces[guests[v].cpu].vmcr & VMCR_VEOIM) || intid == TIMER)
+	if (guests[v].cpu < 0 || !(interfaces[guests[v].cpu].vmcr & VMCR_VEOIM))
 		return;
 	for (u32 n = 0; n < g->depth; n++) {
 		if (g->stack[n] == intid)

@@ -67,6 +67,14 @@ cmdline = "console=ttyAMA0"
     assert done.returncode != 0 and "panicked" in done.stderr
 
 
+def test_without_el2_the_image_says_so_and_fails() -> None:
+    done = subprocess.run(command("run", LAB="1", QEMU_EXTRA="-machine virtualization=off"), check=False,
+                          capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL,
+                          env=environment(), timeout=NET_SECONDS)
+    assert "not entered at EL2: start QEMU with -M virt,virtualization=on" in done.stdout
+    assert done.returncode != 0, done.stdout + done.stderr
+
+
 class Terminal:
     """A program on a pseudo-terminal; every wait is on its descriptor."""
 

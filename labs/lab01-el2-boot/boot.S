@@ -45,7 +45,8 @@ boot_park:
 
 /*
  * No EL2, no hypervisor: say so on the UART, which needs no initialisation for output on this
- * platform, and power off by whichever PSCI conduit there is at EL1 (HVC).
+ * platform, tell the pvpanic device (a stack is all that it needs), and power off by whichever PSCI
+ * conduit there is at EL1 (HVC).
  */
 boot_not_el2:
 	adr	x1, boot_not_el2_text
@@ -54,7 +55,12 @@ boot_not_el2:
 	cbz	w3, 2f
 	str	w3, [x2]
 	b	1b
-2:	ldr	w0, =0x84000008
+2:	adrp	x1, cpu_stacks
+	add	x1, x1, :lo12:cpu_stacks
+	mov	x2, #STACKS_STACK_TOP
+	add	sp, x1, x2
+	bl	machine_tell_failure
+	ldr	w0, =0x84000008
 	hvc	#0
 3:	wfi
 	b	3b

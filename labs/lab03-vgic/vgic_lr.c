@@ -63,7 +63,7 @@ static u64 vgic_quiet_hcr(const struct vcpu *vcpu)
  * which vgic_fold() has accounted for. vgic_flush() has folded before.
  */
 EXERCISE(3.3)
-static void vgic_flush_ordered(struct vcpu *vcpu)
+static __attribute__((noinline)) void vgic_flush_ordered(struct vcpu *vcpu)
 {
 	TODO(3.3);
 }
@@ -116,9 +116,10 @@ void vgic_fold(struct vcpu *vcpu)
 /*
  * An hw interrupt that still is pending although its line fell (the guest reprogrammed its timer
  * before it took the interrupt) is withdrawn, and with it the physical active state that would
- * keep the next one from arriving. For every interrupt in vgic.hw_mask of @vcpu, which is here: if
- * its line is up in memory and is_asserted() says no, lower it; the physical interrupt is
- * deactivated unless the guest has it active or it is latched; relist.
+ * keep the next one from arriving. For every interrupt in vgic.hw_mask of @vcpu, which is here and
+ * folded: carry out a request that another CPU left (virq_set_active()) and relist; then, if its
+ * line is up in memory and is_asserted() says no, lower it; the physical interrupt is deactivated
+ * unless the guest has it active or it is latched; relist.
  */
 EXERCISE(3.4)
 void vgic_resample(struct vcpu *vcpu)

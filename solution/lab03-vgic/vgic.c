@@ -173,19 +173,25 @@ void vgic_notify(struct vcpu *vcpu)
 
 /*
  * While a list register holds @virq its active state in memory is not the truth: leave a request
- * (VIRQ_ACTIVATE, VIRQ_DEACTIVATE), which virq_merge() carries out. When a hw interrupt of a vCPU
- * that is here ends, the physical one is deactivated (gic->set_active()); of one that is not here,
- * layer 4 sets the physical state when it is loaded. A guest's write to ISACTIVER never makes the
- * physical interrupt active: only EL2's own acknowledge does, which layer 4 knows of. Otherwise one
- * VM could leave it active and the next one's timer dead.
+ * (VIRQ_ACTIVATE, VIRQ_DEACTIVATE), which virq_merge() carries out. So does a hw interrupt whose
+ * vCPU is resident on another CPU, for vgic_resample(): only that CPU reaches its physical PPI.
+ * When a hw interrupt of a vCPU that is here ends, the physical one is deactivated
+ * (gic->set_active()); of one that is resident nowhere, layer 4 sets the physical state when it is
+ * loaded. A guest's write to ISACTIVER never makes the physical interrupt active: only EL2's own
+ * acknowledge does, which layer 4 knows of. Otherwise one VM could leave it active and the next
+ * one's timer dead. @vcpu is NULL for an SPI on no list.
  */
 EXERCISE(3.2)
 void virq_set_active(struct vcpu *vcpu, struct virq *virq, bool active)
 {
-	if (virq->lr != VGIC_NO_LR) {
+	bool elsewhere = virq->hw && vcpu->vgic.resident && !vgic_is_here(vcpu);
+
+	if (virq->lr != VGIC_NO_LR || elsewhere) {
 		virq->request = active ? VIRQ_ACTIVATE : VIRQ_DEACTIVATE;
+		vgic_notify(vcpu);
 		return;
 	}
+	virq->request = VIRQ_NO_REQUEST;
 	virq->active = active;
 	if (virq->hw && !active && vgic_is_here(vcpu))
 		gic->set_active(virq->pintid, false);

@@ -102,7 +102,7 @@ static u64 vgic_quiet_hcr(const struct vcpu *vcpu)
  * which vgic_fold() has accounted for. vgic_flush() has folded before.
  */
 EXERCISE(3.3)
-static void vgic_flush_ordered(struct vcpu *vcpu)
+static __attribute__((noinline)) void vgic_flush_ordered(struct vcpu *vcpu)
 {
 	struct vgic_cpu *interface = &vcpu->vgic;
 	struct virq *chosen[VGIC_LR_MAX];
@@ -175,7 +175,6 @@ static void virq_merge(struct vcpu *vcpu, struct virq *virq, u64 lr)
 		gic->set_active(virq->pintid, false);
 	if (virq->request != VIRQ_NO_REQUEST)
 		virq_set_active(vcpu, virq, virq->request == VIRQ_ACTIVATE);
-	virq->request = VIRQ_NO_REQUEST;
 	virq_relist_folded(vcpu, virq);
 }
 
@@ -205,21 +204,26 @@ void vgic_fold(struct vcpu *vcpu)
 /*
  * An hw interrupt that still is pending although its line fell (the guest reprogrammed its timer
  * before it took the interrupt) is withdrawn, and with it the physical active state that would
- * keep the next one from arriving. For every interrupt in vgic.hw_mask of @vcpu, which is here: if
- * its line is up in memory and is_asserted() says no, lower it; the physical interrupt is
- * deactivated unless the guest has it active or it is latched; relist.
+ * keep the next one from arriving. For every interrupt in vgic.hw_mask of @vcpu, which is here and
+ * folded: carry out a request that another CPU left (virq_set_active()) and relist; then, if its
+ * line is up in memory and is_asserted() says no, lower it; the physical interrupt is deactivated
+ * unless the guest has it active or it is latched; relist.
  */
 EXERCISE(3.4)
 void vgic_resample(struct vcpu *vcpu)
 {
 	for (u32 mask = vcpu->vgic.hw_mask; mask; mask &= mask - 1) {
-		struct virq *virq = virq_find(vcpu, (u32)__builtin_ctz(mask));
+		struct virq *virq = &vcpu->vgic.private_irqs[__builtin_ctz(mask)];
 
-		if (!virq->line || virq->is_asserted(vcpu))
+		if (!virq->line && virq->request == VIRQ_NO_REQUEST)
 			continue;
-		virq->line = false;
-		if (!virq->active && !virq->latched)
-			gic->set_active(virq->pintid, false);
+		if (virq->request != VIRQ_NO_REQUEST)
+			virq_set_active(vcpu, virq, virq->request == VIRQ_ACTIVATE);
+		if (virq->line && !virq->is_asserted(vcpu)) {
+			virq->line = false;
+			if (!virq->active && !virq->latched)
+				gic->set_active(virq->pintid, false);
+		}
 		virq_relist(vcpu->vm, virq);
 	}
 }
