@@ -2,13 +2,15 @@
 """Decides from the machine's own state whether anything can still happen in it.
 
 A counter that stands still on the host proves nothing: the host may be busy. What proves it is
-that every vCPU sleeps and that no timer which could wake one has its deadline still ahead.
+that every vCPU sleeps and no timer which could wake one has its deadline still ahead, or that it
+takes an exception whose vector it cannot fetch: that is the same exception again, for ever.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from grader.decode.esr import Esr
 from grader.gdb_client import GdbError
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ TIMERS = {
     "CNTV_CTL_EL0": "CNTV",
 }
 ENABLE, IMASK, ISTATUS = 1, 2, 4
+CURRENT_EL_SPX = 0x200  # offset in a vector table: synchronous, from the same EL
+EC_FETCH_AT_SAME_EL = 0x21
 WAITS = {0xD503207F: "WFI", 0xD503205F: "WFE"}
 
 
@@ -37,18 +41,40 @@ def timer_state(control: int) -> str:
 def reason(machine: Machine) -> str | None:
     """Why nothing can happen any more, or None when something still can. The machine stands."""
     threads = machine.gdb.threads()
-    parts = []
+    asleep, looping = [], []
     for index, (number, description) in enumerate(threads):
-        if "halted" not in description:
-            return None
         machine.gdb.select_thread(number)
+        if "halted" not in description:
+            loop = _exception_loop(machine)
+            if loop is None:
+                return None
+            looping.append(f"CPU {index} {loop}")
+            continue
         states = _timers(machine)
         if "armed" in states.values():
             return None
         timers = ", ".join(f"{name} {state}" for name, state in states.items())
-        parts.append(f"CPU {index} {_wait(machine)}; {timers}")
+        asleep.append(f"CPU {index} {_wait(machine)}; {timers}")
     machine.gdb.select_thread(threads[0][0])
-    return "all vCPUs asleep and no timer ahead: " + " | ".join(parts)
+    if looping:
+        return " | ".join(looping + asleep)
+    return "all vCPUs asleep and no timer ahead: " + " | ".join(asleep)
+
+
+def _exception_loop(machine: Machine) -> str | None:
+    """What a vCPU does that cannot fetch the first instruction of its own vector; else None."""
+    el = machine.exception_level
+    if el not in (1, 2):
+        return None
+    vector = machine.register(f"VBAR_EL{el}") + CURRENT_EL_SPX
+    syndrome = Esr(machine.register(f"ESR_EL{el}"))
+    fault = [machine.register(name) for name in ("pc", f"ELR_EL{el}", f"FAR_EL{el}")]
+    if syndrome.ec != EC_FETCH_AT_SAME_EL or fault != [vector] * 3:
+        return None
+    return (
+        f"takes the same exception for ever: its vector, VBAR_EL{el} + {CURRENT_EL_SPX:#x} ="
+        f" {vector:#x}, cannot be executed ({syndrome})"
+    )
 
 
 def _timers(machine: Machine) -> dict[str, str]:

@@ -50,6 +50,18 @@ def test_sleep_without_a_timer_is_a_hang_with_its_reason(start_selftest: StartSe
     assert "CNTHP off" in text
 
 
+def test_exceptions_whose_vector_cannot_be_fetched_are_a_hang(
+    start_selftest: StartSelftest,
+) -> None:
+    machine = start_selftest("no_vectors")
+    with pytest.raises(Finding) as caught:
+        machine.run_until_off()
+    assert caught.value.verdict is Verdict.HANG
+    text = str(caught.value)
+    assert "VBAR_EL2 + 0x200 = 0x800000000200, cannot be executed" in text
+    assert "address size fault" in text
+
+
 def test_forged_console_text_does_not_change_a_verdict(start_selftest: StartSelftest) -> None:
     machine = start_selftest("sleep_forever")
     with pytest.raises(Finding) as caught:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 
 from grader import crash
@@ -24,6 +26,7 @@ ALONE = [
     "id_registers",
     "undef",
     "debug_pmu",
+    "aarch32",
 ]
 OF_LAYER_4 = ("cntkctl_el1",)
 IN_PAIRS = ["registers_preserved", "world_switch_el1", "world_switch_fp", "debug_pmu"]
@@ -231,6 +234,113 @@ def test_injected_exception_takes_the_vector_of_the_mode_it_came_from(
     expect("ELR_EL1 is where it was", machine.register("ELR_EL1"), pc)
     expect("ESR_EL1 is of unknown reason", Esr(machine.register("ESR_EL1")).ec, 0)
     expect("the handler has SP_EL1", machine.register("PSTATE") & 0x1F, 0b00101, el2.spsr)
+
+
+# Conditional instructions of AArch32. QEMU never traps one whose condition fails, and says of all
+# others that they are unconditional; the architecture allows both. So a trap that is true but for
+# its syndrome and flags is put before trap_dispatch(), and where the guest goes on is the answer.
+
+COND_AL, CV, IL = 0xE, 1 << 24, 1 << 25
+A32, T32 = 0x10, 0x30
+EC_UNKNOWN, EC_SVC32 = 0x00, 0x11
+
+
+def holds(condition: int, nzcv: int) -> bool:
+    """Whether an A32 condition holds (Arm ARM, "Condition code")."""
+    if condition >= COND_AL:
+        return True
+    n, z, c, v = (bool(nzcv & bit) for bit in (8, 4, 2, 1))
+    of_pair = [z, c, n, v, c and not z, n == v, n == v and not z][condition >> 1]
+    return of_pair != bool(condition & 1)
+
+
+def with_it(pstate: int, it: int) -> int:
+    """PSTATE with these bits of IT, which lie in two pieces."""
+    pieces = (it >> 2) << 10 | (it & 3) << 25
+    return pstate & ~(0x3F << 10 | 3 << 25) | pieces
+
+
+@dataclass(frozen=True)
+class WentOn:
+    """Where AArch32 code went on: whether its trapped instruction was skipped, r0 and r1 then."""
+
+    skipped: bool
+    r0: int
+    r1: int
+
+
+class TrappedA32:
+    """VM 0, whose AArch32 code traps again and again, and ends by SVC when it was not undefined."""
+
+    def __init__(self, lab: Lab, state: int) -> None:
+        self.machine = at_first_guest_instruction(lab, "aarch32")
+        self.state = state
+        guest = self.machine.guests[0]
+        symbols = symbols_of(guest.elf)
+        self.vector = guest.load_address + symbols["guest_vectors"] + 0x600
+        code = guest.load_address + symbols["a32_code" if state == A32 else "t32_code"]
+        self.after = code + (16 if state == A32 else 10)
+
+    def with_syndrome(self, bits_of_esr: int, nzcv: int, it: int = 0) -> WentOn:
+        """The next trap with these bits of COND, CV and IL, and this PSTATE."""
+        machine = self.machine
+        machine.run_to("*trap_dispatch", f"{EL2_ONLY} && ($SPSR_EL2 & 0x30) == {self.state}")
+        esr = machine.register("ESR_EL2") & ~(0xF << 20 | CV | IL) | bits_of_esr
+        pstate = with_it(machine.register("SPSR_EL2"), it) & ~(0xF << 28) | nzcv << 28
+        frame = "((struct vcpu *)$x0)->frame"
+        change = f"$x1 = {esr:#x}, {frame}.pstate = {pstate:#x}, {frame}.x[0] = 0"
+        machine.gdb.execute(f"set var {change}, {frame}.x[2] = 0xab000000")
+        machine.run_to(self.vector, EL1_ONLY)
+        ec = Esr(machine.register("ESR_EL1")).ec
+        expect_that("it is undefined, or the code comes to its SVC", ec in (EC_UNKNOWN, EC_SVC32), ec)
+        if ec == EC_SVC32:
+            expect("ELR_EL1 is behind the SVC", machine.register("ELR_EL1"), self.after)
+            spsr = machine.register("SPSR_EL1")
+            expect("ITSTATE is 0: the block has ended", spsr, with_it(spsr, 0), el2.spsr)
+        r0, r1 = (machine.register(name) & 0xFFFF_FFFF for name in ("x0", "x1"))
+        return WentOn(ec == EC_SVC32, r0, r1)
+
+
+def test_condition_in_the_syndrome_is_that_of_the_instruction(lab: Lab) -> None:
+    trapped = TrappedA32(lab, A32)
+    for condition in range(16):
+        for nzcv in (0b0110, 0b1000, 0b0011, 0b1001):
+            went = trapped.with_syndrome(IL | CV | condition << 20, nzcv)
+            what = f"COND {condition:#06b} and NZCV {nzcv:#06b}: skipped"
+            expect(what, went.skipped, not holds(condition, nzcv))
+            expect("if so the next instruction is executed", went.r1, int(went.skipped))
+
+
+def test_without_one_in_the_syndrome_it_is_that_of_the_it_block(lab: Lab) -> None:
+    """CV = 0: ITSTATE[7:4] is the condition, and no block means always."""
+    trapped = TrappedA32(lab, T32)
+    for condition, nzcv in ((0x0, 0b0000), (0x0, 0b0100), (0x9, 0b0010), (0xB, 0b1001)):
+        went = trapped.with_syndrome(IL, nzcv, it=condition << 4 | 8)
+        what = f"ITSTATE[7:4] {condition:#06b} and NZCV {nzcv:#06b}: skipped"
+        expect(what, went.skipped, not holds(condition, nzcv))
+    expect("outside of a block: skipped", trapped.with_syndrome(IL, 0b0000).skipped, False)
+
+
+def test_skipping_moves_the_it_block_on(lab: Lab) -> None:
+    """The next instruction has the block's next condition, or none when the block has ended."""
+    trapped = TrappedA32(lab, T32)
+    for block, it, nzcv, executed in (
+        ("IT EQ", 0b0000_1000, 0b0000, True),
+        ("ITE NE", 0b0001_0100, 0b0100, True),
+        ("ITT NE", 0b0001_1100, 0b0100, False),
+    ):
+        went = trapped.with_syndrome(IL, nzcv, it)
+        expect(f"{block}: the first instruction, whose condition fails, is skipped", went.skipped, True)
+        expect(f"{block}: the one behind it is executed", bool(went.r1), executed)
+
+
+def test_skipping_moves_as_far_as_the_instruction_is_long(lab: Lab) -> None:
+    """With IL = 0 the upper half of what trapped is executed: it is LSRS r0, r2, #24."""
+    trapped = TrappedA32(lab, T32)
+    for length, r0 in ((IL, 0), (0, 0xAB)):
+        went = trapped.with_syndrome(CV | length, 0b0000)
+        expect("EQ with Z = 0 is skipped", went.skipped, True)
+        expect(f"by {4 if length else 2} bytes", went.r0, r0)
 
 
 # EL2's own faults.

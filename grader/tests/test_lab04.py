@@ -18,6 +18,10 @@ from grader.verdict import Finding, Verdict, expect, expect_that
 LAB = 4
 BUDGET = 600_000_000
 ENABLE, IMASK = 1, 2
+MASK64 = (1 << 64) - 1
+INTID_CNTV = 27
+# ISACTIVER0 of the physical GIC: in the redistributor's SGI frame, or in the distributor.
+ISACTIVER0 = {3: 0x080B_0300, 2: 0x0800_0300}
 
 ALONE = [
     "counter",
@@ -35,6 +39,7 @@ IN_PAIRS = [
     "timer_two_vms",
     "timer_active_switch",
     "gic_foreign_active",
+    "timer_orphan",
     "timer_virtual",
     "timer_physical",
     "counter",
@@ -162,13 +167,72 @@ def test_timer_of_a_vcpu_that_does_not_run_is_on_the_queue(lab: Lab) -> None:
             control = vcpu.get("vtimer.cntv_ctl")
             if control & 3 != ENABLE:
                 continue
-            due = (vcpu.get("vtimer.cntv_cval") + vcpu.get("vtimer.offset")) & (1 << 64) - 1
+            due = (vcpu.get("vtimer.cntv_cval") + vcpu.get("vtimer.offset")) & MASK64
             queue = deadlines(machine)
             if vcpu.get("vgic.private_irqs[27].line"):
                 continue  # it has expired: the interrupt is what remains of it
             seen += 1
             expect_that(f"{due:#x} is on the queue", due in queue, [hex(t) for t in queue])
     expect_that("the probe slept on its timer while the other ran", seen > 0)
+
+
+def test_deadline_that_no_counter_reaches_is_never_due(lab: Lab) -> None:
+    """VM 0 sleeps on a CVAL whose sum with the offset does not fit into 64 bits.
+
+    It is the offset that is made large, in memory and while CNTVOFF_EL2 holds the true one: given
+    such a sum, QEMU 7.2's own timer wraps too, and does not return.
+    """
+    machine = in_guest(lab, "timer_two_vms", "timer_two_vms")
+    machine.run_to("*wfx_trap", f"{EL2_ONLY} && ($CNTV_CTL_EL0 & 3) == {ENABLE}")
+    vcpu = Objects(machine).loaded_vcpu()
+    assert vcpu is not None
+    offset = MASK64 - machine.register("CNTV_CVAL_EL0") + 1000
+    machine.gdb.execute(f"set var ((struct vcpu *){vcpu.address:#x})->vtimer.offset = {offset}")
+    background = vcpu.address + vcpu.objects.member("struct vcpu", "vtimer.background")[0]
+    machine.run_to("*deadline_arm", f"{EL2_ONLY} && $x0 == {background:#x}")
+    ticks = machine.register("x1")
+    expect_that("the deadline is in the far future, not a sum that wrapped", ticks >> 62, hex(ticks))
+
+
+@pytest.mark.parametrize("change", ["cntv_ctl = 3", "cntv_ctl = 0", "cntv_cval = 1ul << 62"])
+def test_expired_deadline_is_looked_at_again(lab: Lab, change: str) -> None:
+    """What the timer's registers say when its background deadline comes is what counts."""
+    machine = in_guest(lab, "timer_two_vms", "timer_two_vms")
+    objects = Objects(machine)
+    for altered in (False, True):
+        machine.run_to("*vtimer_expired", EL2_ONLY, budget=BUDGET)
+        offset = objects.member("struct vcpu", "vtimer.background")[0]
+        vcpu = Object(objects, "struct vcpu", machine.register("x0") - offset)
+        if altered:
+            machine.gdb.execute(f"set var ((struct vcpu *){vcpu.address:#x})->vtimer.{change}")
+        machine.run_to(machine.register("x30"), EL2_ONLY)
+        line = vcpu.get(f"vgic.private_irqs[{INTID_CNTV}].line")
+        what = f"after {change}, PPI 27 stays as it is" if altered else "PPI 27 is raised"
+        expect(what, line, not altered)
+
+
+def test_physical_timer_interrupt_is_active_while_its_guest_has_it(lab: Lab, gic: int) -> None:
+    """Looked at when the turn of a vCPU begins. Otherwise it fires again, or never any more."""
+    machine = in_guest(lab, "timer_active_switch", "timer_active_switch")
+    objects = Objects(machine)
+    seen = {False: 0, True: 0}
+    last = -1
+    with machine.breakpoint("*sched_begin_turn", EL2_ONLY):
+        while min(seen.values()) < 4:
+            stop = machine.run()
+            if stop.kind is not StopKind.BREAKPOINT:
+                raise machine.finding_for(stop, "the two VMs take turns")
+            vcpu, index = objects.loaded_vcpu(), objects.loaded_vm_index()
+            assert vcpu is not None
+            if index == last:
+                continue
+            last = index
+            words = machine.qmp.hmp(f"xp /1xw {ISACTIVER0[gic]:#x}").split()
+            active = bool(int(words[-1], 16) >> INTID_CNTV & 1)
+            irq = f"vgic.private_irqs[{INTID_CNTV}]"
+            live = any(vcpu.get(f"{irq}.{name}") for name in ("active", "line", "latched"))
+            seen[live] += 1
+            expect("the physical PPI 27 is active exactly while the vCPU has it", active, live)
 
 
 def test_two_vms_that_never_give_way_get_half_each(lab: Lab) -> None:
@@ -214,6 +278,16 @@ def test_a_sleeping_guest_costs_no_instructions(lab: Lab) -> None:
     expect_that("a sleep of milliseconds takes few instructions", spent < 20_000, spent)
 
 
+def test_timer_of_a_vm_that_is_off_costs_nothing(lab: Lab) -> None:
+    """No vCPU is loaded when it would fire: it must be off, or EL2 takes its interrupt for ever."""
+    machine = in_guest(lab, "timer_orphan", "timer_orphan")
+    machine.run_to("*vm_stop", EL2_ONLY)
+    before = machine.budget.retired
+    machine.run_to("*vtimer_load", EL2_ONLY)
+    spent = machine.budget.retired - before
+    expect_that("the other VM's sleep of 40 ms takes few instructions", spent < 1_000_000, spent)
+
+
 def test_reset_brings_the_pristine_image_back(lab: Lab) -> None:
     machine = in_guest(lab, "psci_reset")
     vm = Objects(machine).vm(0)
@@ -241,6 +315,7 @@ def test_a_machine_whose_guests_all_sleep_is_told_apart_from_one_that_spins(lab:
     text = str(caught.value)
     assert "in WFI at EL2" in text
     assert "CNTV off" in text
+    assert "CNTHP off" in text
 
 
 def test_stacks_of_both_levels_are_shown(lab: Lab) -> None:

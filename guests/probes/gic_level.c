@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * A level-sensitive line, made with the PL011's transmit interrupt: it interrupts as long as the
- * device asserts it, and a line that drops takes its interrupt along.
+ * A line as its configuration reads it, made with the PL011's transmit interrupt. Level-sensitive:
+ * it interrupts as long as the device asserts it, and a line that drops takes its interrupt along.
+ * Edge-triggered: each rise is one interrupt, whatever the line does afterwards.
  */
 #include "gic.h"
 #include "probe.h"
@@ -15,6 +16,7 @@
 #define TX 0x20
 
 static u32 taken, lower_at, pending_seen;
+static bool looks; /* the handler asks the distributor, which a hypervisor cannot but notice */
 
 static void line(bool up)
 {
@@ -29,7 +31,8 @@ static void handler(struct exception_frame *frame)
 	if (iar != INTID_UART)
 		return;
 	taken++;
-	pending_seen = pending_seen << 1 | gic_is_pending(INTID_UART);
+	if (looks)
+		pending_seen = pending_seen << 1 | gic_is_pending(INTID_UART);
 	if (taken == lower_at)
 		line(false);
 	gic_eoi(iar);
@@ -49,10 +52,16 @@ static void reasserted(void)
 {
 	taken = pending_seen = 0;
 	lower_at = 5;
+	looks = false;
 	line(true);
 	wait_taken(5);
 	report_equal("a line that stays up interrupts again after each EOI, until it drops", taken,
 		     5);
+	taken = 0;
+	looks = true;
+	line(true);
+	wait_taken(5);
+	report_equal("also when the handler looks at the distributor", taken, 5);
 	report_equal("while active it reads as pending as long as the line is up",
 		     pending_seen & 0x1e, 0x1e);
 	report_equal("afterwards it is idle",
@@ -120,6 +129,30 @@ static void raised_while_disabled(void)
 	line(false);
 }
 
+static void edges(void)
+{
+	u32 iar;
+
+	gic_set_edge(INTID_UART, true);
+	line(true);
+	line(false);
+	report_equal("an edge stays pending when the line falls again", gic_is_pending(INTID_UART),
+		     1);
+	report_equal("and signalled", irq_wait_signalled(), 1);
+	iar = gic_ack();
+	report_equal("and is acknowledged", iar, INTID_UART);
+	line(true);
+	report_equal("an edge while it is active makes it pending as well",
+		     gic_is_active(INTID_UART) << 1 | gic_is_pending(INTID_UART), 3);
+	gic_eoi(iar);
+	report_equal("and comes after EOI", irq_wait_signalled() ? gic_ack() : 0, INTID_UART);
+	gic_eoi(INTID_UART);
+	report_equal("once, although the line is still up",
+		     irq_is_signalled() << 1 | gic_is_pending(INTID_UART), 0);
+	line(false);
+	gic_set_edge(INTID_UART, false);
+}
+
 void probe(void)
 {
 	gic_init();
@@ -138,4 +171,5 @@ void probe(void)
 	raised_while_active();
 	cannot_be_cleared();
 	raised_while_disabled();
+	edges();
 }

@@ -7,7 +7,12 @@
 
 #define RANGE MIB(4)
 
+#define IMAGE_WORD 0x1a9e1a9e1a9e1a9eUL
+
 static u64 range; /* 2 MiB aligned, in the middle of free memory */
+
+/* Two pages of the image that nothing else needs. */
+static volatile u64 spare[2][512] __attribute__((aligned(4096))) = {{IMAGE_WORD}, {IMAGE_WORD}};
 
 static long release(u64 ipa, u64 bytes)
 {
@@ -98,6 +103,16 @@ static void one_page(void)
 	report_equal("releasing what is not resident succeeds", (u64)release(page, 4096), 0);
 }
 
+static void page_of_the_image(void)
+{
+	u64 page = (u64)spare[0];
+
+	report_equal("releasing a page of the image succeeds", (u64)release(page, 4096), 0);
+	report_equal("it reads as zero, not as the image again", count_nonzero(page, page + 4096),
+		     0);
+	report_equal("the next one is still the image's", spare[1][0], IMAGE_WORD);
+}
+
 static void first_touch_by_store(void)
 {
 	release(range, RANGE);
@@ -138,6 +153,7 @@ void probe(void)
 	right_after_touching(RANGE, "nor of 4 MiB");
 	whole_range();
 	one_page();
+	page_of_the_image();
 	first_touch_by_store();
 	refused();
 }
