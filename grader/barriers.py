@@ -57,6 +57,11 @@ def successors(instruction: Instruction) -> list[int]:
     return [] if instruction.name in ("br", "ret", "eret") else [following]
 
 
+def occurs(elf: Path, pattern: str) -> bool:
+    """Whether the image has such an instruction: where there is none, no barrier can be missing."""
+    return any(instruction.is_like(pattern) for instruction in disassemble(elf).values())
+
+
 def missing(elf: Path, start: str, barriers: tuple[str, ...], before: str) -> Iterator[tuple[int, str, int]]:
     """For each `start` from which a path comes to `before` without all `barriers`, in their order:
     its address, the barrier that is missing, and the address where it should have been in effect."""

@@ -8,16 +8,20 @@ tests must fail:
     # HPFAR_EL2 is taken for an address
     # fails: test_lab02.py::test_abort_reports_the_right_guest_address
 
-One that no test notices says `# survives:` and why: these are tests still to be written. All are built in one copy of the tree below build/mutants, so that each costs one object and a link.
+They are built in copies of the tree below build/mutants, one for each that is tried at a time, so
+that a mutant costs one object and a link.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
 from pathlib import Path
+from queue import SimpleQueue
 
 from grader.report import run
 from grader.report.model import CUMULATIVE, Column, Grading
@@ -28,7 +32,8 @@ from tools.errors import UserError
 FOLDER = ROOT / "grader" / "mutants"
 SAMPLE = FOLDER / "SAMPLE"
 SOURCES = ("Makefile", "course.toml", "kit", "solution", "tools")
-FAILS, SURVIVES = "# fails: ", "# survives: "
+FAILS = "# fails: "
+STATIC = "_barriers.py::"  # in the name of a test that looks at the disassembly
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,6 @@ class Mutant:
     lab: int
     text: str
     fails: tuple[str, ...]
-    survives: str = ""  # why no test notices it yet
 
     @property
     def name(self) -> str:
@@ -53,11 +57,17 @@ class Outcome:
     mutant: Mutant
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     problem: str = ""  # it does not apply or does not build
+    seconds: float = 0.0
 
     @property
     def killers(self) -> list[str]:
         quiet = (Verdict.PASS, Verdict.ERROR)
         return sorted(name for name, verdict in self.verdicts.items() if verdict not in quiet)
+
+    @property
+    def errors(self) -> list[str]:
+        """Tests about which nothing is known: the grader did not work."""
+        return sorted(name for name, verdict in self.verdicts.items() if verdict is Verdict.ERROR)
 
     @property
     def missed(self) -> list[str]:
@@ -66,16 +76,14 @@ class Outcome:
 
     @property
     def good(self) -> bool:
-        named = bool(self.mutant.fails) or (bool(self.mutant.survives) and not self.killers)
-        return not self.problem and named and not self.missed
+        return bool(self.mutant.fails) and not (self.problem or self.missed or self.errors)
 
 
 def read(path: Path) -> Mutant:
     head = [line for line in path.read_text("utf-8").splitlines() if line.startswith("# ")]
-    text = next((line[2:] for line in head if "SPDX" not in line and not line.startswith((FAILS, SURVIVES))), "")
-    survives = next((line.removeprefix(SURVIVES) for line in head if line.startswith(SURVIVES)), "")
+    text = next((line[2:] for line in head if "SPDX" not in line and not line.startswith(FAILS)), "")
     fails = tuple(line.removeprefix(FAILS) for line in head if line.startswith(FAILS))
-    return Mutant(path, int(path.parent.name[3:]), text, fails, survives)
+    return Mutant(path, int(path.parent.name[3:]), text, fails)
 
 
 def all_mutants(lab: int = 0) -> list[Mutant]:
@@ -108,13 +116,11 @@ def hunks(text: str) -> Iterator[tuple[str, str, str]]:
 
 
 class Workshop:
-    """A copy of the tree in which one mutant after the other is built."""
+    """A copy of the tree in which one mutant after the other is built, and tried by one process."""
 
-    def __init__(self, build: str) -> None:
-        self.folder = (ROOT / build / "mutants").resolve()
+    def __init__(self, build: str, number: int) -> None:
+        self.folder = (ROOT / build / "mutants" / str(number)).resolve()
         self.tree = self.folder / "tree"
-        self.settings = run.Settings(impl="solution", build=str(self.folder), seeds=(1,), prebuilt=True)
-        self.few = replace(self.settings, workers=0)  # workers take longer to start than a few tests to run
         self.refresh()
         guests = (ROOT / build / "guests").resolve()
         link = self.folder / "guests"
@@ -160,7 +166,7 @@ class Workshop:
 
     def try_mutant(self, mutant: Mutant, whole: bool) -> Outcome:
         """Build it and run its tests, or all of the lab."""
-        outcome = Outcome(mutant)
+        outcome, start = Outcome(mutant), time.monotonic()
         try:
             paths = self.apply(mutant)
         except UserError as error:
@@ -172,31 +178,49 @@ class Workshop:
                 self._run(outcome, () if whole else mutant.fails)
         finally:
             self.restore(paths)
+            outcome.seconds = time.monotonic() - start
         return outcome
 
     def _run(self, outcome: Outcome, only: tuple[str, ...]) -> None:
         course = load_course()
         grading = Grading(course, course.lab(outcome.mutant.lab), "solution")
         column = grading.columns.setdefault(CUMULATIVE, Column(CUMULATIVE))
-        settings = replace(self.few, only=only) if only else self.settings
+        settings = run.Settings(impl="solution", build=str(self.folder), seeds=(1,), prebuilt=True, workers=0,
+                                only=only)
         run.run_tests(grading, CUMULATIVE, settings, lambda _column, _name: None)
         outcome.verdicts = {name: result.verdict for name, result in column.results.items()}
         if column.broken:
             outcome.problem = column.broken[0]
 
 
-def try_all(build: str, mutants: list[Mutant], whole: bool, done: Callable[[Outcome], None]) -> list[Outcome]:
-    """One after the other; `done` after each."""
-    workshop = Workshop(build)
-    for lab in sorted({mutant.lab for mutant in mutants}):
-        problem = workshop.build(lab)
-        if problem:
-            raise UserError(f"the solution of lab {lab} does not build:\n{problem}")
-    outcomes = []
-    for mutant in mutants:
-        outcomes.append(workshop.try_mutant(mutant, whole))
-        done(outcomes[-1])
-    return outcomes
+def try_all(build: str, mutants: list[Mutant], whole: bool, done: Callable[[Outcome], None],
+            jobs: int = 1) -> list[Outcome]:
+    """`jobs` of them at a time; `done` after each. Outcomes are in the order of the mutants."""
+    free: SimpleQueue[Workshop] = SimpleQueue()
+    for number in range(jobs):
+        workshop = Workshop(build, number)
+        for lab in sorted({mutant.lab for mutant in mutants}):
+            problem = workshop.build(lab)
+            if problem:
+                raise UserError(f"the solution of lab {lab} does not build:\n{problem}")
+        free.put(workshop)
+
+    def attempt(mutant: Mutant) -> Outcome:
+        workshop = free.get()
+        try:
+            return workshop.try_mutant(mutant, whole)
+        finally:
+            free.put(workshop)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        tried = [pool.submit(attempt, mutant) for mutant in mutants]
+        try:
+            for outcome in as_completed(tried):
+                done(outcome.result())
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return [outcome.result() for outcome in tried]
 
 
 def record(outcomes: list[Outcome], most: int = 3) -> None:
@@ -206,22 +230,27 @@ def record(outcomes: list[Outcome], most: int = 3) -> None:
                  for name in outcome.killers}
         telling = sorted(outcome.killers, key=lambda name: (often[name], name))[:most]
         lines = outcome.mutant.path.read_text("utf-8").splitlines(keepends=True)
-        lines = [line for line in lines if not line.startswith((FAILS, SURVIVES) if telling else FAILS)]
+        lines = [line for line in lines if not line.startswith(FAILS)]
         lines[2:2] = [f"{FAILS}{name}\n" for name in telling]
         outcome.mutant.path.write_text("".join(lines), "utf-8")
 
 
 def matrix(outcomes: list[Outcome]) -> Iterator[str]:
-    """Which test kills which mutant, lab by lab, and the tests that kill none."""
+    """Which test kills which mutant, lab by lab; the tests that kill none; what only the disassembly shows."""
     for lab in sorted({outcome.mutant.lab for outcome in outcomes}):
         mine = [outcome for outcome in outcomes if outcome.mutant.lab == lab]
         tests = sorted({name for outcome in mine for name in outcome.verdicts})
-        yield f"lab {lab}: columns are mutants, # is killed"
+        yield f"lab {lab}: columns are mutants; # is killed, ! an error of the grader"
         for number, outcome in enumerate(mine, start=1):
-            yield f"  {number:2} {outcome.mutant.path.stem}: {outcome.mutant.text}"
+            yield (f"  {number:2} {outcome.mutant.path.stem}: {outcome.mutant.text}"
+                   f" ({len(outcome.killers)} tests, {outcome.seconds:.0f} s)")
         for name in tests:
-            cells = "".join("#" if name in outcome.killers else "." for outcome in mine)
+            cells = "".join("#" if name in outcome.killers else "!" if name in outcome.errors else "."
+                            for outcome in mine)
             yield f"  {cells} {name}"
         idle = [name for name in tests if not any(name in outcome.killers for outcome in mine)]
         yield f"  {len(tests)} tests, {len(idle)} kill nothing" + (":" if idle else "")
         yield from (f"    {name}" for name in idle)
+        hidden = [outcome.mutant.path.stem for outcome in mine
+                  if outcome.killers and all(STATIC in name for name in outcome.killers)]
+        yield f"  killed in the disassembly alone, since QEMU cannot show them: {', '.join(hidden) or 'none'}"

@@ -3,8 +3,8 @@
 
 Known faults in the solution (grader/mutants/) have to fail the tests that they name, and submissions
 that try to get points without earning them (grader/cheats/) have to get their documented verdict.
-Sampled by default; FULL=1 tries everything, prints which test notices which fault, and grades the
-solution on many seeds.
+Sampled by default. FULL=1 tries everything and prints which test notices which fault; it also grades
+the solution on 20 seeds and with more machines at a time than there are cores, and the starters.
 
     exit status  0 as it must be   1 something slipped through
 """
@@ -13,23 +13,27 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import tempfile
 from pathlib import Path
 
 from grader import cheating, mutation, sandbox
 from grader.mutation import Outcome
-from tools.course import ROOT
+from grader.report import run
+from grader.report.model import Grading
+from tools.course import ROOT, load_course
 from tools.errors import run_main
+
+# What `make grade` must give: which tree, on how many seeds, with how many workers, and the points.
+SCORES = (("solution", 20, 2, 100), ("solution", 2, 8, 100), ("labs", 2, 2, 0), ("labs", 2, 8, 0))
+
 
 
 def say(outcome: Outcome) -> None:
     mutant = outcome.mutant
     if outcome.problem:
         print(f"PROBLEM  {mutant.name}: {outcome.problem}", flush=True)
-    elif mutant.survives:
-        noticed = f"now noticed by {', '.join(outcome.killers)}" if outcome.killers else mutant.survives
-        print(f"open     {mutant.name}: {mutant.text}; {noticed}", flush=True)
     elif not mutant.fails:
         print(f"UNNAMED  {mutant.name}: its patch names no test", flush=True)
     elif outcome.missed:
@@ -37,6 +41,8 @@ def say(outcome: Outcome) -> None:
         for name in outcome.missed:
             verdict = outcome.verdicts.get(name)
             print(f"           {name} ({verdict.value if verdict else 'did not run'})", flush=True)
+    elif outcome.errors:
+        print(f"ERROR    {mutant.name}: nothing is known of {', '.join(outcome.errors)}", flush=True)
     else:
         verdicts = sorted({outcome.verdicts[name].value for name in mutant.fails})
         print(f"killed   {mutant.name}: {mutant.text} ({', '.join(verdicts)})", flush=True)
@@ -49,9 +55,13 @@ def main() -> int:
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--only", action="append", default=[], help="labNN/name of a mutant")
     parser.add_argument("--cheats", default="", help="only these cheats, by a regular expression, and no mutants")
+    parser.add_argument("--scores", action="store_true", help="only the solution and the starters")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="mutants at a time")
     parser.add_argument("--record", action="store_true", help="keep in the patches the tests that failed")
     arguments = parser.parse_args()
 
+    if arguments.scores:
+        return int(bool(try_scores(arguments)))
     mutants = mutation.all_mutants(arguments.lab)
     if arguments.only:
         mutants = [mutant for mutant in mutants if mutant.name in arguments.only]
@@ -60,7 +70,7 @@ def main() -> int:
     cheats_bad = 0 if arguments.only or arguments.record else try_cheats(arguments)
     if arguments.cheats:
         return int(bool(cheats_bad))
-    outcomes = mutation.try_all(arguments.build, mutants, arguments.full, say)
+    outcomes = mutation.try_all(arguments.build, mutants, arguments.full, say, min(arguments.jobs, len(mutants)))
     if arguments.full:
         print("\n".join(mutation.matrix(outcomes)))
     if arguments.record:
@@ -68,7 +78,32 @@ def main() -> int:
     write(outcomes, ROOT / arguments.build / "grade" / "mutants.json")
     bad = sum(not outcome.good for outcome in outcomes)
     print(f"grader-check: {len(outcomes)} mutants, {len(outcomes) - bad} noticed as they must be")
-    return int(bool(bad or cheats_bad))
+    scores_bad = try_scores(arguments) if arguments.full and not arguments.only else 0
+    return int(bool(bad or cheats_bad or scores_bad))
+
+
+def try_scores(arguments: argparse.Namespace) -> int:
+    """Grade the solution and the starters; how many results are not what they must be."""
+    course, bad = load_course(), 0
+    for impl, seeds, workers, points in SCORES:
+        for lab in course.labs:
+            if arguments.lab not in (0, lab.number):
+                continue
+            grading = Grading(course, lab, impl)
+            run.grade(grading, run.Settings(impl, arguments.build, workers=workers, seeds=tuple(range(1, seeds + 1))),
+                      lambda _column, _name: None)
+            score = float(grading.score)
+            problems = [text for column in grading.columns.values() for text in (*column.broken, column.build_error)
+                        if text] + [f"{name}: {result.verdict.value}, seed {result.seed}: {result.what}"
+                                    for column in grading.columns.values() for name, result in column.results.items()
+                                    if points == 100 and not result.passed or points == 0 and result.passed]
+            wrong = bool(problems) or score != points
+            bad += wrong
+            print(f"{'SCORE   ' if wrong else 'score   '} {impl} lab {lab.number}: {score:g} points,"
+                  f" {seeds} seeds, {workers} machines at a time", flush=True)
+            for text in problems:
+                print(f"           {text}", flush=True)
+    return bad
 
 
 def try_cheats(arguments: argparse.Namespace) -> int:
@@ -99,7 +134,8 @@ def try_cheats(arguments: argparse.Namespace) -> int:
 def write(outcomes: list[Outcome], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({outcome.mutant.name: {"killed_by": outcome.killers, "missed": outcome.missed,
-                                                      "problem": outcome.problem} for outcome in outcomes},
+                                                      "problem": outcome.problem,
+                                                      "seconds": round(outcome.seconds, 1)} for outcome in outcomes},
                                indent=1) + "\n", "utf-8")
 
 

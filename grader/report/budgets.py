@@ -32,11 +32,18 @@ def most(nodeid: str) -> int:
     return max(LEAST, TIMES * count) if count else 0
 
 
+def rounded(count: int) -> int:
+    """Up to two digits that are not zero: the file changes when a cost does, not with every instruction."""
+    unit = 10 ** max(0, len(str(count)) - 2)
+    return -(-count // unit) * unit
+
+
 def write(counts: Mapping[str, int]) -> None:
     """Replace what is known of these tests; those of the same files that are gone leave it."""
     files = {name.split("::")[0] for name in counts}
     kept = {name: count for name, count in measured().items() if name.split("::")[0] not in files}
-    FILE.write_text(json.dumps({**kept, **counts}, indent=1, sort_keys=True) + "\n", "utf-8")
+    known = {**kept, **{name: rounded(count) for name, count in counts.items()}}
+    FILE.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", "utf-8")
     measured.cache_clear()
 
 
