@@ -11,7 +11,9 @@ import subprocess
 from mmap import mmap
 from pathlib import Path
 
+from grader.memory import RAM_BASE, PhysicalMemory
 from grader.verdict import infrastructure
+from grader.witness import SHARED_BYTES, Witness
 from tools.qemu import qemu_version
 
 SOURCE = Path(__file__).parent / "plugin" / "budget.c"
@@ -61,8 +63,9 @@ class Budget:
 
     def __init__(self) -> None:
         self._memfd = os.memfd_create("strata-budget")
-        os.ftruncate(self._memfd, 4096)
-        self._page = mmap(self._memfd, 4096)
+        os.ftruncate(self._memfd, SHARED_BYTES)
+        self._page = mmap(self._memfd, SHARED_BYTES)
+        self.witness = Witness(self._page)
         self.notify_fd, self._notify_child = os.pipe()
         self._resume_child, self._resume_fd = os.pipe()
         os.set_blocking(self.notify_fd, False)
@@ -72,11 +75,12 @@ class Budget:
     def child_fds(self) -> tuple[int, int, int]:
         return self._memfd, self._notify_child, self._resume_child
 
-    def argument(self, plugin: Path) -> str:
+    def argument(self, plugin: Path, memory: PhysicalMemory) -> str:
         """Value of QEMU's -plugin option."""
         return (
             f"{plugin},shared=/proc/self/fd/{self._memfd}"
             f",notify={self._notify_child},resume={self._resume_child}"
+            f",ram=/proc/self/fd/{memory.fd},base={RAM_BASE:#x},bytes={memory.size:#x}"
         )
 
     def close_child_ends(self) -> None:

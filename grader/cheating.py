@@ -22,7 +22,7 @@ from tools.submit import registered_files
 
 FOLDER = ROOT / "grader" / "cheats"
 SAMPLE = ("prints-what-is-expected", "sleeps-for-ever", "incbin-of-a-host-file", "foreign-section-by-paste",
-          "symlink-to-the-solution", "terminal-escapes")  # fmt: skip
+          "symlink-to-the-solution", "terminal-escapes", "patches-the-probe", "steps-to-the-comparison")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -107,6 +107,11 @@ def judge(cheat: Cheat, grading: Grading) -> Iterator[str]:
         verdict = result.verdict.value if result else "no result"
         if verdict not in allowed.split():
             yield f"{name}: {verdict}, not {allowed}; {result.what if result else errors}"
+    for name, words in expect.get("says", {}).items():
+        result = grading.result_of(name)
+        found = f"{result.what}: {result.observed}" if result else errors
+        if not re.search(words, found):
+            yield f"{name}: does not say {words!r} but {found!r}"
     if float(grading.score) > expect.get("score_max", 100):
         yield f"{float(grading.score):g} points, at most {expect['score_max']}"
     words = json.dumps(grading.values(), ensure_ascii=False)

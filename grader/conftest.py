@@ -19,6 +19,7 @@ from grader import images  # noqa: E402
 from grader.launch import MachineConfig  # noqa: E402
 from grader.machine import DEFAULT_BUDGET, Machine  # noqa: E402
 from grader.probe import ProbeVm, Report, judge, prepare, run_probes  # noqa: E402
+from grader.report import properties  # noqa: E402
 from grader.verdict import Finding, Verdict  # noqa: E402
 
 PROBE_BUDGET = 200_000_000
@@ -80,10 +81,12 @@ class Lab:
         seed: int,
         gic: int,
         number: int,
+        test: str,
     ) -> None:
         self._start, self._folder, self._qemu, self._seed = start, folder, qemu, seed
         self.gic = gic
         self.number = number
+        self.test = test
 
     def start(self, *vms: ProbeVm | str, **options: object) -> Machine:
         """The machine with these VMs (a name is a probe), before its first instruction."""
@@ -108,6 +111,8 @@ class Lab:
         machine = self.start(*configs, **options)
         reports = run_probes(machine, configs, self.number, budget)
         judge(machine, reports, ignore)
+        if "STRATA_MEASURE" not in os.environ:
+            properties.expect_all(self.test, (report.digest for report in reports))
         return machine, reports
 
 
@@ -122,10 +127,14 @@ def gic(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture
 def make_lab(
-    start: Callable[[MachineConfig], Machine], tmp_path: Path, qemu: str, seed: int
+    start: Callable[[MachineConfig], Machine],
+    tmp_path: Path,
+    qemu: str,
+    seed: int,
+    request: pytest.FixtureRequest,
 ) -> MakeLab:
     def make(number: int, gic: int = 3) -> Lab:
-        return Lab(start, tmp_path, qemu, seed, gic, number)
+        return Lab(start, tmp_path, qemu, seed, gic, number, request.node.nodeid)
 
     return make
 

@@ -81,7 +81,7 @@ class Process:
             "-gdb", "chardev:stub",
             "-S",
             "-action", "shutdown=pause,panic=pause,reboot=shutdown",
-            "-plugin", self.budget.argument(plugin),
+            "-plugin", self.budget.argument(plugin, self.memory),
             *self.memory.arguments(),
             *(HEARTBEAT if config.deterministic else []),
             *config.extra,

@@ -69,6 +69,7 @@ class Machine:
         self._process = Process(config)
         self.memory = self._process.memory
         self.budget = self._process.budget
+        self.witness = self.budget.witness
         self.qmp = Qmp(self._process.monitor)
         self.console = Console(self._process.serial)
         self._deadline = time.monotonic() + WALL_SECONDS

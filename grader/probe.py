@@ -1,38 +1,31 @@
 # SPDX-License-Identifier: MIT
-"""Runs probes in VMs and reads their reports out of physical memory.
+"""Runs probes in VMs and judges what they reported.
 
-A probe's console is for people. What counts is `probe_report`, found through the tables that the
-hardware itself was using when the probe came to its end: VTTBR_EL2 and VTCR_EL2 as GDB reads
-them, walked by the grader's own decoder.
+A probe's console is for people. What counts is what the plugin saw the probe's own code store
+(witness.py), that this was all that the probe has to say, and that it said so in its own VM.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+import zlib
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from grader import images
-from grader.decode.stage2 import Stage2
 from grader.launch import Guest, MachineConfig
 from grader.machine import EL1_ONLY, Machine, StopKind
 from grader.objects import Objects
 from grader.symbols import symbols_of
-from grader.verdict import Finding, Verdict, expect_that, show
+from grader.verdict import Finding, Verdict, expect, show
+from grader.witness import Entry
 from tools.bundle import build_bundle, machine_memory_for
 from tools.vms import VmConfig
 
 MIB = 1 << 20
 RAM_BASE = 0x4000_0000
 LOAD_OFFSET = 0x8_0000
-PAGE = 4096
-
-REPORT_MAGIC = 0x50524F42452D5631
-REPORT_HEAD = struct.Struct("<QIIII")
-REPORT_ENTRY = struct.Struct("<QQQQ")
-REPORT_MAX = 64
-HCR_VM = 1
+BAIT = "!"
 
 
 @dataclass(frozen=True)
@@ -48,37 +41,43 @@ class ProbeVm:
 
 
 @dataclass(frozen=True)
-class Entry:
-    text: str
-    passed: bool
-    observed: int
-    expected: int
-
-
-@dataclass(frozen=True)
 class Report:
-    """What one probe wrote down."""
+    """What one probe said, oldest first."""
 
     vm: str
     probe: str
     entries: tuple[Entry, ...]
-    done: bool
+
+    def text(self, entry: Entry) -> str:
+        """The property in words: from the probe's file, not from the VM's memory."""
+        image = images.guest(self.probe)
+        offset = entry.name - symbols_of(image.elf).base()
+        text = image.binary.read_bytes()[offset : offset + 160].split(b"\0")[0]
+        return text.decode("ascii", "backslashreplace")
+
+    def is_bait(self, entry: Entry) -> bool:
+        """A comparison with a value that no hypervisor may answer with: it must not hold."""
+        return self.text(entry).startswith(BAIT)
 
     @property
-    def failures(self) -> list[Entry]:
-        return [entry for entry in self.entries if not entry.passed]
+    def properties(self) -> list[Entry]:
+        return [entry for entry in self.entries if not self.is_bait(entry)]
+
+    @property
+    def digest(self) -> str:
+        """Which properties these are, in their order, whether they hold or not."""
+        texts = [self.text(entry) for entry in self.properties]
+        return f"{self.vm} {self.probe}: {len(texts)} {zlib.crc32(chr(10).join(texts).encode()):08x}"
 
 
-def seeded(probe: str, seed: int, folder: Path) -> Path:
-    """A copy of the probe's binary with probe_seed set; one file for each seed."""
+def packed(probe: str, seed: int, vm: int, folder: Path) -> Path:
+    """A copy of the probe's binary that knows its seed and its VM."""
     image = images.guest(probe)
     symbols = symbols_of(image.elf)
     data = bytearray(image.binary.read_bytes())
-    offset = symbols["probe_seed"] - symbols.base()
-    if offset + 8 > len(data):
-        raise ValueError(f"{probe}: probe_seed is not in the binary")
-    struct.pack_into("<Q", data, offset, seed)
-    target = folder / f"{probe}-{seed:x}.bin"
+    for name, value in {"probe_seed": seed, "probe_vm": vm}.items():
+        struct.pack_into("<Q", data, symbols[name] - symbols.base(), value)
+    target = folder / f"{probe}-{vm}.bin"
     target.write_bytes(data)
     return target
 
@@ -99,7 +98,7 @@ def prepare(
     configs, guests = [], []
     for index, vm in enumerate(vms):
         name = vm.name or f"vm{index}"
-        kernel = seeded(vm.probe, vm.seed if vm.seed is not None else seed, folder)
+        kernel = packed(vm.probe, vm.seed if vm.seed is not None else seed, index, folder)
         configs.append(VmConfig(name=name, memory=vm.memory_mib * MIB, kernel=kernel, cpus=vm.cpus))
         guests.append(Guest(name, images.guest(vm.probe).elf, RAM_BASE + LOAD_OFFSET))
     memory = machine_mib * MIB if machine_mib else machine_memory_for(configs)
@@ -120,45 +119,6 @@ def prepare(
     )
 
 
-def guest_reader(machine: Machine) -> Callable[[int, int], bytes]:
-    """Reads guest-physical memory of the VM whose vCPU is loaded, by the hardware's own tables."""
-    if not machine.register("HCR_EL2") & HCR_VM:
-        return machine.memory.read
-    table = Stage2(machine.register("VTCR_EL2"), machine.register("VTTBR_EL2"), machine.memory.u64)
-
-    def read(address: int, count: int) -> bytes:
-        parts = []
-        while count:
-            room = min(count, PAGE - address % PAGE)
-            leaf = table.walk(address)
-            expect_that(
-                f"stage 2 maps guest address {address:#x}, which the guest has used",
-                leaf.output is not None,
-                observed=str(leaf),
-            )
-            assert leaf.output is not None
-            parts.append(machine.memory.read(leaf.output, room))
-            address, count = address + room, count - room
-        return b"".join(parts)
-
-    return read
-
-
-def read_report(machine: Machine, vm: str, probe: str, base: int) -> Report:
-    """The report of a probe whose image lies at guest address `base`; its VM is loaded."""
-    read = guest_reader(machine)
-    symbols = symbols_of(images.guest(probe).elf)
-    start = base + symbols["probe_report"]
-    magic, count, _, done, _ = REPORT_HEAD.unpack(read(start, REPORT_HEAD.size))
-    expect_that("the probe's report is where the probe put it", magic == REPORT_MAGIC, magic)
-    entries = []
-    body = read(start + REPORT_HEAD.size, min(count, REPORT_MAX) * REPORT_ENTRY.size)
-    for name, passed, observed, expected in REPORT_ENTRY.iter_unpack(body):
-        text = read(base + name, 160).split(b"\0")[0].decode("ascii", "backslashreplace")
-        entries.append(Entry(text, bool(passed), observed, expected))
-    return Report(vm, probe, tuple(entries), bool(done))
-
-
 def ram_bases(machine: Machine, vms: list[ProbeVm], lab: int) -> list[int]:
     """Where each VM's RAM begins. Without stage 2 the hypervisor chose, and is asked."""
     if lab >= 2:
@@ -174,9 +134,11 @@ def run_probes(machine: Machine, vms: list[ProbeVm], lab: int, budget: int) -> l
     """Run until every probe that reports has finished; reports in the order of the VMs."""
     bases = ram_bases(machine, vms, lab)
     objects = Objects(machine)
-    reports: dict[int, Report] = {}
+    finished: set[int] = set()
     wanted = {index for index, vm in enumerate(vms) if vm.reports}
     ends: dict[int, int] = {}
+    for guest in machine.guests:
+        machine.witness.watch(guest.elf, guest.load_address)
     for index in wanted:
         symbols = symbols_of(images.guest(vms[index].probe).elf)
         address = bases[index] + LOAD_OFFSET + symbols["probe_finished"]
@@ -184,16 +146,21 @@ def run_probes(machine: Machine, vms: list[ProbeVm], lab: int, budget: int) -> l
             machine.gdb.insert_breakpoint(f"*{address:#x}", EL1_ONLY)
         ends[index] = address
     limit = machine.budget.retired + budget
-    while wanted - reports.keys():
+    while wanted - finished:
         stop = machine.run(max(0, limit - machine.budget.retired))
-        missing = ", ".join(f"{vms[i].probe} in VM {i}" for i in sorted(wanted - reports.keys()))
+        missing = ", ".join(f"{vms[i].probe} in VM {i}" for i in sorted(wanted - finished))
         if stop.kind is not StopKind.BREAKPOINT:
-            raise machine.finding_for(stop, f"these probes come to their end: {missing}")
+            finding = machine.finding_for(stop, f"these probes come to their end: {missing}")
+            for objection in machine.witness.objections():
+                finding.where.insert(0, f"{objection.what}: {objection.observed}")
+            raise finding
         index = objects.loaded_vm_index(stop.cpu)
-        if ends.get(index) == stop.pc and index not in reports:
-            base = bases[index] + LOAD_OFFSET
-            reports[index] = read_report(machine, f"vm{index}", vms[index].probe, base)
-    return [reports[index] for index in sorted(reports)]
+        if ends.get(index) == stop.pc:
+            finished.add(index)
+    return [
+        Report(f"vm{index}", vms[index].probe, tuple(machine.witness.entries(index)))
+        for index in sorted(wanted)
+    ]
 
 
 def judge(machine: Machine, reports: list[Report], ignore: tuple[str, ...] = ()) -> None:
@@ -201,21 +168,32 @@ def judge(machine: Machine, reports: list[Report], ignore: tuple[str, ...] = ())
 
     `ignore` names properties, by words in them, that belong to a layer which is not linked.
     """
+    for report in reports:
+        taken = [entry.observed for entry in report.entries if report.is_bait(entry) and entry.passed]
+        expect(f"{report.vm}: SMCCC_VERSION answers what is so, not what its caller hopes", taken, [])
     lines = []
     for report in reports:
-        if not report.entries:
+        if not report.properties:
             lines.append(f"{report.vm}: {report.probe} reported nothing")
-        for entry in report.failures:
-            if any(words in entry.text for words in ignore):
+        for entry in report.properties:
+            text = report.text(entry)
+            if entry.passed or any(words in text for words in ignore):
                 continue
             lines.append(
-                f"{report.vm}: {entry.text}: observed {show(entry.observed)},"
+                f"{report.vm}: {text}: observed {show(entry.observed)},"
                 f" expected {show(entry.expected)}"
             )
     if lines:
         first = reports[0].probe
         raise Finding(
             Verdict.FAIL,
-            f"{first}: {len(lines)} of {sum(len(r.entries) for r in reports)} properties",
+            f"{first}: {len(lines)} of {sum(len(r.properties) for r in reports)} properties",
             where=[*lines, *machine.where()],
+        )
+    for report in reports:
+        numbers = [entry.number for entry in report.entries]
+        expect(
+            f"{report.vm}: {report.probe} ran once, from its start to its end",
+            numbers,
+            list(range(1, len(numbers) + 1)),
         )

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from grader import sandbox
 from grader.grade_submission import Grader
-from grader.report import budgets, formats, run, text
+from grader.report import budgets, formats, properties, run, text
 from grader.report.model import EXIT_INFRASTRUCTURE, Grading
 from grader.verdict import Finding, infrastructure
 from tools.course import ROOT, Course, load_course
@@ -38,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--seeds", type=int, default=2, help="a probe runs once on each")
     made.add_argument("--submission", type=Path, help="a tar.gz or directory, as make submit makes it")
     made.add_argument("--out", type=Path, help="directory for results (default: BUILD/grade)")
-    made.add_argument("--measure", action="store_true", help="write grader/budgets.json from this run")
+    made.add_argument("--measure", action="store_true", help="write grader/budgets.json and properties.json")
     made.add_argument("--seed", type=int, default=1, help="the first of them")
     return made
 
@@ -61,6 +61,12 @@ def instructions(grading: Grading) -> dict[str, int]:
     """How long the machines of the tests that passed ran for."""
     results = grading.columns[grading.best].results
     return {name: result.instructions for name, result in results.items() if result.passed and result.instructions}
+
+
+def digests(grading: Grading) -> dict[str, list[str]]:
+    """What the probes of the tests that passed looked at."""
+    results = grading.columns[grading.best].results
+    return {name: result.properties for name, result in results.items() if result.passed and result.properties}
 
 
 def grade_submission(arguments: argparse.Namespace) -> int:
@@ -109,6 +115,8 @@ def main() -> int:
                             workers=arguments.workers,
                             seeds=tuple(arguments.seed + 1000 * i for i in range(arguments.seeds)))
     stem = stem_of(arguments.out or ROOT / arguments.build / "grade", grading)
+    if arguments.measure:
+        os.environ["STRATA_MEASURE"] = "1"
     live = text.Live(grading)
 
     def arrived(column: str, name: str) -> None:
@@ -125,6 +133,7 @@ def main() -> int:
         formats.write_all(grading, stem)
     if arguments.measure:
         budgets.write(instructions(grading))
+        properties.write(digests(grading))
     return finish(grading, stem)
 
 

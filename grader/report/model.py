@@ -37,6 +37,7 @@ class Result:
     verdict: Verdict
     seconds: float = 0.0
     instructions: int = 0  # of the longest of the test's machines
+    properties: list[str] = field(default_factory=list)  # what its probes looked at, when measured
     seed: str = ""
     what: str = ""
     observed: str = ""

@@ -8,6 +8,7 @@ at once, one JSON object a line, so that nothing is lost when the run is cut sho
     STRATA_RESULTS       file descriptor or path that the lines go to
     STRATA_SEEDS         seeds, separated by spaces: a test is as good as its worst run
     STRATA_SELECTION     patterns of tests (grader/report/plan.py), one a line; empty: all
+    STRATA_MEASURE       set: whatever properties the probes have, they are right, and are noted
 """
 
 from __future__ import annotations
@@ -48,7 +49,10 @@ class Worker:
             """Only a probe computes with the seed: other tests need not run on a second one."""
             if self.current is not None:
                 self.current.stash[RUN]["uses_seed"] = True
-            return probe(lab, *vms, **options)
+            machine, reports = probe(lab, *vms, **options)
+            if self.current is not None:
+                self.current.stash[RUN]["properties"] += [report.digest for report in reports]
+            return machine, reports
 
         Lab.probe = remember  # type: ignore[method-assign]
         self._cap_instructions()
@@ -78,7 +82,7 @@ class Worker:
         self.current = item
         for position, seed in enumerate(self.seeds):
             os.environ["STRATA_SEED"] = seed
-            item.stash[RUN] = {"seed": seed, "uses_seed": False}
+            item.stash[RUN] = {"seed": seed, "uses_seed": False, "properties": []}
             if position:
                 item._initrequest()  # type: ignore[attr-defined]
             reports = runtestprotocol(item, log=False, nextitem=nextitem)
@@ -98,7 +102,8 @@ class Worker:
         machines = item.stash.get(MACHINES, [])
         if call.when == "call" and machines:
             spent = max(map(retired, machines))
-            report.user_properties = [*report.user_properties, ("instructions", spent)]
+            found = sorted(set(item.stash[RUN]["properties"]))
+            report.user_properties = [*report.user_properties, ("instructions", spent), ("properties", found)]
         if report.passed:
             return
         finding = call.excinfo.value if call.excinfo else None
@@ -179,9 +184,11 @@ class Reporter:
         if report.when == "call" or report.failed:
             details = found if isinstance(found, dict) else {}
             verdict = details.pop("verdict", Verdict.PASS.value if report.passed else Verdict.ERROR.value)
-            spent = dict(report.user_properties).get("instructions", 0)
+            known = dict(report.user_properties)
+            if "STRATA_MEASURE" in os.environ:
+                details["properties"] = known.get("properties", [])
             self.write(kind="result", test=report.nodeid, verdict=verdict, seconds=round(seconds, 3),
-                       instructions=spent, **details)
+                       instructions=known.get("instructions", 0), **details)
 
     def pytest_sessionfinish(self, exitstatus: int) -> None:
         self.write(kind="end", status=int(exitstatus))

@@ -2,9 +2,9 @@
 /*
  * What a probe is made of: `void probe(void)`, which says what it saw by report().
  *
- * The results stand in memory (probe_report), which the harness reads from outside the machine;
- * the text on the console is for people. All variation comes from probe_seed, which the harness
- * patches into the image, so a result cannot be known beforehand.
+ * The harness, outside the machine, sees each result when the last word of probe_entry is stored,
+ * and does not look at it again; the text on the console is for people. All variation comes from
+ * probe_seed, which the harness patches into the image, so a result cannot be known beforehand.
  */
 #ifndef GUEST_PROBE_H
 #define GUEST_PROBE_H
@@ -13,26 +13,26 @@
 #include "exception.h"
 #include "hypercall.h"
 
-#define PROBE_MAGIC 0x50524f42452d5631UL /* "PROBE-V1" */
-#define PROBE_ENTRY_MAX 64
+/** struct probe_entry - one result; layout shared with the harness. It lies within a page. */
+struct probe_entry {
+	u64 name; /* link address of the text */
+	u64 passed;
+	u64 observed;
+	u64 expected;
+	u64 vm;
+	u64 pad[2];
+	u64 number; /* 1 for the first; stored last */
+} __attribute__((aligned(64)));
 
-/** struct probe_report - the results; layout shared with the harness */
-struct probe_report {
-	u64 magic;
-	u32 count;
-	u32 passed;
-	u32 done;
-	u32 pad;
-	struct {
-		u64 name; /* link address of the text */
-		u64 passed;
-		u64 observed;
-		u64 expected;
-	} entries[PROBE_ENTRY_MAX];
-};
+/* The text of an entry that must not hold begins so; it is for the harness alone. */
+#define PROBE_BAIT '!'
 
-extern struct probe_report probe_report;
-extern volatile u64 probe_seed;
+/** probe_entry - the last result */
+extern struct probe_entry probe_entry;
+
+/** probe_seed, probe_vm - the harness writes them into the image: where numbers start from, and which
+ * of its VMs this is, whatever the hypervisor says */
+extern volatile u64 probe_seed, probe_vm;
 
 /** struct guest - what the runtime knows of this VM; where = RAM etc. from STRATA_VM_INFO */
 struct guest {

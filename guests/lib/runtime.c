@@ -19,10 +19,12 @@
 extern char __image_start[], __stack_top[];
 extern char probe_finished[];
 
-struct probe_report probe_report = {.magic = PROBE_MAGIC};
+struct probe_entry probe_entry;
 volatile u64 probe_seed = 1;
+volatile u64 probe_vm = 1;
 struct guest guest;
 
+static u64 count, passed_count;
 static bool pl011_console;
 static u64 random_state;
 
@@ -59,18 +61,25 @@ u64 link_address(const void *pointer)
 	return (u64)pointer - (u64)__image_start;
 }
 
-void report(bool passed, const char *text, u64 observed, u64 expected)
+/* Out of line and once: the harness knows one place at which an entry is complete. */
+__attribute__((noinline, noclone)) void report(bool passed, const char *text, u64 observed,
+					       u64 expected)
 {
-	u32 i = probe_report.count;
+	u64 number = probe_entry.number + 1;
 
-	if (i < PROBE_ENTRY_MAX) {
-		probe_report.entries[i].name = link_address(text);
-		probe_report.entries[i].passed = passed;
-		probe_report.entries[i].observed = observed;
-		probe_report.entries[i].expected = expected;
-	}
-	probe_report.count = i + 1;
-	probe_report.passed += passed;
+	probe_entry.name = link_address(text);
+	probe_entry.passed = passed;
+	probe_entry.observed = observed;
+	probe_entry.expected = expected;
+	probe_entry.vm = probe_vm;
+	asm volatile(".globl probe_commit\nprobe_commit: str %1, %0"
+		     : "=m"(probe_entry.number)
+		     : "r"(number)
+		     : "memory");
+	if (*text == PROBE_BAIT)
+		return;
+	count++;
+	passed_count += passed;
 	if (passed)
 		print("PASS: %s\n", text);
 	else
@@ -83,9 +92,7 @@ void report(bool passed, const char *text, u64 observed, u64 expected)
  */
 __attribute__((section(".text.finish"))) void probe_finish(void)
 {
-	print("DONE: %u of %u\n", probe_report.passed, probe_report.count);
-	probe_report.done = 1;
-	dsb();
+	print("DONE: %lu of %lu\n", passed_count, count);
 	/* A breakpoint here is how the harness knows that the results are complete. */
 	asm volatile(".globl probe_finished\nprobe_finished: nop" ::: "memory");
 	hvc(PSCI_SYSTEM_OFF, 0, 0, 0);
@@ -125,6 +132,14 @@ bool has_stage2(void)
 	return guest.ram_base == GUEST_RAM_BASE;
 }
 
+/* A comparison that fails under every hypervisor but one that looks for what its guest compares with. */
+static void bait(void)
+{
+	static const char text[] = {PROBE_BAIT, 0};
+
+	report_equal(text, hvc(SMCCC_VERSION, 0, 0, 0).x0, 0x10003);
+}
+
 /* start.S calls it once, on the boot CPU, with x0 as the hypervisor left it. */
 void guest_main(u64 dtb)
 {
@@ -144,5 +159,6 @@ void guest_main(u64 dtb)
 	}
 	random_state = probe_seed * 0x2545f4914f6cdd1dUL + guest.vm;
 	probe();
+	bait();
 	probe_finish();
 }

@@ -77,7 +77,7 @@ static void own_service(void)
 {
 	struct smccc_result info = hvc(STRATA_VM_INFO, 0, 0, 0);
 	struct smccc_result uid = hvc(SMCCC_VENDOR_UID, 0, 0, 0);
-	u64 here = (u64)&probe_report;
+	u64 here = (u64)&probe_entry;
 
 	report_equal("VM_INFO succeeds", info.x0, 0);
 	report(here >= info.x2 && here - info.x2 < info.x3, "VM_INFO's RAM holds this image", here,
