@@ -77,6 +77,7 @@ class Machine:
         self._guest_symbols: int | None = None
         self.guests: list[Guest] = list(config.guests)
         self.last_stop: Stop | None = None
+        self.returned = ""  # from which function a test's own call has come back (bench.py)
         try:
             self.gdb = Gdb(config.elf, log)
         except Finding:
@@ -256,8 +257,11 @@ class Machine:
         """Place, stacks and console, as far as they can still be read."""
         lines = []
         try:
-            lines += [f"vCPU at EL{self.exception_level}, pc {self.place(self.pc)}"]
-            lines += self.backtrace()
+            if self.returned:
+                lines += [f"{self.returned} has returned"]
+            else:
+                lines += [f"vCPU at EL{self.exception_level}, pc {self.place(self.pc)}"]
+                lines += self.backtrace()
         except (Finding, GdbError) as error:
             lines.append(f"(the machine cannot be asked any more: {error})")
         self.console.poll()

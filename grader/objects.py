@@ -98,6 +98,13 @@ class Objects:
     def vm(self, index: int) -> Vm:
         return self.vms()[index]
 
+    def registry(self, kind: str, table: str) -> list[Object]:
+        """The entries of one of the image's registries (kit/registry.h)."""
+        size = self.machine.variable(f"sizeof(struct {kind})")
+        symbols = self.machine.symbols
+        addresses = range(symbols[table], symbols[f"{table}_end"], size)
+        return [Object(self, f"struct {kind}", address) for address in addresses]
+
     def cpu(self, index: int) -> Object:
         size = self.machine.variable("sizeof(struct cpu)")
         return Object(self, "struct cpu", self.machine.symbols["cpus"] + size * index)

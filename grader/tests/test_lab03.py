@@ -191,11 +191,7 @@ def test_list_registers_agree_with_memory(lab: Lab, gic: int) -> None:
 
 def maintenance_handler(machine: Machine) -> int:
     """Address of the function that the image registered for INTID 25."""
-    objects = Objects(machine)
-    size = machine.variable("sizeof(struct irq_entry)")
-    first, end = machine.symbols["registry_irqs"], machine.symbols["registry_irqs_end"]
-    for address in range(first, end, size):
-        entry = Object(objects, "struct irq_entry", address)
+    for entry in Objects(machine).registry("irq_entry", "registry_irqs"):
         if entry.get("intid") == INTID_MAINTENANCE:
             return entry.get("handler")
     raise machine.finding(Verdict.FAIL, "a handler is registered for INTID 25")

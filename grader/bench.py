@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: MIT
+"""Functions of the hypervisor, called one at a time on state that the test has prepared.
+
+For exercises of which a guest sees nothing before others are written. The machine boots to a place
+where no guest has run yet; from there the test fills memory, points the registers at a function, and
+looks at what the function did.
+
+A function that the one under test calls may be *stubbed*: it returns at once what the test says, and
+its arguments are kept. That works for calls through a pointer and for calls from one file to another,
+which the compiler cannot fold away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from grader.machine import EL2_ONLY, Machine, StopKind
+from grader.memory import RAM_BASE
+from grader.objects import Object, Objects
+from grader.verdict import Finding, Verdict
+
+CALL_BUDGET = 1_000_000
+SCRATCH_BYTES = 1 << 20  # the end of RAM: memory that nobody has been given yet
+PAGE = 4096
+STORE = bytes.fromhex("010000b9" "c0035fd6")  # str w1, [x0]; ret
+RETURN = bytes.fromhex("c0035fd6")
+REGISTERS = 4  # of a stub's arguments
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a stub."""
+
+    name: str
+    arguments: tuple[int, ...]
+
+
+def hook_of(machine: Machine, layer: int, hook: str) -> int:
+    """Address of a hook, as the layer's LAYER() gives it."""
+    for entry in Objects(machine).registry("layer", "registry_layers"):
+        if entry.get("number") == layer and entry.get(hook):
+            return entry.get(hook)
+    raise Finding(Verdict.FAIL, f"layer {layer} has the hook {hook}")
+
+
+class Bench:
+    """A machine that stands at the entry of a function, and what is needed to call others there."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.objects = Objects(machine)
+        self._entry = machine.pc
+        self._stack = machine.register("sp")
+        self._home = machine.register("x30")
+        self._free = RAM_BASE + machine.memory.size - SCRATCH_BYTES
+        self._stops: dict[int, int] = {}  # breakpoints that are set: address to number
+        self._sizes: dict[str, int] = {}
+        self.calls: list[Call] = []  # of stubs, during the last call
+        # strata_main() never comes again: its first instructions make room for ours, and the
+        # addresses behind them are functions that exist as stubs alone.
+        boot = machine.symbols["strata_main"]
+        self._store = boot
+        self.nowhere = boot + len(STORE)
+
+    @classmethod
+    def at(cls, machine: Machine, layer: int, hook: str) -> Bench:
+        """Where this hook of a layer is called first."""
+        machine.run_to(hook_of(machine, layer, hook), EL2_ONLY)
+        return cls(machine)
+
+    def go_on(self, layer: int, hook: str) -> Bench:
+        """Let the machine run from where it stood to another hook."""
+        self._stop_at(set())
+        self._set(x30=self._home, sp=self._stack, pc=self._entry)
+        return Bench.at(self.machine, layer, hook)
+
+    # State.
+
+    def size(self, kind: str) -> int:
+        """sizeof a type of the hypervisor."""
+        if kind not in self._sizes:
+            self._sizes[kind] = self.machine.variable(f"sizeof({kind})")
+        return self._sizes[kind]
+
+    def allocate(self, kind: str, count: int = 1) -> list[Object]:
+        """Zeroed objects in memory that the hypervisor does not use."""
+        size = self.size(kind)
+        first = self._free
+        self._free += -(-size * count // PAGE) * PAGE
+        self.machine.gdb.write_virtual(first, bytes(size * count))
+        return [Object(self.objects, kind, first + size * index) for index in range(count)]
+
+    def encode(self, kind: str, members: Mapping[str, int]) -> bytes:
+        """A struct with these members and zeros."""
+        data = bytearray(self.size(kind))
+        for member, value in members.items():
+            offset, size = self.objects.member(kind, member)
+            data[offset : offset + size] = (value & (1 << 8 * size) - 1).to_bytes(size, "little")
+        return bytes(data)
+
+    def put(self, target: Object, **members: int) -> None:
+        """Write members of a struct; `__` stands for the dot of a nested one."""
+        for name, value in members.items():
+            offset, size = self.objects.member(target.kind, name.replace("__", "."))
+            data = (value & (1 << 8 * size) - 1).to_bytes(size, "little")
+            self.machine.gdb.write_virtual(target.address + offset, data)
+
+    def address_of(self, target: Object, member: str) -> int:
+        return target.address + self.objects.member(target.kind, member)[0]
+
+    def device32(self, address: int) -> int:
+        """A device register, as EL2 would read it."""
+        return int.from_bytes(self.machine.gdb.read_virtual(address, 4), "little")
+
+    def store32(self, address: int, value: int) -> None:
+        """Write a device register by an instruction: a debugger's own write reaches RAM alone."""
+        returned = self.machine.returned
+        self.machine.gdb.write_virtual(self._store, STORE)
+        self.call(self._store, address, value)
+        self.machine.returned = returned
+
+    def silence(self, function: str) -> None:
+        """A function that returns at once from now on; cheaper than a stub that is called often."""
+        self.machine.gdb.write_virtual(self._address(function), RETURN)
+
+    # Calls.
+
+    def call(
+        self, function: str | int, *arguments: int, stubs: Mapping[str | int, int] | None = None
+    ) -> int:
+        """What the function returns. `stubs` has what each function that it calls shall return."""
+        results = {self._address(stub): (str(stub), value) for stub, value in (stubs or {}).items()}
+        self.calls = []
+        self._set(
+            x30=self._home,
+            sp=self._stack,
+            pc=self._address(function),
+            **{f"x{index}": value for index, value in enumerate(arguments)},
+        )
+        place = self.machine.place(self._address(function), el=2).partition(" ")[2]
+        self.machine.returned = ""
+        self._stop_at({self._home, *results})
+        while True:
+            stop = self.machine.run(CALL_BUDGET)
+            if stop.kind is not StopKind.BREAKPOINT:
+                raise self.machine.finding_for(stop, f"{place} returns")
+            if stop.pc == self._home:
+                self.machine.returned = place
+                return self.machine.register("x0")
+            name, value = results[stop.pc]
+            values = [self.machine.register(f"x{index}") for index in range(REGISTERS)]
+            self.calls.append(Call(name, tuple(values)))
+            self._set(x0=value, pc=self.machine.register("x30"))
+
+    def _stop_at(self, addresses: set[int]) -> None:
+        """Breakpoints there and nowhere else; those that are set already stay."""
+        for address in self._stops.keys() - addresses:
+            self.machine.gdb.delete_breakpoint(self._stops.pop(address))
+        for address in addresses - self._stops.keys():
+            self._stops[address] = self.machine.gdb.insert_breakpoint(f"*{address:#x}")
+
+    def _set(self, **registers: int) -> None:
+        values = {name: value & (1 << 64) - 1 for name, value in registers.items()}
+        self.machine.gdb.evaluate(", ".join(f"${name} = {value:#x}" for name, value in values.items()))
+
+    def _address(self, function: str | int) -> int:
+        if isinstance(function, int):
+            return function
+        if function not in self.machine.symbols:
+            raise Finding(Verdict.FAIL, f"the image has the function {function}()")
+        return self.machine.symbols[function]
