@@ -139,14 +139,15 @@ class Bench:
             **{f"x{index}": value for index, value in enumerate(arguments)},
         )
         place = self.machine.place(self._address(function), el=2).partition(" ")[2]
+        made = f"{place} called with ({', '.join(map(hex, arguments))})"
         self.machine.returned = ""
         self._stop_at({self._home, *results})
         while True:
             stop = self.machine.run(CALL_BUDGET)
             if stop.kind is not StopKind.BREAKPOINT:
-                raise self.machine.finding_for(stop, f"{place} returns")
+                raise self.machine.finding_for(stop, f"{made} returns")
             if stop.pc == self._home:
-                self.machine.returned = place
+                self.machine.returned = made
                 return self.machine.register("x0")
             name, value = results[stop.pc]
             values = [self.machine.register(f"x{index}") for index in range(REGISTERS)]

@@ -54,7 +54,7 @@ def open_exercises(course: Course, first: int, last: int, root: Path = ROOT) -> 
 def _where(exercise: Exercise, places: list[Open]) -> list[str]:
     lines = [f"  {place.file}:{place.line}" for place in places[:4]]
     if len(places) > 4:
-        lines.append(f"  and {len(places) - 4} more places")
+        lines.append(f"  and {len(places) - 4} more")
     return lines
 
 

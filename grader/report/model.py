@@ -91,8 +91,7 @@ class Grading:
     # ---- gathering ----
 
     def collected(self, nodeids: Iterable[str]) -> None:
-        found = assign(self.lab, nodeids)
-        self.tests.update((name, found[name]) for name in map(short, nodeids) if name in found)
+        self.tests.update(assign(self.lab, nodeids))
 
     def add(self, column: str, line: Mapping[str, Any]) -> str:
         """Take in a line that the pytest plugin wrote; returns the test's short name."""

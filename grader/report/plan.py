@@ -48,14 +48,12 @@ def selection(course: Course, number: int, exercise: str = "") -> list[str]:
 
 
 def assign(lab: Lab, nodeids: Iterable[str]) -> dict[str, Exercise]:
-    """The exercise that each test proves. One that none claims is left out."""
-    claims = [(pattern, exercise) for exercise in lab.exercises for pattern in patterns_of(lab, exercise)]
-    found = {}
-    for nodeid in nodeids:
-        for pattern, exercise in claims:
-            if matches(pattern, nodeid):
-                found[short(nodeid)] = exercise
-                break
+    """The exercise that each test proves, in the registry's order. One that none claims is left out."""
+    left, found = list(nodeids), dict[str, Exercise]()
+    for exercise in lab.exercises:
+        for pattern in patterns_of(lab, exercise):
+            found.update((short(nodeid), exercise) for nodeid in left if matches(pattern, nodeid))
+            left = [nodeid for nodeid in left if short(nodeid) not in found]
     return found
 
 

@@ -72,8 +72,12 @@ def _verdict_counts(grading: Grading, column: str, exercise: Exercise) -> str:
         counts[result.verdict.value] = counts.get(result.verdict.value, 0) + 1
         if result.blocked_by:
             blockers.add(result.blocked_by)
-    words = [f"{count} {verdict}" for verdict, count in sorted(counts.items(), key=lambda item: item[0] != "PASS")]
-    return ", ".join(words) + (f" by {', '.join(sorted(blockers))}" if blockers else "")
+    words = [f"{count} {verdict}" for verdict, count in sorted(counts.items(), key=lambda item: item[0] != "PASS")
+             if verdict != Verdict.BLOCKED.value]
+    blocked = counts.get(Verdict.BLOCKED.value)
+    if blocked:
+        words.append(f"{blocked} BLOCKED" + (f" by {', '.join(sorted(blockers))}" if blockers else ""))
+    return ", ".join(words)
 
 
 def summary(grading: Grading, console: Console | None = None) -> None:

@@ -59,8 +59,8 @@ static void vtimer_expired(struct deadline *deadline)
  *
  * Cancel the background deadline. The physical PPI must be active exactly while the vCPU has the
  * interrupt pending or active (vgic_is_live()): its EOI will deactivate it, and until then it must
- * not fire again. (Nothing needs to be written if it is not, and cpu->cntv_active says that no vCPU
- * can have left it active.) Then CNTVOFF, CNTKCTL, CVAL and, last, CTL.
+ * not fire again. (Nothing needs to be written if it is not, and cpu->cntv_active, which is kept in
+ * step, says that no vCPU can have left it active.) Then CNTVOFF, CNTKCTL, CVAL and, last, CTL.
  */
 EXERCISE(4.2)
 static void vtimer_load(struct vcpu *vcpu)
@@ -73,7 +73,7 @@ static void vtimer_load(struct vcpu *vcpu)
  *
  * Keep CTL (ENABLE and IMASK), CVAL and CNTKCTL, and switch the hardware timer off, so that it
  * cannot fire into the next vCPU. If the timer can still fire, let the background deadline watch it,
- * unless it has fired already and the interrupt is on its way.
+ * unless it has fired already (ISTATUS) and the interrupt is on its way (vgic_is_live()).
  */
 EXERCISE(4.2)
 static void vtimer_save(struct vcpu *vcpu)
@@ -84,8 +84,9 @@ static void vtimer_save(struct vcpu *vcpu)
 /**
  * vtimer_interrupt() - the physical CNTV fired: it belongs to the vCPU that is loaded
  *
- * Raise PPI 27 in its interrupt controller and leave the physical interrupt active: the guest's EOI
- * deactivates it through the list register. (No vCPU loaded: the timer is off, nothing to do.)
+ * Raise PPI 27 in its interrupt controller and leave the physical interrupt active, which
+ * cpu->cntv_active notes: the guest's EOI deactivates it through the list register. Nothing is
+ * forwarded when the line has fallen in the meantime, or no vCPU is loaded (then the timer is off).
  */
 EXERCISE(4.4)
 static enum irq_result vtimer_interrupt(struct cpu *cpu, u32 intid)

@@ -84,7 +84,7 @@ static void gic_v3_init(void)
 /*
  * Find this CPU's redistributor: frames follow each other from PLAT_GICR_BASE to the one with
  * GICR_TYPER.Last, each two 64 KiB pages long, four with GICR_TYPER.VLPIS; GICR_TYPER[63:32] is
- * the affinity of its CPU in the order Aff3.Aff2.Aff1.Aff0.
+ * the affinity of its CPU in the order Aff3.Aff2.Aff1.Aff0. config_error() when none is this CPU's.
  */
 EXERCISE(3.1)
 static u64 gicr_find(u64 mpidr)

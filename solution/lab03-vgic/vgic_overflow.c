@@ -66,8 +66,8 @@ static u64 virq_maintenance(const struct virq *virq, u64 vmcr)
  * completion makes it wait. It is *deliverable* when it is neither active nor barred; priority mask
  * and running priority play no part, since the hardware looks at those. Barred interrupts never get
  * a list register here: they could fill all of them and hold up the others, and NPIE would not
- * fire. The rest get one in order while there is room, but the last place is kept for the first
- * deliverable one until it has its own.
+ * fire. The rest get one in order while there is room, but as long as a deliverable one is still to
+ * come and none has got a list register, the last place is kept for it.
  *
  * Return: for each group that is enabled VGrp<n>DIE, and for each interrupt that got none:
  *  - active: LRENPIE and TDIR
