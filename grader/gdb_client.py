@@ -12,9 +12,11 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from grader.mi import Record, Value, parse, quote
-from grader.verdict import infrastructure
+from grader.symbols import symbols_of
+from grader.verdict import Finding, infrastructure
 
 REPLY_SECONDS = 60.0
 
@@ -67,9 +69,13 @@ class Frame:
 
 
 class Gdb:
-    """The debugger process. It is all-stop: one command at a time, replies in order."""
+    """The debugger process. It is all-stop: one command at a time, replies in order.
 
-    def __init__(self, elf: Path | None, log: Path | None = None) -> None:
+    Starting one takes longer than most tests, and reading the image's symbols as long again. So a
+    process serves one machine after another: take() and give_back().
+    """
+
+    def __init__(self) -> None:
         program = shutil.which("gdb-multiarch") or shutil.which("gdb")
         if program is None:
             raise infrastructure("gdb-multiarch is not installed")
@@ -84,17 +90,47 @@ class Gdb:
         self._in = self._process.stdin
         self._out_fd = self._process.stdout.fileno()
         os.set_blocking(self._out_fd, False)
-        self._log = log.open("w") if log else None
+        self._log: TextIO | None = None
         self._buffer = b""
         self._token = 0
         self._pending: deque[Record] = deque()
         self.console = ""
         self.closed = False
+        self._running = False
+        self._altered = False  # by a command that a person may type: nobody knows what it left
+        self._loaded: tuple[Path, int] | None = None
+        self._added: list[int] = []
         for setting in _SETTINGS:
             self._write(f"-gdb-set {setting}")
-        if elf is not None:
-            self._write(f"-file-exec-and-symbols {quote(str(elf))}")
         self._wait_reply(self._token)
+
+    @classmethod
+    def take(cls, elf: Path, log: Path | None = None) -> Gdb:
+        """A debugger with this image's symbols and without a machine, from now on the caller's."""
+        gdb = _idle.pop() if _idle else cls()
+        gdb._log = log.open("w") if log else None
+        version = (elf, elf.stat().st_mtime_ns)
+        if gdb._loaded != version:
+            gdb.command(f"-file-exec-and-symbols {quote(str(elf))}")
+            gdb._loaded = version
+        return gdb
+
+    def give_back(self) -> None:
+        """Leave the machine without touching it; what the next user could notice ends GDB."""
+        if self.closed or self._running or self._altered:
+            self.close()
+            return
+        try:
+            self.command("-break-delete")
+            for address in self._added:
+                self.remove_symbols(address)
+            self.command("-target-disconnect")
+        except (GdbError, Finding):
+            self.close()
+            return
+        self._pending.clear()
+        self._close_log()
+        _idle.append(self)
 
     def fileno(self) -> int:
         return self._out_fd
@@ -111,6 +147,10 @@ class Gdb:
 
     def execute(self, line: str) -> str:
         """A command as typed by a person, and what it prints."""
+        self._altered = True
+        return self._execute(line)
+
+    def _execute(self, line: str) -> str:
         self.console = ""
         self.command(f"-interpreter-exec console {quote(line)}")
         return self.console
@@ -122,23 +162,30 @@ class Gdb:
         while self._pending:
             record = self._pending.popleft()
             if record.kind == "*" and record.name == "stopped":
+                self._running = False
                 return record
         return None
 
     def resume(self, command: str) -> None:
         """A command that sets the machine running; stops reported before it are history."""
         self._pending.clear()
+        self._running = True
         self.command(command)
 
     def close(self) -> None:
         """End GDB without letting it touch the machine."""
+        self.closed = True
         self._process.kill()
         self._process.wait()
         self._in.close()
         if self._process.stdout is not None:
             self._process.stdout.close()
+        self._close_log()
+
+    def _close_log(self) -> None:
         if self._log:
             self._log.close()
+            self._log = None
 
     def _write(self, line: str) -> None:
         self._token += 1
@@ -204,7 +251,7 @@ class Gdb:
         self.command(f"-target-select remote {socket_path}")
         # A step masks interrupts but does not stop the clock: a stopped clock with a deadline in
         # the past leaves no instruction to execute under icount.
-        self.execute("maintenance packet Qqemu.sstep=3")
+        self._execute("maintenance packet Qqemu.sstep=3")
 
     def insert_breakpoint(self, place: str, condition: str = "", once: bool = False) -> int:
         """Number of a new breakpoint; `place` is anything GDB's break takes."""
@@ -237,6 +284,10 @@ class Gdb:
     def register(self, name: str) -> int:
         """A register of the selected vCPU by its name in the manual, system registers too."""
         return self.evaluate_int("$" + QEMU_NAMES.get(name, name))
+
+    def set_register(self, name: str, value: int) -> None:
+        """Changes a register of the selected vCPU."""
+        self.evaluate(f"${QEMU_NAMES.get(name, name)} = {value:#x}")
 
     def has_register(self, name: str) -> bool:
         return self.evaluate("$" + QEMU_NAMES.get(name, name)) != "void"
@@ -280,14 +331,19 @@ class Gdb:
 
     def source_line(self, address: int) -> str:
         """`file:line` of a code address, or nothing."""
-        text = self.execute(f"info line *{address:#x}")
+        text = self._execute(f"info line *{address:#x}")
         match = re.match(r'Line (\d+) of "([^"]+)"', text)
         return f"{match[2]}:{match[1]}" if match else ""
 
     def add_symbols(self, elf: Path, offset: int) -> None:
         """Symbols of a guest, as they lie after it was loaded `offset` above its link address."""
-        self.execute(f"add-symbol-file {elf} -o {offset:#x}")
+        self._execute(f"add-symbol-file {elf} -o {offset:#x}")
+        self._added.append(symbols_of(elf).base() + offset)
 
     def remove_symbols(self, address: int) -> None:
         """Take out the guest's symbols that cover this address."""
-        self.execute(f"remove-symbol-file -a {address:#x}")
+        self._execute(f"remove-symbol-file -a {address:#x}")
+        self._added.remove(address)
+
+
+_idle: list[Gdb] = []

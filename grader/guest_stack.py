@@ -47,8 +47,7 @@ def as_the_guest_was(machine: Machine) -> Iterator[None]:
 def _set(machine: Machine, values: dict[str, int]) -> None:
     # PSTATE first: it decides which stack pointer $sp is.
     for name in ("PSTATE", *(name for name in values if name != "PSTATE")):
-        register = "cpsr" if name == "PSTATE" else name
-        machine.gdb.execute(f"set var ${register} = {values[name]:#x}")
+        machine.gdb.set_register(name, values[name])
 
 
 def lines(machine: Machine) -> list[str]:

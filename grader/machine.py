@@ -79,8 +79,8 @@ class Machine:
         self.last_stop: Stop | None = None
         self.returned = ""  # from which function a test's own call has come back (bench.py)
         try:
-            self.gdb = Gdb(config.elf, log)
-        except Finding:
+            self.gdb = Gdb.take(config.elf, log)
+        except (Finding, GdbError):
             self._process.close()
             raise
         try:
@@ -98,7 +98,8 @@ class Machine:
         self.close()
 
     def close(self) -> None:
-        self.gdb.close()
+        """Once: the debugger belongs to the next machine from here on."""
+        self.gdb.give_back()
         self._process.close()
 
     # Running.

@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from grader import crash
+from grader import crash, images
+from grader.launch import MachineConfig
 from grader.machine import Machine, StopKind
 from grader.verdict import Finding, Verdict
 
@@ -91,7 +93,7 @@ def test_filled_mailbox_is_a_crash_although_the_machine_powers_off(
 def test_unwritten_exercise_is_todo(start_selftest: StartSelftest) -> None:
     machine = start_selftest("crash")
     machine.run_to("*fill")
-    machine.gdb.execute("set var $x20 = 3")
+    machine.gdb.set_register("x20", 3)
     with pytest.raises(Finding) as caught:
         machine.run_until_off()
     assert caught.value.verdict is Verdict.TODO
@@ -160,3 +162,43 @@ def test_failure_shows_the_console_with_control_characters_escaped(
     tail = "\n".join(machine.console.tail())
     assert "\\x1b" in tail
     assert "\x1b" not in tail
+
+
+def spinning(qemu: str) -> MachineConfig:
+    image = images.selftest("spin")
+    return MachineConfig(image=image.binary, elf=image.elf, memory_mib=256, qemu=qemu)
+
+
+def test_a_debugger_serves_the_next_machine_without_a_trace_of_the_last(
+    tmp_path: Path, qemu: str
+) -> None:
+    config = spinning(qemu)
+    with Machine(config) as machine:
+        first = machine.gdb
+        machine.gdb.insert_breakpoint("*spin_work")
+        machine.gdb.insert_watchpoint("*(long *)0x40300000")
+        machine.gdb.add_symbols(config.elf, 0x1000_0000)
+        machine.run()
+    with Machine(config, tmp_path / "gdb.log") as machine:
+        assert machine.gdb is first
+        assert machine.run(budget=100_000).kind is StopKind.BUDGET
+        assert machine.gdb.execute("info symbol 0x50200000").startswith("No symbol")
+    assert "info symbol" in (tmp_path / "gdb.log").read_text()
+
+
+def test_a_debugger_that_took_any_command_is_not_used_again(qemu: str) -> None:
+    config = spinning(qemu)
+    with Machine(config) as machine:
+        first = machine.gdb
+        machine.gdb.execute("set $left_behind = 1")
+    with Machine(config) as machine:
+        assert machine.gdb is not first
+
+
+def test_a_debugger_whose_machine_runs_is_not_used_again(qemu: str) -> None:
+    config = spinning(qemu)
+    with Machine(config) as machine:
+        first = machine.gdb
+        machine.gdb.resume("-exec-continue")
+    with Machine(config) as machine:
+        assert machine.gdb is not first

@@ -227,7 +227,7 @@ def test_injected_exception_takes_the_vector_of_the_mode_it_came_from(
     machine.run_to("*trap_dispatch", came_from)
     pc, pstate = machine.register("ELR_EL2"), machine.register("SPSR_EL2")
     vector = machine.register("VBAR_EL1") + offset
-    machine.gdb.execute("set var $x1 = 0x02000000")
+    machine.gdb.set_register("x1", 0x02000000)
     stop = machine.run_to(vector, EL1_ONLY)
     expect("the guest continues at its vector", stop.pc, vector)
     expect("SPSR_EL1 is the PSTATE that it had", machine.register("SPSR_EL1"), pstate, el2.spsr)
@@ -350,7 +350,7 @@ def test_a_fault_in_a_handler_is_reported_and_ends_the_machine(lab: Lab) -> None
     """The handler is given a wild pointer: a translation or alignment fault at EL2."""
     machine = at_first_guest_instruction(lab)
     machine.run_to("*trap_dispatch", EL2_ONLY)
-    machine.gdb.execute("set var $x0 = 0xdead00000000")
+    machine.gdb.set_register("x0", 0xdead00000000)
     stop = machine.run()
     expect("the machine ends with failure", stop.kind.value, StopKind.PANIC.value)
     report = crash.read(machine)
@@ -363,7 +363,7 @@ def test_a_fault_in_a_handler_is_reported_and_ends_the_machine(lab: Lab) -> None
 def test_a_broken_stack_is_reported_and_does_not_loop(lab: Lab) -> None:
     machine = at_first_guest_instruction(lab)
     machine.run_to("*trap_dispatch", EL2_ONLY)
-    machine.gdb.execute("set var $sp = 0xdead00000000")
+    machine.gdb.set_register("sp", 0xdead00000000)
     stop = machine.run()
     expect("the machine ends with failure", stop.kind.value, StopKind.PANIC.value)
     report = crash.read(machine)
@@ -374,7 +374,7 @@ def test_a_broken_stack_is_reported_and_does_not_loop(lab: Lab) -> None:
 def test_wild_jump_at_el2_is_reported(lab: Lab) -> None:
     machine = at_first_guest_instruction(lab)
     machine.run_to("*trap_dispatch", EL2_ONLY)
-    machine.gdb.execute("set var $pc = 0xdead00000000")
+    machine.gdb.set_register("pc", 0xdead00000000)
     stop = machine.run()
     expect("the machine ends with failure", stop.kind.value, StopKind.PANIC.value)
     report = crash.read(machine)

@@ -395,7 +395,7 @@ def test_a_stack_overflow_at_el2_hits_a_guard_page(lab: Lab) -> None:
             "a page below the stack is unmapped", top - guard <= 64 * PAGE, hex(top - guard)
         )
     machine.run_to("*trap_dispatch", EL2_ONLY)
-    machine.gdb.execute(f"set var $sp = {guard + PAGE:#x}")
+    machine.gdb.set_register("sp", guard + PAGE)
     stop = machine.run()
     expect("the machine ends with failure", stop.kind.value, StopKind.PANIC.value)
     report = crash.read(machine)
@@ -408,7 +408,7 @@ def test_el2_cannot_write_its_own_text(lab: Lab) -> None:
     """A store to .text is turned into a permission fault by the table, not by luck."""
     machine = in_guest(lab, "hypercalls")
     machine.run_to("*trap_dispatch", EL2_ONLY)
-    machine.gdb.execute(f"set var $sp = {machine.symbols['text_end'] & ~0xF:#x}")
+    machine.gdb.set_register("sp", machine.symbols['text_end'] & ~0xF)
     stop = machine.run()
     expect("the machine ends with failure", stop.kind.value, StopKind.PANIC.value)
     report = crash.read(machine)
