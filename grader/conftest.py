@@ -19,7 +19,7 @@ from grader import images  # noqa: E402
 from grader.launch import MachineConfig  # noqa: E402
 from grader.machine import DEFAULT_BUDGET, Machine  # noqa: E402
 from grader.probe import ProbeVm, Report, judge, prepare, run_probes  # noqa: E402
-from grader.report import properties  # noqa: E402
+from grader.report import drift, properties  # noqa: E402
 from grader.verdict import Finding, Verdict  # noqa: E402
 
 PROBE_BUDGET = 200_000_000
@@ -146,6 +146,19 @@ def lab(request: pytest.FixtureRequest, make_lab: MakeLab) -> Lab:
     return make_lab(request.module.LAB, gic_version)
 
 
+def retired(machine: Machine) -> int:
+    """Instructions of a machine; 0 when the test has ended it."""
+    try:
+        return machine.budget.retired
+    except ValueError:
+        return 0
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput") and drift.applies():
+        config.pluginmanager.register(drift.Drift(), "strata-drift")
+
+
 @pytest.hookimpl(hookwrapper=True)  # type: ignore[misc]
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     """A Finding is printed as what it says, without a traceback, and with a way to see it."""
@@ -155,10 +168,14 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     if report.when == "call":
         verdict = Verdict.PASS if report.passed else Verdict.FAIL
         report.user_properties.append(("verdict", verdict.value))
+        machines: list[Machine] = item.stash.get(MACHINES, [])
+        if machines:
+            report.user_properties.append(("instructions", max(map(retired, machines))))
     if not isinstance(finding, Finding):
         return
-    report.user_properties = [("verdict", finding.verdict.value)]
-    machines: list[Machine] = item.stash.get(MACHINES, [])
+    kept = [pair for pair in report.user_properties if pair[0] != "verdict"]
+    report.user_properties = [*kept, ("verdict", finding.verdict.value)]
+    machines = item.stash.get(MACHINES, [])
     if not finding.where and machines:
         finding.where = machines[-1].where()
     variables = [f"SEED={os.environ['STRATA_SEED']}"] if "STRATA_SEED" in os.environ else []

@@ -70,6 +70,11 @@ class Report:
         return f"{self.vm} {self.probe}: {len(texts)} {zlib.crc32(chr(10).join(texts).encode()):08x}"
 
 
+def varies(probe: str) -> bool:
+    """Whether the probe computes with the seed: otherwise it does the same on every one."""
+    return "seed_number" in symbols_of(images.guest(probe).elf)
+
+
 def packed(probe: str, seed: int, vm: int, folder: Path) -> Path:
     """A copy of the probe's binary that knows its seed and its VM."""
     image = images.guest(probe)

@@ -24,6 +24,7 @@ from grader import crash
 from grader.conftest import MACHINES, Lab
 from grader.gdb_client import GdbError
 from grader.machine import Machine, Stop
+from grader.probe import varies
 from grader.report import budgets
 from grader.report.plan import selects
 from grader.verdict import Finding, Verdict
@@ -46,8 +47,9 @@ class Worker:
         probe = Lab.probe
 
         def remember(lab: Lab, *vms: Any, **options: Any) -> Any:
-            """Only a probe computes with the seed: other tests need not run on a second one."""
-            if self.current is not None:
+            """Where no probe computes with the seed, a second one would change nothing."""
+            probes = [vm if isinstance(vm, str) else vm.probe for vm in vms]
+            if self.current is not None and any(map(varies, probes)):
                 self.current.stash[RUN]["uses_seed"] = True
             machine, reports = probe(lab, *vms, **options)
             if self.current is not None:
@@ -101,9 +103,8 @@ class Worker:
         report = outcome.get_result()  # type: ignore[attr-defined]
         machines = item.stash.get(MACHINES, [])
         if call.when == "call" and machines:
-            spent = max(map(retired, machines))
             found = sorted(set(item.stash[RUN]["properties"]))
-            report.user_properties = [*report.user_properties, ("instructions", spent), ("properties", found)]
+            report.user_properties = [*report.user_properties, ("properties", found)]
         if report.passed:
             return
         finding = call.excinfo.value if call.excinfo else None
@@ -120,14 +121,6 @@ class Worker:
         if machines and call.when == "call":
             details["facts"] = facts(machines[-1])
         report.user_properties = [*report.user_properties, ("finding", details)]
-
-
-def retired(machine: Machine) -> int:
-    """Instructions of a machine; 0 when the test has ended it."""
-    try:
-        return machine.budget.retired
-    except ValueError:
-        return 0
 
 
 def facts(machine: Machine) -> dict[str, int]:

@@ -45,7 +45,30 @@ def test_each_test_of_a_lab_proves_one_exercise(collected: list[str], lab) -> No
 
 def test_every_test_that_runs_a_machine_has_a_measured_budget(collected: list[str]) -> None:
     known = budgets.measured()
-    assert [short(name) for name in collected if short(name) not in known and "_barriers" not in name] == []
+    names = [short(name) for name in collected if "_barriers" not in name]
+    assert [name for name in names if name not in known] == []
+    assert [name for name in known if name not in names] == []
+
+
+def test_drift_of_a_budget_is_noticed_and_scatter_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budgets, "measured", lambda: {"f::a": 3_000_000, "f::b": 3_000_000, "f::c": 2_000})
+    assert budgets.drifted({"f::a": 2_100_000, "f::b": 4_400_000, "f::c": 9_000}) == []
+    assert len(budgets.drifted({"f::a": 1_900_000, "f::b": 4_600_000, "f::new": 2_000_000})) == 3
+
+
+def test_a_run_that_saw_budgets_drift_is_not_good(tmp_path: Path) -> None:
+    """A session of its own, with a test that says it took a million times what it takes."""
+    name = "test_wfi_traps"
+    (tmp_path / "conftest.py").write_text("from grader.report.drift import Drift\n"
+                                          "def pytest_configure(config):\n"
+                                          "    config.pluginmanager.register(Drift())\n")
+    (tmp_path / "test_lab04.py").write_text(f"def {name}(record_property):\n"
+                                            "    record_property('instructions', 10**12)\n")
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "1 passed" in done.stdout
+    assert f"test_lab04.py::{name}: {10**12} instructions" in done.stdout
 
 
 def test_patterns_mean_parameters_and_not_names() -> None:

@@ -67,6 +67,9 @@ void print(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /** console_use_pl011() - from now on print through the PL011 instead of by hypercall */
 void console_use_pl011(bool on);
 
+/** seed_number() - the same in all VMs of a run, different with another probe_seed */
+u64 seed_number(void);
+
 /** random() - next number of a generator that starts from probe_seed and the VM's index */
 u64 random(void);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The runtime's C half: who am I, console, results, random numbers.
+ * The runtime's C half: who am I, console, results.
  *
  * Without Strata underneath (VM_INFO unknown) it falls back to QEMU's plain machine: PL011 at its
  * usual place, RAM at 0x40000000. A probe can thus be tried on hardware-like ground, where its
@@ -26,7 +26,6 @@ struct guest guest;
 
 static u64 count, passed_count;
 static bool pl011_console;
-static u64 random_state;
 
 void guest_main(u64 dtb);
 
@@ -100,16 +99,6 @@ __attribute__((section(".text.finish"))) void probe_finish(void)
 		asm volatile("wfi");
 }
 
-/* splitmix64: every seed, also 0, gives a full-period sequence. */
-u64 random(void)
-{
-	u64 z = (random_state += 0x9e3779b97f4a7c15UL);
-
-	z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9UL;
-	z = (z ^ (z >> 27)) * 0x94d049bb133111ebUL;
-	return z ^ (z >> 31);
-}
-
 u64 free_memory(void)
 {
 	return align_up((u64)__stack_top, 4096);
@@ -157,7 +146,6 @@ void guest_main(u64 dtb)
 		guest.ram_base = GUEST_RAM_BASE;
 		guest.ram_bytes = MIB(64);
 	}
-	random_state = probe_seed * 0x2545f4914f6cdd1dUL + guest.vm;
 	probe();
 	bait();
 	probe_finish();

@@ -76,19 +76,12 @@ static inline u64 ticks_from_us(u64 us)
 }
 
 /**
- * spin_burst() - execute about 2000 plain instructions
+ * spin_burst() - execute 2000 instructions
  *
  * To be put between two readings of the counter: each reading makes QEMU leave its translated code,
  * a thousand times dearer than an instruction.
  */
-static inline void spin_burst(void)
-{
-	u64 rounds = 1000;
-
-	asm volatile("1:	subs %0, %0, #1\n"
-		     "	b.ne 1b"
-		     : "+r"(rounds)::"cc");
-}
+void spin_burst(void);
 
 /** spin_ticks() - busy for @ticks of the virtual counter, and a few microseconds */
 static inline void spin_ticks(u64 ticks)

@@ -4,10 +4,11 @@
  * starts.
  */
 #include "probe.h"
+#include "timer.h"
 
 void probe(void)
 {
 	report(true, "about to spin", 0, 0);
 	for (;;)
-		asm volatile("" ::: "memory");
+		spin_burst();
 }

@@ -7,7 +7,7 @@
 
 static u64 pattern(u64 at)
 {
-	return at * 0x9e3779b97f4a7c15UL ^ ((u64)guest.vm << 48) ^ probe_seed;
+	return at * 0x9e3779b97f4a7c15UL ^ ((u64)guest.vm << 48) ^ seed_number();
 }
 
 void probe(void)

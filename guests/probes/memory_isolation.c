@@ -7,16 +7,18 @@
 
 #define STEP 512
 
+static u64 salt;
+
 static u64 pattern(u64 address, u64 round)
 {
-	return (address ^ probe_seed * 0x9e3779b97f4a7c15UL) + round + ((u64)guest.vm << 56);
+	return (address ^ salt) + round + ((u64)guest.vm << 56);
 }
 
 static u64 count_nonzero(void)
 {
-	u64 nonzero = 0;
+	u64 nonzero = 0, end = memory_end();
 
-	for (u64 at = free_memory(); at < memory_end(); at += STEP)
+	for (u64 at = free_memory(); at < end; at += STEP)
 		nonzero += read64(at) != 0;
 	for (u64 at = guest.ram_base; at < guest.ram_base + 0x80000; at += STEP)
 		nonzero += at >= guest.ram_base + 0x1000 && guest.dtb == 0 && read64(at) != 0;
@@ -25,15 +27,17 @@ static u64 count_nonzero(void)
 
 static void fill(u64 round)
 {
-	for (u64 at = free_memory(); at < memory_end(); at += STEP)
+	u64 end = memory_end();
+
+	for (u64 at = free_memory(); at < end; at += STEP)
 		write64(at, pattern(at, round));
 }
 
 static u64 count_wrong(u64 round)
 {
-	u64 wrong = 0;
+	u64 wrong = 0, end = memory_end();
 
-	for (u64 at = free_memory(); at < memory_end(); at += STEP)
+	for (u64 at = free_memory(); at < end; at += STEP)
 		wrong += read64(at) != pattern(at, round);
 	return wrong;
 }
@@ -42,6 +46,7 @@ void probe(void)
 {
 	u64 wrong = 0;
 
+	salt = seed_number();
 	report_equal("RAM outside of the image is zero at start", count_nonzero(), 0);
 	for (u64 round = 0; round < 4; round++) {
 		fill(round);

@@ -12,7 +12,7 @@
 
 static u64 pattern(u64 at)
 {
-	return at * 0x9e3779b97f4a7c15UL ^ probe_seed;
+	return at * 0x9e3779b97f4a7c15UL ^ seed_number();
 }
 
 static u64 checksum_errors(u64 base)

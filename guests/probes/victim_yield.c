@@ -10,7 +10,7 @@
 
 static u64 pattern(u64 at)
 {
-	return at * 0x9e3779b97f4a7c15UL ^ probe_seed;
+	return at * 0x9e3779b97f4a7c15UL ^ seed_number();
 }
 
 void probe(void)

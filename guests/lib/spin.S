@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * spin_burst() - execute 2000 instructions
+ *
+ * That is how a guest lets virtual time pass without giving way. They are NOPs in long blocks, for
+ * which QEMU counts the time and has next to nothing to do; a loop of two instructions would cost
+ * the host a hundred times as much.
+ */
+	.text
+	.balign	2048 /* a block ends at the end of a page */
+	.globl	spin_burst
+spin_burst:
+	mov	x0, #4
+1:	.rept	497
+	nop
+	.endr
+	sub	x0, x0, #1
+	cbnz	x0, 1b
+	ret
