@@ -33,6 +33,7 @@ FOLDER = ROOT / "grader" / "mutants"
 SAMPLE = FOLDER / "SAMPLE"
 SOURCES = ("Makefile", "course.toml", "kit", "solution", "tools")
 FAILS = "# fails: "
+PATIENCE = 4  # a mutant either does about what the solution does, or runs until it is stopped
 STATIC = "_barriers.py::"  # in the name of a test that looks at the disassembly
 
 
@@ -186,7 +187,7 @@ class Workshop:
         grading = Grading(course, course.lab(outcome.mutant.lab), "solution")
         column = grading.columns.setdefault(CUMULATIVE, Column(CUMULATIVE))
         settings = run.Settings(impl="solution", build=str(self.folder), seeds=(1,), prebuilt=True, workers=0,
-                                only=only)
+                                only=only, patience=PATIENCE)
         run.run_tests(grading, CUMULATIVE, settings, lambda _column, _name: None)
         outcome.verdicts = {name: result.verdict for name, result in column.results.items()}
         if column.broken:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from grader.report import budgets
 from grader.report.model import CUMULATIVE, ISOLATED, Column, Grading
 from grader.report.plan import selection
 from tools.course import ROOT
@@ -32,6 +33,7 @@ class Settings:
     prebuilt: bool = False
     wrap: Callable[[list[str]], list[str]] = list
     only: tuple[str, ...] = ()  # patterns of tests; none: all of the lab
+    patience: int = budgets.TIMES  # how many times the solution's instructions a machine may take
     builder: Callable[[int, str], str] | None = None  # instead of build_image()
 
     @property
@@ -77,7 +79,7 @@ def run_tests(grading: Grading, column: str, settings: Settings, arrived: Callab
         **os.environ,
         "STRATA_BUILD": settings.build, "STRATA_IMPL": settings.impl, "STRATA_QEMU": settings.qemu,
         "STRATA_BASE": "reference" if column == ISOLATED else "own",
-        "STRATA_PREBUILT": "1",
+        "STRATA_PREBUILT": "1", "STRATA_PATIENCE": str(settings.patience),
         "STRATA_SEEDS": " ".join(map(str, settings.seeds)), "STRATA_SELECTION": "\n".join(patterns),
         "STRATA_RESULTS": str(write), "PYTHONDONTWRITEBYTECODE": "1",
     }  # fmt: skip
