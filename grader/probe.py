@@ -20,7 +20,7 @@ from grader.symbols import symbols_of
 from grader.verdict import Finding, Verdict, expect, show
 from grader.witness import Entry
 from tools.bundle import build_bundle, machine_memory_for
-from tools.vms import VmConfig
+from tools.vms import PAGE_SIZES, VmConfig
 
 MIB = 1 << 20
 RAM_BASE = 0x4000_0000
@@ -36,6 +36,7 @@ class ProbeVm:
     name: str = ""
     memory_mib: int = 16
     cpus: int = 1
+    page_size: str = "2M"  # as in vms.toml
     seed: int | None = None
     reports: bool = True  # False: a neighbour that never finishes
 
@@ -104,7 +105,9 @@ def prepare(
     for index, vm in enumerate(vms):
         name = vm.name or f"vm{index}"
         kernel = packed(vm.probe, vm.seed if vm.seed is not None else seed, index, folder)
-        configs.append(VmConfig(name=name, memory=vm.memory_mib * MIB, kernel=kernel, cpus=vm.cpus))
+        configs.append(
+            VmConfig(name, vm.memory_mib * MIB, kernel, vm.cpus, page_size=PAGE_SIZES[vm.page_size])
+        )
         guests.append(Guest(name, images.guest(vm.probe).elf, RAM_BASE + LOAD_OFFSET))
     memory = machine_mib * MIB if machine_mib else machine_memory_for(configs)
     bundle = folder / "test.bundle"

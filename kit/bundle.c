@@ -144,7 +144,7 @@ static int check_segment(const struct bundle_header *bundle, const struct bundle
 
 static int check_vm(const struct bundle_header *bundle, const struct bundle_vm *vm, u64 room)
 {
-	if (vm->flags || vm->reserved)
+	if (vm->flags & ~BUNDLE_VM_PAGES_4K || vm->reserved)
 		return reject("VM %s asks for a feature that this build does not know", vm->name);
 	if (vm->cpus < 1 || vm->cpus > VCPU_MAX)
 		return reject("VM %s has %u CPUs, allowed are 1 to %u", vm->name, vm->cpus,

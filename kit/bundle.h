@@ -31,6 +31,9 @@ struct bundle_segment {
 	u32 reserved;
 };
 
+/* struct bundle_vm.flags */
+#define BUNDLE_VM_PAGES_4K 1U /* stage 2 maps its RAM by pages of 4 KiB, never by blocks of 2 MiB */
+
 /** struct bundle_vm - one VM; offsets are relative to its RAM base */
 struct bundle_vm {
 	char name[16]; /* NUL-terminated, [a-z0-9-] */

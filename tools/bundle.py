@@ -30,6 +30,7 @@ VM_SIZE = 256
 TRAILER = struct.Struct("<Q")
 PAYLOAD_ALIGN = 4 * KIB
 NO_DTB = (1 << 64) - 1
+VM_PAGES_4K = 1
 
 RAM_BASE = 0x4000_0000
 BUNDLE_ADDRESS = 0x4A00_0000
@@ -152,6 +153,11 @@ def pack_vm(vm: VmConfig, where: str, *, gic_version: int, append: str = "") -> 
     return PackedVm(vm, kernel.offset, dtb_offset, tuple(segments))
 
 
+def vm_flags(vm: VmConfig) -> int:
+    """struct bundle_vm.flags."""
+    return VM_PAGES_4K if vm.page_size == 4 * KIB else 0
+
+
 def build_bundle(vms: list[VmConfig], where: str, *, gic_version: int = 3, machine_memory: int,
                  machine_cpus: int = 1, append: str = "") -> bytes:
     """The bytes of a bundle; `where` names the source of the VMs in messages."""
@@ -161,7 +167,7 @@ def build_bundle(vms: list[VmConfig], where: str, *, gic_version: int = 3, machi
     first = align_up(HEADER.size + VM_SIZE * len(packed), PAYLOAD_ALIGN)
     for vm in packed:
         record = VM.pack(vm.config.name.encode(), vm.config.cpus, len(vm.segments), vm.config.memory,
-                         vm.entry_offset, vm.dtb_offset, 0, 0)
+                         vm.entry_offset, vm.dtb_offset, vm_flags(vm.config), 0)
         for segment in vm.segments:
             offset = payloads.get(segment.data)
             if offset is None:
@@ -228,6 +234,7 @@ class VmInfo:
     memory: int
     entry: int
     dtb: int
+    flags: int
     segments: tuple[SegmentInfo, ...]
 
 
@@ -266,7 +273,8 @@ def read_bundle(path: Path) -> tuple[BundleInfo, bytes]:
     vms = []
     for index in range(count):
         at = HEADER.size + VM_SIZE * index
-        name, vcpus, segment_count, ram, entry, tree, _, _ = VM.unpack_from(data, at)
+        name, vcpus, segment_count, ram, entry, tree, features, _ = VM.unpack_from(data, at)
+        check(features & ~VM_PAGES_4K == 0, f"vm {index} has an unknown flag")
         check(1 <= segment_count <= SEGMENT_MAX, f"vm {index} has {segment_count} segments")
         segments = []
         for number in range(segment_count):
@@ -276,7 +284,7 @@ def read_bundle(path: Path) -> tuple[BundleInfo, bytes]:
                   f"vm {index} segment {number} lies outside the VM or the bundle")
             segments.append(segment)
         vms.append(VmInfo(name.rstrip(b"\0").decode("ascii", "replace"), vcpus, ram, entry, tree,
-                          tuple(segments)))
+                          features, tuple(segments)))
     return BundleInfo(length, gic, memory, cpus, tuple(vms)), data
 
 
@@ -286,7 +294,7 @@ def show(path: Path) -> None:
           f"{format_size(info.machine_memory)}, {info.machine_cpus} CPUs")
     for vm in info.vms:
         where = "none" if vm.dtb == NO_DTB else f"{RAM_BASE + vm.dtb:#x}"
-        print(f"  {vm.name}: {vm.cpus} CPUs, {format_size(vm.memory)}, entry {RAM_BASE + vm.entry:#x}, dtb {where}")
+        print(f"  {vm.name}: {vm.cpus} CPUs, {format_size(vm.memory)} by {'4K pages' if vm.flags & VM_PAGES_4K else '2M blocks'}, entry {RAM_BASE + vm.entry:#x}, dtb {where}")
         for segment in vm.segments:
             print(f"    {RAM_BASE + segment.ram_offset:#x} + {segment.size:#x}  "
                   f"from {segment.file_offset:#x}  crc {segment.crc:08x}")

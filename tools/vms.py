@@ -20,6 +20,7 @@ MEMORY_STEP = 2 * MIB  # one stage-2 block; also the least that a VM can have
 MEMORY_MAX = 64 * GIB
 CMDLINE_MAX = 2047  # arm64's COMMAND_LINE_SIZE is 2048 with its NUL
 DEVICES_FROM_LAB = 5
+PAGE_SIZES = {"4K": 4 * KIB, "2M": 2 * MIB}
 
 NAME = re.compile(r"[a-z0-9-]{1,15}")
 SIZE = re.compile(r"([0-9]+)([KMG])")
@@ -37,6 +38,7 @@ class VmConfig:
     initrd: Path | None = None
     cmdline: str = ""
     dtb: Path | None = None
+    page_size: int = 2 * MIB
     devices: tuple[str, ...] = field(default=())
 
 
@@ -125,6 +127,10 @@ def _read_vm(path: Path, index: int, values: dict[str, Any], lab: int) -> VmConf
     if len(cmdline.encode()) > CMDLINE_MAX or "\0" in cmdline:
         raise table.error("cmdline", f"must be at most {CMDLINE_MAX} bytes, none of them NUL")
 
+    page_size = table.take("page_size", str, "2M")
+    if page_size not in PAGE_SIZES:
+        raise table.error("page_size", f'"{page_size}" must be {" or ".join(PAGE_SIZES)}')
+
     devices = table.take("devices", list, [])
     for device in devices:
         if not isinstance(device, str) or not PCI_ADDRESS.fullmatch(device):
@@ -134,7 +140,7 @@ def _read_vm(path: Path, index: int, values: dict[str, Any], lab: int) -> VmConf
                           f"this image has labs 1 to {lab}")
 
     return VmConfig(name, memory, kernel, cpus, table.take_path("initrd"), cmdline,
-                    table.take_path("dtb"), tuple(devices))
+                    table.take_path("dtb"), PAGE_SIZES[page_size], tuple(devices))
 
 
 def load_vms(path: Path, *, lab: int = 6) -> list[VmConfig]:

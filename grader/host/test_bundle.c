@@ -171,7 +171,7 @@ static void test_vm(void)
 	REFUSED("VM a23456789012345 wants",
 		vm(2)->memory_bytes = (ROOM - MIB(128)) / MIB(2) * MIB(2) + MIB(2));
 	ACCEPTED(vm(2)->memory_bytes = (ROOM - MIB(128)) / MIB(2) * MIB(2));
-	REFUSED("VM beta-2 asks for a feature", vm(1)->flags = 1);
+	REFUSED("VM beta-2 asks for a feature", vm(1)->flags = 2);
 	REFUSED("VM beta-2 asks for a feature", vm(1)->reserved = 1);
 	REFUSED("VM beta-2: its entry point", vm(1)->entry_offset = MIB(64));
 	REFUSED("VM beta-2: its entry point", vm(1)->entry_offset = 2);

@@ -18,6 +18,7 @@ from grader.objects import Objects, Vm
 from grader.probe import LOAD_OFFSET, RAM_BASE, ProbeVm
 from grader.symbols import symbols_of
 from grader.verdict import expect, expect_that
+from tools.vms import PAGE_SIZES
 
 LAB = 2
 PAGE = 4096
@@ -209,12 +210,15 @@ def run_to_end_of_probe(machine: Machine, condition: str = EL1_ONLY) -> None:
     machine.run_to(end, condition, budget=200_000_000)
 
 
-def test_what_is_given_back_is_free_again(lab: Lab) -> None:
+@pytest.mark.parametrize("page_size", ["2M", "4K"])
+def test_what_is_given_back_is_free_again(lab: Lab, page_size: str) -> None:
     """After thousands of pages were mapped, split and released no page is lost, no table either."""
-    machine = in_guest(lab, "memory_release")
+    machine = in_guest(lab, ProbeVm("memory_release", page_size=page_size))
     vms = Objects(machine).vms()
     before = accounted(machine, vms)
     run_to_end_of_probe(machine)
+    largest = max(walk.size for walk, _ in space.leaves_of(machine, vms[0]))
+    expect("the largest leaf", largest, PAGE_SIZES[page_size])
     expect("free, mapped and table memory are what they were", accounted(machine, vms), before)
     tables = len(space.tables_of(machine, vms[0])) * PAGE
     expect("table_bytes counts the tables there are", vms[0].get("stage2.table.table_bytes"), tables)

@@ -58,6 +58,7 @@ def linux_image(size: int, image_size: int, text_offset: int = 0) -> bytes:
     ({"cpus": "0"}, "cpus: 0 must be 1 to 8"),
     ({"cpus": "9"}, "cpus: 9 must be 1 to 8"),
     ({"cpus": "true"}, "cpus: must be a whole number"),
+    ({"page_size": '"64K"'}, 'page_size: "64K" must be 4K or 2M'),
     ({"kernel": '"missing"'}, "kernel: no such file"),
     ({"kernel": '"."'}, "kernel: \".\" is a directory"),
     ({"initrd": '"missing"'}, "initrd: no such file"),

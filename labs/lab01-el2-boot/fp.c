@@ -3,7 +3,7 @@
  * Lazy switching of the SIMD and floating-point registers: half a kilobyte that most switches need
  * not touch.
  *
- * A vCPU starts each stint on a CPU with CPTR_EL2.TFP set. Its first SIMD instruction traps; from
+ * A vCPU starts a stint on a CPU with CPTR_EL2.TFP set. Its first SIMD instruction traps; from
  * then on the registers are its own until it leaves the CPU, when they are copied to memory. If it
  * comes back and nobody else used the unit meanwhile, the trap finds them still in place. While a
  * vCPU is not loaded its memory copy is therefore always right: it may go on on another CPU.

@@ -4,8 +4,8 @@
  * given back when the guest says that it does not need it. What a VM *has* is ram_bytes, what it
  * *uses* is stage2.resident_bytes.
  *
- * Memory comes in blocks of 2 MiB, and in pages where a block is not to be had or where a part of
- * the block is mapped already. Every piece is filled before it is mapped, with zeros or with the
+ * Memory comes in blocks of 2 MiB, or for a VM that is mapped by pages in pieces of 64 KiB; and in
+ * single pages where that is not to be had or where a part of it is mapped already. Every piece is filled before it is mapped, with zeros or with the
  * pristine image, so nobody reads what another VM left behind. In the other direction a piece
  * is freed only when no TLB of any CPU can reach it any more.
  *
@@ -22,6 +22,7 @@
 #include "tlb.h"
 
 #define BATCH_PIECES 64
+#define PIECE_ORDER 4 /* 64 KiB: what one touch of a VM that is mapped by pages brings in */
 
 #define PROT_GUEST_RAM (PROT_READ | PROT_WRITE | PROT_EXEC)
 
@@ -126,20 +127,28 @@ static bool is_mapped(struct vm *vm, u64 ipa, u64 bytes)
 	return pgtable_visit(&vm->stage2.table, ipa, bytes, report_leaf, NULL) != 0;
 }
 
+/* What a touch brings in if it can: a block, which stage 2 maps by one entry, or a few pages. */
+static inline unsigned piece_order(const struct vm *vm)
+{
+	return vm->config->flags & BUNDLE_VM_PAGES_4K ? PIECE_ORDER : PAGE_ORDER_MAX;
+}
+
 /**
  * populate_locked() - guest_ram_populate() with stage2.lock held
  *
- * Done at once if the page is mapped: another vCPU touched it first. The whole 2 MiB block if
- * nothing of it is mapped and it is to be had, else the page. RAM begins and ends on a block.
+ * Done at once if the page is mapped: another vCPU touched it first. The whole piece of
+ * piece_order() around it if nothing of that is mapped and it is to be had, else the page. RAM
+ * begins and ends on a block.
  */
 EXERCISE(2.8)
 static int populate_locked(struct vm *vm, u64 ipa, bool clean)
 {
-	u64 page = align_down(ipa, PAGE_SIZE), block = align_down(ipa, BLOCK_SIZE);
+	unsigned order = piece_order(vm);
+	u64 page = align_down(ipa, PAGE_SIZE), piece = align_down(ipa, PAGE_SIZE << order);
 
 	if (is_mapped(vm, page, PAGE_SIZE))
 		return 0;
-	if (!is_mapped(vm, block, BLOCK_SIZE) && !populate(vm, block, PAGE_ORDER_MAX, clean))
+	if (!is_mapped(vm, piece, PAGE_SIZE << order) && !populate(vm, piece, order, clean))
 		return 0;
 	return populate(vm, page, 0, clean);
 }
@@ -155,15 +164,17 @@ int guest_ram_populate(struct vm *vm, u64 ipa, bool clean)
 
 /* ---- memory goes back ---- */
 
-/* Pieces of RAM that are mapped in [start, end); when there are too many, end is moved down. */
+struct piece {
+	pa_t pa;
+	u64 bytes;
+};
+
+/* Pieces of memory that are mapped in [start, end); when there are too many, end is moved down. */
 struct batch {
 	u64 start, end;
 	u64 bytes;
 	unsigned count;
-	struct {
-		pa_t pa;
-		u64 bytes;
-	} pieces[BATCH_PIECES];
+	struct piece pieces[BATCH_PIECES];
 };
 
 static int batch_add(void *context, u64 address, const struct pgtable_leaf *leaf)
@@ -171,14 +182,17 @@ static int batch_add(void *context, u64 address, const struct pgtable_leaf *leaf
 	struct batch *batch = context;
 	u64 start = max_u64(address, batch->start);
 	u64 end = min_u64(address + leaf->size, batch->end);
+	pa_t pa = pa_add(leaf->pa, start - address);
+	struct piece *last = batch->pieces + batch->count - 1; /* if there is one */
 
-	if (batch->count == BATCH_PIECES) {
+	if (batch->count > 0 && last->pa.pa + last->bytes == pa.pa) {
+		last->bytes += end - start;
+	} else if (batch->count < BATCH_PIECES) {
+		batch->pieces[batch->count++] = (struct piece){.pa = pa, .bytes = end - start};
+	} else {
 		batch->end = start;
 		return 1;
 	}
-	batch->pieces[batch->count].pa = pa_add(leaf->pa, start - address);
-	batch->pieces[batch->count].bytes = end - start;
-	batch->count++;
 	batch->bytes += end - start;
 	return 0;
 }

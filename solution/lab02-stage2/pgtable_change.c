@@ -96,6 +96,8 @@ static unsigned tables_below(const struct walk *walk, unsigned level, u64 at, u6
 
 	if (leaf_fits(walk, level, at, end))
 		return 0;
+	if (level + 1 == LEVEL_LAST)
+		return 1;
 	for (u64 next, size = pgtable_level_size(level + 1); at < end; at = next) {
 		next = min_u64(align_down(at, size) + size, end);
 		count += tables_below(walk, level + 1, at, next);
