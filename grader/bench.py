@@ -115,10 +115,8 @@ class Bench:
 
     def store32(self, address: int, value: int) -> None:
         """Write a device register by an instruction: a debugger's own write reaches RAM alone."""
-        returned = self.machine.returned
         self.machine.gdb.write_virtual(self._store, STORE)
-        self.call(self._store, address, value)
-        self.machine.returned = returned
+        self.ask(self._store, address, value)
 
     def silence(self, function: str) -> None:
         """A function that returns at once from now on; cheaper than a stub that is called often."""
@@ -129,25 +127,37 @@ class Bench:
     def call(
         self, function: str | int, *arguments: int, stubs: Mapping[str | int, int] | None = None
     ) -> int:
-        """What the function returns. `stubs` has what each function that it calls shall return."""
-        results = {self._address(stub): (str(stub), value) for stub, value in (stubs or {}).items()}
+        """What the function under test returns. `stubs`: what functions that it calls shall return."""
+        self.machine.returned = None
+        result = self._run(self._address(function), arguments, stubs or {})
+        self.machine.returned = self._address(function), arguments
+        return result
+
+    def ask(self, function: str | int, *arguments: int) -> int:
+        """The same for a function that only helps: a failure's message is not about this call."""
+        returned, self.machine.returned = self.machine.returned, None
+        result = self._run(self._address(function), arguments, {})
+        self.machine.returned = returned
+        return result
+
+    def _run(
+        self, function: int, arguments: tuple[int, ...], stubs: Mapping[str | int, int]
+    ) -> int:
+        results = {self._address(stub): (str(stub), value) for stub, value in stubs.items()}
         self.calls = []
         self._set(
             x30=self._home,
             sp=self._stack,
-            pc=self._address(function),
+            pc=function,
             **{f"x{index}": value for index, value in enumerate(arguments)},
         )
-        place = self.machine.place(self._address(function), el=2).partition(" ")[2]
-        made = f"{place} called with ({', '.join(map(hex, arguments))})"
-        self.machine.returned = ""
         self._stop_at({self._home, *results})
         while True:
             stop = self.machine.run(CALL_BUDGET)
             if stop.kind is not StopKind.BREAKPOINT:
+                made = self.machine.call_text(function, arguments)
                 raise self.machine.finding_for(stop, f"{made} returns")
             if stop.pc == self._home:
-                self.machine.returned = made
                 return self.machine.register("x0")
             name, value = results[stop.pc]
             values = [self.machine.register(f"x{index}") for index in range(REGISTERS)]

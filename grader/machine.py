@@ -77,7 +77,8 @@ class Machine:
         self._guest_symbols: int | None = None
         self.guests: list[Guest] = list(config.guests)
         self.last_stop: Stop | None = None
-        self.returned = ""  # from which function a test's own call has come back (bench.py)
+        # From which function, called with what, a test's own call has come back (bench.py).
+        self.returned: tuple[int, tuple[int, ...]] | None = None
         try:
             self.gdb = Gdb.take(config.elf, log)
         except (Finding, GdbError):
@@ -259,7 +260,7 @@ class Machine:
         lines = []
         try:
             if self.returned:
-                lines += [f"{self.returned} has returned"]
+                lines += [f"{self.call_text(*self.returned)} has returned"]
             else:
                 lines += [f"vCPU at EL{self.exception_level}, pc {self.place(self.pc)}"]
                 lines += self.backtrace()
@@ -268,6 +269,10 @@ class Machine:
         self.console.poll()
         tail = self.console.tail()
         return lines + (["console:"] + ["| " + line for line in tail] if tail else [])
+
+    def call_text(self, function: int, arguments: tuple[int, ...]) -> str:
+        """A call that a test made: function, where it is written, arguments."""
+        return f"{self.place(function, el=2).partition(' ')[2]}, called with ({', '.join(map(hex, arguments))}),"
 
     def finding_for(self, stop: Stop, what: str) -> Finding:
         """The verdict on a machine that stopped otherwise than the test asked for."""

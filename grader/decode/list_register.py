@@ -82,7 +82,10 @@ class ListRegister:
     def __str__(self) -> str:
         if not self.value:
             return "empty"
-        text = f"INTID {self.vintid} {STATES[self.state]}, priority {self.priority:#04x}"
+        text = f"INTID {self.vintid}"
+        if self.vintid >> 10 in range(1, 8) and self.vintid & 0x3F0 == 0:
+            text = f"SGI {self.vintid & 15} of requester {self.vintid >> 10}"  # on a GICv2
+        text += f" {STATES[self.state]}, priority {self.priority:#04x}"
         text += f", group {self.group}"
         if self.hardware:
             text += f", HW {self.pintid}"

@@ -52,6 +52,12 @@ class Result:
     def passed(self) -> bool:
         return self.verdict is Verdict.PASS
 
+    @property
+    def message(self) -> str:
+        """All that the grader says; what the machine printed (the console) is no part of it."""
+        end = self.where.index("console:") if "console:" in self.where else len(self.where)
+        return "\n".join([self.what, self.observed, self.expected, *self.where[:end]])
+
     def values(self) -> dict[str, Any]:
         """For JSON: only what there is."""
         found = {key: value for key, value in asdict(self).items() if value not in ("", [], {}, None, 0)}
@@ -99,7 +105,7 @@ class Grading:
         fields = {key: value for key, value in line.items() if key in Result.__dataclass_fields__}
         result = Result(**{**fields, "verdict": Verdict(line["verdict"])})
         if not result.passed:
-            result.symptom = symptoms.explain(result.facts, result.verdict.value, str(line))
+            result.symptom = symptoms.explain(result.facts, result.verdict.value, result.message)
         self.columns[column].results[name] = result
         return name
 

@@ -13,7 +13,7 @@ import pytest
 
 from grader.report import budgets, formats, symptoms
 from grader.report.model import (CUMULATIVE, EXIT_FAILED, EXIT_INFRASTRUCTURE, EXIT_NOT_BUILT, EXIT_PASSED, ISOLATED,
-                                 Column, Grading)
+                                 Column, Grading, Result)
 from grader.report.plan import assign, matches, patterns_of, prerequisites, short
 from grader.report.text import explain
 from grader.verdict import Verdict
@@ -211,3 +211,16 @@ def test_every_symptom_can_be_asked_for() -> None:
 def test_symptoms_are_recognised(facts: dict[str, int], verdict: str, words: str) -> None:
     cause = symptoms.explain(facts, verdict, "")
     assert words in cause if words else not cause
+
+
+def test_what_a_symptom_looks_for_is_said_somewhere() -> None:
+    sources = [path for place in ("guests/probes/*.c", "guests/lib/*.c", "grader/*.py", "grader/tests/test_lab*.py",
+                                  "solution/*/*.c") for path in ROOT.glob(place)]
+    said = "\n".join(path.read_text("utf-8") for path in sources)
+    words = [part for symptom in symptoms.table() for part in symptom.text.split("|") if part.count(" ") > 3 and "[" not in part]
+    assert [part for part in words if part not in said] == []
+
+
+def test_what_the_machine_printed_is_no_symptom() -> None:
+    result = Result(Verdict.FAIL, what="a", where=["vm0: b", "console:", "| PASS: c"])
+    assert result.message.splitlines() == ["a", "", "", "vm0: b"]

@@ -96,12 +96,12 @@ class Stage:
     def fill(self, irqs: list[Object], values: list[int]) -> None:
         """List registers with these values, and interrupts that know theirs."""
         for n, (irq, value) in enumerate(zip(irqs, values, strict=True)):
-            self.bench.call(self.gic.get("write_lr"), n, value)
+            self.bench.ask(self.gic.get("write_lr"), n, value)
             self.bench.put(irq, lr=n)
         self.bench.put(self.vcpus[0], vgic__lr_used=(1 << len(irqs)) - 1, vgic__loaded=1)
 
     def read_lrs(self, count: int = 4) -> list[ListRegister]:
-        return [ListRegister(self.bench.call(self.gic.get("read_lr"), n)) for n in range(count)]
+        return [ListRegister(self.bench.ask(self.gic.get("read_lr"), n)) for n in range(count)]
 
 
 def idle_irqs(bench: Bench, vcpu: int, first: int, address: int, count: int) -> bytes:
@@ -336,7 +336,7 @@ def test_list_registers_are_filled_from_the_head(lab: Lab) -> None:
     stage.load()
     bench.put(stage.vcpus[0], vgic__lr_used=0xF)
     for n in range(4):
-        bench.call(stage.gic.get("write_lr"), n, 1 << 60 | 90 + n)
+        bench.ask(stage.gic.get("write_lr"), n, 1 << 60 | 90 + n)
     edge = stage.pend(40, 0x20)
     level = stage.pend(41, 0x48, edge=0, latched=0, line=1, group1=0)
     hardware = stage.irq(TIMER)
@@ -643,12 +643,12 @@ def test_a_vcpu_that_leaves_takes_its_interface_along(lab: Lab) -> None:
     irq = stage.pend(40)
     stage.fill([irq], [ListRegister.make(40).value])
     bench.put(vcpu, vgic__hcr=1 | NPIE)
-    bench.call(stage.gic.get("write_hcr"), 1 | NPIE)
+    bench.ask(stage.gic.get("write_hcr"), 1 | NPIE)
     stubs: dict[str | int, int] = {"vgic_fold": 0}
     bench.call(hook_of(bench.machine, LAB, "vcpu_save"), vcpu.address, stubs=stubs)
     expect("list registers are folded", [call.name for call in bench.calls], ["vgic_fold"])
     expect("and empty then", stage.read_lrs(1)[0].value, 0, ListRegister)
-    expect("ICH_HCR_EL2: the interface is off", bench.call(stage.gic.get("read_hcr")) & 0xFF, 0)
+    expect("ICH_HCR_EL2: the interface is off", bench.ask(stage.gic.get("read_hcr")) & 0xFF, 0)
     left = (vcpu.get("vgic.resident"), vcpu.get("vgic.lr_used"), vcpu.get("vgic.hcr"))
     expect("(resident, lr_used, hcr)", left, (0, 0, 0))
     bench.call(hook_of(bench.machine, LAB, "vcpu_load"), vcpu.address)

@@ -56,9 +56,9 @@ def calls(bench: Bench, arguments: int) -> list[tuple[int | str, ...]]:
 def test_the_count_of_a_vm_begins_at_its_creation(lab: Lab) -> None:
     bench = Bench.at(lab.start("counter"), LAB, "vm_create")
     vm = Object(bench.objects, "struct vm", bench.machine.register("x0"))
-    before = bench.call("timer_now")
+    before = bench.ask("timer_now")
     expect("vtimer_vm_create() returns", bench.call(hook_of(bench.machine, LAB, "vm_create"), vm.address), 0)  # fmt: skip
-    after = bench.call("timer_now")
+    after = bench.ask("timer_now")
     offset = vm.get("counter_offset")
     expect_that(
         "counter_offset is the physical count of that moment",
@@ -149,7 +149,7 @@ def test_deadlines_are_in_order(lab: Lab, seed: int) -> None:
 
 def test_the_first_deadline_is_in_cnthp(lab: Lab) -> None:
     bench = Bench.at(lab.start("wfi"), LAB, "vm_create")
-    now = bench.call("timer_now")
+    now = bench.ask("timer_now")
     late, early, past, before = unarmed(bench, [0] * 4, expire=bench.nowhere)
 
     def cnthp() -> object:
@@ -242,7 +242,7 @@ def test_cntp_follows_its_registers(lab: Lab) -> None:
     expect(f"{what}: CTL.IMASK written, due", write(ctl, ENABLE | IMASK), ([0], []))
     expect(f"{what}: CTL 0 written, due", write(ctl, 0), ([0], []))
     expect("CNTP_CTL_EL0, off", read(ctl), 0)
-    now = bench.call("timer_now")
+    now = bench.ask("timer_now")
     bench.put(vcpu, vtimer__physical__cval=now + (5 << 32))
     distance = bits(read(tval), 63, 0)
     expect_that("CNTP_TVAL_EL0 is the low word of CVAL - count", distance >> 32 == 0 and distance > 0xF000_0000, distance)  # fmt: skip
@@ -278,7 +278,7 @@ def test_the_end_of_a_slice(lab: Lab) -> None:
     expect(f"{what}; its vCPU sleeps", expires(BLOCKED, 1, 0), ([], 0))
     armed, work = expires(RUNNING, 1, 0)
     expect(f"{what}; alone: a new slice", (armed, work), ([(slice_, cpu.get("turn_end"))], 0))
-    expect_that("which ends later", cpu.get("turn_end") > bench.call("timer_now"), cpu.get("turn_end"))  # fmt: skip
+    expect_that("which ends later", cpu.get("turn_end") > bench.ask("timer_now"), cpu.get("turn_end"))  # fmt: skip
     bench.put(cpu, vcpu=0)
     bench.call(expire, slice_, stubs=stubs)
     expect("slice_expired() of an idle CPU arms nothing", bench.calls, [])
