@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import struct
 import sys
 import zlib
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from grader import images  # noqa: E402
+from grader.gdb_client import GdbError  # noqa: E402
 from grader.launch import MachineConfig  # noqa: E402
 from grader.machine import DEFAULT_BUDGET, Machine  # noqa: E402
 from grader.probe import ProbeVm, Report, judge, prepare, run_probes  # noqa: E402
@@ -159,19 +161,48 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(drift.Drift(), "strata-drift")
 
 
-@pytest.hookimpl(hookwrapper=True)  # type: ignore[misc]
+# What reading a machine in a state that the test did not think of may raise.
+UNREADABLE = (LookupError, ArithmeticError, ValueError, TypeError, AttributeError, struct.error, GdbError)
+
+
+def finding_of(item: pytest.Item, call: pytest.CallInfo[None]) -> Finding | None:
+    """What a test's exception says about the machine; None when it speaks about the grader alone.
+
+    The tests pass on the solution: one that stumbles does so over what it found in the machine.
+    """
+    error = call.excinfo.value if call.excinfo else None
+    machines: list[Machine] = item.stash.get(MACHINES, [])
+    if error is None or (isinstance(error, Finding) and error.verdict is not Verdict.ERROR):
+        return error
+    if isinstance(error, (Finding, *UNREADABLE)) and call.when == "call" and machines:
+        failure = machines[-1].emulator_failure()
+        if failure is not None:
+            return failure
+    if isinstance(error, UNREADABLE) and call.when == "call" and machines:
+        assert call.excinfo is not None
+        last = call.excinfo.traceback[-1]
+        return Finding(
+            Verdict.FAIL,
+            "the machine is in a state that the test can make sense of",
+            observed=f"{type(error).__name__}: {error}",
+            where=[f"{Path(last.path).name}:{last.lineno + 1} stumbled", *machines[-1].where()],
+        )
+    return error if isinstance(error, Finding) else None
+
+
+@pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     """A Finding is printed as what it says, without a traceback, and with a way to see it."""
     outcome = yield
     report = outcome.get_result()  # type: ignore[attr-defined]
-    finding = call.excinfo.value if call.excinfo else None
+    finding = finding_of(item, call)
     if report.when == "call":
         verdict = Verdict.PASS if report.passed else Verdict.FAIL
         report.user_properties.append(("verdict", verdict.value))
         machines: list[Machine] = item.stash.get(MACHINES, [])
         if machines:
             report.user_properties.append(("instructions", max(map(retired, machines))))
-    if not isinstance(finding, Finding):
+    if finding is None:
         return
     kept = [pair for pair in report.user_properties if pair[0] != "verdict"]
     report.user_properties = [*kept, ("verdict", finding.verdict.value)]

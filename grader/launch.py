@@ -128,6 +128,21 @@ class Process:
             return "unknown"
         return " ".join(words[:2])
 
+    def processor_seconds(self) -> float:
+        """What QEMU has used so far; 0 when it is gone."""
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def status(self, seconds: float) -> int | None:
+        """How QEMU ended, negative for a signal; None when it still runs after `seconds`."""
+        try:
+            return self._qemu.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
     def close(self) -> None:
         """End QEMU and give everything back."""
         self._qemu.kill()

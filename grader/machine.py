@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import enum
 import select
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,7 +31,13 @@ from grader.verdict import Finding, Verdict, infrastructure, show
 DEFAULT_BUDGET = 50_000_000
 LOOK_SECONDS = 0.03
 QUIET_LOOKS = 3
-WALL_SECONDS = 180.0
+# Two nets under the instruction budget. Some instructions cost the emulator thousands of times what
+# others cost (code in a device's registers, a device in a loop, a sleep of years), and a machine that
+# executes nothing else is at fault for it. That it gets no processor is the host's fault.
+PROCESSOR_SECONDS = 60.0
+WALL_SECONDS = 600.0
+STOP_SECONDS = 60.0
+END_SECONDS = 5.0
 
 EL1_ONLY = "($cpsr & 0xc) == 4"
 EL2_ONLY = "($cpsr & 0xc) == 8"
@@ -46,6 +53,7 @@ class StopKind(enum.Enum):
     RESET = "reset"
     PANIC = "powered off with failure"
     BUDGET = "instruction budget used up"
+    SLOW = "too dear for the emulator"
     QUIET = "nothing can happen any more"
 
 
@@ -73,7 +81,7 @@ class Machine:
         self.qmp = Qmp(self._process.monitor)
         self.console = Console(self._process.serial)
         self._deadline = time.monotonic() + WALL_SECONDS
-        self._overdue = False
+        self._next_check = time.monotonic() + PROCESSOR_SECONDS
         self._guest_symbols: int | None = None
         self.guests: list[Guest] = list(config.guests)
         self.last_stop: Stop | None = None
@@ -102,6 +110,10 @@ class Machine:
         """Once: the debugger belongs to the next machine from here on."""
         self.gdb.give_back()
         self._process.close()
+
+    @property
+    def emulator_pid(self) -> int:
+        return self._process.pid
 
     # Running.
 
@@ -285,6 +297,12 @@ class Machine:
         if stop.kind is StopKind.BUDGET:
             verdict = Verdict.BUDGET
             observed = f"{self.budget.retired} instructions used, at {self.place(stop.pc)}"
+        elif stop.kind is StopKind.SLOW:
+            verdict = Verdict.BUDGET
+            observed = (
+                f"{self.budget.retired} instructions, with what they do in devices and sleep, took the"
+                f" emulator {PROCESSOR_SECONDS:g} s of processor time; at {self.place(stop.pc)}"
+            )
         elif stop.kind is StopKind.QUIET:
             verdict = Verdict.HANG
             observed = stop.reason
@@ -308,8 +326,11 @@ class Machine:
         if ended is not None:
             return Stop(ended, self.pc)
         self.budget.limit = min(self.budget.retired + budget, NO_LIMIT)
-        self.gdb.resume(command)
-        self.last_stop = self._wait(command)
+        try:
+            self.gdb.resume(command)
+            self.last_stop = self._wait(command)
+        except GdbError as error:
+            raise self._lost(str(error)) from error
         return self.last_stop
 
     def _wait(self, command: str) -> Stop:
@@ -320,6 +341,8 @@ class Machine:
             record = self._next_stop(LOOK_SECONDS)
             if record is not None:
                 return self._classify(record)
+            if self._is_slow():
+                return self._stop_slow_machine()
             if self.budget.retired != last:
                 last, quiet = self.budget.retired, 0
             elif command == "-exec-continue":
@@ -341,7 +364,9 @@ class Machine:
             if record is not None:
                 return record
             if time.monotonic() > self._deadline:
-                raise self._too_slow()
+                raise self._stuck()
+            if seconds is not None and self._is_slow():
+                return None
             sources = [self.gdb, self.qmp, self.budget.notify_fd]
             if not self.console.closed:
                 sources.append(self.console)
@@ -352,20 +377,50 @@ class Machine:
             self.console.poll()
             self.qmp.poll()
             if self.qmp.closed:
-                raise infrastructure("QEMU has ended", self._process.errors())
+                raise self._lost("QEMU closed its monitor")
             if self.budget.notify_fd in ready:
                 self._stop_at_budget()
 
-    def _too_slow(self) -> Finding:
-        """The wall-clock net: nobody's failure, but where the machine was is worth knowing."""
-        self._deadline = time.monotonic() + 10.0
-        what = f"the machine took longer than the grader waits, {self.budget.retired} instructions"
-        if self._overdue:
-            return infrastructure(what, "and it cannot be stopped")
-        self._overdue = True
+    def _is_slow(self) -> bool:
+        """Whether the emulator has used too much processor time; looked up when that can be so."""
+        now = time.monotonic()
+        if now < self._next_check:
+            return False
+        left = PROCESSOR_SECONDS - self._process.processor_seconds()
+        self._next_check = now + max(0.0, left)
+        return left <= 0
+
+    def _stop_slow_machine(self) -> Stop:
+        self._deadline = max(self._deadline, time.monotonic() + STOP_SECONDS)
         self.gdb.command("-exec-interrupt")
-        self._next_stop(None)
-        return self.finding(Verdict.ERROR, what)
+        record = self._next_stop(None)
+        assert record is not None
+        if record.results.get("signal-name") != "SIGINT" or self._ended():
+            return self._classify(record)
+        return Stop(StopKind.SLOW, self.pc)
+
+    def _stuck(self) -> Finding:
+        """The wall-clock net: nobody's failure."""
+        used = self._process.processor_seconds()
+        return infrastructure(
+            "the machine comes to its end while the grader waits",
+            f"{self.budget.retired} instructions in {used:.0f} s of processor time",
+        )
+
+    def _lost(self, words: str) -> Finding:
+        return self.emulator_failure() or infrastructure("QEMU and GDB run", words)
+
+    def emulator_failure(self) -> Finding | None:
+        """QEMU's own end, if what the machine did brought it about: it aborts on some nonsense."""
+        status = self._process.status(END_SECONDS if self.qmp.closed else 0)
+        if status is None or status == -signal.SIGKILL or not self.budget.retired:
+            return None
+        return Finding(
+            Verdict.CRASH,
+            "the emulator can execute what the hypervisor does",
+            observed=f"QEMU ended with status {status}: {self._process.errors()}",
+            where=[f"after {self.budget.retired} instructions"],
+        )
 
     def _stop_at_budget(self) -> None:
         """The vCPU is held by the plugin: make a stop pending, then let it go."""

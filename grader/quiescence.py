@@ -16,26 +16,29 @@ from grader.gdb_client import GdbError
 if TYPE_CHECKING:
     from grader.machine import Machine
 
-# Control register of each timer that wakes a CPU, and the name people use for the timer.
+# Each timer that wakes a CPU: the name people use for it, its control register, its deadline.
 TIMERS = {
-    "CNTHP_CTL_EL2": "CNTHP",
-    "CNTHV_CTL_EL2": "CNTHV",
-    "CNTP_CTL_EL0": "CNTP",
-    "CNTV_CTL_EL0": "CNTV",
+    "CNTHP": ("CNTHP_CTL_EL2", "CNTHP_CVAL_EL2"),
+    "CNTHV": ("CNTHV_CTL_EL2", "CNTHV_CVAL_EL2"),
+    "CNTP": ("CNTP_CTL_EL0", "CNTP_CVAL_EL0"),
+    "CNTV": ("CNTV_CTL_EL0", "CNTV_CVAL_EL0"),
 }
+FAR_TICKS = 1 << 40  # 18 minutes of the machine's time: no test lasts for seconds
 ENABLE, IMASK, ISTATUS = 1, 2, 4
 CURRENT_EL_SPX = 0x200  # offset in a vector table: synchronous, from the same EL
 EC_FETCH_AT_SAME_EL = 0x21
 WAITS = {0xD503207F: "WFI", 0xD503205F: "WFE"}
 
 
-def timer_state(control: int) -> str:
-    """A timer's control register in words."""
+def timer_state(control: int, deadline: int = 0) -> str:
+    """A timer in words."""
     if not control & ENABLE:
         return "off"
     if control & IMASK:
         return "masked"
-    return "expired but not delivered" if control & ISTATUS else "armed"
+    if control & ISTATUS:
+        return "expired but not delivered"
+    return "armed" if deadline < FAR_TICKS else f"armed for {deadline:#x}, which is never"
 
 
 def reason(machine: Machine) -> str | None:
@@ -79,9 +82,11 @@ def _exception_loop(machine: Machine) -> str | None:
 
 def _timers(machine: Machine) -> dict[str, str]:
     states = {}
-    for register, name in TIMERS.items():
+    offset = machine.register("CNTVOFF_EL2")
+    for name, (control, deadline) in TIMERS.items():
         try:
-            states[name] = timer_state(machine.register(register))
+            ticks = machine.register(deadline) + (offset if name == "CNTV" else 0)
+            states[name] = timer_state(machine.register(control), ticks & (1 << 64) - 1)
         except GdbError:
             continue
     return states

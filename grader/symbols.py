@@ -11,6 +11,7 @@ from pathlib import Path
 
 SHT_SYMTAB = 2
 STT_NOTYPE, STT_OBJECT, STT_FUNC = range(3)
+STB_LOCAL = 0
 SHN_UNDEF = 0
 SHF_ALLOC = 2
 
@@ -21,6 +22,7 @@ class Symbol:
     address: int
     size: int
     kind: int
+    is_local: bool
 
 
 @dataclass(frozen=True)
@@ -53,8 +55,9 @@ class Symbols:
             text = names[name : names.index(b"\0", name)].decode()
             if section == SHN_UNDEF or not text or text.startswith("$") or info & 15 > STT_FUNC:
                 continue
-            found.append(Symbol(text, value, size, info & 15))
-        self.by_name = {symbol.name: symbol for symbol in found}
+            found.append(Symbol(text, value, size, info & 15, info >> 4 == STB_LOCAL))
+        # A name that is one file's own never hides the image's.
+        self.by_name = {s.name: s for s in sorted(found, key=lambda s: not s.is_local)}
         self._code = sorted(
             (s for s in found if s.kind != STT_OBJECT), key=lambda s: (s.address, s.kind)
         )

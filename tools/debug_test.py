@@ -31,7 +31,7 @@ class HandOver:
             remember(machine, *arguments, **named)
             started.machine = machine
 
-        Machine.__init__ = init  # type: ignore[method-assign]
+        setattr(Machine, "__init__", init)
 
     def pytest_exception_interact(self, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
         if self.machine is None or call.when != "call":

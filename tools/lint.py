@@ -20,6 +20,7 @@ LICENSE = "MIT"
 PLUGIN_LICENSE = "GPL-2.0-or-later"  # a QEMU plugin links with QEMU
 DEVICE_INCLUDES = re.compile(r'"(vmm\.h|exercise\.h|lib/[a-z_]+\.h)"')
 CLANG_FORMAT = 14  # Debian 12's; others lay out some lines differently
+MYPY = "1.0."  # Debian 12's; others know other complaints
 
 # No action of a guest may end the hypervisor: nothing that a guest enters may call these.
 FATAL = ("panic", "config_error")
@@ -97,6 +98,16 @@ def check_format(files: list[Path]) -> Iterator[str]:
         yield f"{place}: clang-format lays this out differently"
 
 
+def check_types(build: Path) -> Iterator[str]:
+    version = subprocess.run(["mypy", "--version"], check=False, capture_output=True, text=True)
+    if not version.stdout.startswith(f"mypy {MYPY}"):
+        print(f"lint: mypy is not version {MYPY}x: the types of Python are not checked")
+        return
+    done = subprocess.run(["mypy", "--config-file", "tools/mypy.ini", "--cache-dir", str(build / "mypy"),
+                           "--no-error-summary"], check=False, capture_output=True, text=True)
+    yield from (done.stdout + done.stderr).splitlines()
+
+
 def check_fatal_paths(elf: Path, objdump: str) -> Iterator[str]:
     graph = CallGraph(elf, objdump)
     for target in FATAL:
@@ -118,7 +129,7 @@ def main() -> int:
 
     files = repository_files()
     code = [path for path in files if path.suffix in (".c", ".h") and path.as_posix().startswith(C_TREES)]
-    findings = [*check_license(files), *check_format(code)]
+    findings = [*check_license(files), *check_format(code), *check_types(arguments.build)]
     for path in files:
         if path.suffix in (".c", ".h"):
             findings += check_conditionals(path)

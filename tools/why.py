@@ -36,9 +36,11 @@ def restore(values: dict[str, Any]) -> Grading:
         grading.tests[test["id"]] = course.exercise(test["exercise"])
         for name, column in grading.columns.items():
             if name in test:
-                fields = dict(test[name])
-                shown = Verdict(fields.pop("shown")) if "shown" in fields else None
-                column.results[test["id"]] = Result(**{**fields, "verdict": Verdict(fields["verdict"])}, shown=shown)
+                fields: dict[str, Any] = dict(test[name])
+                for key in ("verdict", "shown"):
+                    if key in fields:
+                        fields[key] = Verdict(fields[key])
+                column.results[test["id"]] = Result(**fields)
     return grading
 
 

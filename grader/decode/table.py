@@ -7,6 +7,7 @@ stage1.py and stage2.py.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ ReadU64 = Callable[[int], int]
 
 ENTRIES = 512
 PAGE = 4096
+TABLES_MAX = 16384  # of one root: more than any machine here needs
 # OA[47:12] of a descriptor.
 ADDRESS_MASK = 0x0000_FFFF_FFFF_F000
 
@@ -116,7 +118,9 @@ class Table:
         return Walk(address, steps, base | address & size - 1, level)
 
     def leaves(self) -> Iterator[Walk]:
-        """Every leaf, in ascending order of input address."""
+        """Every leaf, in ascending order of input address; ValueError when a table holds itself."""
+        for _ in self.tables():
+            pass
         count = 1 << self.input_bits - level_shift(self.start_level)
         yield from self._leaves(self.root, self.start_level, 0, count, ())
 
@@ -138,11 +142,14 @@ class Table:
                 yield from self._leaves(below, level + 1, address, ENTRIES, steps)
 
     def tables(self) -> Iterator[int]:
-        """Physical address of every 4 KiB table, the root's first."""
+        """Physical address of every 4 KiB table, the root's first; ValueError as leaves()."""
         count = 1 << self.input_bits - level_shift(self.start_level)
         for page in range(max(1, count * 8 // PAGE)):
             yield self.root + page * PAGE
-        yield from self._tables(self.root, self.start_level, count)
+        below = self._tables(self.root, self.start_level, count)
+        yield from itertools.islice(below, TABLES_MAX)
+        if next(below, None) is not None:
+            raise ValueError(f"more than {TABLES_MAX} tables below {self.root:#x}: one holds itself")
 
     def _tables(self, table: int, level: int, count: int) -> Iterator[int]:
         if level == 3:

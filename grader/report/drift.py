@@ -8,12 +8,16 @@ or less than the file says ends with status 1, whatever the tests said.
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import pytest
 
 from grader.report import budgets
 from grader.report.plan import selection, selects, short
 from tools.course import load_course
+
+if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter
 
 
 def applies() -> bool:
@@ -39,7 +43,7 @@ class Drift:
         if budgets.drifted(self.counts) and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+    def pytest_terminal_summary(self, terminalreporter: TerminalReporter) -> None:
         lines = budgets.drifted(self.counts)
         if lines:
             terminalreporter.section("grader/budgets.json is out of date")

@@ -102,8 +102,9 @@ class Grading:
     def add(self, column: str, line: Mapping[str, Any]) -> str:
         """Take in a line that the pytest plugin wrote; returns the test's short name."""
         name = short(line["test"])
-        fields = {key: value for key, value in line.items() if key in Result.__dataclass_fields__}
-        result = Result(**{**fields, "verdict": Verdict(line["verdict"])})
+        fields: dict[str, Any] = {key: line[key] for key in line if key in Result.__dataclass_fields__}
+        fields["verdict"] = Verdict(line["verdict"])
+        result = Result(**fields)
         if not result.passed:
             result.symptom = symptoms.explain(result.facts, result.verdict.value, result.message)
         self.columns[column].results[name] = result
@@ -173,7 +174,7 @@ class Grading:
 
     @property
     def score(self) -> Fraction:
-        factor = self.factor if self.best == ISOLATED else 1
+        factor = self.factor if self.best == ISOLATED else Fraction(1)
         return self.column_score(self.best) * factor
 
     @property

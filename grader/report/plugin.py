@@ -21,7 +21,7 @@ from typing import IO, Any
 import pytest
 
 from grader import crash
-from grader.conftest import MACHINES, Lab
+from grader.conftest import MACHINES, Lab, finding_of
 from grader.gdb_client import GdbError
 from grader.machine import Machine, Stop
 from grader.probe import varies
@@ -56,7 +56,7 @@ class Worker:
                 self.current.stash[RUN]["properties"] += [report.digest for report in reports]
             return machine, reports
 
-        Lab.probe = remember  # type: ignore[method-assign]
+        setattr(Lab, "probe", remember)
         self._cap_instructions()
 
     def _cap_instructions(self) -> None:
@@ -68,7 +68,7 @@ class Worker:
             left = max(0, most - machine.budget.retired) if most else budget
             return go(machine, command, min(budget, left))
 
-        Machine._go = capped  # type: ignore[method-assign]
+        setattr(Machine, "_go", capped)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
@@ -101,22 +101,22 @@ class Worker:
         """After conftest.py has put the finding into words, with the machine still standing."""
         outcome = yield
         report = outcome.get_result()  # type: ignore[attr-defined]
-        machines = item.stash.get(MACHINES, [])
+        machines: list[Machine] = item.stash.get(MACHINES, [])
         if call.when == "call" and machines:
             found = sorted(set(item.stash[RUN]["properties"]))
             report.user_properties = [*report.user_properties, ("properties", found)]
         if report.passed:
             return
-        finding = call.excinfo.value if call.excinfo else None
+        finding, error = finding_of(item, call), call.excinfo.value if call.excinfo else None
         details: dict[str, Any] = {"seed": item.stash[RUN]["seed"]}
-        if isinstance(finding, Finding):
+        if finding is not None:
             details |= {"verdict": finding.verdict.value, "what": finding.what,
                         "observed": finding.observed, "expected": finding.expected,
                         "where": finding.where}  # fmt: skip
-        elif isinstance(finding, AssertionError):
-            details |= {"verdict": Verdict.FAIL.value, "what": str(finding).splitlines()[0]}
+        elif isinstance(error, AssertionError):
+            details |= {"verdict": Verdict.FAIL.value, "what": str(error).splitlines()[0]}
         else:
-            details |= {"verdict": Verdict.ERROR.value, "what": f"{finding!r}",
+            details |= {"verdict": Verdict.ERROR.value, "what": f"{error!r}",
                         "where": report.longreprtext.splitlines()[-30:]}  # fmt: skip
         if machines and call.when == "call":
             details["facts"] = facts(machines[-1])

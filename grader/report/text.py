@@ -161,7 +161,7 @@ def print_failures(grading: Grading) -> None:
     """The first few, and where the others are."""
     found = failures(grading)
     seen: set[str] = set()
-    shown = []
+    shown: list[tuple[str, Result]] = []
     for id_, name, result in found:
         if id_ not in seen and len(shown) < SHOWN_FAILURES:
             seen.add(id_)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from grader.report.model import (CUMULATIVE, EXIT_FAILED, EXIT_INFRASTRUCTURE, E
 from grader.report.plan import assign, matches, patterns_of, prerequisites, short
 from grader.report.text import explain
 from grader.verdict import Verdict
-from tools.course import ROOT, load_course
+from tools.course import ROOT, Lab, load_course
 from tools.why import restore
 
 COURSE = load_course()
@@ -34,7 +35,7 @@ def collected() -> list[str]:
 
 
 @pytest.mark.parametrize("lab", COURSE.labs, ids=lambda lab: f"lab{lab.number}")
-def test_each_test_of_a_lab_proves_one_exercise(collected: list[str], lab) -> None:  # type: ignore[no-untyped-def]
+def test_each_test_of_a_lab_proves_one_exercise(collected: list[str], lab: Lab) -> None:
     mine = [name for name in collected if short(name).startswith(f"test_lab{lab.number:02}")]
     claims = {name: [e.id for e in lab.exercises for p in patterns_of(lab, e) if matches(p, name)] for name in mine}
     assert {name: ids for name, ids in claims.items() if len(ids) != 1} == {}
@@ -88,7 +89,7 @@ def test_prerequisites_come_lowest_first() -> None:
 # ---- points ----
 
 
-def graded(results: dict[str, dict[str, str]], column: str = CUMULATIVE) -> Grading:
+def graded(results: dict[str, dict[str, Any]], column: str = CUMULATIVE) -> Grading:
     """A grading of lab 1 in which exercise 1.1 has tests a and b, and 1.2 has c."""
     grading = Grading(COURSE, COURSE.lab(1), "labs", complete=True)
     for name, exercise in {"f::a": "1.1", "f::b": "1.1", "f::c": "1.2"}.items():
@@ -97,14 +98,15 @@ def graded(results: dict[str, dict[str, str]], column: str = CUMULATIVE) -> Grad
     return grading
 
 
-def fill(grading: Grading, column: str, results: dict[str, dict[str, str]]) -> None:
+def fill(grading: Grading, column: str, results: dict[str, dict[str, Any]]) -> None:
     grading.columns[column] = Column(column)
     for name, fields in results.items():
         grading.add(column, {"test": f"tests/f::{name}", **fields})
     grading.block()
 
 
-PASS, FAIL = {"verdict": "PASS"}, {"verdict": "FAIL", "what": "it is so"}
+PASS: dict[str, Any] = {"verdict": "PASS"}
+FAIL: dict[str, Any] = {"verdict": "FAIL", "what": "it is so"}
 
 
 def test_points_of_an_exercise_are_those_of_its_tests() -> None:

@@ -3,15 +3,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from grader import crash, images
+from grader import machine as machine_module
+from grader.conftest import MakeLab
 from grader.launch import MachineConfig
-from grader.machine import Machine, StopKind
-from grader.verdict import Finding, Verdict
+from grader.machine import EL2_ONLY, Machine, StopKind
+from grader.verdict import Finding, Verdict, expect, expect_that
 
 StartSelftest = Callable[..., Machine]
 
@@ -70,6 +74,38 @@ def test_forged_console_text_does_not_change_a_verdict(start_selftest: StartSelf
         machine.run_until_off()
     assert "all tests passed" in machine.console.text
     assert caught.value.verdict is Verdict.HANG
+
+
+def test_a_deadline_in_years_is_no_deadline(start_selftest: StartSelftest) -> None:
+    machine = start_selftest("sleep_for_years")
+    with pytest.raises(Finding) as caught:
+        machine.run_until_off()
+    assert caught.value.verdict is Verdict.HANG
+    assert "CNTHP armed for 0x4000000000000000, which is never" in str(caught.value)
+
+
+def test_a_machine_that_is_too_dear_for_the_emulator_is_at_fault_itself(
+    start_selftest: StartSelftest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine_module, "PROCESSOR_SECONDS", 0.3)
+    machine = start_selftest("spin")
+    with pytest.raises(Finding) as caught:
+        machine.run_until_off(budget=1 << 40)
+    assert caught.value.verdict is Verdict.BUDGET
+    assert "s of processor time; at 0x" in str(caught.value)
+    assert "spin" in str(caught.value)
+
+
+@pytest.mark.parametrize(("number", "verdict"), [(signal.SIGABRT, Verdict.CRASH), (signal.SIGKILL, Verdict.ERROR)])
+def test_the_machine_is_at_fault_when_qemu_gives_up_and_not_when_the_host_ends_it(
+    start_selftest: StartSelftest, number: signal.Signals, verdict: Verdict
+) -> None:
+    machine = start_selftest("spin")
+    machine.run(budget=100_000)
+    os.kill(machine.emulator_pid, number)
+    with pytest.raises(Finding) as caught:
+        machine.run(budget=1 << 40)
+    assert caught.value.verdict is verdict
 
 
 def test_sleep_with_a_deadline_ahead_is_no_hang(start_selftest: StartSelftest) -> None:
@@ -202,3 +238,22 @@ def test_a_debugger_whose_machine_runs_is_not_used_again(qemu: str) -> None:
         machine.gdb.resume("-exec-continue")
     with Machine(config) as machine:
         assert machine.gdb is not first
+
+
+def test_stacks_of_both_levels_are_shown(make_lab: MakeLab) -> None:
+    machine = make_lab(4).start("hypercalls")
+    machine.run_to("*trap_dispatch", f"{EL2_ONLY} && ($ESR_EL2 >> 26 & 0x3f) == 0x16")
+    machine.run_to("*vm_stop", EL2_ONLY, budget=600_000_000)
+    before = [machine.register(name) for name in ("pc", "sp", "x19", "x30", "PSTATE")]
+    lines = machine.backtrace()
+    after = [machine.register(name) for name in ("pc", "sp", "x19", "x30", "PSTATE")]
+    expect("looking changes nothing", after, before)
+    expect_that("EL2 stands in vm_stop()", "vm_stop" in lines[0], lines)
+    expect_that(
+        "EL1 was left in probe_finish(), called by guest_main()",
+        any(
+            "EL1 #0" in a and "probe_finish" in a and "guest_main" in b
+            for a, b in zip(lines, lines[1:], strict=False)
+        ),
+        lines,
+    )

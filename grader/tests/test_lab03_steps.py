@@ -272,7 +272,7 @@ def test_a_line_that_rises_latches_an_edge(lab: Lab) -> None:
 def test_an_interrupt_goes_where_it_is_routed(lab: Lab, gic: int) -> None:
     stage = stage_of(lab, cpus=3)
     bench, vm = stage.bench, stage.vm.address
-    place = {0: None, **{vcpu.address: index for index, vcpu in enumerate(stage.vcpus)}}
+    place: dict[int, int | None] = {0: None, **{vcpu.address: index for index, vcpu in enumerate(stage.vcpus)}}
     spi = stage.irq(77)
 
     def ask(function: str, irq: Object) -> object:
@@ -568,7 +568,8 @@ def test_an_sgi_is_pending_once_for_each_requester(make_lab: MakeLab) -> None:
     bench = stage.bench
     gicd = Model(stage, "gicd_v2")
     place = {vcpu.address: n for n, vcpu in enumerate(stage.vcpus)}
-    cases = {"list 0b101": (5 << 16, [0, 2]), "all but self": (1 << 24, [1, 2]),
+    cases: dict[str, tuple[int, list[int]]] = {
+             "list 0b101": (5 << 16, [0, 2]), "all but self": (1 << 24, [1, 2]),
              "self": (2 << 24, [0]), "CPUs that there are not": (0xF8 << 16, [])}  # fmt: skip
     for name, (value, wanted) in cases.items():
         gicd.write(0xF00, value | 9)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from typing import Any
 
 from grader.bench import Bench, hook_of
 from grader.conftest import Lab
@@ -48,7 +49,7 @@ def handler(bench: Bench, kind: str, key: str, value: int) -> int:
     raise Finding(Verdict.FAIL, f"the image has a {kind} with {key} {value:#x}")
 
 
-def calls(bench: Bench, arguments: int) -> list[tuple[int | str, ...]]:
+def calls(bench: Bench, arguments: int) -> list[tuple[Any, ...]]:
     """The stubs of the last call: name and first arguments of each."""
     return [(call.name, *call.arguments[:arguments]) for call in bench.calls]
 

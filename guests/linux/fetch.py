@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import io
 import os
 import shutil
 import subprocess
@@ -134,7 +133,7 @@ def read_member(deb: Path, wanted: str) -> bytes:
     """The file of a package whose path matches the pattern."""
     with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE) as unpack:
         assert unpack.stdout
-        with tarfile.open(fileobj=io.BufferedReader(unpack.stdout), mode="r|") as tar:
+        with tarfile.open(fileobj=unpack.stdout, mode="r|") as tar:
             for member in tar:
                 if member.isfile() and PurePosixPath(member.name).match(wanted):
                     file = tar.extractfile(member)
