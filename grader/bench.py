@@ -2,8 +2,8 @@
 """Functions of the hypervisor, called one at a time on state that the test has prepared.
 
 For exercises of which a guest sees nothing before others are written. The machine boots to a place
-where no guest has run yet; from there the test fills memory, points the registers at a function, and
-looks at what the function did.
+where no guest has run yet, or does not boot at all; from there the test fills memory, points the
+registers at a function, and looks at what the function did.
 
 A function that the one under test calls may be *stubbed*: it returns at once what the test says, and
 its arguments are kept. That works for calls through a pointer and for calls from one file to another,
@@ -12,20 +12,28 @@ which the compiler cannot fold away.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import random
+import struct
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from grader.decode.sysreg_names import ENCODINGS
 from grader.machine import EL2_ONLY, Machine, StopKind
 from grader.memory import RAM_BASE
 from grader.objects import Object, Objects
 from grader.verdict import Finding, Verdict
 
-CALL_BUDGET = 1_000_000
+CALL_BUDGET = 2_000_000
 SCRATCH_BYTES = 1 << 20  # the end of RAM: memory that nobody has been given yet
 PAGE = 4096
 STORE = bytes.fromhex("010000b9" "c0035fd6")  # str w1, [x0]; ret
 RETURN = bytes.fromhex("c0035fd6")
+ISB = 0xD503_3FDF
 REGISTERS = 4  # of a stub's arguments
+STACK_BYTES = 4 * PAGE
+MASK = (1 << 64) - 1
+
+Stub = int | Callable[..., int]  # what it returns, or what computes that from the arguments
 
 
 @dataclass(frozen=True)
@@ -44,23 +52,32 @@ def hook_of(machine: Machine, layer: int, hook: str) -> int:
     raise Finding(Verdict.FAIL, f"layer {layer} has the hook {hook}")
 
 
+def msr(name: str, register: int) -> int:
+    """The instruction MSR name, x<register>."""
+    op0, op1, crn, crm, op2 = ENCODINGS[name]
+    return 0xD510_0000 | (op0 - 2) << 19 | op1 << 16 | crn << 12 | crm << 8 | op2 << 5 | register
+
+
 class Bench:
     """A machine that stands at the entry of a function, and what is needed to call others there."""
 
-    def __init__(self, machine: Machine) -> None:
+    def __init__(self, machine: Machine, seed: int = 0) -> None:
         self.machine = machine
         self.objects = Objects(machine)
+        self.random = random.Random(seed)
         self._entry = machine.pc
         self._stack = machine.register("sp")
         self._home = machine.register("x30")
         self._free = RAM_BASE + machine.memory.size - SCRATCH_BYTES
         self._stops: dict[int, int] = {}  # breakpoints that are set: address to number
         self._sizes: dict[str, int] = {}
+        self._functions: dict[str, int] = {}
         self.calls: list[Call] = []  # of stubs, during the last call
         # strata_main() never comes again: its first instructions make room for ours, and the
         # addresses behind them are functions that exist as stubs alone.
         boot = machine.symbols["strata_main"]
         self._store = boot
+        self._start = machine.symbols["_start"]  # no debug information here that could mislead GDB
         self.nowhere = boot + len(STORE)
 
     @classmethod
@@ -69,10 +86,28 @@ class Bench:
         machine.run_to(hook_of(machine, layer, hook), EL2_ONLY)
         return cls(machine)
 
+    @classmethod
+    def cold(cls, machine: Machine, seed: int) -> Bench:
+        """At the image's first instruction: all that a function needs is made by hand."""
+        machine.run_to("*_start", EL2_ONLY)
+        bench = cls(machine, seed)
+        bench._home = machine.symbols["boot_not_el2"]
+        bench._stack = bench.room(STACK_BYTES) + STACK_BYTES
+        bench.sysreg("TPIDR_EL2", bench.cpu.address)
+        return bench
+
+    @classmethod
+    def at_first_entry(cls, machine: Machine, seed: int) -> Bench:
+        """All VMs have been created, and nothing of a guest has run."""
+        machine.run_to("*vcpu_enter", EL2_ONLY)
+        bench = cls(machine, seed)
+        bench._home = machine.symbols["boot_not_el2"]
+        return bench
+
     def go_on(self, layer: int, hook: str) -> Bench:
         """Let the machine run from where it stood to another hook."""
         self._stop_at(set())
-        self._set(x30=self._home, sp=self._stack, pc=self._entry)
+        self.set_registers(x30=self._home, sp=self._stack, pc=self._entry)
         return Bench.at(self.machine, layer, hook)
 
     # State.
@@ -86,10 +121,80 @@ class Bench:
     def allocate(self, kind: str, count: int = 1) -> list[Object]:
         """Zeroed objects in memory that the hypervisor does not use."""
         size = self.size(kind)
-        first = self._free
-        self._free += -(-size * count // PAGE) * PAGE
+        first = self.room(size * count)
         self.machine.gdb.write_virtual(first, bytes(size * count))
         return [Object(self.objects, kind, first + size * index) for index in range(count)]
+
+    def room(self, count: int, align: int = PAGE) -> int:
+        """Memory that nothing else uses, in whole pages."""
+        self._free = -(-self._free // align) * align
+        self._free += -(-count // PAGE) * PAGE
+        return self._free - -(-count // PAGE) * PAGE
+
+    def make(self, kind: str, **members: int) -> Object:
+        """One zeroed object with some members set, as put() does it."""
+        made = self.allocate(kind)[0]
+        self.put(made, **members)
+        return made
+
+    def noise(self, count: int) -> list[int]:
+        """Numbers that stand nowhere by chance."""
+        return [self.random.getrandbits(64) for _ in range(count)]
+
+    def write_u64(self, address: int, *values: int) -> None:
+        self.machine.gdb.write_virtual(address, struct.pack(f"<{len(values)}Q", *(v & MASK for v in values)))
+
+    @property
+    def cpu(self) -> Object:
+        return self.objects.cpu(0)
+
+    def vcpu(self, **members: int) -> Object:
+        """A vCPU made by hand, which the CPU has loaded."""
+        vcpu = self.make("struct vcpu", cpu=self.cpu.address, **members)
+        self.put(self.cpu, vcpu=vcpu.address)
+        return vcpu
+
+    def set_frame(self, vcpu: Object, general: list[int]) -> None:
+        """x0 to x30 in the trap frame of a vCPU."""
+        self.write_u64(self.address_of(vcpu, "frame.x"), *general)
+
+    def frame(self, vcpu: Object) -> list[int]:
+        """x0 to x30, as the trap frame has them."""
+        data = self.machine.memory.read(self.address_of(vcpu, "frame.x"), 31 * 8)
+        return list(struct.unpack("<31Q", data))
+
+    # Registers.
+
+    def set_registers(self, **registers: int) -> None:
+        """General registers, in one step."""
+        values = {name: value & MASK for name, value in registers.items()}
+        self.machine.gdb.evaluate(", ".join(f"${name} = {value:#x}" for name, value in values.items()))
+
+    @property
+    def stack(self) -> int:
+        """SP at the entry of what is called."""
+        return self._stack
+
+    def general(self, values: list[int]) -> None:
+        """x0 and up."""
+        self.set_registers(**{f"x{number}": value for number, value in enumerate(values)})
+
+    def read_general(self) -> list[int]:
+        """x0 to x30."""
+        return [self.machine.register(f"x{number}") for number in range(31)]
+
+    def sysreg(self, name: str, value: int) -> None:
+        """Write a system register by an instruction: a debugger's own write has no effect."""
+        machine = self.machine
+        code = struct.pack("<2I", msr(name, 0), ISB)
+        before = machine.gdb.read_virtual(self._start, len(code))
+        pc, x0 = machine.pc, machine.register("x0")
+        machine.gdb.write_virtual(self._start, code)
+        self.set_registers(x0=value, pc=self._start)
+        for _ in range(2):
+            machine.step_instruction()
+        self.set_registers(x0=x0, pc=pc)
+        machine.gdb.write_virtual(self._start, before)
 
     def encode(self, kind: str, members: Mapping[str, int]) -> bytes:
         """A struct with these members and zeros."""
@@ -118,6 +223,10 @@ class Bench:
         self.machine.gdb.write_virtual(self._store, STORE)
         self.ask(self._store, address, value)
 
+    def function(self, name: str) -> int:
+        """The address of a function that exists as a stub alone; the same for the same name."""
+        return self.nowhere + 4 * self._functions.setdefault(name, len(self._functions))
+
     def silence(self, function: str) -> None:
         """A function that returns at once from now on; cheaper than a stub that is called often."""
         self.machine.gdb.write_virtual(self._address(function), RETURN)
@@ -125,7 +234,7 @@ class Bench:
     # Calls.
 
     def call(
-        self, function: str | int, *arguments: int, stubs: Mapping[str | int, int] | None = None
+        self, function: str | int, *arguments: int, stubs: Mapping[str | int, Stub] | None = None
     ) -> int:
         """What the function under test returns. `stubs`: what functions that it calls shall return."""
         self.machine.returned = None
@@ -145,7 +254,7 @@ class Bench:
     ) -> int:
         results = {self._address(stub): (str(stub), value) for stub, value in stubs.items()}
         self.calls = []
-        self._set(
+        self.set_registers(
             x30=self._home,
             sp=self._stack,
             pc=function,
@@ -162,7 +271,21 @@ class Bench:
             name, value = results[stop.pc]
             values = [self.machine.register(f"x{index}") for index in range(REGISTERS)]
             self.calls.append(Call(name, tuple(values)))
-            self._set(x0=value, pc=self.machine.register("x30"))
+            result = value(*values) if callable(value) else value
+            self.set_registers(x0=result, pc=self.machine.register("x30"))
+
+    def enter(self, function: str | int, **registers: int) -> None:
+        """Stand at a place with these registers: what follows is run_to()'s."""
+        self.machine.returned = ""
+        self._stop_at(set())
+        self.set_registers(**{"sp": self._stack, **registers}, pc=self._address(function))
+
+    def run_to(self, place: str | int, what: str, condition: str = EL2_ONLY) -> None:
+        """Run until `place` is reached; `what` says who should come there."""
+        with self.machine.breakpoint(place, condition) as number:
+            stop = self.machine.run(CALL_BUDGET)
+        if stop.kind is not StopKind.BREAKPOINT or stop.number != number:
+            raise self.machine.finding_for(stop, what)
 
     def _stop_at(self, addresses: set[int]) -> None:
         """Breakpoints there and nowhere else; those that are set already stay."""
@@ -170,10 +293,6 @@ class Bench:
             self.machine.gdb.delete_breakpoint(self._stops.pop(address))
         for address in addresses - self._stops.keys():
             self._stops[address] = self.machine.gdb.insert_breakpoint(f"*{address:#x}")
-
-    def _set(self, **registers: int) -> None:
-        values = {name: value & (1 << 64) - 1 for name, value in registers.items()}
-        self.machine.gdb.evaluate(", ".join(f"${name} = {value:#x}" for name, value in values.items()))
 
     def _address(self, function: str | int) -> int:
         if isinstance(function, int):

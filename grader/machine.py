@@ -296,7 +296,10 @@ class Machine:
         observed = stop.kind.value
         if stop.kind is StopKind.BUDGET:
             verdict = Verdict.BUDGET
-            observed = f"{self.budget.retired} instructions used, at {self.place(stop.pc)}"
+            used = f"{self.budget.retired} instructions used"
+            if self.budget.retired < self.budget.limit:  # the plugin did not wait for the limit
+                used = "an exception loop at a vector table at address 0"
+            observed = f"{used}, at {self.place(stop.pc)}"
         elif stop.kind is StopKind.SLOW:
             verdict = Verdict.BUDGET
             observed = (

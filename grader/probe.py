@@ -98,6 +98,7 @@ def prepare(
     cpu: str = "cortex-a76",
     qemu: str = "qemu-system-aarch64",
     machine_mib: int | None = None,
+    extra: tuple[str, ...] = (),
 ) -> MachineConfig:
     """The machine that runs these VMs under the image of `lab`."""
     hypervisor = images.hypervisor(lab)
@@ -123,6 +124,7 @@ def prepare(
         cpu=cpu,
         memory_mib=memory // MIB,
         qemu=qemu,
+        extra=extra,
         build=images.build_directory(),
     )
 

@@ -92,9 +92,9 @@ void trap_skip_instruction(struct vcpu *vcpu, u64 esr);
  * inject_exception() - make @vcpu take a synchronous exception to EL1
  * @esr: complete ESR_EL1 value
  *
- * As "AArch64.TakeException" has it: the vector is chosen by where the guest was, PSTATE becomes
- * EL1h with DAIF masked and IL, SS, BTYPE, UAO, TCO clear, PAN and SSBS as SCTLR_EL1 says; ELR_EL1 is the guest's PC. @vcpu is
- * loaded on this CPU.
+ * As "AArch64.TakeException" has it: ESR_EL1 is @esr, ELR_EL1 and SPSR_EL1 the guest's PC and PSTATE;
+ * the vector is chosen by where the guest was; PSTATE becomes EL1h with DAIF masked and IL, SS, BTYPE,
+ * UAO, TCO clear, PAN and SSBS as SCTLR_EL1 says. FAR_EL1 stays. @vcpu is loaded on this CPU.
  */
 void inject_exception(struct vcpu *vcpu, u64 esr);
 

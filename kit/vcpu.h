@@ -48,7 +48,7 @@ struct vcpu_exit {
 	u64 address; /* guest-physical address of the last emulated access */
 	u64 value; /* stored, or to be loaded */
 	u64 size; /* bytes; the direction is in @esr (WnR) */
-	u64 count; /* synchronous exits so far that left the fast path */
+	u64 count; /* stage-2 faults so far that were no plain access to a device */
 };
 
 enum vcpu_state {

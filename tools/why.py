@@ -53,18 +53,19 @@ def newest_first(folder: Path) -> Iterator[Grading]:
 
 
 def find(folder: Path, wanted: str) -> tuple[Grading, str]:
-    """The newest grading that ran a test of this name, or one test whose name holds it."""
+    """A test of this name, or whose name holds it, that did not pass when it ran last, and that grading."""
     wanted = wanted.removeprefix("grader/").removeprefix("tests/")
-    passed = ""
+    ran: list[str] = []  # of each only the last run counts
     for grading in newest_first(folder):
-        names = [name for name in grading.tests if wanted in (name, name.split("::")[1])]
-        names = names or [name for name in grading.tests if wanted in name]
-        failed = [name for name in names if (result := grading.result_of(name)) and not result.passed]
+        names = [name for name in grading.tests if grading.result_of(name) and name not in ran]
+        found = [name for name in names if wanted in (name, name.split("::")[1])]
+        found = found or [name for name in names if wanted in name]
+        failed = [name for name in found if not grading.result_of(name).passed]  # type: ignore[union-attr]
         if failed:
             return grading, failed[0]
-        passed = passed or next(iter(names), "")
-    if passed:
-        raise UserError(f"TEST={wanted}: {passed} passed when it last ran")
+        ran += found
+    if ran:
+        raise UserError(f"TEST={wanted}: {ran[0]} passed when it last ran")
     raise UserError(f"TEST={wanted}: no test of that name has run; make grade runs them")
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from grader.report import symptoms
-from grader.report.plan import assign, prerequisites, short
+from grader.report.plan import assign, prerequisites, short, stands_alone
 from grader.verdict import Verdict
 from tools.course import Course, Exercise, Lab
 
@@ -118,7 +118,7 @@ class Grading:
                 exercise = self.tests.get(name)
                 if exercise is None or result.passed or result.verdict is Verdict.ERROR:
                     continue
-                cause = self._cause(result, exercise, empty)
+                cause = self._cause(result, exercise, set() if stands_alone(name) else empty)
                 if cause:
                     result.shown = result.shown or result.verdict
                     result.verdict, result.blocked_by = Verdict.BLOCKED, cause

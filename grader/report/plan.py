@@ -47,6 +47,11 @@ def selection(course: Course, number: int, exercise: str = "") -> list[str]:
             for pattern in patterns_of(lab, entry)]
 
 
+def stands_alone(name: str) -> bool:
+    """Whether a test shows its exercise without any other: those of test_labNN_steps.py do."""
+    return short(name).split("::")[0].endswith("_steps.py")
+
+
 def assign(lab: Lab, nodeids: Iterable[str]) -> dict[str, Exercise]:
     """The exercise that each test proves, in the registry's order. One that none claims is left out."""
     left, found = list(nodeids), dict[str, Exercise]()

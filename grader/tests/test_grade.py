@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -19,7 +20,8 @@ from grader.report.plan import assign, matches, patterns_of, prerequisites, shor
 from grader.report.text import explain
 from grader.verdict import Verdict
 from tools.course import ROOT, Lab, load_course
-from tools.why import restore
+from tools.errors import UserError
+from tools.why import find, restore
 
 COURSE = load_course()
 TODO = 'TODO: exercise {} "..." is not written yet (labs/x.c:1): see README'
@@ -131,6 +133,25 @@ def test_what_stands_on_an_unwritten_exercise_is_blocked() -> None:
     assert verdicts == [Verdict.TODO, Verdict.TODO, Verdict.BLOCKED]
     assert grading.columns[CUMULATIVE].results["f::c"].blocked_by == "1.1"
     assert grading.score == 0
+
+
+def test_what_shows_an_exercise_by_itself_is_judged_for_itself() -> None:
+    grading = graded({"a": FAIL, "b": FAIL, "c": FAIL})
+    step = "test_lab01_steps.py::c"
+    grading.tests[step] = COURSE.exercise("1.2")
+    grading.add(CUMULATIVE, {"test": f"tests/{step}", **FAIL})
+    grading.block()
+    results = grading.columns[CUMULATIVE].results
+    assert (results["f::c"].verdict, results[step].verdict) == (Verdict.BLOCKED, Verdict.FAIL)
+
+
+def test_why_shows_no_failure_that_has_been_repaired(tmp_path: Path) -> None:
+    for age, (name, verdict) in enumerate((("lab01", PASS), ("exercise-1-1", FAIL))):
+        path = tmp_path / f"{name}.json"
+        graded({"a": verdict}).write(path)
+        os.utime(path, (1000 - age, 1000 - age))
+    with pytest.raises(UserError, match="f::a passed when it last ran"):
+        find(tmp_path, "f::a")
 
 
 def test_what_stands_on_an_exercise_that_half_works_is_judged_for_itself() -> None:

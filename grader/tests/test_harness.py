@@ -68,6 +68,17 @@ def test_exceptions_whose_vector_cannot_be_fetched_are_a_hang(
     assert "address size fault" in text
 
 
+def test_exceptions_without_a_vector_table_do_not_take_the_whole_budget(
+    start_selftest: StartSelftest,
+) -> None:
+    machine = start_selftest("vectors_at_zero")
+    with pytest.raises(Finding) as caught:
+        machine.run_until_off()
+    assert caught.value.verdict is Verdict.BUDGET
+    assert "an exception loop at a vector table at address 0, at 0x200" in str(caught.value)
+    assert machine.budget.retired < 100_000
+
+
 def test_forged_console_text_does_not_change_a_verdict(start_selftest: StartSelftest) -> None:
     machine = start_selftest("sleep_forever")
     with pytest.raises(Finding) as caught:

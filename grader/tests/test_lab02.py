@@ -77,6 +77,13 @@ def in_guest(lab: Lab, *vms: ProbeVm | str) -> Machine:
     return machine
 
 
+def layers_started(lab: Lab) -> Machine:
+    """EL2 has its own map; no VM has been created yet."""
+    machine = lab.start("hypercalls")
+    machine.run_to("*vm_create_all", EL2_ONLY)
+    return machine
+
+
 def in_both_guests(lab: Lab, probe: str = "world_switch_el1") -> Machine:
     """VM 1 stands in its first call: both VMs have run and have memory."""
     machine = in_guest(lab, probe, probe)
@@ -339,14 +346,14 @@ def test_abort_reports_the_right_guest_address(lab: Lab) -> None:
 
 
 def test_el2_runs_with_its_mmu_and_caches_on(lab: Lab) -> None:
-    machine = in_guest(lab)
+    machine = layers_started(lab)
     sctlr = machine.register("SCTLR_EL2")
     wanted = 1 << 0 | 1 << 2 | 1 << 12 | 1 << 19
     expect("SCTLR_EL2.M, C, I and WXN are set", sctlr & wanted, wanted, el2.sctlr)
 
 
 def test_nothing_at_el2_is_writable_and_executable(lab: Lab) -> None:
-    machine = in_guest(lab)
+    machine = layers_started(lab)
     both = [
         f"{walk} {leaf}"
         for walk, leaf in space.hypervisor_leaves(machine)
@@ -356,7 +363,7 @@ def test_nothing_at_el2_is_writable_and_executable(lab: Lab) -> None:
 
 
 def test_el2_executes_its_text_and_nothing_else(lab: Lab) -> None:
-    machine = in_guest(lab)
+    machine = layers_started(lab)
     start, end = machine.symbols["image_start"], machine.symbols["text_end"]
     executable = [walk for walk, leaf in space.hypervisor_leaves(machine) if leaf.executable]
     outside = [str(w) for w in executable if w.input < start or w.input + w.size > end]
@@ -365,7 +372,7 @@ def test_el2_executes_its_text_and_nothing_else(lab: Lab) -> None:
 
 
 def test_constants_of_el2_are_read_only(lab: Lab) -> None:
-    machine = in_guest(lab)
+    machine = layers_started(lab)
     table = space.hypervisor_map(machine)
     for page in range(machine.symbols["image_start"], machine.symbols["rodata_end"], PAGE):
         leaf = table.leaf(table.walk(page))
@@ -373,7 +380,7 @@ def test_constants_of_el2_are_read_only(lab: Lab) -> None:
 
 
 def test_devices_are_device_memory_at_el2(lab: Lab) -> None:
-    machine = in_guest(lab)
+    machine = layers_started(lab)
     table = space.hypervisor_map(machine)
     walk = table.walk(0x0900_0000)
     expect_that("the UART is mapped", walk.output == 0x0900_0000, walk)
@@ -383,13 +390,13 @@ def test_devices_are_device_memory_at_el2(lab: Lab) -> None:
 
 
 def test_el2_maps_itself_one_to_one(lab: Lab) -> None:
-    machine = in_guest(lab)
+    machine = layers_started(lab)
     moved = [str(walk) for walk, _ in space.hypervisor_leaves(machine) if walk.output != walk.input]
     expect("virtual and physical addresses are the same", moved, [])
 
 
 def test_a_stack_overflow_at_el2_hits_a_guard_page(lab: Lab) -> None:
-    machine = in_guest(lab, "hypercalls")
+    machine = layers_started(lab)
     top = Objects(machine).cpu(0).get("stack_top")
     table = space.hypervisor_map(machine)
     guard = top - PAGE
@@ -398,7 +405,6 @@ def test_a_stack_overflow_at_el2_hits_a_guard_page(lab: Lab) -> None:
         expect_that(
             "a page below the stack is unmapped", top - guard <= 64 * PAGE, hex(top - guard)
         )
-    machine.run_to("*trap_dispatch", EL2_ONLY)
     machine.gdb.set_register("sp", guard + PAGE)
     stop = machine.run()
     expect("the machine ends with failure", stop.kind.value, StopKind.PANIC.value)
@@ -410,9 +416,8 @@ def test_a_stack_overflow_at_el2_hits_a_guard_page(lab: Lab) -> None:
 
 def test_el2_cannot_write_its_own_text(lab: Lab) -> None:
     """A store to .text is turned into a permission fault by the table, not by luck."""
-    machine = in_guest(lab, "hypercalls")
-    machine.run_to("*trap_dispatch", EL2_ONLY)
-    machine.gdb.set_register("sp", machine.symbols['text_end'] & ~0xF)
+    machine = layers_started(lab)
+    machine.gdb.set_register("sp", machine.symbols["text_end"] & ~0xF)
     stop = machine.run()
     expect("the machine ends with failure", stop.kind.value, StopKind.PANIC.value)
     report = crash.read(machine)

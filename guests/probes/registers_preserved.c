@@ -69,20 +69,23 @@ static void check(u32 insn, u64 x0, unsigned first, unsigned except, const char 
 
 void probe(void)
 {
-	check(HVC, SMCCC_VERSION, 4, 31, "HVC keeps x4..x30",
+	check(HVC, SMCCC_VERSION, 4, 31, "HVC keeps x4..x30 (bit n is xn)",
 	      "HVC keeps SP, SP_EL0, TPIDR*, NZCV, DAIF, SPSel");
-	check(HVC, 0x4b000000, 4, 31, "HVC of an unknown id keeps x4..x30",
+	check(HVC, 0x4b000000, 4, 31, "HVC of an unknown id keeps x4..x30 (bit n is xn)",
 	      "HVC of an unknown id keeps SP, SP_EL0, TPIDR*, NZCV, DAIF, SPSel");
-	check(SMC, PSCI_VERSION, 4, 31, "SMC keeps x4..x30",
+	check(SMC, PSCI_VERSION, 4, 31, "SMC keeps x4..x30 (bit n is xn)",
 	      "SMC keeps SP, SP_EL0, TPIDR*, NZCV, DAIF, SPSel");
-	check(HVC, STRATA_YIELD, 4, 31, "yield keeps x4..x30",
+	check(HVC, STRATA_YIELD, 4, 31, "yield keeps x4..x30 (bit n is xn)",
 	      "yield keeps SP, SP_EL0, TPIDR*, NZCV, DAIF, SPSel");
-	check(MRS_X18_ISAR0, random(), 0, 18, "a trapped MRS to x18 changes no other register",
+	check(MRS_X18_ISAR0, random(), 0, 18,
+	      "a trapped MRS to x18 changes no other register (bit n is xn)",
 	      "a trapped MRS keeps SP, SP_EL0, TPIDR*, NZCV, DAIF, SPSel");
-	check(MRS_X29_PFR0, random(), 0, 29, "a trapped MRS to x29 changes no other register",
+	check(MRS_X29_PFR0, random(), 0, 29,
+	      "a trapped MRS to x29 changes no other register (bit n is xn)",
 	      "the same for the system registers");
-	check(MRS_X30_MMFR0, random(), 0, 30, "a trapped MRS to x30 changes no other register",
+	check(MRS_X30_MMFR0, random(), 0, 30,
+	      "a trapped MRS to x30 changes no other register (bit n is xn)",
 	      "the same for the system registers again");
-	check(MRS_XZR_ISAR0, random(), 0, 31, "a trapped MRS to xzr changes no register",
-	      "nor a system register");
+	check(MRS_XZR_ISAR0, random(), 0, 31,
+	      "a trapped MRS to xzr changes no register (bit n is xn)", "nor a system register");
 }

@@ -31,7 +31,8 @@ _start:
  * CPU: SCTLR_EL2 = its RES1 bits (MMU and caches off), zero from bss_start up to bss_end, let
  * TPIDR_EL2 point at cpus[0], set its stack_top and emergency_top to the upper ends of
  * cpu_stacks[0].stack and .emergency, SP to stack_top, VBAR_EL2 to vectors with an ISB, and call
- * strata_main, which does not return.
+ * strata_main, which does not return. Offsets into struct cpu and struct cpu_stacks (kit/vcpu.h,
+ * kit/stacks.h) have names, too: kit/asm_offsets.c.
  */
 boot:
 EXERCISE_BEGIN(1.1)

@@ -29,7 +29,8 @@ static void fp_trap(bool enable)
  *
  * Open the unit, and load the vCPU's registers unless this CPU still holds them: cpu->fp_owner is
  * the vCPU, and vcpu->fp_cpu says that it used no other CPU's since. The registers then hold no bit
- * of another VM. The instruction is executed again. A32 instructions trap alike.
+ * of another VM. Note that they are this vCPU's now (fp_owner, fp_cpu, cpu->fp_enabled). The
+ * instruction is executed again. A32 instructions trap alike.
  */
 EXERCISE(1.8)
 static enum trap_result fp_trap_handler(struct vcpu *vcpu, u64 esr)
@@ -37,7 +38,12 @@ static enum trap_result fp_trap_handler(struct vcpu *vcpu, u64 esr)
 	TODO(1.8);
 }
 
-/** fp_leave() - @vcpu leaves this CPU: keep what it computed, and trap the next one */
+/**
+ * fp_leave() - @vcpu leaves this CPU: keep what it computed, and trap the next one
+ *
+ * If it used the unit (cpu->fp_enabled): its registers go to memory while EL2 may still read them,
+ * then the unit is closed. Whose registers it holds (fp_owner, fp_cpu) does not change by that.
+ */
 EXERCISE(1.8)
 void fp_leave(struct vcpu *vcpu)
 {

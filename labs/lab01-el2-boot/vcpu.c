@@ -131,9 +131,10 @@ void vcpu_block(struct vcpu *vcpu)
  * world_switch() - take the loaded vCPU off this CPU and put @next on it
  * @next: the vCPU to load, or NULL to leave the CPU without one
  *
- * hooks.save and hooks.load are in order. Layers save in descending order, since a higher one may
- * need a lower one's registers to save its own, and load in ascending order. cpu->vcpu names the
- * loaded vCPU throughout; each of the two may be absent.
+ * All of hooks.save for the vCPU that leaves, if there is one; then cpu->vcpu and @next->cpu name
+ * each other; then all of hooks.load for @next, if there is one. The lists are in order: layers save
+ * in descending order, since a higher one may need a lower one's registers to save its own, and load
+ * in ascending order.
  */
 EXERCISE(1.8)
 static void world_switch(struct cpu *cpu, struct vcpu *next)

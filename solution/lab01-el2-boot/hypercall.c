@@ -23,7 +23,10 @@ static enum trap_result smccc_version(struct vcpu *vcpu)
 	return hypercall_return(vcpu, SMCCC_VERSION_1_2);
 }
 
-/** smccc_arch_features() - 0 for the two calls of this range that exist, else NOT_SUPPORTED */
+/**
+ * smccc_arch_features() - whether the function in W1 exists: 0 for the two calls of this range that
+ * do (SMCCC_VERSION, SMCCC_ARCH_FEATURES), else NOT_SUPPORTED
+ */
 EXERCISE(1.6)
 static enum trap_result smccc_arch_features(struct vcpu *vcpu)
 {
@@ -39,7 +42,8 @@ static enum trap_result psci_version(struct vcpu *vcpu)
 }
 
 /**
- * psci_features() - whether a PSCI function, or SMCCC_VERSION, is implemented by what is linked
+ * psci_features() - whether the PSCI function in W1, or SMCCC_VERSION, is implemented by what is
+ * linked: 0 or NOT_SUPPORTED
  *
  * Standard secure service calls have owner 4 in bits [29:24] (DEN 0022, "PSCI_FEATURES").
  */
@@ -76,7 +80,12 @@ static enum trap_result strata_uid(struct vcpu *vcpu)
 	return TRAP_RESUME;
 }
 
-/** strata_yield() - let the next runnable vCPU of this CPU run; 0 when it is this one's turn again */
+/**
+ * strata_yield() - let the next runnable vCPU of this CPU run; 0 when it is this one's turn again
+ *
+ * The switch is not made here but before the next entry, which ENTRY_RESCHEDULE asks for
+ * (vcpu_post_work()).
+ */
 EXERCISE(1.8)
 static enum trap_result strata_yield(struct vcpu *vcpu)
 {

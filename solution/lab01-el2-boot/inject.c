@@ -80,8 +80,8 @@ void inject_undefined(struct vcpu *vcpu, u64 esr)
  * inject_abort() - tell the guest that nothing answers at the address it used
  *
  * DFSC/IFSC 0x10, "Synchronous External abort, not on translation table walk". The exception class
- * says whether it comes from EL0 (0x20, 0x24) or from EL1 itself (0x21, 0x25); WnR of a data abort
- * is handed on; FAR_EL1 is @far.
+ * says whether it comes from EL0 (0x20, 0x24), AArch32 included, or from EL1 itself (0x21, 0x25);
+ * WnR of a data abort is handed on; IL is 1, the rest of the syndrome 0; FAR_EL1 is @far.
  */
 EXERCISE(1.7)
 void inject_abort(struct vcpu *vcpu, u64 esr, u64 far)

@@ -194,8 +194,8 @@ void trap_serror(struct vcpu *vcpu, u64 esr)
  * hypercall_dispatch() - serve the SMCCC call in the guest's registers
  *
  * The function identifier is W0; arguments are X1 and up, results go to X0..X3, everything else is
- * preserved (DEN 0028, "SMC and HVC argument passing"). A function that nobody registered returns
- * SMCCC_NOT_SUPPORTED in X0.
+ * preserved (DEN 0028, "SMC and HVC argument passing"). A function that is not in the table
+ * hypercalls returns SMCCC_NOT_SUPPORTED in X0. The result is the function's, or TRAP_RESUME.
  */
 EXERCISE(1.6)
 static enum trap_result hypercall_dispatch(struct vcpu *vcpu)
@@ -235,8 +235,9 @@ static enum trap_result trap_smc(struct vcpu *vcpu, u64 esr)
  * trap_sysreg() - MSR, MRS or a system instruction that EL2 traps
  *
  * Decode register (SYSREG_ENCODING_MASK), direction (bit 0: 1 is a read) and Rt (bits [9:5], 31 is
- * XZR) from the ISS. A registered handler emulates it; without one sysreg_fallback() decides. The
- * value moves between Rt and struct sysreg_access around the call, on success only.
+ * XZR) from the ISS. A handler in the table sysregs emulates it; without one sysreg_fallback()
+ * decides. A write hands it the value of Rt in struct sysreg_access; a read puts the value into Rt,
+ * but only if the result is TRAP_SKIP_INSN.
  */
 EXERCISE(1.5)
 static enum trap_result trap_sysreg(struct vcpu *vcpu, u64 esr)

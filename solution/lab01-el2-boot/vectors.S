@@ -104,6 +104,11 @@ vectors:
 
 /*
  * guest_return: enter the vCPU in x19, unless something has to be done first.
+ *
+ * Exercise 1.4, the entry: SP = the vCPU, where the next exit stores its frame; ELR_EL2 and
+ * SPSR_EL2 = PC and PSTATE of the frame; x0 to x30 from the frame, x19 included; ERET. Behind it DSB
+ * NSH and ISB, which no path reaches: they keep the CPU from speculating past the ERET with the
+ * guest's values in its registers.
  */
 	.balign	64
 	.globl	guest_return

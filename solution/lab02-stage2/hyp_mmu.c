@@ -91,7 +91,7 @@ static int hyp_map(u64 start, u64 end, unsigned prot)
 	return pgtable_map(&hyp_table, start, PA(start), end - start, prot);
 }
 
-/** hyp_map_image() - the image's parts with their permissions; the rest of RAM read and write */
+/** hyp_map_ram() - RAM up to @ram_end: the image's parts as the table above says, the rest as data */
 EXERCISE(2.4)
 static int hyp_map_ram(u64 ram_end)
 {

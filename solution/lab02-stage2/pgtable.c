@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * The page-table walker. There is one loop that walks, walk_entries(); mapping, unmapping,
- * protecting and visiting are functions that it calls at each entry. Changes are in pgtable_change.c, what descriptors look like in pgtable_formats.c.
+ * protecting and visiting are functions that it calls at each entry. Changes are in
+ * pgtable_change.c, what descriptors look like in pgtable_formats.c.
  *
  * Two invariants hold between calls: no table but the root is empty, and @table_bytes and
  * @mapped_bytes are exact. The caller holds the lock that protects the table; hardware walks it at
@@ -20,7 +21,8 @@
  * @entries: a table of @level (the root: all concatenated tables), all of [@at, @end) lies in it
  *
  * In ascending order: `enter` with the part of the range that the entry maps; if the entry is a
- * table then, even one that `enter` has just put there, the same one level below; then `leave`.
+ * table then, even one that `enter` has just put there, the same one level below; then `leave`, if
+ * there is one.
  *
  * Return: 0, or the first error, which ends the walk.
  */

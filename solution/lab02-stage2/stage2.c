@@ -34,7 +34,10 @@
 
 #define ID_AA64MMFR1_VMIDBITS_16 2
 
-/** stage2_input_bits() - width of the smallest IPA space with everything below @top in it */
+/**
+ * stage2_input_bits() - width of the smallest IPA space with everything below @top in it, at least
+ * STAGE2_INPUT_BITS_MIN
+ */
 EXERCISE(2.5)
 static unsigned stage2_input_bits(u64 top)
 {
@@ -115,10 +118,11 @@ static inline void stage2_load(u64 vtcr, u64 vttbr)
 }
 
 /**
- * stage2_invalidate() - the same for the VM that owns @table, loaded or not
+ * stage2_invalidate() - the same for the VM that owns @table (table->owner), loaded or not
  *
- * VTCR_EL2 and VTTBR_EL2 change together, so that no speculative walk of the CPU meets a root of
- * one size with the geometry of another.
+ * For another VM than the loaded one its registers are loaded for as long as it takes. VTCR_EL2 and
+ * VTTBR_EL2 change together, so that no speculative walk of the CPU meets a root of one size with the
+ * geometry of another.
  */
 EXERCISE(2.5)
 static void stage2_invalidate(struct pgtable *table, u64 ipa, u64 bytes)
