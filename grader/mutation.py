@@ -249,8 +249,10 @@ def matrix(outcomes: list[Outcome]) -> Iterator[str]:
             cells = "".join("#" if name in outcome.killers else "!" if name in outcome.errors else "."
                             for outcome in mine)
             yield f"  {cells} {name}"
-        idle = [name for name in tests if not any(name in outcome.killers for outcome in mine)]
-        yield f"  {len(tests)} tests, {len(idle)} kill nothing" + (":" if idle else "")
+        telling = [outcome for outcome in mine if 2 * len(outcome.killers) <= len(tests)]
+        idle = [name for name in tests if not any(name in outcome.killers for outcome in telling)]
+        yield (f"  {len(tests)} tests, {len(idle)} of them kill nothing, or only what breaks most of the others as well"
+               + (":" if idle else ""))
         yield from (f"    {name}" for name in idle)
         hidden = [outcome.mutant.path.stem for outcome in mine
                   if outcome.killers and all(STATIC in name for name in outcome.killers)]
