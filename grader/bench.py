@@ -250,7 +250,7 @@ class Bench:
         return result
 
     def _run(
-        self, function: int, arguments: tuple[int, ...], stubs: Mapping[str | int, int]
+        self, function: int, arguments: tuple[int, ...], stubs: Mapping[str | int, Stub]
     ) -> int:
         results = {self._address(stub): (str(stub), value) for stub, value in stubs.items()}
         self.calls = []
@@ -276,7 +276,7 @@ class Bench:
 
     def enter(self, function: str | int, **registers: int) -> None:
         """Stand at a place with these registers: what follows is run_to()'s."""
-        self.machine.returned = ""
+        self.machine.returned = None
         self._stop_at(set())
         self.set_registers(**{"sp": self._stack, **registers}, pc=self._address(function))
 
