@@ -101,6 +101,10 @@ def test_stage_2_registers_are_what_the_architecture_allows(lab: Lab) -> None:
     )
     expect_that("inner shareable", vtcr.shareability == 3, vtcr)
     expect("the output size is what cortex-a76 has (40 bits)", vtcr.output_bits, 40)
+    table = "stage2.table"
+    vm = Objects(machine).vm(0)
+    expect("as many input bits as the table has", vtcr.input_bits, vm.get(f"{table}.input_bits"))
+    expect("the level where it begins", vtcr.start_level, vm.get(f"{table}.start_level"))
     expect_that(
         "stage 2 is on", el2.hcr_has(machine.register("HCR_EL2"), "VM"), machine.register("HCR_EL2")
     )
