@@ -70,6 +70,23 @@ static void nothing_leaks(void)
 	write_register(DBGBVR(0), 0, &fault);
 }
 
+/* TDCC and MDE: neither does anything where no breakpoint is set. */
+static void monitor_control(void)
+{
+	u64 mine = guest.vm & 1 ? BIT(12) : BIT(15), lost = 0;
+	bool fault = false;
+
+	for (unsigned round = 0; round < 4; round++) {
+		write_register(INSN_MRS(2, 0, 0, 2, 2), mine, &fault); /* MDSCR_EL1 */
+		vm_yield();
+		vm_yield();
+		lost |= (read_register(INSN_MRS(2, 0, 0, 2, 2), &fault) & (BIT(12) | BIT(15))) ^
+			mine;
+	}
+	report_equal("MDSCR_EL1 keeps this VM's value", lost, 0);
+	write_register(INSN_MRS(2, 0, 0, 2, 2), 0, &fault);
+}
+
 static void counters(void)
 {
 	bool fault = false;
@@ -89,5 +106,6 @@ void probe(void)
 {
 	debug_reset_like_an_os();
 	nothing_leaks();
+	monitor_control();
 	counters();
 }

@@ -22,6 +22,13 @@ static const struct undefined instructions[] = {
 	{INSN_MRS(3, 0, 15, 7, 7), "MRS S3_0_C15_C7_7"},
 };
 
+/* Trapped and not offered: reflected by the hypervisor, where those above raise by themselves. */
+static const struct undefined hidden[] = {
+	{INSN_MRS(2, 3, 0, 1, 0), "MRS MDCCSR_EL0"},
+	{INSN_MRS(3, 3, 9, 12, 0), "MRS PMCR_EL0"}, /* from here on not for EL0, which EL1 traps */
+	{INSN_MSR(3, 3, 9, 12, 0), "MSR PMCR_EL0"},
+};
+
 static const u64 modes[] = {MODE_EL1H, MODE_EL1T, MODE_EL0};
 static const u64 vectors[] = {VECTOR_SYNC_EL1H, VECTOR_SYNC_EL1T, VECTOR_SYNC_EL0};
 
@@ -61,6 +68,8 @@ static struct tally try_all(unsigned m)
 
 	for (unsigned i = 0; i < ARRAY_SIZE(instructions); i++)
 		try(&bad, instructions[i].insn, m);
+	for (unsigned i = 0; guest.hypervisor && i < (modes[m] == MODE_EL0 ? 1 : 3); i++)
+		try(&bad, hidden[i].insn, m);
 	return bad;
 }
 
