@@ -24,7 +24,8 @@
  * copies the entry out of physical memory before another instruction can run. The code that runs
  * at the probe's addresses must be the probe's, each time that it is translated. And after a trip to
  * EL2 a probe must go on where it was, or at its exception vectors, having left by an instruction
- * that can trap: EL2 neither moves a probe about nor steps it from instruction to instruction.
+ * that can trap: EL2 neither moves a probe about nor steps it from instruction to instruction. That
+ * is watched where one VM runs; among several nobody can say for certain which one came back.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -278,6 +279,8 @@ static void probe_entered(const struct block *block)
 	uint64_t offset = block->pc - block->program->base;
 	int new_page = page_is_new(block->host_page);
 
+	if (shared->vm_count > 1)
+		return; /* which of the VMs comes back, and from where, cannot be told for certain */
 	for (unsigned i = 0; i < left_count; i++) {
 		if (may_go_on(&left[i], block, new_page)) {
 			left[i] = left[--left_count];
