@@ -4,10 +4,10 @@
  * given back when the guest says that it does not need it. What a VM *has* is ram_bytes, what it
  * *uses* is stage2.resident_bytes.
  *
- * Memory comes in blocks of 2 MiB, or for a VM that is mapped by pages in pieces of 64 KiB; and in
- * single pages where that is not to be had or where a part of it is mapped already. Every piece is filled before it is mapped, with zeros or with the
- * pristine image, so nobody reads what another VM left behind. In the other direction a piece
- * is freed only when no TLB of any CPU can reach it any more.
+ * Memory comes in blocks of 2 MiB, for a VM mapped by pages in pieces of 64 KiB, and in single
+ * pages where those are not to be had or are partly mapped. Every piece is filled, with zeros or
+ * the pristine image, before it is mapped: nobody reads what another VM left. Conversely a piece is
+ * freed only when no TLB of any CPU can reach it any more.
  *
  * stage2.lock covers all of this. RELEASE holds the VM's device lock too: device models use guest
  * memory by EL2's pointers, and those must not be pulled from under them.
