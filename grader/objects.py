@@ -105,6 +105,13 @@ class Objects:
         addresses = range(symbols[table], symbols[f"{table}_end"], size)
         return [Object(self, f"struct {kind}", address) for address in addresses]
 
+    def hypercall(self, function_id: int) -> int:
+        """Address of the function that the image registered for a hypercall."""
+        for entry in self.registry("hypercall_entry", "registry_hypercalls"):
+            if entry.get("function_id") == function_id:
+                return entry.get("handler")
+        raise Finding(Verdict.FAIL, f"a handler is registered for the call {function_id:#x}")
+
     def cpu(self, index: int) -> Object:
         size = self.machine.variable("sizeof(struct cpu)")
         return Object(self, "struct cpu", self.machine.symbols["cpus"] + size * index)

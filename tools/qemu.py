@@ -70,7 +70,7 @@ def qemu_command(options: MachineOptions, image: Path, bundle: Path | None, *,
     if options.icount:
         cpu += ",cntfrq=1000000000"
     command = [*qemu_words(options.qemu),
-               "-M", f"virt,virtualization=on,gic-version={options.gic}",
+               "-M", f"virt,virtualization=on,gic-version={options.gic},acpi=off",
                "-cpu", cpu, "-smp", str(options.smp), "-m", f"{options.memory // MIB}M",
                "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
                "-device", "pvpanic-pci", "-action", "panic=exit-failure",

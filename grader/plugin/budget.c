@@ -99,7 +99,6 @@ EXPORT int qemu_plugin_version = PLUGIN_API_VERSION;
 #define ENTRY_MAX 4096
 #define ENTRY_WORDS 8
 #define CPU_MAX 8
-#define LEFT_MAX 256
 #define PAGE_MAX 1024
 #define PAGE_MASK 0xfffUL
 
@@ -158,8 +157,7 @@ static struct shared *shared;
 static const char *ram;
 static uint64_t ram_base, ram_bytes;
 static const struct block *inside[CPU_MAX]; /* the block of a probe that a CPU is in */
-static struct left left[LEFT_MAX]; /* one for each VM, and some that nobody came back to */
-static unsigned left_count;
+static struct left left; /* where the one VM was, until it comes back; or nobody came back to it */
 static uint64_t pages[PAGE_MAX]; /* of host memory, from which code of probes has run */
 static unsigned page_count;
 static int notify_fd = -1;
@@ -261,16 +259,9 @@ static int may_go_on(const struct left *place, const struct block *block, int ne
 
 static void probe_left(unsigned cpu, const struct block *next)
 {
-	struct left place = {inside[cpu], next->pc & 0x7ff};
-
+	left.block = inside[cpu];
+	left.how = next->pc & 0x7ff;
 	inside[cpu] = NULL;
-	if (shared->vm_count == 1)
-		left_count = 0; /* it can only go on there */
-	for (unsigned i = 0; i < left_count; i++)
-		if (left[i].block == place.block && left[i].how == place.how)
-			return;
-	if (left_count < LEFT_MAX)
-		left[left_count++] = place;
 }
 
 /* The CPU runs a probe's code, and did not before. */
@@ -281,19 +272,17 @@ static void probe_entered(const struct block *block)
 
 	if (shared->vm_count > 1)
 		return; /* which of the VMs comes back, and from where, cannot be told for certain */
-	for (unsigned i = 0; i < left_count; i++) {
-		if (may_go_on(&left[i], block, new_page)) {
-			left[i] = left[--left_count];
-			return;
-		}
+	if (left.block && may_go_on(&left, block, new_page)) {
+		left.block = NULL;
+		return;
 	}
 	if (!offset)
 		page_count = 0; /* the VM begins anew: its memory too */
 	if (!offset || (is_in(offset, block->program->vectors, 0x800) && offset % 0x80 == 0))
 		return;
 	if (!shared->moved_count++) {
-		shared->moved_from = left_count ? left[left_count - 1].block->pc : 0;
-		shared->moved_how = left_count ? left[left_count - 1].how : 0;
+		shared->moved_from = left.block ? left.block->pc : 0;
+		shared->moved_how = left.how;
 		shared->moved_to = block->pc;
 	}
 }

@@ -28,6 +28,8 @@ ALONE = [
     "debug_pmu",
     "aarch32",
 ]
+EL1H = 0b0101
+READS_ZCR_EL1 = 0xD538_1200.to_bytes(4, "little")  # of SVE, which guests do not get to see
 OF_LAYER_4 = ("cntkctl_el1",)
 IN_PAIRS = ["registers_preserved", "world_switch_el1", "world_switch_fp", "debug_pmu"]
 
@@ -74,6 +76,15 @@ def at_first_guest_instruction(lab: Lab, *vms: ProbeVm | str, **options: object)
     return machine
 
 
+def at_slot(lab: Lab, probe: str, mode: int = EL1H, **options: object) -> Machine:
+    """The machine before the first instruction that the probe tries in this mode."""
+    machine = at_first_guest_instruction(lab, probe, **options)
+    guest = machine.guests[0]
+    slot = guest.load_address + symbols_of(guest.elf)["insn_slot"]
+    machine.run_to(slot, f"($cpsr & 0x1f) == {mode}")
+    return machine
+
+
 def test_guest_starts_in_the_state_of_the_boot_protocol(lab: Lab) -> None:
     machine = at_first_guest_instruction(lab)
     pstate = machine.register("PSTATE")
@@ -100,19 +111,13 @@ def test_guest_registers_hold_nothing_of_the_hypervisor(lab: Lab) -> None:
 
 def test_undefined_instruction_is_injected_as_hardware_would(lab: Lab) -> None:
     """From the trap to the guest's vector: syndrome, return address, saved and new PSTATE."""
-    machine = at_first_guest_instruction(lab, "id_registers", cpu="max")
+    machine = at_slot(lab, "id_registers", cpu="max")
     guest = symbols_of(machine.guests[0].elf)
     vector = machine.guests[0].load_address + guest["guest_vectors"] + 0x200
-    trapped = 0, 0
-    with machine.breakpoint("*trap_dispatch", EL2_ONLY), machine.breakpoint(vector, EL1_ONLY):
-        while True:
-            stop = machine.run()
-            if stop.kind is not StopKind.BREAKPOINT:
-                raise machine.finding_for(stop, "a trap is reflected into the guest")
-            if stop.pc != vector:
-                trapped = machine.register("ELR_EL2"), machine.register("SPSR_EL2")
-            elif machine.register("ELR_EL1") == trapped[0]:  # not one that EL1 took by itself
-                break
+    machine.gdb.write_virtual(machine.pc, READS_ZCR_EL1)
+    machine.run_to("*trap_dispatch", EL2_ONLY)
+    trapped = machine.register("ELR_EL2"), machine.register("SPSR_EL2")
+    machine.run_to(vector, EL1_ONLY)
     expect(
         "VBAR_EL1 + 0x200 takes what was raised at EL1h",
         vector,
@@ -140,7 +145,7 @@ def test_injected_exception_takes_the_vector_of_the_mode_it_came_from(
     lab: Lab, probe: str, mode: int, offset: int
 ) -> None:
     """An exit from that mode is told to be of unknown reason, which only the guest can handle."""
-    machine = at_first_guest_instruction(lab, probe)
+    machine = at_slot(lab, probe, mode)
     came_from = f"{EL2_ONLY} && ($SPSR_EL2 & 0x1f) == {mode}"
     machine.run_to("*trap_dispatch", came_from)
     pc, pstate = machine.register("ELR_EL2"), machine.register("SPSR_EL2")
@@ -207,7 +212,7 @@ class TrappedA32:
         pstate = with_it(machine.register("SPSR_EL2"), it) & ~(0xF << 28) | nzcv << 28
         frame = "((struct vcpu *)$x0)->frame"
         change = f"$x1 = {esr:#x}, {frame}.pstate = {pstate:#x}, {frame}.x[0] = 0"
-        machine.gdb.execute(f"set var {change}, {frame}.x[2] = 0xab000000")
+        machine.gdb.evaluate(f"{change}, {frame}.x[2] = 0xab000000")
         machine.run_to(self.vector, EL1_ONLY)
         ec = Esr(machine.register("ESR_EL1")).ec
         expect_that("it is undefined, or the code comes to its SVC", ec in (EC_UNKNOWN, EC_SVC32), ec)

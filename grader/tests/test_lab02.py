@@ -24,6 +24,8 @@ LAB = 2
 PAGE = 4096
 MIB = 1 << 20
 
+MASK64 = (1 << 64) - 1
+MEMORY_RELEASE = 0xC600_0010
 HVC = "(($ESR_EL2 >> 26) & 0x3f) == 0x16"
 
 ALONE = [
@@ -255,9 +257,9 @@ def test_released_memory_leaves_the_table_at_once(lab: Lab) -> None:
     """At the return from STRATA_MEMORY_RELEASE nothing of the range is mapped."""
     machine = in_guest(lab, "memory_release")
     seen = 0
-    release = f"{EL2_ONLY} && {HVC} && ((struct vcpu *)$x0)->frame.x[0] == 0xc6000010"
+    release = Objects(machine).hypercall(MEMORY_RELEASE)
     for _ in range(12):
-        with machine.breakpoint("*trap_dispatch", release):
+        with machine.breakpoint(release, EL2_ONLY):
             stop = machine.run()
         if stop.kind is not StopKind.BREAKPOINT:
             break
@@ -315,8 +317,8 @@ def test_vm_for_which_there_is_no_memory_is_stopped_alone(lab: Lab, refused: dic
                 raise machine.finding_for(stop, "a VM that gets no memory is stopped")
             if stop.number == stopped:
                 break
-            machine.gdb.execute("set var $x0 = -1")
-            machine.gdb.execute("set var $pc = $x30")
+            machine.gdb.set_register("x0", MASK64)
+            machine.gdb.set_register("pc", machine.register("x30"))
         expect_that("VM 0 is stopped when it was refused memory", 0 < refusals < 7, refusals)
     expect("VM 0 is stopped", machine.register("x0"), vms[0].address)
     expect("of what it got nothing is lost", accounted(machine, vms), before)

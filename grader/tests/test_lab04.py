@@ -18,6 +18,7 @@ from grader.verdict import Finding, Verdict, expect, expect_that
 LAB = 4
 BUDGET = 600_000_000
 ENABLE, IMASK = 1, 2
+CPU_SUSPEND, SYSTEM_RESET = 0xC400_0001, 0x8400_0009
 MASK64 = (1 << 64) - 1
 INTID_CNTV = 27
 # ISACTIVER0 of the physical GIC: in the redistributor's SGI frame, or in the distributor.
@@ -194,7 +195,7 @@ def test_deadline_that_no_counter_reaches_is_never_due(lab: Lab) -> None:
     vcpu = Objects(machine).loaded_vcpu()
     assert vcpu is not None
     offset = MASK64 - machine.register("CNTV_CVAL_EL0") + 1000
-    machine.gdb.execute(f"set var ((struct vcpu *){vcpu.address:#x})->vtimer.offset = {offset}")
+    machine.gdb.evaluate(f"((struct vcpu *){vcpu.address:#x})->vtimer.offset = {offset}")
     background = vcpu.address + vcpu.objects.member("struct vcpu", "vtimer.background")[0]
     machine.run_to("*deadline_arm", f"{EL2_ONLY} && $x0 == {background:#x}")
     ticks = machine.register("x1")
@@ -211,7 +212,7 @@ def test_expired_deadline_is_looked_at_again(lab: Lab, change: str) -> None:
         offset = objects.member("struct vcpu", "vtimer.background")[0]
         vcpu = Object(objects, "struct vcpu", machine.register("x0") - offset)
         if altered:
-            machine.gdb.execute(f"set var ((struct vcpu *){vcpu.address:#x})->vtimer.{change}")
+            machine.gdb.evaluate(f"((struct vcpu *){vcpu.address:#x})->vtimer.{change}")
         machine.run_to(machine.register("x30"), EL2_ONLY)
         line = vcpu.get(f"vgic.private_irqs[{INTID_CNTV}].line")
         what = f"after {change}, PPI 27 stays as it is" if altered else "PPI 27 is raised"
@@ -275,9 +276,9 @@ def test_wfi_traps(lab: Lab) -> None:
 def test_a_sleeping_guest_costs_no_instructions(lab: Lab) -> None:
     """Between a CPU_SUSPEND and its return EL2 sleeps too, however long that is."""
     machine = in_guest(lab, "psci_suspend")
-    suspend = "((struct vcpu *)$x0)->frame.x[0] == 0xc4000001"
-    machine.run_to("*trap_dispatch", f"{EL2_ONLY} && {suspend}", budget=BUDGET)
-    vcpu = Objects(machine).loaded_vcpu()
+    objects = Objects(machine)
+    machine.run_to(objects.hypercall(CPU_SUSPEND), EL2_ONLY, budget=BUDGET)
+    vcpu = objects.loaded_vcpu()
     assert vcpu is not None
     before = machine.budget.retired
     machine.run_to(vcpu.get("frame.pc"), EL1_ONLY)
@@ -297,12 +298,9 @@ def test_timer_of_a_vm_that_is_off_costs_nothing(lab: Lab) -> None:
 
 def test_reset_brings_the_pristine_image_back(lab: Lab) -> None:
     machine = in_guest(lab, "psci_reset")
-    vm = Objects(machine).vm(0)
-    machine.run_to(
-        "*trap_dispatch",
-        f"{EL2_ONLY} && ((struct vcpu *)$x0)->frame.x[0] == 0x84000009",
-        budget=BUDGET,
-    )
+    objects = Objects(machine)
+    vm = objects.vm(0)
+    machine.run_to(objects.hypercall(SYSTEM_RESET), EL2_ONLY, budget=BUDGET)
     machine.run_to(RAM_BASE + LOAD_OFFSET, EL1_ONLY)
     expect("the VM counts its reset", vm.get("reset_count"), 1)
     expect("PSTATE is EL1h with all masked", machine.register("PSTATE") & 0x3CF, 0x3C5, el2.spsr)

@@ -8,7 +8,10 @@
 
 extern u32 registers_slot[];
 
-/* Loads every register from *in, executes the slot, stores every register to *out. */
+/*
+ * Loads every register from *in, executes the slot, stores every register to *out. Branches fence the
+ * slot in: an emulator that translates by blocks has one instruction to translate anew, not all.
+ */
 asm(".text\n"
     "	.globl registers_run, registers_slot\n"
     "registers_run:\n"
@@ -44,9 +47,11 @@ asm(".text\n"
     "	ldp x28, x29, [x0, #224]\n"
     "	ldr x30, [x0, #240]\n"
     "	ldp x0, x1, [x0]\n"
+    "	b registers_slot\n"
     "registers_slot:\n"
     "	nop\n"
-    "	stp x0, x1, [sp, #-16]!\n"
+    "	b 1f\n"
+    "1:	stp x0, x1, [sp, #-16]!\n"
     "	ldr x0, [sp, #112]\n"
     "	stp x2, x3, [x0, #16]\n"
     "	stp x4, x5, [x0, #32]\n"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * spin_burst() - execute 2000 instructions
+ * spin_burst() - execute 4000 instructions
  *
  * That is how a guest lets virtual time pass without giving way. They are NOPs in long blocks, for
  * which QEMU counts the time and has next to nothing to do; a loop of two instructions would cost
@@ -10,7 +10,7 @@
 	.balign	2048 /* a block ends at the end of a page */
 	.globl	spin_burst
 spin_burst:
-	mov	x0, #4
+	mov	x0, #8
 1:	.rept	497
 	nop
 	.endr

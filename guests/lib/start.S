@@ -167,8 +167,10 @@ insn_stub:
 	str	x30, [sp, #-16]!
 	mov	x9, x0
 	ldp	x0, x1, [x9]
+	b	insn_slot /* a block of its own, since it changes (registers.c) */
 insn_slot:
 	nop
-	stp	x0, x1, [x9]
+	b	1f
+1:	stp	x0, x1, [x9]
 	ldr	x30, [sp], #16
 	ret

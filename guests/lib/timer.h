@@ -76,7 +76,7 @@ static inline u64 ticks_from_us(u64 us)
 }
 
 /**
- * spin_burst() - execute 2000 instructions
+ * spin_burst() - execute 4000 instructions
  *
  * To be put between two readings of the counter: each reading makes QEMU leave its translated code,
  * a thousand times dearer than an instruction.
