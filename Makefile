@@ -14,9 +14,11 @@ SHELL := /bin/sh
 .SUFFIXES:
 .DEFAULT_GOAL := help
 
+HANDOUT := $(if $(wildcard solution/.),,1)
+
 ## Variables (make TARGET NAME=value):
 BUILD ?= build
-IMPL ?= $(if $(wildcard solution/.),solution,labs)
+IMPL ?= $(if $(HANDOUT),labs,solution)
 BASE ?= own
 GIC ?= 3
 CPU ?= cortex-a76
@@ -32,7 +34,7 @@ INITRD ?=
 GUEST ?=
 TEST ?=
 SEED ?=
-TESTS ?= grader/tests
+TESTS ?= $(if $(HANDOUT),$(filter-out grader/tests/test_lab%,$(wildcard grader/tests/test_*.py)),grader/tests)
 PYTEST_ARGS ?=
 V ?= 0
 
@@ -71,7 +73,12 @@ layer_dir = $(or $(call lab_dir,$(layer_tree),$n),$(if $(filter solution,$(layer
 image_dirs = $(foreach n,$(call upto,$2),$(layer_dir))
 missing_dirs = $(strip $(foreach n,$(call upto,$2),$(if $(layer_dir),,$(layer_tree)/lab0$n-*)))
 
-ifneq ($(filter run debug map image test measure,$(MAKECMDGOALS)),)
+instructors_goals = $(filter grader-check grade-class starters starters-check transcripts handout,$(MAKECMDGOALS))
+ifneq ($(and $(HANDOUT),$(instructors_goals)),)
+$(error $(instructors_goals): this is a handout, which has no solution/ to do that with)
+endif
+
+ifneq ($(filter run debug map image test unit measure,$(MAKECMDGOALS)),)
 ifneq ($(call missing_dirs,$(IMPL),$(LAB),$(BASE)),)
 $(error LAB=$(LAB) IMPL=$(IMPL) needs $(call missing_dirs,$(IMPL),$(LAB),$(BASE)), which does not exist; LAB takes: $(or $(call labs_in,$(IMPL)),none yet))
 endif
@@ -94,11 +101,14 @@ export PYTHONDONTWRITEBYTECODE := 1
 WARN := -Wall -Wextra -Werror
 FREESTANDING := -ffreestanding -fno-common -fno-pic -fno-pie -fno-stack-protector \
 	-fno-asynchronous-unwind-tables -fno-unwind-tables -mno-outline-atomics -mstrict-align
-DEBUGINFO := -g -ffile-prefix-map=$(CURDIR)/=
+# Sources are named from this directory on: an object is the same wherever it is made.
+DEBUGINFO := -g -ffile-prefix-map=$(CURDIR)=.
 # The tables that the linker collects end in a symbol of their own, which gcc takes for an array to
 # be indexed from: hence -Wno-array-bounds.
 C_FLAGS := -std=c11 -fasm -O2 -fomit-frame-pointer -fno-section-anchors $(FREESTANDING) -mgeneral-regs-only -march=armv8-a+crc \
 	$(WARN) -Wno-array-bounds $(DEBUGINFO)
+# An exercise that is not written yet uses neither its parameters nor helpers and tables it was given.
+UNWRITTEN := -Wno-unused-parameter -Wno-unused-function -Wno-unused-const-variable
 S_FLAGS := -march=armv8-a+crc -D__ASSEMBLY__ $(WARN) $(DEBUGINFO)
 LD_FLAGS := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,--fatal-warnings \
 	-Wl,--no-warn-rwx-segments -Wl,-z,noexecstack -Wl,-z,max-page-size=4096
@@ -114,7 +124,7 @@ keep = @mkdir -p $(@D); printf '%s\n' '$(subst ','\'',$1)' | cmp -s - $@ || prin
 FORCE:
 export QEMU
 ready:
-	@tools/doctor --quiet --for $(if $(filter test measure format host starters starters-check handout transcripts,$(MAKECMDGOALS)),test,$(if $(filter debug,$(MAKECMDGOALS)),$(if $(TEST),test,debug),run))
+	@tools/doctor --quiet --for $(if $(filter test measure format unit starters starters-check handout transcripts,$(MAKECMDGOALS)),test,$(if $(filter debug,$(MAKECMDGOALS)),$(if $(TEST),test,debug),run))
 
 $(OBJ)/c.flags: FORCE | ready
 	$(call keep,$(CC) $(C_FLAGS) $(shell $(CC) -dumpfullversion))
@@ -244,22 +254,30 @@ $(BUILD)/linux/vms.toml: guests/linux/vms.toml guests/linux/fetch.py guests/linu
 	$(Q)$(PYTHON) -m guests.linux.fetch --out $(@D) $(if $(KERNEL),--kernel '$(KERNEL)') $(if $(INITRD),--initrd '$(INITRD)')
 	$(Q)cp $< $@
 
-# ---- host unit tests -----------------------------------------------------------------------------
+# ---- unit tests on the host ----------------------------------------------------------------------
 
-# grader/host/test_X.c with the sources that HOST_SOURCES_X names, under ASan and UBSan.
+# grader/host/test_X.c under ASan and UBSan, with the sources that host.mk names. X begins with the lab
+# (lab02_pgtable) whose files of IMPL are tested, or means the kit.
 -include grader/host/host.mk
 HOST_FLAGS := -std=c11 -O1 -g $(WARN) -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-HOST_TESTS := $(patsubst grader/host/test_%.c,%,$(sort $(wildcard grader/host/test_*.c)))
-$(BUILD)/host/host.flags: FORCE | ready
-	$(call keep,$(HOSTCC) $(HOST_FLAGS) $(HOST_CFLAGS) $(foreach x,$(HOST_TESTS),$(HOST_SOURCES_$x)))
+HOST := $(BUILD)/host/$(IMPL)
+host_layer = $(call lab_dir,$(IMPL),$(patsubst lab0%,%,$(filter lab0%,$(firstword $(subst _, ,$1)))))
+HOST_KIT_TESTS := $(filter-out lab0%,$(patsubst grader/host/test_%.c,%,$(sort $(wildcard grader/host/test_*.c))))
+HOST_LAB_TESTS := $(foreach n,$(call upto,$(LAB)),$(patsubst grader/host/test_%.c,%,$(sort $(wildcard grader/host/test_lab0$n_*.c))))
+HOST_TESTS := $(HOST_KIT_TESTS) $(HOST_LAB_TESTS)
+# $1 = test: what is compiled, and how
+host_sources = $(HOST_SOURCES_$1) $(addprefix $(call host_layer,$1)/,$(HOST_LAYER_$1))
+host_cflags = $(HOST_CFLAGS_$1) $(if $(filter lab0%,$1),-I$(call host_layer,$1) $(if $(filter labs,$(IMPL)),$(UNWRITTEN)))
+$(HOST)/host.flags: FORCE | ready
+	$(call keep,$(HOSTCC) $(HOST_FLAGS) $(foreach x,$(HOST_TESTS),$(call host_sources,$x) $(call host_cflags,$x)))
+$(HOST)/seed.flags: FORCE
+	$(call keep,$(SEED))
 define host_rule
-$(BUILD)/host/test_$1: grader/host/test_$1.c $(HOST_SOURCES_$1) $(BUILD)/host/host.flags
+$(HOST)/test_$1: grader/host/test_$1.c grader/host/todo.c $(call host_sources,$1) $(HOST)/host.flags $(HOST)/seed.flags
 	$$(call say,HOSTCC,$$@)
-	$$(Q)$$(HOSTCC) $$(HOST_FLAGS) $$(HOST_CFLAGS) $$(HOST_CFLAGS_$1) -Igrader/host -Ikit -MMD -MP -MF $$@.d -o $$@ $$(filter %.c,$$^)
+	$$(Q)$$(HOSTCC) $$(HOST_FLAGS) $(call host_cflags,$1) -Igrader/host -Ikit -MMD -MP -MF $$@.d -o $$@ $$(filter %.c,$$^)
 endef
 $(foreach x,$(HOST_TESTS),$(eval $(call host_rule,$x)))
-.PHONY: host
-host: $(HOST_TESTS:%=$(BUILD)/host/test_%)
 
 # ---- what people type ----------------------------------------------------------------------------
 
@@ -273,13 +291,33 @@ MACHINE = --qemu '$(QEMU)' --cpu $(CPU) --gic $(GIC) --smp $(SMP) $(if $(MEM),--
 
 TEST_ENVIRONMENT = STRATA_BUILD='$(BUILD)' STRATA_IMPL='$(IMPL)' STRATA_BASE='$(BASE)' STRATA_QEMU='$(QEMU)' $(if $(SEED),STRATA_SEED='$(SEED)')
 
-.PHONY: run test doctor debug map measure format clean help
+.PHONY: run test unit doctor debug map measure format clean help
 run: $(RUN_NEEDS) ## boot the VMs of VMS= (default: two Debian Linux VMs) under the hypervisor
 	$(Q)$(PYTHON) -m tools.run $(MACHINE) --lab $(LAB) --image $(IMAGE) $(if $(APPEND),--append '$(APPEND)') --out $(IMAGE_DIR) $(RUN_VMS)
 
-test: images guests linux host ## prove it: unit tests, lint, and pytest driving QEMU and GDB
+# $1 = unit tests; one that passed is run again when it was made anew
+run_unit = @status=0; for t in $1; do \
+		if ! [ $(HOST)/test_$$t.ok -nt $(HOST)/test_$$t ]; then \
+			if $(if $(SEED),STRATA_SEED='$(SEED)') $(HOST)/test_$$t > $(HOST)/test_$$t.log 2>&1; \
+			then touch $(HOST)/test_$$t.ok; else status=1; fi; \
+		fi; \
+		printf '  %-16s ' $$t; tail -n 12 $(HOST)/test_$$t.log; \
+	done; exit $$status
+
+unit: $(HOST_TESTS:%=$(HOST)/test_%) ## (LAB=2 [IMPL=labs]) what of a lab can be tested without the machine, under ASan and UBSan
+	$(call run_unit,$(HOST_TESTS))
+
+ifeq ($(HANDOUT),)
+test: images guests linux unit ##! prove it: unit tests, lint, and pytest driving QEMU and GDB
 	$(Q)$(PYTHON) -m tools.lint --build $(BUILD) --cross '$(CROSS)'
 	$(Q)$(TEST_ENVIRONMENT) $(PYTHON) -m pytest -q -n 2 -p no:cacheprovider $(PYTEST_ARGS) $(TESTS)
+else
+# What a student writes is graded; that it is unfinished is no fault of the handout.
+test: guests $(HOST_KIT_TESTS:%=$(HOST)/test_%) ##? whether kit and grader work on this machine; labs/ is for grade and unit
+	$(call run_unit,$(HOST_KIT_TESTS))
+	$(Q)$(TEST_ENVIRONMENT) $(PYTHON) -m pytest -q -n 2 -p no:cacheprovider $(PYTEST_ARGS) $(TESTS)
+	@echo 'kit and grader work here; your own work: make grade LAB=$(LAB), make unit LAB=$(LAB)'
+endif
 
 doctor: ## list what the machine needs: found, or the command that installs it
 	@tools/doctor
@@ -296,21 +334,24 @@ endif
 map: $(IMAGE) ## print the registries of an image: layers, trap handlers, hypercalls, devices
 	$(Q)$(PYTHON) -m tools.map $(IMAGE_DIR)/strata.elf
 
-measure: image guests linux ## the table of costs, and build/measure.json; fails when a bar is missed
+measure: image guests linux ##4 the table of costs, and build/measure.json; fails when a bar is missed
 	$(Q)STRATA_BUILD='$(BUILD)' STRATA_QEMU='$(QEMU)' $(PYTHON) -m bench.measure
 
 format: ready ## lay out all C sources as the lint wants them
-	$(Q)clang-format -i $(wildcard $(foreach d,kit kit/* solution/* guests/* grader/host grader/selftest,$d/*.c $d/*.h))
+	$(Q)clang-format -i $(wildcard $(foreach d,kit kit/* $(if $(HANDOUT),labs,solution)/* guests/* grader/host grader/selftest,$d/*.c $d/*.h))
 
 clean: ## remove $(BUILD)
 	rm -rf '$(BUILD)'
 
+# Behind ##, a mark of where a target works: ! with solution/, ? in a handout, 4 with all four layers.
+HELP_MARKS = $(if $(HANDOUT),?,!)$(if $(filter 4,$(call labs_in,$(IMPL))),4)
 help: ## this text
-	@sed -n 's/^\([a-zN-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | sed 's/$$(BUILD)/$(subst /,\/,$(BUILD))/' | \
+	@sed -n 's/^\([a-zN-]*\):.*##[$(HELP_MARKS)]* \(.*\)/  make \1|\2/p' Makefile | sed 's/$$(BUILD)/$(subst /,\/,$(BUILD))/' | \
 		while IFS='|' read -r t c; do printf '%-16s %s\n' "$$t" "$$c"; done
 	@printf '%s\n' '' 'Variables, with their values now:' \
 		'  LAB=$(LAB)          layers 1..LAB are linked (there are: $(or $(call labs_in,$(IMPL)),none))' \
-		'  IMPL=$(IMPL)   tree: solution or labs;  BASE=reference takes the lower layers from solution' \
+		$(if $(HANDOUT),'  BASE=$(BASE)       BASE=reference takes the layers below LAB from a finished hypervisor',\
+		'  IMPL=$(IMPL)   tree: solution or labs;  BASE=reference takes the lower layers from solution') \
 		'  GIC=$(GIC)          interrupt controller: 3 or 2' \
 		'  CPU=$(CPU) SMP=$(SMP) MEM=$(or $(MEM),(as the VMs need))  the physical machine' \
 		'  ICOUNT=$(ICOUNT)       1: deterministic, one instruction takes one nanosecond' \
@@ -329,8 +370,7 @@ $(EXERCISE_TITLES): course.toml tools/course.py | ready
 $(OBJ)/kit/todo.c.o: $(EXERCISE_TITLES)
 $(OBJ)/kit/todo.c.o: private INCLUDES += -I$(dir $(EXERCISE_TITLES))
 
-# An exercise that is not written yet uses neither its parameters nor helpers and tables it was given.
-$(OBJ)/labs/%.c.o: private C_FLAGS += -Wno-unused-parameter -Wno-unused-function -Wno-unused-const-variable
+$(OBJ)/labs/%.c.o: private C_FLAGS += $(UNWRITTEN)
 
 # A layer of the reference as a handout has it.
 $(BUILD)/reference/lab0%.a: FORCE
@@ -370,29 +410,29 @@ grade: ready ## (LAB=2 [EX=2.3] [IMPL=labs] [BASE=reference]) test a lab, and sa
 why: ready ## (TEST=name) the last failure of that test in full
 	$(call given,TEST,name: a test or a part of its name)$(Q)$(PYTHON) -m tools.why --build '$(BUILD)' '$(TEST)'
 
-grader-check: ready ## (instructors; FULL=1) do the tests catch known faults, and do cheats get what they deserve?
+grader-check: ready ##! (instructors; FULL=1) do the tests catch known faults, and do cheats get what they deserve?
 	$(Q)$(PYTHON) -m tools.grader_check --build '$(BUILD)' $(GRADER_CHECK_ARGS)
 
-grade-class: ready ## (instructors; LAB=2 SUBMISSIONS=dir [DEST=dir] [JOBS=4]) grade a folder of submissions
+grade-class: ready ##! (instructors; LAB=2 SUBMISSIONS=dir [DEST=dir] [JOBS=4]) grade a folder of submissions
 	$(call given,SUBMISSIONS,dir: archives or directories, one a student)$(Q)$(PYTHON) -m tools.grade_class --lab $(LAB) --submissions '$(SUBMISSIONS)' \
 		--dest '$(or $(DEST),$(BUILD)/class)' --jobs $(JOBS) --build '$(BUILD)'
 
 submit: ready ## (LAB=2) pack what is to be handed in, and nothing else
 	$(Q)$(PYTHON) -m tools.submit --lab $(LAB) --out $(BUILD)/submit --scores $(BUILD)/grade
 
-starters: ready ## (instructors) make labs/ from solution/
+starters: ready ##! (instructors) make labs/ from solution/
 	$(Q)$(PYTHON) -m tools.starters $(if $(OVERWRITE),--overwrite)
 starters-check: ready
 	$(Q)$(PYTHON) -m tools.starters --check --build $(BUILD)
 
 .PHONY: transcripts
-transcripts: ready ## (authors) run the GDB transcripts of the texts again; CHECK=1 changes nothing
+transcripts: ready ##! (authors) run the GDB transcripts of the texts again; CHECK=1 changes nothing
 	$(Q)$(TEST_ENVIRONMENT) $(PYTHON) -m tools.transcripts $(if $(CHECK),--check) $(TEXTS)
 
-handout: ready ## (instructors; LAB=2 DEST=dir) what students get: no solution, no history
+handout: ready ##! (instructors; LAB=2 DEST=dir) what students get: no solution, no history
 	$(call given,DEST,dir: a directory that does not exist yet)$(Q)$(PYTHON) -m tools.handout --lab $(LAB) --dest '$(DEST)' --build $(BUILD)
 
 # ---- dependencies found by the compiler ----------------------------------------------------------
 
 -include $(patsubst %,$(OBJ)/%.o.d,$(sort $(ALL_SOURCES)) $(addprefix guest/,$(GUEST_LIB) $(GUEST_MAINS))) $(OBJ)/asm/asm_offsets.d $(OBJ)/strata.lds.d
--include $(HOST_TESTS:%=$(BUILD)/host/test_%.d)
+-include $(HOST_TESTS:%=$(HOST)/test_%.d)

@@ -28,13 +28,13 @@ from tools.starters import (LAB_TEXT, LABS, MANIFEST, SOLUTION, Tree, check_regi
 
 REFERENCE = Path("handout/reference")
 README = Path("docs/handout.md")  # becomes the README of a handout
-LAB_TEST = re.compile(r"grader/tests/test_lab(\d\d)\w*\.py")
+LAB_TEST = re.compile(r"grader/(?:tests/test_lab(\d\d)\w*\.py|host/test_lab(\d\d)\w*\.c)")
 
 
 def _is_given(name: str, course: Course, number: int) -> bool:
     """Whether students of lab `number` get this file of the repository as it is."""
     test = LAB_TEST.fullmatch(name)
-    if test and int(test[1]) > number:
+    if test and int(test[1] or test[2]) > number:
         return False
     if name.split("/")[0] in (str(SOLUTION), str(LABS), "handout", ".git"):
         return False

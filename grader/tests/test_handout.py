@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -43,6 +44,40 @@ def test_a_handout_holds_no_solution_no_later_lab_and_no_history(copy: Path) -> 
     assert "grader/tests/test_lab03.py" not in names
     assert not [path for path in copy.rglob("*") if path.is_symlink()]
     assert starters.changed_files(copy / "labs") == []
+
+
+def test_archives_are_the_same_wherever_they_are_made(copy: Path, tmp_path: Path) -> None:
+    """And so say nothing about the machine of who made them."""
+    for name in ("kit", "tools", "solution"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    for name in ("Makefile", "course.toml"):
+        shutil.copyfile(ROOT / name, tmp_path / name)
+    done = make(tmp_path, "build/reference/lab01.a")
+    assert done.returncode == 0, done.stdout + done.stderr
+    archive = (copy / "handout/reference/lab01.a").read_bytes()
+    assert archive == (tmp_path / "build/reference/lab01.a").read_bytes()
+    assert str(ROOT).encode() not in archive
+
+
+def test_help_lists_what_works(copy: Path) -> None:
+    listed = set(re.findall(r"^  make (\S+)", make(copy, "help").stdout, re.MULTILINE))
+    assert {"run", "test", "unit", "grade", "submit"} <= listed
+    for name in ("starters", "transcripts", "handout", "grader-check", "grade-class"):
+        assert name not in listed
+        assert "this is a handout" in make(copy, name).stderr
+    assert {"starters", "handout"} <= set(re.findall(r"^  make (\S+)", make(ROOT, "help").stdout, re.MULTILINE))
+
+
+def test_kit_and_grader_of_a_handout_work(copy: Path, qemu: str) -> None:
+    done = make(copy, "test", f"QEMU={qemu}")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_unit_test_names_the_exercise_that_is_not_written(copy: Path) -> None:
+    done = make(copy, "unit", f"LAB={LAB}")
+    assert done.returncode != 0
+    assert re.search(r"^  lab02_pgtable +exercise 2\.1 is not written yet \(labs/lab02-stage2/pgtable", done.stdout,
+                     re.MULTILINE), done.stdout + done.stderr
 
 
 def test_what_does_not_belong_is_found(copy: Path, tmp_path: Path) -> None:
