@@ -137,7 +137,7 @@ def say(text: str) -> None:
     print(f"measure: {text}", file=sys.stderr, flush=True)
 
 
-def measure(setup: Setup, skip: set[str], pairs: int) -> list[Result]:
+def measure(setup: Setup, skip: set[str], rounds: int) -> list[Result]:
     results: list[Result] = []
     if "micro" not in skip:
         for cpu, gic in MACHINES:
@@ -152,8 +152,8 @@ def measure(setup: Setup, skip: set[str], pairs: int) -> list[Result]:
             say(f"Linux boot, instructions, {cpu}")
             results += boot_instructions(setup, cpu)
         if "wall" not in skip:
-            say(f"Linux boot, wall clock, {cpu}, {pairs} rounds")
-            results += boot_wall(setup, cpu, pairs)
+            say(f"Linux boot, wall clock, {cpu}, {rounds} rounds")
+            results += boot_wall(setup, cpu, rounds)
     return results
 
 
@@ -162,11 +162,11 @@ def main() -> int:
     parser.add_argument("--build", type=Path, default=Path(os.environ.get("STRATA_BUILD", "build")))
     parser.add_argument("--qemu", default=os.environ.get("STRATA_QEMU", "qemu-system-aarch64"))
     parser.add_argument("--image", type=Path, help="strata.bin (default: the highest lab of the build)")
-    parser.add_argument("--pairs", type=int, default=5, help="rounds of the wall-clock rows (default: 5)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of the wall-clock rows (default: 5)")
     parser.add_argument("--skip", action="append", default=[], choices=("micro", "boot", "wall"))
     arguments = parser.parse_args()
     setup = Setup(arguments.build, arguments.image or highest_image(arguments.build), arguments.qemu)
-    results = measure(setup, set(arguments.skip), arguments.pairs)
+    results = measure(setup, set(arguments.skip), arguments.rounds)
     print_table(results)
     missed = [r for r in results if not r.passed]
     report = {"qemu": ".".join(map(str, qemu_version(setup.qemu))), "image": str(setup.image),

@@ -21,8 +21,9 @@ from grader.gdb_client import GdbError  # noqa: E402
 from grader.launch import MachineConfig  # noqa: E402
 from grader.machine import DEFAULT_BUDGET, Machine  # noqa: E402
 from grader.probe import ProbeVm, Report, judge, prepare, run_probes  # noqa: E402
-from grader.report import drift, properties  # noqa: E402
+from grader.report import drift, properties, questions  # noqa: E402
 from grader.verdict import Finding, Verdict  # noqa: E402
+from tools.course import ROOT, load_course  # noqa: E402
 
 PROBE_BUDGET = 200_000_000
 
@@ -148,6 +149,28 @@ def lab(request: pytest.FixtureRequest, make_lab: MakeLab) -> Lab:
     return make_lab(request.module.LAB, gic_version)
 
 
+Measured = Callable[..., None]
+
+
+@pytest.fixture
+def measured(request: pytest.FixtureRequest) -> Measured:
+    """Notes what a question of the text asks for; the solution's own answers are held against it at once."""
+    number = request.module.LAB
+
+    def note(**values: int) -> None:
+        request.node.user_properties += [("measured", (name, value)) for name, value in values.items()]
+        if "STRATA_RESULTS" not in os.environ and os.environ.get("STRATA_IMPL", "solution") == "solution":
+            lab = load_course().lab(number)
+            answers = questions.read_file(ROOT / "solution" / lab.directory / questions.FILE, lab)
+            assert not answers.error
+            for question in lab.questions:
+                if question.id in values:
+                    told = answers.values[question.id]
+                    assert questions.is_right(question, told, values[question.id]), (question.id, told, values)
+
+    return note
+
+
 def retired(machine: Machine) -> int:
     """Instructions of a machine; 0 when the test has ended it."""
     try:
@@ -215,4 +238,4 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report.longrepr = f"{finding}\n  reproduce: {line}"
 
 
-__all__ = ["DEFAULT_BUDGET", "Lab", "MakeLab"]
+__all__ = ["DEFAULT_BUDGET", "Lab", "MakeLab", "Measured"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from grader import images, sandbox, submission
-from grader.report import run
+from grader.report import questions, run
 from grader.report.model import ISOLATED, Grading
 from grader.sandbox import Template
 from tools.course import ROOT, Course
@@ -39,7 +39,9 @@ class Grader:
     def grade(self, source: Path, work: Path, arrived: Callable[[Grading, str, str], None] | None = None) -> Grading:
         """All there is to know about a submission; `work` is its own directory, and emptied."""
         taken = submission.read(source, self.course, self.lab)
-        grading = Grading(self.course, self.course.lab(self.lab), "labs", source=taken.digest)
+        lab = self.course.lab(self.lab)
+        answers = questions.parse(taken.files.get(f"{lab.directory}/{questions.FILE}", b""), lab)
+        grading = Grading(self.course, lab, "labs", source=taken.digest, answers=answers)
         grading.refused, grading.ignored = taken.refused, taken.ignored
         if taken.refused:
             grading.complete = True

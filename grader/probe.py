@@ -104,6 +104,7 @@ def prepare(
     qemu: str = "qemu-system-aarch64",
     machine_mib: int | None = None,
     extra: tuple[str, ...] = (),
+    deterministic: bool = True,
 ) -> MachineConfig:
     """The machine that runs these VMs under the image of `lab`."""
     hypervisor = images.hypervisor(lab)
@@ -131,6 +132,7 @@ def prepare(
         memory_mib=memory // MIB,
         qemu=qemu,
         extra=extra,
+        deterministic=deterministic,
         build=images.build_directory(),
     )
 

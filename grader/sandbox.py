@@ -25,7 +25,7 @@ GIVEN = ("Makefile", "course.toml", "kit", "tools", "labs")
 GIB = 1 << 30
 BUILD_CPU_SECONDS, BUILD_MEMORY, BUILD_FILE = 60, 2 * GIB, GIB // 16
 # The file is that of a machine's memory, which QEMU shares with the grader.
-RUN_CPU_SECONDS, RUN_MEMORY, RUN_FILE = 900, 16 * GIB, 4 * GIB
+RUN_CPU_SECONDS, RUN_MEMORY, RUN_FILE = 900, 16 * GIB, 6 * GIB
 PROCESSES, OPEN_FILES = 512, 1024
 OUTPUT_BYTES = 64 << 10
 

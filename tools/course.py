@@ -16,7 +16,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -26,6 +26,7 @@ from tools.errors import UserError, run_main
 
 ROOT = Path(__file__).resolve().parent.parent
 COURSE_FILE = "course.toml"
+ANSWERS = "answers.toml"  # in a lab's directory: what a student answers to its questions
 POINTS_A_LAB = 100
 HINTS_MIN = 2
 MAILBOX_TEXT = 160  # bytes of strata_crash.text: what TODO() says must fit
@@ -55,12 +56,24 @@ class Exercise:
 
 
 @dataclass(frozen=True)
+class Question:
+    """A question of a lab's text whose answer is a number, which the grader measures too."""
+
+    id: str  # its key in the lab's answers.toml
+    number: int  # in the lab's text
+    asks: str
+    test: str  # which test of test_labNN_questions.py measures it
+    tolerance: int  # per cent that an answer may be off
+
+
+@dataclass(frozen=True)
 class Lab:
     number: int
     directory: str  # in solution/ and in labs/
     title: str
     hours: int
     exercises: tuple[Exercise, ...]
+    questions: tuple[Question, ...] = ()
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -175,6 +188,16 @@ def _exercise(values: object, lab: int, position: int, file: str) -> Exercise:
     return exercise
 
 
+def _question(values: object, where: str) -> Question:
+    table = _Table(values, where)
+    question = Question(table.text("id"), table.get("number", int), table.text("asks"), table.text("test"),
+                        table.get("tolerance", int, -1))
+    table.done()
+    if not re.fullmatch(r"[a-z0-9_]+", question.id):
+        raise table.fail("id", "is a key of TOML: small letters, digits, _")
+    return replace(question, tolerance=max(0, question.tolerance))
+
+
 def _check_message(lab: Lab, exercise: Exercise) -> None:
     longest = max(exercise.functions, key=len)
     message = (f'exercise {exercise.id} "{exercise.title}" is not written yet '
@@ -206,6 +229,8 @@ def _lab(values: object, number: int, file: str) -> Lab:
         hours=table.get("hours", int),
         exercises=tuple(_exercise(entry, number, position, file)
                         for position, entry in enumerate(exercises, start=1)),
+        questions=tuple(_question(entry, f"{file}: lab {number}: question {position}")
+                        for position, entry in enumerate(table.get("question", list, []), start=1)),
     )
     table.done()
     if not re.fullmatch(rf"lab{number:02}-[a-z0-9]+(-[a-z0-9]+)*", lab.directory):

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from grader import sandbox
 from grader.grade_submission import Grader
-from grader.report import budgets, formats, properties, run, text
+from grader.report import budgets, formats, properties, questions, run, text
 from grader.report.model import EXIT_INFRASTRUCTURE, Grading
 from grader.verdict import Finding, infrastructure
 from tools.course import ROOT, Course, load_course
@@ -54,7 +54,9 @@ def start(course: Course, arguments: argparse.Namespace) -> Grading:
     exercise = course.exercise(arguments.exercise) if arguments.exercise else None
     if exercise and exercise.lab != lab.number:
         raise UserError(f"EX={exercise.id} belongs to lab {exercise.lab}, not to LAB={lab.number}")
-    return Grading(course, lab, arguments.impl, base=arguments.base, exercise=exercise.id if exercise else "")
+    answers = questions.read_file(ROOT / arguments.impl / lab.directory / questions.FILE, lab)
+    return Grading(course, lab, arguments.impl, base=arguments.base, exercise=exercise.id if exercise else "",
+                   answers=answers)
 
 
 def instructions(grading: Grading) -> dict[str, int]:

@@ -5,7 +5,7 @@
     EXERCISE_PRIVATE(2.3)    the function below vanishes, with its comment and its prototypes
     EXERCISE_BEGIN(1.1) ... EXERCISE_END    in assembly: what stands between becomes TODO(1.1)
 
-Everything else is copied. Where a function begins and ends is what ctags says. The same solution
+answers.toml keeps its keys and loses its values. Everything else is copied. Where a function begins and ends is what ctags says. The same solution
 gives the same bytes; labs/STARTERS.sha256 lists them, so that work in labs/ is never written over
 and a submission can tell what a student changed.
 
@@ -21,12 +21,13 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tools import ctags
-from tools.course import COURSE_FILE, ROOT, Course, Lab, load_course
+from tools.course import ANSWERS, COURSE_FILE, ROOT, Course, Lab, load_course
 from tools.errors import UserError, run_main
 
 SOLUTION = Path("solution")
@@ -210,6 +211,12 @@ class Tree:
         return manifest_of(self.files)
 
 
+def unanswered(solved: str) -> tuple[bytes, list[str]]:
+    """answers.toml as a student gets it, and the lines with answers."""
+    answers = [line for line in solved.splitlines() if re.match(r"\w+ = ", line)]
+    return re.sub(r"(?m)^(\w+) = .*$", r'\1 = ""', solved).encode(), answers
+
+
 def make_tree(course: Course, root: Path = ROOT) -> Tree:
     """All starters, of the labs that solution/ has."""
     files: dict[str, bytes] = {}
@@ -227,13 +234,16 @@ def make_tree(course: Course, root: Path = ROOT) -> Tree:
             if path.name == LAB_TEXT:
                 head = f"<!-- GENERATED from {SOLUTION}/{name} by make starters: do not edit -->\n"
                 files[name] = head.encode() + path.read_bytes()
+            elif path.name == ANSWERS:
+                files[name], answers = unanswered(path.read_text("utf-8"))
+                removed.update(answers)
             elif path.suffix in CODE:
                 starter = make_starter(path)
                 files[name] = starter.text.encode()
                 tags += [(lab, tag) for tag in starter.tags]
                 removed.update(starter.removed)
             else:
-                raise UserError(f"{path}: a lab consists of .c, .h and .S files and {LAB_TEXT}")
+                raise UserError(f"{path}: a lab consists of .c, .h and .S files, {ANSWERS} and {LAB_TEXT}")
     files[LAB_TEXT] = overview(course, labs).encode()
     return Tree(files, tuple(tags), frozenset(removed))
 
@@ -257,6 +267,19 @@ def check_registry(course: Course, tree: Tree) -> Iterator[str]:
     for id_, file, name in sorted(registered - marked):
         if int(id_.split(".")[0]) in present:
             yield f"{COURSE_FILE}: exercise {id_} lists {name} of {file}, which is not marked there"
+
+
+def check_answers(tree: Tree) -> Iterator[str]:
+    """The questions of course.toml, the keys of answers.toml and what the text names are the same."""
+    for lab in {lab.number: lab for lab, _ in tree.tags}.values():
+        name = f"{lab.directory}/{ANSWERS}"
+        keys = list(tomllib.loads(tree.files.get(name, b"").decode()))
+        if keys != [question.id for question in lab.questions]:
+            yield f"{SOLUTION}/{name}: its keys are not the questions of {COURSE_FILE} in their order"
+        text = tree.files.get(f"{lab.directory}/{LAB_TEXT}", b"").decode()
+        for question in lab.questions if text else ():
+            if f"`{question.id}`" not in text:
+                yield f"{SOLUTION}/{lab.directory}/{LAB_TEXT}: question {question.number} does not name `{question.id}`"
 
 
 def check_texts(tree: Tree) -> Iterator[str]:
@@ -352,6 +375,7 @@ def check_tree(tree: Tree, root: Path = ROOT) -> Iterator[str]:
         elif (labs / name).read_bytes() != wanted[name]:
             yield f"{LABS}/{name}: not what `make starters` writes"
     yield from check_texts(tree)
+    yield from check_answers(tree)
     yield from find_leaks(root, (f"{LABS}/{name}" for name in sorted(there)), secret_lines(tree, root))
 
 

@@ -16,7 +16,8 @@ import json
 import tarfile
 from pathlib import Path
 
-from tools.course import ROOT, Course, load_course
+from grader.report import questions
+from tools.course import ANSWERS, ROOT, Course, load_course
 from tools.errors import UserError, run_main
 from tools.lab import open_exercises
 from tools.starters import LABS, MANIFEST, changed_files, read_manifest
@@ -27,7 +28,8 @@ FILE_BYTES_MAX = 256 * 1024
 def registered_files(course: Course, number: int) -> list[str]:
     """The paths, below labs/, of a submission."""
     course.lab(number)
-    return [f"{lab.directory}/{name}" for lab in course.labs[:number] for name in lab.files]
+    return [f"{lab.directory}/{name}" for lab in course.labs[:number]
+            for name in (*lab.files, *([ANSWERS] if lab.questions else []))]
 
 
 def pack(root: Path, names: list[str]) -> bytes:
@@ -91,6 +93,10 @@ def main() -> int:
     print(f"  sha256: {hashlib.sha256(data).hexdigest()}")
     score = local_score(ROOT, arguments.scores, arguments.lab, names)
     print(f"  local score of lab {arguments.lab}: {score}")
+    for lab in course.labs[:arguments.lab]:
+        answers = questions.read_file(ROOT / LABS / lab.directory / ANSWERS, lab)
+        if answers.error:
+            print(f"  answers not read: {answers.error}")
     if unfinished:
         print(f"  not written yet: {', '.join(unfinished)}")
     for name in left_out(ROOT, course, arguments.lab):

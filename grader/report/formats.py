@@ -11,7 +11,8 @@ from pathlib import Path
 
 from grader.console import escape
 from grader.report.model import CUMULATIVE, ISOLATED, Grading, points
-from grader.report.text import explain
+from grader.report.questions import counts
+from grader.report.text import explain, question_lines
 from grader.verdict import Verdict
 
 
@@ -64,6 +65,14 @@ def gradescope(grading: Grading) -> str:
                 "output": "" if passed or result is None else escape("\n".join(explain(grading, name, result))),
                 "visibility": "visible",
             })
+    if grading.asks:
+        states = {row.state for row in grading.questions}
+        tests.append({
+            "name": f"questions of the text: {counts(grading.questions)}", "number": "questions",
+            "score": 0.0, "max_score": 0.0,
+            "status": "failed" if grading.answers.error or states & {"wrong", "not measured"} else "passed",
+            "output": escape("\n".join(question_lines(grading))), "visibility": "visible",
+        })
     messages = [*grading.refused, *(column.build_error for column in grading.columns.values() if column.build_error),
                 *(f"grader: {text}" for text in grading.infrastructure)]
     values = {"score": points(grading.score), "output": escape("\n".join(messages)), "output_format": "text",
@@ -87,7 +96,9 @@ def step_summary(grading: Grading) -> Iterator[str]:
         cells = [f"{points(grading.earned(name, exercise)):g}" for name in columns]
         yield f"| {exercise.id} {_cell(exercise.title)} | {exercise.points} | " + " | ".join(cells) + " |"
     yield ""
-    for text in [*grading.refused, *grading.infrastructure]:
+    if grading.asks and not grading.answers.error:
+        yield f"- questions of the text: {counts(grading.questions)}"
+    for text in [*grading.refused, *grading.infrastructure, *question_lines(grading)]:
         yield f"- {_cell(text)}"
     for column in grading.columns.values():
         if column.build_error:

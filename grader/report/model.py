@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from grader.report import symptoms
-from grader.report.plan import assign, prerequisites, short, stands_alone
+from grader.report.plan import assign, measures, prerequisites, short, stands_alone
+from grader.report.questions import Answers, Row
 from grader.verdict import Verdict
 from tools.course import Course, Exercise, Lab
 
@@ -76,6 +77,8 @@ class Column:
     build_error: str = ""  # the compiler's words when there is no image
     skipped: str = ""  # why it was not run
     broken: list[str] = field(default_factory=list)  # what went wrong with the grader itself
+    measured: dict[str, int] = field(default_factory=dict)  # what the lab's questions ask for
+    unmeasured: dict[str, str] = field(default_factory=dict)  # test of a question -> why it measured nothing
 
 
 @dataclass
@@ -93,6 +96,7 @@ class Grading:
     source: str = ""  # hash of the submission
     refused: list[str] = field(default_factory=list)  # why a submission was not built
     ignored: list[str] = field(default_factory=list)  # files in it that nobody looked at
+    answers: Answers = field(default_factory=Answers)  # the student's, to the lab's questions
 
     # ---- gathering ----
 
@@ -100,8 +104,15 @@ class Grading:
         self.tests.update(assign(self.lab, nodeids))
 
     def add(self, column: str, line: Mapping[str, Any]) -> str:
-        """Take in a line that the pytest plugin wrote; returns the test's short name."""
+        """Take in a line that the pytest plugin wrote; returns the test's short name, "" when it only measures."""
         name = short(line["test"])
+        if measures(name):
+            self.columns[column].measured.update(line.get("measured", {}))
+            if line["verdict"] != Verdict.PASS.value:
+                test = name.split("::")[1].split("[")[0]
+                self.columns[column].unmeasured[test] = ": ".join(
+                    [line["verdict"], *(line[key] for key in ("what", "observed") if line.get(key))])
+            return ""
         fields: dict[str, Any] = {key: line[key] for key in line if key in Result.__dataclass_fields__}
         fields["verdict"] = Verdict(line["verdict"])
         result = Result(**fields)
@@ -135,6 +146,18 @@ class Grading:
         mine = [column.results[name] for name, owner in self.tests.items()
                 if owner.id == exercise.id and name in column.results]
         return not mine or any(result.passed for result in mine)
+
+    @property
+    def asks(self) -> bool:
+        """Whether the lab's questions are a matter of this run: somebody has answered."""
+        return bool(self.answers.values or self.answers.error) and not self.exercise
+
+    @property
+    def questions(self) -> list[Row]:
+        """How each question of the lab stands, in the column that counts."""
+        column = self.columns.get(self.best, Column(""))
+        return [Row(question, self.answers.values.get(question.id), column.measured.get(question.id),
+                    column.unmeasured.get(question.test, "")) for question in self.lab.questions]
 
     # ---- points ----
 
@@ -232,6 +255,10 @@ class Grading:
                            "tests": len(self.names(exercise)),
                            **{name: points(self.earned(name, exercise)) for name in self.columns}}
                           for exercise in self.exercises],
+            "questions": [{"id": row.question.id, "number": row.question.number, "state": row.state,
+                           "answer": row.answer, "measured": row.measured if row.answer is not None else None,
+                           "text": str(row)} for row in self.questions],
+            "answers_error": self.answers.error,
         }  # fmt: skip
 
     def _test_values(self, name: str) -> dict[str, Any]:

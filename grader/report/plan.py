@@ -47,6 +47,16 @@ def selection(course: Course, number: int, exercise: str = "") -> list[str]:
             for pattern in patterns_of(lab, entry)]
 
 
+def question_patterns(lab: Lab) -> list[str]:
+    """The tests that measure what the lab's questions ask for."""
+    return sorted({f"test_lab{lab.number:02}_questions.py::{question.test}[*]" for question in lab.questions})
+
+
+def measures(nodeid: str) -> bool:
+    """Whether a test only measures."""
+    return short(nodeid).split("::")[0].endswith("_questions.py")
+
+
 def stands_alone(name: str) -> bool:
     """Whether a test shows its exercise without any other: those of test_labNN_steps.py do."""
     return short(name).split("::")[0].endswith("_steps.py")

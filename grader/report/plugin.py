@@ -178,6 +178,10 @@ class Reporter:
             details = found if isinstance(found, dict) else {}
             verdict = details.pop("verdict", Verdict.PASS.value if report.passed else Verdict.ERROR.value)
             known = dict(report.user_properties)
+            measured = {str(pair[0]): pair[1] for key, pair in report.user_properties
+                        if key == "measured" and isinstance(pair, (list, tuple))}
+            if measured:
+                details["measured"] = measured
             if "STRATA_MEASURE" in os.environ:
                 details["properties"] = known.get("properties", [])
             self.write(kind="result", test=report.nodeid, verdict=verdict, seconds=round(seconds, 3),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from grader.report import budgets
 from grader.report.model import CUMULATIVE, ISOLATED, Column, Grading
-from grader.report.plan import selection
+from grader.report.plan import question_patterns, selection
 from tools.course import ROOT
 
 OUTPUT_LINES = 40
@@ -72,6 +72,7 @@ def same_image(settings: Settings, lab: int) -> bool:
 def run_tests(grading: Grading, column: str, settings: Settings, arrived: Callable[[str, str], None]) -> None:
     """Run the lab's tests on one column's image; `arrived(column, test)` after each result."""
     patterns = list(settings.only) or selection(grading.course, grading.lab.number, grading.exercise)
+    patterns += question_patterns(grading.lab) if grading.asks and not settings.only else []
     own = {f"grader/tests/{path.name}" for path in (ROOT / "grader/tests").glob(f"test_lab{grading.lab.number:02}*.py")}
     files = sorted(own | {f"grader/tests/{p.split('::')[0]}" for p in patterns if "*" not in p.split("::")[0]})
     read, write = os.pipe()
@@ -116,7 +117,9 @@ def _receive(grading: Grading, column: str, read: int, arrived: Callable[[str, s
             if line["kind"] == "collected":
                 grading.collected(line["tests"])
             elif line["kind"] == "result":
-                arrived(column, grading.add(column, line))
+                name = grading.add(column, line)
+                if name:
+                    arrived(column, name)
             elif line["kind"] == "broken":
                 grading.columns[column].broken.append(line["what"] + "\n" + line["text"])
             elif line["kind"] == "end":

@@ -18,6 +18,7 @@ from rich.table import Table
 
 from grader.console import escape as printable
 from grader.report.model import CUMULATIVE, ISOLATED, Grading, Result, points
+from grader.report.questions import counts
 from grader.verdict import Verdict
 from tools.course import Exercise
 
@@ -95,7 +96,12 @@ def summary(grading: Grading, console: Console | None = None) -> None:
         earned = [_number(grading.earned(name, exercise)) for name in columns]
         table.add_row(f"{exercise.id} {escape(exercise.title)}", str(exercise.points), *earned,
                       _verdict_counts(grading, grading.best, exercise) if grading.columns else "")
+    if grading.asks:
+        table.add_row("questions of the text", "0", *("" for _ in columns),
+                      "" if grading.answers.error else counts(grading.questions))
     console.print(table)
+    for line in question_lines(grading):
+        console.print(escape(printable(line)))
     for column in grading.columns.values():
         if column.build_error:
             console.print(f"{column.name}: does not build:\n{escape(printable(column.build_error))}")
@@ -112,6 +118,13 @@ def summary(grading: Grading, console: Console | None = None) -> None:
         if grading.best == ISOLATED and grading.columns else ""
     what = f"exercise {grading.exercise}" if grading.exercise else f"lab {grading.lab.number}"
     console.print(f"[bold]{what}: {_number(grading.score)} of {grading.maximum} points[/]{how}")
+
+
+def question_lines(grading: Grading) -> list[str]:
+    """What is to be said of the answers: nothing where they are right or open."""
+    if grading.answers.error:
+        return [f"answers not read: {grading.answers.error}"]
+    return [str(row) for row in grading.questions if grading.asks and row.state in ("wrong", "not measured")]
 
 
 def failures(grading: Grading) -> list[tuple[str, str, Result]]:

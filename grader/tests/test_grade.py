@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -12,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from grader.report import budgets, formats, symptoms
+from grader.report import budgets, formats, questions, symptoms
 from grader.report.model import (CUMULATIVE, EXIT_FAILED, EXIT_INFRASTRUCTURE, EXIT_NOT_BUILT, EXIT_PASSED, ISOLATED,
                                  Column, Grading, Result)
-from grader.report.plan import assign, matches, patterns_of, prerequisites, short
-from grader.report.text import explain
+from grader.report.plan import assign, matches, measures, patterns_of, prerequisites, question_patterns, short
+from grader.report.text import explain, summary
 from grader.verdict import Verdict
 from tools.course import ROOT, Lab, load_course
 from tools.errors import UserError
@@ -33,7 +35,7 @@ def collected() -> list[str]:
     files = [f"grader/tests/{path.name}" for path in sorted((ROOT / "grader/tests").glob("test_lab0*.py"))]
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *files]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    return [line for line in done.stdout.splitlines() if "::" in line]
+    return [line for line in done.stdout.splitlines() if "::" in line and not measures(line)]
 
 
 @pytest.mark.parametrize("lab", COURSE.labs, ids=lambda lab: f"lab{lab.number}")
@@ -247,3 +249,68 @@ def test_what_a_symptom_looks_for_is_said_somewhere() -> None:
 def test_what_the_machine_printed_is_no_symptom() -> None:
     result = Result(Verdict.FAIL, what="a", where=["vm0: b", "console:", "| PASS: c"])
     assert result.message.splitlines() == ["a", "", "", "vm0: b"]
+
+
+# ---- questions of the texts ----
+
+
+def test_every_question_has_a_test_that_measures_it() -> None:
+    for lab in COURSE.labs:
+        text = (ROOT / f"grader/tests/test_lab{lab.number:02}_questions.py").read_text("utf-8")
+        for question in lab.questions:
+            assert f"def {question.test}(" in text, question.id
+
+
+def answered(data: str, measured: dict[str, int], **unmeasured: str) -> Grading:
+    lab = COURSE.lab(4)
+    grading = Grading(COURSE, lab, "labs", answers=questions.parse(data.encode(), lab), complete=True)
+    grading.columns[CUMULATIVE] = Column(CUMULATIVE)
+    for test, verdict in {"measured": "PASS", **unmeasured}.items():
+        line = {"test": f"grader/tests/test_lab04_questions.py::{test}", "verdict": verdict, "what": "it runs",
+                "measured": measured if test == "measured" else {}}
+        assert grading.add(CUMULATIVE, line) == ""
+    return grading
+
+
+def test_answers_are_held_against_what_was_measured_and_earn_nothing() -> None:
+    text = "second_vm_later_ticks = 7888\nslice_ticks = 0x989680\nslice_ticks_icount = 10\n"
+    grading = answered(text, {"second_vm_later_ticks": 7927, "slice_ticks": 625000}, test_ticks_of_a_slice="TODO")
+    assert [row.state for row in grading.questions] == ["right", "not measured", "wrong"]
+    assert grading.score == 0 and grading.maximum == 100
+    lines = text_lines(grading)
+    assert "question 3, slice_ticks: you say 10000000 (0x989680), measured is 625000 (0x98968)" in lines
+    assert "question 3, slice_ticks_icount: not measured: TODO: it runs" in lines
+    assert "1 of 3 right, 1 wrong, 1 not measured" in lines
+    entry = json.loads(formats.gradescope(grading))["tests"][-1]
+    assert (entry["score"], entry["max_score"], entry["status"]) == (0.0, 0.0, "failed")
+    assert any("1 of 3 right" in line for line in formats.step_summary(grading))
+
+
+def text_lines(grading: Grading) -> str:
+    out = io.StringIO()
+    summary(grading, Console(file=out, width=200, soft_wrap=True))
+    return out.getvalue()
+
+
+def test_an_open_question_is_not_measured_and_tells_nothing() -> None:
+    grading = answered('slice_ticks = ""\n', {"slice_ticks": 625000})
+    assert not grading.asks and "question" not in text_lines(grading)
+    entry = next(entry for entry in grading.values()["questions"] if entry["id"] == "slice_ticks")
+    assert (entry["state"], entry["measured"]) == ("open", None)
+    assert question_patterns(COURSE.lab(4))
+
+
+@pytest.mark.parametrize(("data", "says"), [
+    (b"slice_ticks = \n", "Invalid value (at line 1"),
+    (b"\xff\xfe", "codec can't decode"),
+    (b"slice_ticks = 1.5\n", "slice_ticks = '1.5': an answer is a whole number"),
+    (b"slice_ticks = -1\n", "a whole number below 2^64"),
+    (b"slice_ticks = true\n", "a whole number"),
+    (b"[slice_ticks]\nx = 1\n", "a whole number"),
+    (b"slice = 1\n", "'slice' is none of the lab's questions: second_vm_later_ticks, "),
+    (b"x = " + b"[" * 100000, "answers.toml: "),
+])
+def test_answers_that_cannot_be_read_are_one_line(data: bytes, says: str) -> None:
+    answers = questions.parse(data, COURSE.lab(4))
+    assert says in answers.error and "\n" not in answers.error and not answers.values
+    assert answers.error.startswith("labs/lab04-vtimer/answers.toml: ")
