@@ -140,6 +140,9 @@ void world_save_el1(struct el1_state *state);
 /** world_load_el1() - put it back */
 void world_load_el1(const struct el1_state *state);
 
+/** fp_open() - the loaded vCPU uses the SIMD unit without a trap until it leaves the CPU */
+void fp_open(struct vcpu *vcpu);
+
 /** fp_forget() - the vCPU's SIMD state was replaced in memory: do not trust the registers */
 void fp_forget(struct vcpu *vcpu);
 

@@ -455,11 +455,10 @@ def test_simd_state_follows_its_vcpu(lab: Lab, seed: int) -> None:
     machine = bench.machine
     in_memory = "fp.v[5][0]"
 
-    def trap(vcpu: Object) -> None:
+    def use(vcpu: Object) -> None:
         bench.put(bench.cpu, vcpu=vcpu.address)
-        result = bench.call("fp_trap_handler", vcpu.address, 0x07 << 26 | IL) & 0xFFFF_FFFF
-        expect("fp_trap_handler(): the instruction is executed again", result, RESUME)
-        expect("fp_trap_handler() opens the unit (CPTR_EL2.TFP)", machine.register("CPTR_EL2") & TFP, 0)
+        bench.call("fp_open", vcpu.address)
+        expect("fp_open() opens the unit (CPTR_EL2.TFP)", machine.register("CPTR_EL2") & TFP, 0)
 
     def v5() -> int:
         return machine.gdb.evaluate_int("$v5.d.u[0]")
@@ -473,21 +472,21 @@ def test_simd_state_follows_its_vcpu(lab: Lab, seed: int) -> None:
     a, b = bench.vcpu(), bench.vcpu()
     bench.put(a, **{in_memory: 0xA5})
     bench.put(b, **{in_memory: 0xB5})
-    trap(a)
+    use(a)
     expect("the first use loads the vCPU's registers: v5", v5(), 0xA5)
     machine.gdb.set_register("v5.d.u[0]", 0xA6)
     leave(a)
     expect("what it computed is in its memory copy: v5", a.get(in_memory), 0xA6)
     leave(b)  # it did not use the unit
     expect("nothing is saved for a vCPU that did not use it", b.get(in_memory), 0xB5)
-    trap(b)
+    use(b)
     expect("the next vCPU finds its own registers: v5", v5(), 0xB5)
     leave(b)
-    trap(a)
+    use(a)
     expect("the first one finds its own again: v5", v5(), 0xA6)
     leave(a)
     bench.put(a, fp_cpu=0, **{in_memory: 0xA7})  # as after a reset of the VM
-    trap(a)
+    use(a)
     expect("registers whose memory copy is newer (fp_cpu is NULL) are loaded: v5", v5(), 0xA7)
 
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Byte-wise would do, but guests' images are copied with these: eight bytes at a time where both
- * ends are aligned. The compiler must not turn the loops back into calls of themselves.
+ * Byte-wise would do, but guests' images are copied with these: eight bytes at a time where that
+ * is aligned. The compiler must not turn the loops back into calls of themselves.
  */
 #include "lib/string.h"
 
@@ -40,10 +40,11 @@ NO_LIBCALL void *memset(void *destination, int byte, size_t bytes)
 	u8 *to = destination;
 	u64 word = 0x0101010101010101UL * (u8)byte;
 
-	if (is_aligned((u64)to, 8)) {
-		for (; bytes >= 8; bytes -= 8, to += 8)
-			*(u64 *)to = word;
-	}
+	for (; bytes && !is_aligned((u64)to, 8); bytes--)
+		*to++ = (u8)byte;
+#pragma GCC unroll 4
+	for (; bytes >= 8; bytes -= 8, to += 8)
+		*(u64 *)to = word;
 	while (bytes--)
 		*to++ = (u8)byte;
 	return destination;

@@ -74,7 +74,8 @@ static inline pa_t walk_pa(const struct walk *walk, u64 at)
  * leaf_fits() - whether one entry of @level may map [@at, @end), a part of what it covers
  *
  * A leaf maps all that its entry covers, to an address aligned to the same size. With a 4 KiB
- * granule and 48-bit addresses there are no blocks at level 0.
+ * granule and 48-bit addresses there are no blocks at level 0. A page always fits: ranges and
+ * addresses consist of whole pages.
  */
 EXERCISE(2.2)
 static bool leaf_fits(const struct walk *walk, unsigned level, u64 at, u64 end)
@@ -108,7 +109,7 @@ static int map_prepare(struct walk *walk, const struct step *step)
 /**
  * map_commit() - second walk of pgtable_map(): write the leaf if it fits, else have a table there
  *
- * New tables come from walk->spare by list_pop(), zeroed. walk->prot is what the leaf allows.
+ * New tables come from walk->spare by list_pop(), zeroed. A leaf has walk->attributes.
  * Counts the table's mapped_bytes. An invalid entry may become valid without break-before-make.
  */
 EXERCISE(2.2)
@@ -124,7 +125,7 @@ int pgtable_map(struct pgtable *table, u64 address, pa_t pa, u64 bytes, unsigned
 		.start = address,
 		.end = address + bytes,
 		.pa = pa,
-		.prot = prot,
+		.attributes = table->format->leaf(prot),
 	};
 	int error = check_range(table, address, bytes);
 
@@ -218,12 +219,14 @@ static int change_range(struct pgtable *table, u64 address, u64 bytes, unsigned 
 	};
 	int error = check_range(table, address, bytes);
 
-	if (!error)
-		error = walk_range(&walk, split_prepare, NULL);
-	if (!error)
-		error = reserve_tables(&walk);
 	if (error)
 		return error;
+	walk.blocks_only = true; /* a page does not stick out */
+	walk_range(&walk, split_prepare, NULL);
+	error = reserve_tables(&walk);
+	if (error)
+		return error;
+	walk.blocks_only = false;
 	walk_range(&walk, commit, leave);
 	if (walk.is_changed)
 		table->format->invalidate(table, address, bytes);

@@ -26,9 +26,11 @@ struct step {
 /**
  * struct walk - a walk in progress
  * @enter: called at each entry before the walk looks below it; may turn it into a table
- * @leave: called after it, or NULL
+ * @leave: called at a table when the walk has looked below it, or NULL
+ * @blocks_only: tables of the last level are not looked into
  * @start, @end: the range
- * @pa, @prot: where @start is to be mapped, and how
+ * @pa, @attributes: where @start is to be mapped, and what its leaves have beside the address
+ * @prot: of pgtable_protect()
  * @tables_needed: what prepare has counted
  * @spare: list of reserved tables, zeroed but for the link: list_pop()
  * @discarded: list of tables that are unlinked but perhaps still cached by a TLB
@@ -39,8 +41,10 @@ struct walk {
 	struct pgtable *table;
 	int (*enter)(struct walk *walk, const struct step *step);
 	void (*leave)(struct walk *walk, const struct step *step);
+	bool blocks_only;
 	u64 start, end;
 	pa_t pa;
+	u64 attributes;
 	unsigned prot;
 	unsigned tables_needed;
 	u64 spare;

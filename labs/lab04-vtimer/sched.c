@@ -19,11 +19,19 @@
 
 static u64 slice_ticks; /* length of a time slice in ticks of the counter */
 
-void sched_begin_turn(struct cpu *cpu)
+void sched_begin_turn(struct vcpu *vcpu)
 {
+	struct cpu *cpu = vcpu->cpu;
+
 	cpu->turn_end = timer_now() + slice_ticks;
 	if (!deadline_is_armed(&cpu->slice))
 		deadline_arm(&cpu->slice, cpu->turn_end);
+	/*
+	 * Every kernel uses SIMD before its start is over, and a start may be one long turn. QEMU
+	 * translates code again when the trap setting changes: the trap would cost more than it saves.
+	 */
+	if (!vcpu->fp_cpu)
+		fp_open(vcpu);
 }
 
 /**

@@ -18,6 +18,6 @@ void timer_init_cpu(struct cpu *cpu);
 void sched_init_cpu(struct cpu *cpu);
 
 /** sched_begin_turn() - the vCPU that is about to run gets a full slice */
-void sched_begin_turn(struct cpu *cpu);
+void sched_begin_turn(struct vcpu *vcpu);
 
 #endif

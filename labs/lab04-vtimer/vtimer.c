@@ -210,7 +210,7 @@ static int vtimer_init_cpu(struct cpu *cpu)
 static void vtimer_enter(struct vcpu *vcpu, u32 work)
 {
 	if (work & ENTRY_TURN)
-		sched_begin_turn(vcpu->cpu);
+		sched_begin_turn(vcpu);
 }
 
 IRQ_HANDLER(PLAT_INTID_CNTV, IRQ_LEVEL, vtimer_interrupt);

@@ -25,25 +25,30 @@ static void fp_trap(bool enable)
 }
 
 /**
- * fp_trap_handler() - the loaded vCPU used SIMD for the first time in this stint
+ * fp_open() - see el2_boot.h
  *
  * Open the unit, and load the vCPU's registers unless this CPU still holds them: cpu->fp_owner is
  * the vCPU, and vcpu->fp_cpu says that it used no other CPU's since. The registers then hold no bit
- * of another VM. Note that they are this vCPU's now (fp_owner, fp_cpu, cpu->fp_enabled). The
- * instruction is executed again. A32 instructions trap alike.
+ * of another VM. Note that they are this vCPU's now (fp_owner, fp_cpu, cpu->fp_enabled).
  */
 EXERCISE(1.8)
-static enum trap_result fp_trap_handler(struct vcpu *vcpu, u64 esr)
+void fp_open(struct vcpu *vcpu)
 {
 	struct cpu *cpu = this_cpu();
 
-	(void)esr;
 	fp_trap(false);
 	if (cpu->fp_owner != vcpu || vcpu->fp_cpu != cpu)
 		fp_load(&vcpu->fp);
 	cpu->fp_owner = vcpu;
 	vcpu->fp_cpu = cpu;
 	cpu->fp_enabled = true;
+}
+
+/* The first SIMD instruction of a stint, an A32 one as well, is executed again. */
+static enum trap_result fp_trap_handler(struct vcpu *vcpu, u64 esr)
+{
+	(void)esr;
+	fp_open(vcpu);
 	return TRAP_RESUME;
 }
 

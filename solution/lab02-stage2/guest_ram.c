@@ -145,8 +145,9 @@ static int populate_locked(struct vm *vm, u64 ipa, bool clean)
 {
 	unsigned order = piece_order(vm);
 	u64 page = align_down(ipa, PAGE_SIZE), piece = align_down(ipa, PAGE_SIZE << order);
+	struct pgtable_leaf leaf;
 
-	if (is_mapped(vm, page, PAGE_SIZE))
+	if (!pgtable_lookup(&vm->stage2.table, page, &leaf))
 		return 0;
 	if (!is_mapped(vm, piece, PAGE_SIZE << order) && !populate(vm, piece, order, clean))
 		return 0;

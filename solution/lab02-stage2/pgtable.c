@@ -20,30 +20,37 @@
  * walk_entries() - call @walk's functions for every entry that maps a part of [@at, @end)
  * @entries: a table of @level (the root: all concatenated tables), all of [@at, @end) lies in it
  *
- * In ascending order: `enter` with the part of the range that the entry maps; if the entry is a
- * table then, even one that `enter` has just put there, the same one level below; then `leave`, if
- * there is one.
+ * In ascending order: `enter` with the part of the range that the entry maps. If the entry is a
+ * table then, even one that `enter` has just put there: the same one level below, then `leave`, if
+ * there is one. A walk with blocks_only leaves out the tables of the last level.
  *
  * Return: 0, or the first error, which ends the walk.
  */
 EXERCISE(2.1)
 static int walk_entries(struct walk *walk, u64 *entries, unsigned level, u64 at, u64 end)
 {
-	u64 size = pgtable_level_size(level);
+	u64 size = pgtable_level_size(level), next = align_down(at, size) + size;
+	u64 *entry = &entries[entry_index(walk->table, level, at)];
+	struct step step = {.level = level};
 
-	for (u64 next; at < end; at = next) {
-		u64 *entry = &entries[entry_index(walk->table, level, at)];
+	for (; at < end; at = next, next += size, entry++) {
 		int error;
 
-		next = min_u64(align_down(at, size) + size, end);
-		error = walk->enter(walk, &(struct step){entry, level, at, next});
-		if (!error && is_table(*entry, level))
-			error = walk_entries(walk, phys_to_virt(descriptor_pa(*entry)), level + 1,
-					     at, next);
+		next = min_u64(next, end);
+		step.entry = entry;
+		step.at = at;
+		step.end = next;
+		error = walk->enter(walk, &step);
+		if (error)
+			return error;
+		if (!is_table(*entry, level) || (walk->blocks_only && level + 1 == LEVEL_LAST))
+			continue;
+		error = walk_entries(walk, phys_to_virt(descriptor_pa(*entry)), level + 1, at,
+				     next);
 		if (error)
 			return error;
 		if (walk->leave)
-			walk->leave(walk, &(struct step){entry, level, at, next});
+			walk->leave(walk, &step);
 	}
 	return 0;
 }
@@ -106,18 +113,18 @@ int pgtable_lookup(const struct pgtable *table, u64 address, struct pgtable_leaf
 static int visit_enter(struct walk *walk, const struct step *step)
 {
 	struct pgtable_leaf leaf;
-	u64 base = align_down(step->at, pgtable_level_size(step->level));
+	u64 size = pgtable_level_size(step->level);
 
 	if (!is_leaf(*step->entry, step->level))
 		return 0;
 	leaf = (struct pgtable_leaf){
 		.pa = descriptor_pa(*step->entry),
-		.size = pgtable_level_size(step->level),
+		.size = size,
 		.level = step->level,
 		.prot = walk->table->format->prot(*step->entry),
 		.descriptor = *step->entry,
 	};
-	return walk->visit(walk->context, base, &leaf);
+	return walk->visit(walk->context, align_down(step->at, size), &leaf);
 }
 
 int pgtable_visit(const struct pgtable *table, u64 address, u64 bytes,
@@ -162,8 +169,6 @@ int pgtable_init(struct pgtable *table, const struct pgtable_format *format, uns
 
 static void destroy_leave(struct walk *walk, const struct step *step)
 {
-	if (!is_table(*step->entry, step->level))
-		return;
 	walk->table->format->table_free(descriptor_pa(*step->entry), 0);
 	*step->entry = 0;
 }

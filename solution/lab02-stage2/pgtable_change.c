@@ -74,14 +74,16 @@ static inline pa_t walk_pa(const struct walk *walk, u64 at)
  * leaf_fits() - whether one entry of @level may map [@at, @end), a part of what it covers
  *
  * A leaf maps all that its entry covers, to an address aligned to the same size. With a 4 KiB
- * granule and 48-bit addresses there are no blocks at level 0.
+ * granule and 48-bit addresses there are no blocks at level 0. A page always fits: ranges and
+ * addresses consist of whole pages.
  */
 EXERCISE(2.2)
 static bool leaf_fits(const struct walk *walk, unsigned level, u64 at, u64 end)
 {
 	u64 size = pgtable_level_size(level);
 
-	return level > 0 && end - at == size && is_aligned(walk_pa(walk, at).pa, size);
+	return level == LEVEL_LAST ||
+	       (level > 0 && end - at == size && is_aligned(walk_pa(walk, at).pa, size));
 }
 
 /**
@@ -114,19 +116,19 @@ static unsigned tables_below(const struct walk *walk, unsigned level, u64 at, u6
 EXERCISE(2.2)
 static int map_prepare(struct walk *walk, const struct step *step)
 {
-	if (!(*step->entry & DESC_VALID)) {
+	bool fits = leaf_fits(walk, step->level, step->at, step->end);
+
+	if (*step->entry & DESC_VALID)
+		return fits || is_leaf(*step->entry, step->level) ? -EEXIST : 0;
+	if (!fits)
 		walk->tables_needed += tables_below(walk, step->level, step->at, step->end);
-		return 0;
-	}
-	if (is_leaf(*step->entry, step->level) || leaf_fits(walk, step->level, step->at, step->end))
-		return -EEXIST;
 	return 0;
 }
 
 /**
  * map_commit() - second walk of pgtable_map(): write the leaf if it fits, else have a table there
  *
- * New tables come from walk->spare by list_pop(), zeroed. walk->prot is what the leaf allows.
+ * New tables come from walk->spare by list_pop(), zeroed. A leaf has walk->attributes.
  * Counts the table's mapped_bytes. An invalid entry may become valid without break-before-make.
  */
 EXERCISE(2.2)
@@ -135,9 +137,8 @@ static int map_commit(struct walk *walk, const struct step *step)
 	struct pgtable *table = walk->table;
 
 	if (leaf_fits(walk, step->level, step->at, step->end)) {
-		entry_write(step->entry,
-			    leaf_descriptor(walk_pa(walk, step->at),
-					    table->format->leaf(walk->prot), step->level));
+		entry_write(step->entry, leaf_descriptor(walk_pa(walk, step->at), walk->attributes,
+							 step->level));
 		table->mapped_bytes += step->end - step->at;
 	} else if (!(*step->entry & DESC_VALID)) {
 		entry_write(step->entry, list_pop(&walk->spare).pa | DESC_VALID | DESC_TABLE);
@@ -152,7 +153,7 @@ int pgtable_map(struct pgtable *table, u64 address, pa_t pa, u64 bytes, unsigned
 		.start = address,
 		.end = address + bytes,
 		.pa = pa,
-		.prot = prot,
+		.attributes = table->format->leaf(prot),
 	};
 	int error = check_range(table, address, bytes);
 
@@ -239,18 +240,14 @@ static int unmap_commit(struct walk *walk, const struct step *step)
 EXERCISE(2.3)
 static void unmap_leave(struct walk *walk, const struct step *step)
 {
-	const u64 *entries;
+	pa_t below = descriptor_pa(*step->entry);
+	const u64 *entries = phys_to_virt(below);
 
-	if (!is_table(*step->entry, step->level))
-		return;
-	entries = phys_to_virt(descriptor_pa(*step->entry));
 	for (unsigned i = 0; i < PGTABLE_ENTRIES; i++)
 		if (entries[i] & DESC_VALID)
 			return;
-	pa_t empty = descriptor_pa(*step->entry);
-
 	entry_write(step->entry, 0);
-	list_push(&walk->discarded, empty);
+	list_push(&walk->discarded, below);
 	walk->is_changed = true;
 }
 
@@ -296,12 +293,14 @@ static int change_range(struct pgtable *table, u64 address, u64 bytes, unsigned 
 	};
 	int error = check_range(table, address, bytes);
 
-	if (!error)
-		error = walk_range(&walk, split_prepare, NULL);
-	if (!error)
-		error = reserve_tables(&walk);
 	if (error)
 		return error;
+	walk.blocks_only = true; /* a page does not stick out */
+	walk_range(&walk, split_prepare, NULL);
+	error = reserve_tables(&walk);
+	if (error)
+		return error;
+	walk.blocks_only = false;
 	walk_range(&walk, commit, leave);
 	if (walk.is_changed)
 		table->format->invalidate(table, address, bytes);
