@@ -20,7 +20,7 @@ from typing import IO, Any
 
 import pytest
 
-from grader import crash
+from grader import crash, exits
 from grader.conftest import MACHINES, Lab, finding_of
 from grader.gdb_client import GdbError
 from grader.machine import Machine, Stop
@@ -44,6 +44,7 @@ class Worker:
         self.selection = [line for line in os.environ.get("STRATA_SELECTION", "").splitlines() if line]
         self.seeds = os.environ.get("STRATA_SEEDS", "1").split()
         self.current: pytest.Item | None = None
+        self.looking = False  # beyond the budget, at what used it up
         probe = Lab.probe
 
         def remember(lab: Lab, *vms: Any, **options: Any) -> Any:
@@ -64,7 +65,7 @@ class Worker:
         go = Machine._go
 
         def capped(machine: Machine, command: str, budget: int) -> Stop:
-            most = budgets.most(self.current.nodeid) if self.current else 0
+            most = budgets.most(self.current.nodeid) if self.current and not self.looking else 0
             left = max(0, most - machine.budget.retired) if most else budget
             return go(machine, command, min(budget, left))
 
@@ -120,6 +121,10 @@ class Worker:
                         "where": report.longreprtext.splitlines()[-30:]}  # fmt: skip
         if machines and call.when == "call":
             details["facts"] = facts(machines[-1])
+            if details["verdict"] == Verdict.BUDGET.value:
+                self.looking = True
+                details["observed"] = "; ".join(filter(None, [details["observed"], exits.repeated(machines[-1])]))
+                self.looking = False
         report.user_properties = [*report.user_properties, ("finding", details)]
 
 

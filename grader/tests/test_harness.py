@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from grader import crash, images
+from grader import crash, exits, images
 from grader import machine as machine_module
 from grader.conftest import MakeLab
 from grader.launch import MachineConfig
@@ -44,6 +44,24 @@ def test_budget_names_the_place(start_selftest: StartSelftest) -> None:
         machine.run_until_off(budget=10_000)
     assert caught.value.verdict is Verdict.BUDGET
     assert "spin_work" in str(caught.value) or "inner" in str(caught.value)
+
+
+@pytest.mark.parametrize("step", [0, 4])
+def test_an_exit_that_comes_again_and_again_is_named(start_selftest: StartSelftest, step: int) -> None:
+    """At the same instruction, or one call in a loop: ELR_EL2 of an SMC is the SMC's."""
+    machine = start_selftest("smc_for_ever")
+    machine.run_to("guest")
+    machine.gdb.set_register("x20", step)
+    assert machine.run(budget=10_000).kind is StopKind.BUDGET
+    guest = machine.symbols["guest"]
+    assert exits.repeated(machine) == (f"the same exit again and again: of {exits.LOOKS} in a row, {exits.LOOKS} times "
+                                       f"0x5e000000 EC 0x17 SMC: #0x0 at ELR_EL2 {guest:#x}")
+
+
+def test_a_machine_without_exits_has_none_that_repeats(start_selftest: StartSelftest) -> None:
+    machine = start_selftest("spin")
+    assert machine.run(budget=10_000).kind is StopKind.BUDGET
+    assert exits.repeated(machine) == ""
 
 
 def test_sleep_without_a_timer_is_a_hang_with_its_reason(start_selftest: StartSelftest) -> None:

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A guest at EL1 whose SMC traps, and an EL2 that returns to the SMC itself. With x20 = 4 it returns behind
+ * it, to the branch that leads back there.
+ */
+	.include "common.inc"
+
+	.globl	main
+main:
+	adr	x0, vectors
+	msr	vbar_el2, x0
+	mov	x0, #1 << 31		/* HCR_EL2.RW */
+	orr	x0, x0, #1 << 19	/* TSC */
+	msr	hcr_el2, x0
+	mov	x0, #0x3c5		/* EL1h, all masked */
+	msr	spsr_el2, x0
+	adr	x0, guest
+	msr	elr_el2, x0
+	mov	x20, #0
+	eret
+
+	.globl	guest
+guest:
+	smc	#0
+	b	guest
+
+	.balign	2048
+	.globl	vectors
+vectors:
+	.skip	0x400
+	mrs	x0, elr_el2
+	add	x0, x0, x20
+	msr	elr_el2, x0
+	eret
+	.balign	2048
