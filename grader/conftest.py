@@ -8,11 +8,12 @@ import shlex
 import struct
 import sys
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -126,6 +127,15 @@ MakeLab = Callable[..., Lab]
 def gic(request: pytest.FixtureRequest) -> int:
     """Both interrupt controllers, for tests in which it can matter."""
     return int(request.param)
+
+
+def on_gics(probes: Sequence[str], both: Sequence[str]) -> list[ParameterSet]:
+    """Values of (gic, probe): all probes on GICv3, and on GICv2 those to which it can matter."""
+    return [
+        pytest.param(gic, probe, id=f"gicv{gic}-{probe}")
+        for gic in (3, 2)
+        for probe in (probes if gic == 3 else both)
+    ]
 
 
 @pytest.fixture

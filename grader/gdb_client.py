@@ -17,6 +17,7 @@ from typing import TextIO
 from grader.mi import Record, Value, parse, quote
 from grader.symbols import symbols_of
 from grader.verdict import Finding, infrastructure
+from tools.qemu import die_with_parent
 
 REPLY_SECONDS = 60.0
 
@@ -85,6 +86,7 @@ class Gdb:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            preexec_fn=die_with_parent,
         )
         assert self._process.stdin is not None and self._process.stdout is not None
         self._in = self._process.stdin

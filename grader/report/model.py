@@ -143,8 +143,7 @@ class Grading:
         return next((e.id for e in prerequisites(self.lab, exercise) if e.id in empty), "")
 
     def _any_passed(self, column: Column, exercise: Exercise) -> bool:
-        mine = [column.results[name] for name, owner in self.tests.items()
-                if owner.id == exercise.id and name in column.results]
+        mine = [column.results[name] for name in self.names(exercise) if name in column.results]
         return not mine or any(result.passed for result in mine)
 
     @property
@@ -175,8 +174,9 @@ class Grading:
 
     def earned(self, column: str, exercise: Exercise) -> Fraction:
         results = self.columns[column].results if column in self.columns else {}
-        return sum((self.worth(name) for name in self.names(exercise)
-                    if name in results and results[name].passed), Fraction(0))
+        names = self.names(exercise)
+        passed = sum(name in results and results[name].passed for name in names)
+        return Fraction(exercise.points * passed, len(names)) if names else Fraction(0)
 
     def column_score(self, column: str) -> Fraction:
         return sum((self.earned(column, exercise) for exercise in self.exercises), Fraction(0))
@@ -184,6 +184,17 @@ class Grading:
     @property
     def factor(self) -> Fraction:
         return Fraction(str(self.course.isolated_factor))
+
+    def names_not_passed(self, column: str) -> list[str]:
+        """What ran there, and did not pass."""
+        results = self.columns[column].results if column in self.columns else {}
+        return [name for name, result in results.items() if not result.passed]
+
+    def isolated_at_most(self) -> Fraction:
+        """What the isolated column would count for if all passed in it of which nothing else is known yet."""
+        results = self.columns[ISOLATED].results
+        known = {name for name, result in results.items() if result.verdict not in (Verdict.PASS, Verdict.ERROR)}
+        return self.factor * sum((self.worth(name) for name in self.tests if name not in known), Fraction(0))
 
     @property
     def best(self) -> str:
@@ -231,18 +242,19 @@ class Grading:
 
     def values(self) -> dict[str, Any]:
         """The JSON object, as docs/grading.md describes it."""
+        best = self.best
         return {
             "lab": self.lab.number,
             "impl": self.impl,
             "score": points(self.score),
             "max": self.maximum,
-            "tests": [self._test_values(name) for name in self.tests],
+            "tests": [self._test_values(name, best) for name in self.tests],
             "schema": SCHEMA,
             "complete": self.complete,
             "exit_code": self.status,
             "exercise": self.exercise,
             "base": self.base,
-            "counts": self.best,
+            "counts": best,
             "factor": float(self.factor),
             "source": self.source,
             "refused": self.refused,
@@ -261,8 +273,8 @@ class Grading:
             "answers_error": self.answers.error,
         }  # fmt: skip
 
-    def _test_values(self, name: str) -> dict[str, Any]:
-        result = self.result_of(name)
+    def _test_values(self, name: str, best: str) -> dict[str, Any]:
+        result = self.columns[best].results.get(name) if best in self.columns else None
         return {"id": name, "exercise": self.tests[name].id, "max": points(self.worth(name)),
                 "verdict": result.verdict.value if result else "",
                 **{column.name: column.results[name].values() for column in self.columns.values()

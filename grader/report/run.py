@@ -8,7 +8,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,10 +69,12 @@ def same_image(settings: Settings, lab: int) -> bool:
     return all(image.exists() for image in images) and images[0].read_bytes() == images[1].read_bytes()
 
 
-def run_tests(grading: Grading, column: str, settings: Settings, arrived: Callable[[str, str], None]) -> None:
-    """Run the lab's tests on one column's image; `arrived(column, test)` after each result."""
-    patterns = list(settings.only) or selection(grading.course, grading.lab.number, grading.exercise)
-    patterns += question_patterns(grading.lab) if grading.asks and not settings.only else []
+def run_tests(grading: Grading, column: str, settings: Settings, arrived: Callable[[str, str], None],
+              names: Collection[str] = ()) -> None:  # fmt: skip
+    """Run the lab's tests on one column's image, or those of `names`; `arrived(column, test)` after each result."""
+    patterns = list(names) or list(settings.only) or selection(grading.course, grading.lab.number, grading.exercise)
+    if not names:
+        patterns += _of_questions(grading, settings)
     own = {f"grader/tests/{path.name}" for path in (ROOT / "grader/tests").glob(f"test_lab{grading.lab.number:02}*.py")}
     files = sorted(own | {f"grader/tests/{p.split('::')[0]}" for p in patterns if "*" not in p.split("::")[0]})
     read, write = os.pipe()
@@ -103,9 +105,15 @@ def run_tests(grading: Grading, column: str, settings: Settings, arrived: Callab
     if not ended:
         tail = "\n".join(log.read_text("utf-8", "replace").splitlines()[-OUTPUT_LINES:])
         grading.columns[column].broken.append(f"pytest ended with status {process.returncode}:\n{tail}")
-    missing = [name for name in grading.tests if name not in grading.columns[column].results]
+    missing = [name for name in grading.tests
+               if name not in grading.columns[column].results and (not names or name in names)]
     if missing and not grading.columns[column].broken:
         grading.columns[column].broken.append(f"{len(missing)} tests gave no result, the first: {missing[0]}")
+
+
+def _of_questions(grading: Grading, settings: Settings) -> list[str]:
+    """The tests that only measure, if anybody wants to know."""
+    return question_patterns(grading.lab) if grading.asks and not settings.only else []
 
 
 def _receive(grading: Grading, column: str, read: int, arrived: Callable[[str, str], None]) -> bool:
@@ -145,9 +153,23 @@ def grade(grading: Grading, settings: Settings, arrived: Callable[[str, str], No
         if name == ISOLATED and CUMULATIVE in grading.columns and same_image(settings, number):
             column.skipped = "the same image as cumulative"
             continue
-        run_tests(grading, name, settings, arrived)
+        run_column(grading, column, settings, arrived)
     grading.block()
     grading.complete = True
+
+
+def run_column(grading: Grading, column: Column, settings: Settings, arrived: Callable[[str, str], None]) -> None:
+    """All tests; of the isolated column first those that can raise it, and no more when they cannot make it count."""
+    first = grading.names_not_passed(CUMULATIVE) if column.name == ISOLATED else []
+    run_tests(grading, column.name, settings, arrived, first)
+    rest = [name for name in grading.tests if name not in column.results]
+    if not first or not rest or column.broken:
+        return
+    if grading.isolated_at_most() <= grading.column_score(CUMULATIVE):
+        column.skipped = "too little of what failed passes over the reference's layers"
+        column.results.clear()
+    else:
+        run_tests(grading, column.name, settings, arrived, rest + _of_questions(grading, settings))
 
 
 def _why_not_isolated(grading: Grading, settings: Settings) -> str:

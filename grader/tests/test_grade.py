@@ -16,7 +16,7 @@ import pytest
 from rich.console import Console
 
 from grader.decode.esr import Esr
-from grader.report import budgets, formats, questions, symptoms
+from grader.report import budgets, formats, questions, run, symptoms
 from grader.report.model import (CUMULATIVE, EXIT_FAILED, EXIT_INFRASTRUCTURE, EXIT_NOT_BUILT, EXIT_PASSED, ISOLATED,
                                  Column, Grading, Result)
 from grader.report.plan import assign, matches, measures, patterns_of, prerequisites, question_patterns, short
@@ -127,6 +127,26 @@ def test_the_better_column_counts_and_isolated_counts_less() -> None:
     fill(grading, CUMULATIVE, {"a": FAIL, "b": PASS, "c": PASS})
     fill(grading, ISOLATED, {"a": PASS, "b": FAIL, "c": PASS})
     assert (grading.best, float(grading.score)) == (CUMULATIVE, 20)
+
+
+@pytest.mark.parametrize(("verdict", "ran"), [("FAIL", "b"), ("PASS", "bac"), ("ERROR", "bac")])
+def test_the_isolated_column_is_run_as_far_as_it_can_count(
+    monkeypatch: pytest.MonkeyPatch, verdict: str, ran: str
+) -> None:
+    """What failed comes first. A test that could not be judged may pass for all that is known."""
+    grading = graded({"a": PASS, "b": FAIL, "c": PASS})
+    column = grading.columns[ISOLATED] = Column(ISOLATED)
+    seen = []
+
+    def run_tests(grading: Grading, name: str, settings: run.Settings, arrived: object, names: list[str]) -> None:
+        for test in names:
+            seen.append(test)
+            grading.add(name, {"test": test, **({"verdict": verdict} if test == "f::b" else PASS)})
+
+    monkeypatch.setattr(run, "run_tests", run_tests)
+    run.run_column(grading, column, run.Settings("labs"), lambda column, name: None)
+    assert seen == [f"f::{name}" for name in ran]
+    assert bool(column.skipped) == (verdict == "FAIL")
 
 
 def test_what_stands_on_an_unwritten_exercise_is_blocked() -> None:

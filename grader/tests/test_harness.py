@@ -20,6 +20,13 @@ from grader.verdict import Finding, Verdict, expect, expect_that
 StartSelftest = Callable[..., Machine]
 
 
+def finding_of(machine: Machine, **options: int) -> Finding:
+    """What is found in a machine that does not power off in good order."""
+    with pytest.raises(Finding) as caught:
+        machine.run_until_off(**options)
+    return caught.value
+
+
 def test_budget_stops_at_the_same_instruction_in_every_run(start_selftest: StartSelftest) -> None:
     places = []
     for _ in range(2):
@@ -40,10 +47,9 @@ def test_budget_is_hit_within_a_block(start_selftest: StartSelftest) -> None:
 
 def test_budget_names_the_place(start_selftest: StartSelftest) -> None:
     machine = start_selftest("spin")
-    with pytest.raises(Finding) as caught:
-        machine.run_until_off(budget=10_000)
-    assert caught.value.verdict is Verdict.BUDGET
-    assert "spin_work" in str(caught.value) or "inner" in str(caught.value)
+    found = finding_of(machine, budget=10_000)
+    assert found.verdict is Verdict.BUDGET
+    assert "spin_work" in str(found) or "inner" in str(found)
 
 
 @pytest.mark.parametrize("step", [0, 4])
@@ -66,10 +72,9 @@ def test_a_machine_without_exits_has_none_that_repeats(start_selftest: StartSelf
 
 def test_sleep_without_a_timer_is_a_hang_with_its_reason(start_selftest: StartSelftest) -> None:
     machine = start_selftest("sleep_forever")
-    with pytest.raises(Finding) as caught:
-        machine.run_until_off()
-    assert caught.value.verdict is Verdict.HANG
-    text = str(caught.value)
+    found = finding_of(machine)
+    assert found.verdict is Verdict.HANG
+    text = str(found)
     assert "in WFI at EL2" in text
     assert "CNTHP off" in text
 
@@ -78,10 +83,9 @@ def test_exceptions_whose_vector_cannot_be_fetched_are_a_hang(
     start_selftest: StartSelftest,
 ) -> None:
     machine = start_selftest("no_vectors")
-    with pytest.raises(Finding) as caught:
-        machine.run_until_off()
-    assert caught.value.verdict is Verdict.HANG
-    text = str(caught.value)
+    found = finding_of(machine)
+    assert found.verdict is Verdict.HANG
+    text = str(found)
     assert "VBAR_EL2 + 0x200 = 0x800000000200, cannot be executed" in text
     assert "address size fault" in text
 
@@ -90,27 +94,24 @@ def test_exceptions_without_a_vector_table_do_not_take_the_whole_budget(
     start_selftest: StartSelftest,
 ) -> None:
     machine = start_selftest("vectors_at_zero")
-    with pytest.raises(Finding) as caught:
-        machine.run_until_off()
-    assert caught.value.verdict is Verdict.BUDGET
-    assert "an exception loop at a vector table at address 0, at 0x200" in str(caught.value)
+    found = finding_of(machine)
+    assert found.verdict is Verdict.BUDGET
+    assert "an exception loop at a vector table at address 0, at 0x200" in str(found)
     assert machine.budget.retired < 100_000
 
 
 def test_forged_console_text_does_not_change_a_verdict(start_selftest: StartSelftest) -> None:
     machine = start_selftest("sleep_forever")
-    with pytest.raises(Finding) as caught:
-        machine.run_until_off()
+    found = finding_of(machine)
     assert "all tests passed" in machine.console.text
-    assert caught.value.verdict is Verdict.HANG
+    assert found.verdict is Verdict.HANG
 
 
 def test_a_deadline_in_years_is_no_deadline(start_selftest: StartSelftest) -> None:
     machine = start_selftest("sleep_for_years")
-    with pytest.raises(Finding) as caught:
-        machine.run_until_off()
-    assert caught.value.verdict is Verdict.HANG
-    assert "CNTHP armed for 0x4000000000000000, which is never" in str(caught.value)
+    found = finding_of(machine)
+    assert found.verdict is Verdict.HANG
+    assert "CNTHP armed for 0x4000000000000000, which is never" in str(found)
 
 
 def test_a_machine_that_is_too_dear_for_the_emulator_is_at_fault_itself(
@@ -118,11 +119,10 @@ def test_a_machine_that_is_too_dear_for_the_emulator_is_at_fault_itself(
 ) -> None:
     monkeypatch.setattr(machine_module, "PROCESSOR_SECONDS", 0.3)
     machine = start_selftest("spin")
-    with pytest.raises(Finding) as caught:
-        machine.run_until_off(budget=1 << 40)
-    assert caught.value.verdict is Verdict.BUDGET
-    assert "s of processor time; at 0x" in str(caught.value)
-    assert "spin" in str(caught.value)
+    found = finding_of(machine, budget=1 << 40)
+    assert found.verdict is Verdict.BUDGET
+    assert "s of processor time; at 0x" in str(found)
+    assert "spin" in str(found)
 
 
 @pytest.mark.parametrize(("number", "verdict"), [(signal.SIGABRT, Verdict.CRASH), (signal.SIGKILL, Verdict.ERROR)])
@@ -146,10 +146,9 @@ def test_filled_mailbox_is_a_crash_although_the_machine_powers_off(
     start_selftest: StartSelftest,
 ) -> None:
     machine = start_selftest("crash")
-    with pytest.raises(Finding) as caught:
-        machine.run_until_off()
-    assert caught.value.verdict is Verdict.CRASH
-    text = str(caught.value)
+    found = finding_of(machine)
+    assert found.verdict is Verdict.CRASH
+    text = str(found)
     assert "synchronous exception at EL2" in text
     assert "translation fault, level 1, write" in text
     assert "fill" in text
@@ -159,9 +158,8 @@ def test_unwritten_exercise_is_todo(start_selftest: StartSelftest) -> None:
     machine = start_selftest("crash")
     machine.run_to("*fill")
     machine.gdb.set_register("x20", 3)
-    with pytest.raises(Finding) as caught:
-        machine.run_until_off()
-    assert caught.value.verdict is Verdict.TODO
+    found = finding_of(machine)
+    assert found.verdict is Verdict.TODO
 
 
 def test_mailbox_without_magic_is_empty(start_selftest: StartSelftest) -> None:

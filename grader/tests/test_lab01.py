@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 
 from grader import crash
-from grader.conftest import Lab
+from grader.conftest import Lab, on_gics
 from grader.decode import el2_registers as el2
 from grader.decode.esr import Esr
 from grader.decode.fields import bits
@@ -28,13 +28,14 @@ ALONE = [
     "debug_pmu",
     "aarch32",
 ]
+ON_GICV2 = ["id_registers", "undef"]  # a CPU without ICC registers
 EL1H = 0b0101
 READS_ZCR_EL1 = 0xD538_1200.to_bytes(4, "little")  # of SVE, which guests do not get to see
 OF_LAYER_4 = ("cntkctl_el1",)
 IN_PAIRS = ["registers_preserved", "world_switch_el1", "world_switch_fp", "debug_pmu"]
 
 
-@pytest.mark.parametrize("probe", ALONE)
+@pytest.mark.parametrize(("gic", "probe"), on_gics(ALONE, ON_GICV2), indirect=["gic"])
 def test_a_guest_sees_the_architecture(lab: Lab, gic: int, probe: str) -> None:
     lab.probe(probe)
 
