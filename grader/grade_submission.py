@@ -32,7 +32,7 @@ class Grader:
 
     def prepare(self, folder: Path) -> None:
         """Build what does not come from students, once."""
-        images.make("guests")
+        images.make("guests", build=self.build)
         self.guests = (ROOT / self.build / "guests").resolve()
         self.template = sandbox.make_template(folder, self.lab, self.build)
 
@@ -74,9 +74,4 @@ class Grader:
                               text=True, errors="replace", check=False)
         if done.returncode:
             return sandbox.cut(run.compiler_words(done.stdout, ""))
-        for name in sorted(names):
-            path = work / "build" / "obj" / "labs" / f"{name}.o"
-            foreign = submission.foreign_sections(path) if path.is_file() else []
-            if foreign:
-                return f"labs/{name}: refused: it puts something into {', '.join(foreign)}, which is not its own"
-        return ""
+        return submission.foreign_text(work / "build", names)

@@ -50,7 +50,7 @@ def cross_prefix() -> str:
     raise infrastructure("no AArch64 compiler; `make doctor` says how to get one")
 
 
-def make(*arguments: str) -> None:
+def make(*arguments: str, build: str = "") -> None:
     """Run make once for these arguments; a failing build is BLOCKED, with the compiler's words.
 
     STRATA_PREBUILT says that all has been built already, elsewhere: a submission is never built
@@ -60,7 +60,7 @@ def make(*arguments: str) -> None:
         return
     with exclusive("make"):
         command = ["make", "-C", str(ROOT), "--no-print-directory", *arguments]
-        command += [f"BUILD={os.environ.get('STRATA_BUILD', 'build')}"]
+        command += [f"BUILD={build or os.environ.get('STRATA_BUILD', 'build')}"]
         environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS")}
         done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:

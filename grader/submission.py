@@ -206,3 +206,13 @@ def foreign_sections(path: Path) -> list[str]:
         names = [section.name for section in ELFFile(stream).iter_sections()]
     allowed = OWN_SECTIONS.get(path.name.removesuffix(".o"), set())
     return sorted({name for name in names if not SECTIONS.fullmatch(name) and name not in allowed})
+
+
+def foreign_text(build: Path, names: set[str]) -> str:
+    """What to say of the first object below `build` with such a section, or nothing."""
+    for name in sorted(names):
+        path = build / "obj" / LABS / f"{name}.o"
+        foreign = foreign_sections(path) if path.is_file() else []
+        if foreign:
+            return f"{LABS}/{name}: refused: it puts something into {', '.join(foreign)}, which is not its own"
+    return ""

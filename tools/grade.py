@@ -6,7 +6,8 @@
 Results stand in build/grade/labNN.json (docs/grading.md), beside it as JUnit XML and for
 Gradescope; with GITHUB_STEP_SUMMARY set, a summary goes there too. With --submission an archive or
 directory is graded as data that nobody trusts (grader/grade_submission.py), and --out says where
-results go.
+results go. Where no sandbox can be had, in a container, and none is needed since the container is for this
+submission alone, --unconfined does without.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
-from grader import sandbox
+from grader import sandbox, submission
 from grader.grade_submission import Grader
 from grader.report import budgets, formats, properties, questions, run, text
 from grader.report.model import EXIT_INFRASTRUCTURE, Grading
@@ -37,6 +39,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--workers", type=int, default=2)
     made.add_argument("--seeds", type=int, default=2, help="a probe runs once on each")
     made.add_argument("--submission", type=Path, help="a tar.gz or directory, as make submit makes it")
+    made.add_argument("--unconfined", action="store_true",
+                      help="with --submission, in a container that is thrown away: no sandbox, labs/ is written over")
     made.add_argument("--out", type=Path, help="directory for results (default: BUILD/grade)")
     made.add_argument("--measure", action="store_true", help="write grader/budgets.json and properties.json")
     made.add_argument("--seed", type=int, default=1, help="the first of them")
@@ -95,6 +99,23 @@ def grade_submission(arguments: argparse.Namespace) -> int:
     return finish(grading, stem_of(arguments.out or ROOT / arguments.build / "grade" / "submission", grading))
 
 
+def take_over(grading: Grading, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Put the files of a submission into labs/ of this tree; what is to be known for the build."""
+    taken = submission.read(arguments.submission.absolute(), grading.course, grading.lab.number)
+    grading.source, grading.refused, grading.ignored = taken.digest, taken.refused, taken.ignored
+    if taken.refused:
+        return {}
+    for name, data in taken.files.items():
+        (ROOT / "labs" / name).write_bytes(data)
+    grading.answers = questions.read_file(ROOT / "labs" / grading.lab.directory / questions.FILE, grading.lab)
+
+    def build(lab: int, column: str) -> str:
+        plain = run.Settings(impl="labs", build=arguments.build)
+        return run.build_image(plain, lab, column) or submission.foreign_text(plain.build_path, set(taken.files))
+
+    return {"builder": build}
+
+
 def finish(grading: Grading, stem: Path) -> int:
     """Everything that is said and written at the end."""
     formats.write_all(grading, stem)
@@ -110,12 +131,13 @@ def finish(grading: Grading, stem: Path) -> int:
 
 def main() -> int:
     arguments = parser().parse_args()
-    if arguments.submission:
+    if arguments.submission and not arguments.unconfined:
         return grade_submission(arguments)
     grading = start(load_course(), arguments)
+    special = take_over(grading, arguments) if arguments.submission else {}
     settings = run.Settings(impl=arguments.impl, build=arguments.build, qemu=arguments.qemu,
                             workers=arguments.workers,
-                            seeds=tuple(arguments.seed + 1000 * i for i in range(arguments.seeds)))
+                            seeds=tuple(arguments.seed + 1000 * i for i in range(arguments.seeds)), **special)
     stem = stem_of(arguments.out or ROOT / arguments.build / "grade", grading)
     if arguments.measure:
         os.environ["STRATA_MEASURE"] = "1"
@@ -126,7 +148,10 @@ def main() -> int:
         live.arrived(column, name)
 
     try:
-        run.grade(grading, settings, arrived)
+        if grading.refused:
+            grading.complete = True
+        else:
+            run.grade(grading, settings, arrived)
     except KeyboardInterrupt:
         print("interrupted: what follows is what is known so far", file=sys.stderr)
         grading.block()

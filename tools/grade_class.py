@@ -40,6 +40,16 @@ ARCHIVES = (".tar.gz", ".tgz")
 STATUS = {0: "all points", 1: "graded", 2: "not built", 3: "not graded: infrastructure"}
 
 
+def status_of(values: dict[str, Any]) -> str:
+    return "refused" if values.get("refused") else STATUS[values["exit_code"]]
+
+
+def notes_of(values: dict[str, Any]) -> list[str]:
+    """Why there are no points, or no grade."""
+    errors = [column["build_error"].split("\n")[0] for column in values.get("columns", {}).values() if column["build_error"]]
+    return [*values.get("refused", []), *values.get("infrastructure", []), *dict.fromkeys(errors)]
+
+
 def name_of(path: Path) -> str:
     """The student's name: that of the entry, without the suffix of an archive."""
     for suffix in ARCHIVES:
@@ -49,10 +59,11 @@ def name_of(path: Path) -> str:
 
 
 def entries(folder: Path) -> dict[str, Path]:
-    """The submissions; two entries for one name are a mistake that nobody should find later."""
+    """The submissions: all there is, so that a zip or a broken link is a line of the table and not a student
+    forgotten. Two entries for one name are a mistake that nobody should find later."""
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or not (path.is_dir() or path.name.endswith(ARCHIVES)):
+        if path.name.startswith("."):
             continue
         if name_of(path) in found:
             raise UserError(f"{path}: a second submission of {name_of(path)}")
@@ -149,7 +160,7 @@ def grade_all(todo: dict[str, Path], arguments: argparse.Namespace) -> None:
             futures = {pool.submit(course.grade, name, wanted[name]): name for name in first.values()}
             for number, future in enumerate(concurrent.futures.as_completed(futures), start=1):
                 values = future.result()
-                print(f"{number}/{len(first)} {futures[future]}: {values['score']:g} ({STATUS[values['exit_code']]})",
+                print(f"{number}/{len(first)} {futures[future]}: {values['score']:g} ({status_of(values)})",
                       flush=True)
         for name in wanted.keys() - set(first.values()):
             if not course.cached(name, wanted[name]):
@@ -176,8 +187,8 @@ def write_csv(dest: Path, found: list[tuple[str, dict[str, Any]]]) -> None:
         for name, values in found:
             counts = values.get("counts", "")
             earned = {entry["id"]: entry.get(counts, 0) for entry in values.get("exercises", [])}
-            notes = [*values.get("refused", []), *values.get("infrastructure", [])]
-            cells = [name, values["score"], values["max"], STATUS[values["exit_code"]],
+            notes = notes_of(values)
+            cells = [name, values["score"], values["max"], status_of(values),
                      *(earned.get(id_, "") for id_ in exercises), notes[0] if notes else ""]
             rows.writerow([_cell(cell) for cell in cells])
     os.chmod(out.name, 0o644)
@@ -209,8 +220,7 @@ def write_summary(dest: Path, lab: int, found: list[tuple[str, dict[str, Any]]])
     environment = Environment(loader=FileSystemLoader(ROOT / "templates"), autoescape=True)
     html = environment.get_template("class.html").render(
         lab=lab, count=len(found), median=statistics.median(scores) if scores else 0, bins=bins, rows=rows,
-        students=[(name, values["score"], STATUS[values["exit_code"]],
-                   [*values.get("refused", []), *values.get("infrastructure", [])][:3]) for name, values in found])
+        students=[(name, values["score"], status_of(values), notes_of(values)[:3]) for name, values in found])
     write_once(dest / "summary.html", html)
 
 
@@ -230,8 +240,10 @@ def main() -> int:
         raise UserError(f"SUBMISSIONS={arguments.submissions}: no such directory")
     try:
         first, step = (int(word) for word in arguments.shard.split("/"))
-    except ValueError as error:
-        raise UserError(f"--shard {arguments.shard}: takes i/n, for example 0/16") from error
+    except ValueError:
+        first, step = 0, 0
+    if not 0 <= first < step:
+        raise UserError(f"--shard {arguments.shard}: takes i/n with i from 0 to n - 1, for example 0/16")
     problem = sandbox.available()
     if problem:
         print(infrastructure("no sandbox on this machine", problem), file=sys.stderr)
