@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What a machine that does not come to its end is busy with: the exits of guests, looked at for a while.
 
-An exit that comes back with the same syndrome at the same address means that the guest makes no
-progress, whichever of the two levels the budget happened to run out in.
+An exit that comes back with the same syndrome at the same address, and the guest's registers as they were, means
+that the guest makes no progress, whichever of the two levels the budget happened to run out in.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ LOOKS = 12
 LEAST = 6  # exits that have to be seen
 DISTINCT = 2  # as many places of one loop are named
 INSTRUCTIONS = 400_000
+REGISTERS = ("x0", "x1", "x2", "x19", "x20", "x21", "x22", "x29", "x30")  # a loop of the guest's own changes some
 # Vectors for exceptions from a lower level, offsets from VBAR_EL2, and the kind of exception.
 VECTORS = {0x400: "synchronous", 0x480: "IRQ", 0x600: "synchronous", 0x680: "IRQ"}
 
@@ -32,9 +33,9 @@ def repeated(machine: Machine) -> str:
         return ""  # the machine has something else to say
 
 
-def _sample(machine: Machine) -> Counter[tuple[int, int, int, int]]:
-    """(vector, ESR_EL2 of a synchronous exit, ELR_EL2, VM), and how often each was seen."""
-    base, seen = machine.register("VBAR_EL2"), Counter[tuple[int, int, int, int]]()
+def _sample(machine: Machine) -> Counter[tuple[int, ...]]:
+    """(vector, ESR_EL2 of a synchronous exit, ELR_EL2, VM, registers), and how often each was seen."""
+    base, seen = machine.register("VBAR_EL2"), Counter[tuple[int, ...]]()
     with ExitStack() as stack:
         numbers = {stack.enter_context(machine.breakpoint(base + offset, EL2_ONLY)): offset for offset in VECTORS}
         for _ in range(LOOKS):
@@ -43,7 +44,8 @@ def _sample(machine: Machine) -> Counter[tuple[int, int, int, int]]:
                 break
             offset = numbers[stop.number]
             esr = machine.register("ESR_EL2") if VECTORS[offset] != "IRQ" else 0
-            seen[offset, esr, machine.register("ELR_EL2"), _vm(machine)] += 1
+            registers = map(machine.register, REGISTERS)
+            seen[offset, esr, machine.register("ELR_EL2"), _vm(machine), *registers] += 1
     return seen
 
 
@@ -55,11 +57,11 @@ def _vm(machine: Machine) -> int:
         return -1
 
 
-def _describe(machine: Machine, seen: Counter[tuple[int, int, int, int]]) -> str:
+def _describe(machine: Machine, seen: Counter[tuple[int, ...]]) -> str:
     if seen.total() < LEAST or len(seen) > DISTINCT:
         return ""
     words = []
-    for (offset, esr, elr, vm), count in seen.most_common():
+    for (offset, esr, elr, vm, *_), count in seen.most_common():
         kind = str(Esr(esr)) if VECTORS[offset] != "IRQ" else "an IRQ"
         words.append(f"{count} times {kind} at ELR_EL2 {machine.place(elr, el=1)}" + (f" (VM {vm})" if vm >= 0 else ""))
     return f"the same exit again and again: of {seen.total()} in a row, " + ", ".join(words)

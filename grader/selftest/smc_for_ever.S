@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A guest at EL1 whose SMC traps, and an EL2 that returns to the SMC itself. With x20 = 4 it returns behind
- * it, to the branch that leads back there.
+ * it, where the guest counts in x19 and goes back.
  */
 	.include "common.inc"
 
@@ -22,6 +22,7 @@ main:
 	.globl	guest
 guest:
 	smc	#0
+	add	x19, x19, #1
 	b	guest
 
 	.balign	2048

@@ -259,6 +259,11 @@ def test_symptoms_are_recognised(facts: dict[str, int], verdict: str, words: str
     assert words in cause if words else not cause
 
 
+def test_a_loop_in_the_vector_is_told_by_where_the_budget_ended() -> None:
+    text = "10000001 instructions used, at 0x40205200 vectors+0x200 (labs/lab01-el2-boot/vectors.S:92)"
+    assert "An exception loop at VBAR_EL2 + 0x200" in symptoms.explain({"EL": 2}, "BUDGET", text)
+
+
 @pytest.mark.parametrize(("exit_", "words"), [
     (str(Esr(0x5E00_0000)), "behind the SMC"),
     (str(Esr(0x6232_E001)), "TRAP_SKIP_INSN"),
