@@ -5,9 +5,9 @@
  * Below the code under test: a fake GIC, two CPUs whose virtual interfaces have up to four list
  * registers and behave as IHI 0069 says. Above it: guests that do random things to two vCPUs, which
  * move between the CPUs. Beside it: a model that knows nothing of list registers, only each
- * interrupt's state. After every action, what each loaded vCPU would acknowledge next must be what the model
- * says: nothing lost, nothing twice, highest priority first. The maintenance interrupt may fire
- * once an action, never again right after it was handled.
+ * interrupt's state. After every action, what each loaded vCPU would acknowledge next must be what
+ * the model says: nothing lost, nothing twice, highest priority first. The maintenance interrupt
+ * may fire once an action, never again right after it was handled.
  */
 #include <string.h>
 
@@ -717,7 +717,9 @@ static void act_guest(unsigned v)
 		guest_deactivate(v, i);
 		break;
 	case 4:
-		/* The next access to the distributor exits before the maintenance interrupt does. */
+		/*
+		 * The next access to the distributor exits before the maintenance interrupt does.
+		 */
 		guest_complete(v, i);
 		bank_bit(v, IRQ_ACTIVE, 0);
 		enter(&vcpus[v]);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A guest at EL1 whose SMC traps, and an EL2 that returns to the SMC itself. With x20 = 4 it returns behind
- * it, where the guest counts in x19 and goes back.
+ * A guest at EL1 whose SMC traps, and an EL2 that returns to the SMC itself. With x20 = 4 it
+ * returns behind it, where the guest counts in x19 and goes back.
  */
 	.include "common.inc"
 

@@ -52,8 +52,8 @@ static void el2_configure_extensions(void)
  * MDCR_EL2: trap debug (TDE stays 0: debug exceptions are EL1's; TDA, TDOSA, TDRA), PMU (TPM,
  * TPMCR), statistical profiling (TPMS with E2PB 0), trace filter (TTRF); HPMN = PMCR_EL0.N, all
  * counters belong to the lower levels. CNTHCTL_EL2: EL1 reads the counter (EL1PCTEN), its physical
- * timer traps (EL1PCEN 0). HSTR_EL2 = 0. CNTVOFF_EL2 = 0. VPIDR_EL2 = MIDR_EL1. What only later CPUs
- * have is el2_configure_extensions()'s. Ends with an ISB. Returns 0.
+ * timer traps (EL1PCEN 0). HSTR_EL2 = 0. CNTVOFF_EL2 = 0. VPIDR_EL2 = MIDR_EL1. What only later
+ * CPUs have is el2_configure_extensions()'s. Ends with an ISB. Returns 0.
  */
 EXERCISE(1.3)
 int el2_configure(struct cpu *cpu)

@@ -62,7 +62,9 @@ static enum trap_result psci_system_reset(struct vcpu *vcpu)
 	return TRAP_STOP_VM;
 }
 
-/** strata_uid() - the hypervisor's UUID in W0..W3 (DEN 0028, "Vendor specific hypervisor service") */
+/**
+ * strata_uid() - the hypervisor's UUID in W0..W3 (DEN 0028, "Vendor specific hypervisor service")
+ */
 static enum trap_result strata_uid(struct vcpu *vcpu)
 {
 	static const u32 uuid[4] = {0x53c1a9e2, 0x4d7e6b1f, 0x9a3d42b8, 0x71f00c65};

@@ -15,8 +15,8 @@
 #include "sysreg.h"
 
 /*
- * General registers, PC and PSTATE of the guest into the frame at SP: x0 to x30 at FRAME_X, PC right
- * behind them, PSTATE at FRAME_PSTATE. Exercise 1.2, with exit_to below.
+ * General registers, PC and PSTATE of the guest into the frame at SP: x0 to x30 at FRAME_X, PC
+ * right behind them, PSTATE at FRAME_PSTATE. Exercise 1.2, with exit_to below.
  */
 	.macro	save_guest
 EXERCISE_BEGIN(1.2)
@@ -28,7 +28,8 @@ EXERCISE_END
  * Exit from a guest to a C function. Exercise 1.2: save the guest's frame, keep the vCPU in a
  * register that calls preserve, take the CPU's stack (struct cpu at TPIDR_EL2, stack_top), call
  * \function with the vCPU in x0 and ESR_EL2 in x1, leave through guest_return with the vCPU in x19.
- * Nothing of the guest may be lost, x18, x29 and x30 included; at most 32 instructions fit a vector.
+ * Nothing of the guest may be lost, x18, x29 and x30 included; at most 32 instructions fit a
+ * vector.
  */
 	.macro	exit_to function
 	.balign	128
@@ -80,8 +81,8 @@ vectors:
  * guest_return: enter the vCPU in x19, unless something has to be done first.
  *
  * Exercise 1.4, the entry: SP = the vCPU, where the next exit stores its frame; ELR_EL2 and
- * SPSR_EL2 = PC and PSTATE of the frame; x0 to x30 from the frame, x19 included; ERET. Behind it DSB
- * NSH and ISB, which no path reaches: they keep the CPU from speculating past the ERET with the
+ * SPSR_EL2 = PC and PSTATE of the frame; x0 to x30 from the frame, x19 included; ERET. Behind it
+ * DSB NSH and ISB, which no path reaches: they keep the CPU from speculating past the ERET with the
  * guest's values in its registers.
  */
 	.balign	64
@@ -105,7 +106,9 @@ vcpu_enter:
 	mov	x19, x0
 	b	guest_return
 
-/* void fp_save(struct fp_state *state): 32 vector registers, FPSR, FPCR. Not trapped when called. */
+/*
+ * void fp_save(struct fp_state *state): 32 vector registers, FPSR, FPCR. Not trapped when called.
+ */
 	.globl	fp_save
 fp_save:
 	stp	q0, q1, [x0, #FP_V + 32 * 0]

@@ -134,8 +134,8 @@ static enum trap_result touch_ram(struct vcpu *vcpu, u64 ipa)
 /**
  * handle_fault() - a stage-2 fault of any kind that is not a plain access to a device
  *
- * Counts in exit.count. Stage 2 raises address size, translation, access flag and permission faults;
- * anything else (external aborts, TLB conflicts, ...): TRAP_REFLECT.
+ * Counts in exit.count. Stage 2 raises address size, translation, access flag and permission
+ * faults; anything else (external aborts, TLB conflicts, ...): TRAP_REFLECT.
  * The address is fault_ipa()'s, for a permission fault off a table walk translate_stage1()'s; if
  * that fails, TRAP_RESUME. A device window: refuse_device(). RAM: refuse_permission(), or
  * touch_ram() for the other kinds. Elsewhere cache maintenance is skipped and everything else is

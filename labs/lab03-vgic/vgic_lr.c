@@ -88,8 +88,8 @@ void vgic_flush(struct vcpu *vcpu)
 
 /*
  * Take over what list register value @lr tells about @virq, which no list register holds any more
- * (virq->lr): active state; the latch that was moved there, if it still is pending (of a GICv2 SGI: its
- * requester, back into sources); for hw the line, which is up while it is pending, and the
+ * (virq->lr): active state; the latch that was moved there, if it still is pending (of a GICv2 SGI:
+ * its requester, back into sources); for hw the line, which is up while it is pending, and the
  * deactivation of the physical interrupt when the guest has completed it and gic->completes_hw is
  * not set. Then carry out what was requested in the meantime, and relist it
  * (virq_relist_folded()).

@@ -28,7 +28,8 @@ void sched_begin_turn(struct vcpu *vcpu)
 		deadline_arm(&cpu->slice, cpu->turn_end);
 	/*
 	 * Every kernel uses SIMD before its start is over, and a start may be one long turn. QEMU
-	 * translates code again when the trap setting changes: the trap would cost more than it saves.
+	 * translates code again when the trap setting changes: the trap would cost more than it
+	 * saves.
 	 */
 	if (!vcpu->fp_cpu)
 		fp_open(vcpu);
@@ -37,9 +38,9 @@ void sched_begin_turn(struct vcpu *vcpu)
 /**
  * slice_expired() - perhaps the running vCPU has had its turn
  *
- * A CPU whose vCPU is not VCPU_RUNNING idles: no slice. Before cpu->turn_end: arm again for then. At
- * the end of the turn, if another vCPU is runnable on this CPU, the running one is asked to give way
- * before its next instruction (ENTRY_RESCHEDULE); if it is alone a new turn begins.
+ * A CPU whose vCPU is not VCPU_RUNNING idles: no slice. Before cpu->turn_end: arm again for then.
+ * At the end of the turn, if another vCPU is runnable on this CPU, the running one is asked to give
+ * way before its next instruction (ENTRY_RESCHEDULE); if it is alone a new turn begins.
  */
 EXERCISE(4.7)
 static void slice_expired(struct deadline *deadline)

@@ -72,8 +72,8 @@ static void vtimer_load(struct vcpu *vcpu)
  * vtimer_save() - the vCPU's virtual timer leaves the hardware
  *
  * Keep CTL (ENABLE and IMASK), CVAL and CNTKCTL, and switch the hardware timer off, so that it
- * cannot fire into the next vCPU. If the timer can still fire, let the background deadline watch it,
- * unless it has fired already (ISTATUS) and the interrupt is on its way (vgic_is_live()).
+ * cannot fire into the next vCPU. If the timer can still fire, let the background deadline watch
+ * it, unless it has fired already (ISTATUS) and the interrupt is on its way (vgic_is_live()).
  */
 EXERCISE(4.2)
 static void vtimer_save(struct vcpu *vcpu)

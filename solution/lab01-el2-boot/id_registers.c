@@ -8,7 +8,8 @@
  * MTE has tags, the PMU and RAS have banks of their own: all hidden, and their instructions and
  * registers trap and reflect as UNDEFINED. A feature of next year's CPU is hidden by default.
  *
- * Manual: Arm ARM, "ID registers"; section "Principles of the ID scheme for fields in ID registers".
+ * Manual: Arm ARM, "ID registers"; section "Principles of the ID scheme for fields in ID
+ * registers".
  */
 #include "el2_boot.h"
 #include "lib/bits.h"

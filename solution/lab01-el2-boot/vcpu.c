@@ -132,9 +132,9 @@ void vcpu_block(struct vcpu *vcpu)
  * @next: the vCPU to load, or NULL to leave the CPU without one
  *
  * All of hooks.save for the vCPU that leaves, if there is one; then cpu->vcpu and @next->cpu name
- * each other; then all of hooks.load for @next, if there is one. The lists are in order: layers save
- * in descending order, since a higher one may need a lower one's registers to save its own, and load
- * in ascending order.
+ * each other; then all of hooks.load for @next, if there is one. The lists are in order: layers
+ * save in descending order, since a higher one may need a lower one's registers to save its own,
+ * and load in ascending order.
  */
 EXERCISE(1.8)
 static void world_switch(struct cpu *cpu, struct vcpu *next)
@@ -212,8 +212,8 @@ static bool vcpu_gives_way(struct cpu *cpu, struct vcpu *vcpu)
 
 /*
  * Find the next vCPU to run and have it loaded. What else was to be done for the one that leaves is
- * done when it comes back. Returns the work of the one that comes: its turn begins. If that is asked
- * to leave again at once, the caller's next look at entry_work will see it.
+ * done when it comes back. Returns the work of the one that comes: its turn begins. If that is
+ * asked to leave again at once, the caller's next look at entry_work will see it.
  */
 static u32 cpu_switch(struct cpu *cpu, u32 left_undone)
 {

@@ -130,7 +130,9 @@ static u64 read_data(struct pl011 *uart)
 		uart->ris &= ~(u32)INT_RT;
 	if (uart->count < receive_trigger(uart))
 		uart->ris &= ~(u32)INT_RX;
-	/* "The status information for overrun is set immediately when an overrun condition occurs." */
+	/*
+	 * "The status information for overrun is set immediately when an overrun condition occurs."
+	 */
 	uart->rsr = (uart->rsr & RSR_OVERRUN) | bits_get(data, 10, 8);
 	return data;
 }

@@ -91,7 +91,10 @@ static int hyp_map(u64 start, u64 end, unsigned prot)
 	return pgtable_map(&hyp_table, start, PA(start), end - start, prot);
 }
 
-/** hyp_map_ram() - RAM up to @ram_end: the image's parts as the table above says, the rest as data */
+/**
+ * hyp_map_ram() - text, read-only data, and the rest of RAM up to @ram_end as data: each with the
+ * permissions that the list at the head of this file gives it
+ */
 EXERCISE(2.4)
 static int hyp_map_ram(u64 ram_end)
 {

@@ -29,7 +29,9 @@ static inline u64 mmio_size(u64 esr)
 	return 1UL << bits_get(esr, 23, 22);
 }
 
-/** mmio_register() - number of the register that is stored or loaded (SRT), 31: the zero register */
+/**
+ * mmio_register() - number of the register that is stored or loaded (SRT), 31: the zero register
+ */
 EXERCISE(2.7)
 static inline unsigned mmio_register(u64 esr)
 {

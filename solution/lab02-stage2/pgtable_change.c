@@ -254,9 +254,9 @@ static void unmap_leave(struct walk *walk, const struct step *step)
 /**
  * protect_commit() - second walk of pgtable_protect(): give a leaf walk->prot, splitting as unmap
  *
- * A block that sticks out is split even if its permissions are right: its tables are reserved. Read,
- * write and execute permission may change in place; the memory type (PROT_DEVICE) stays what it is.
- * Sets walk->is_changed if it wrote; leaves that are right already are not written.
+ * A block that sticks out is split even if its permissions are right: its tables are reserved.
+ * Read, write and execute permission may change in place; the memory type (PROT_DEVICE) stays what
+ * it is. Sets walk->is_changed if it wrote; leaves that are right already are not written.
  */
 EXERCISE(2.3)
 static int protect_commit(struct walk *walk, const struct step *step)

@@ -16,7 +16,9 @@
 #define DESC_ADDRESS_MASK 0xfffffffff000UL
 #define DESC_ADDRESS_LIMIT BIT(48)
 
-/** struct step - an entry that a walk has reached, and the part [at, end) of its range that it maps */
+/**
+ * struct step - an entry that a walk has reached, and the part [at, end) of its range that it maps
+ */
 struct step {
 	u64 *entry;
 	unsigned level;

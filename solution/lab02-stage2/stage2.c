@@ -121,8 +121,8 @@ static inline void stage2_load(u64 vtcr, u64 vttbr)
  * stage2_invalidate() - the same for the VM that owns @table (table->owner), loaded or not
  *
  * For another VM than the loaded one its registers are loaded for as long as it takes. VTCR_EL2 and
- * VTTBR_EL2 change together, so that no speculative walk of the CPU meets a root of one size with the
- * geometry of another.
+ * VTTBR_EL2 change together, so that no speculative walk of the CPU meets a root of one size with
+ * the geometry of another.
  */
 EXERCISE(2.5)
 static void stage2_invalidate(struct pgtable *table, u64 ipa, u64 bytes)
@@ -224,7 +224,9 @@ static void stage2_vcpu_reset(struct vcpu *vcpu)
 	vcpu->hcr |= HCR_EL2_VM;
 }
 
-/** stage2_vcpu_load() - VTCR_EL2 and VTTBR_EL2 of the vCPU's VM; an ISB before the guest uses them */
+/**
+ * stage2_vcpu_load() - VTCR_EL2 and VTTBR_EL2 of the vCPU's VM; an ISB before the guest uses them
+ */
 EXERCISE(2.5)
 static void stage2_vcpu_load(struct vcpu *vcpu)
 {

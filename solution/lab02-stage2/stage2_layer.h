@@ -6,7 +6,9 @@
 #include "registry.h"
 #include "stage2.h"
 
-/** cpu_pa_range() - ID_AA64MMFR0_EL1.PARange, at most 5 (48 bits); the PS fields take it as it is */
+/**
+ * cpu_pa_range() - ID_AA64MMFR0_EL1.PARange, at most 5 (48 bits); the PS fields take it as it is
+ */
 unsigned cpu_pa_range(void);
 
 /** hyp_mmu_init() - build EL2's page table; layer 2's init */

@@ -9,7 +9,9 @@
 #include "lib/types.h"
 #include "sysreg.h"
 
-/** tlbi_ipas2e1is() - stage-2 entries that translate @ipa, for the VMID in VTTBR_EL2, on all CPUs */
+/**
+ * tlbi_ipas2e1is() - stage-2 entries that translate @ipa, for the VMID in VTTBR_EL2, on all CPUs
+ */
 static inline void tlbi_ipas2e1is(u64 ipa)
 {
 	asm volatile("tlbi ipas2e1is, %0" ::"r"(ipa >> 12) : "memory");
