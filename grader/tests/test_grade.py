@@ -239,7 +239,7 @@ def test_outputs_hold_no_control_characters_and_agree() -> None:
 
 def test_every_symptom_can_be_asked_for() -> None:
     names = {"EL", "pc", "vectors", "image_start", "text_end"}
-    facts = dict.fromkeys([*names, "ESR_EL2", "VBAR_EL2", "CNTHP_CTL_EL2", "HCR_EL2", "ESR_EL1", "VBAR_EL1", "SPSR_EL2",
+    facts = dict.fromkeys([*names, "ESR_EL2", "VBAR_EL2", "CNTHP_CTL_EL2", "HCR_EL2", "ESR_EL1", "VBAR_EL1", "SPSR_EL2", "SCTLR_EL2",
                            *(f"crash_{name}" for name in ("kind", "esr", "far", "sp", "vector"))], 0)
     for symptom in symptoms.table():
         assert symptom.cause
@@ -257,6 +257,16 @@ def test_every_symptom_can_be_asked_for() -> None:
 def test_symptoms_are_recognised(facts: dict[str, int], verdict: str, words: str) -> None:
     cause = symptoms.explain(facts, verdict, "")
     assert words in cause if words else not cause
+
+
+def test_el2_without_its_own_code_and_a_stack_that_ran_over_are_told() -> None:
+    facts = {"EL": 2, "VBAR_EL2": 0x4020_0800, "vectors": 0x4020_0800, "pc": 0x4020_0A00, "SCTLR_EL2": 1}
+    text = "its vector, VBAR_EL2 + 0x200 = 0x40200a00, cannot be executed (0x86000005 EC 0x21)"
+    assert "Exercise 2.4" in symptoms.explain(facts, "HANG", text)
+    guard = {"crash_kind": 2, "crash_esr": 0x9600_0047, "crash_sp": 0x4021_0000, "crash_far": 0x4020_FFF0, "crash_vector": 0x200}
+    assert "ran over into the guard page" in symptoms.explain(guard, "CRASH", "")
+    beyond = guard | {"crash_esr": 0x97DE_804F, "crash_far": 0x4020_4000, "image_start": 0x4020_0000, "text_end": 0x4020_9000}
+    assert "wrote into its own text" in symptoms.explain(beyond, "CRASH", "")
 
 
 def test_a_loop_in_the_vector_is_told_by_where_the_budget_ended() -> None:
