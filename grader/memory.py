@@ -10,6 +10,7 @@ from mmap import MAP_SHARED, PROT_READ, mmap
 from grader.verdict import Finding, Verdict
 
 RAM_BASE = 0x4000_0000
+_U64 = struct.Struct("<Q")
 
 
 class PhysicalMemory:
@@ -58,7 +59,9 @@ class PhysicalMemory:
         return int(struct.unpack("<I", self.read(address, 4))[0])
 
     def u64(self, address: int) -> int:
-        return int(struct.unpack("<Q", self.read(address, 8))[0])
+        if not self.contains(address, 8):
+            self.read(address, 8)  # which says so
+        return int(_U64.unpack_from(self._map, address - RAM_BASE)[0])
 
     def text(self, address: int, limit: int = 256) -> str:
         """A NUL-terminated string, at most `limit` bytes; empty when it is not in RAM."""

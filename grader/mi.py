@@ -20,6 +20,7 @@ _ESCAPES = {
     "e": "\x1b",
 }
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_PLAIN = re.compile(r'"([^"\\]*)"')
 _PREFIX = re.compile(r"(\d*)([\^*+=~@&])")
 
 
@@ -58,6 +59,10 @@ class _Reader:
         return match[0]
 
     def string(self) -> str:
+        plain = _PLAIN.match(self.text, self.at)
+        if plain:
+            self.at = plain.end()
+            return plain[1]
         self.take('"')
         parts: list[str] = []
         while (char := self.peek()) != '"':

@@ -130,7 +130,7 @@ class Table:
         for index in range(count):
             entry = table + 8 * index
             descriptor = self.read(entry)
-            kind = bits(descriptor, 1, 0)
+            kind = descriptor & 3
             if kind in (0, 2):
                 continue
             address = base + index * level_size(level)
@@ -156,7 +156,7 @@ class Table:
             return
         for index in range(count):
             descriptor = self.read(table + 8 * index)
-            if bits(descriptor, 1, 0) == 3:
+            if descriptor & 3 == 3:
                 below = descriptor & ADDRESS_MASK
                 yield below
                 yield from self._tables(below, level + 1, ENTRIES)
