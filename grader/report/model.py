@@ -185,15 +185,27 @@ class Grading:
     def factor(self) -> Fraction:
         return Fraction(str(self.course.isolated_factor))
 
-    def names_not_passed(self, column: str) -> list[str]:
-        """What ran there, and did not pass."""
-        results = self.columns[column].results if column in self.columns else {}
-        return [name for name, result in results.items() if not result.passed]
+    def hopeless(self) -> set[str]:
+        """Tests that came to an exercise that they stand on and that is not written: so they would over any layers."""
+        found = set()
+        for name, result in self.columns[CUMULATIVE].results.items():
+            todo = TODO_OF.search(result.observed) if result.verdict is Verdict.TODO else None
+            mine = self.tests[name]
+            if todo and todo[1] in (mine.id, *(exercise.id for exercise in prerequisites(self.lab, mine))):
+                found.add(name)
+        return found
+
+    def hopeful(self) -> list[str]:
+        """What did not pass over the student's own layers, and may over the reference's."""
+        hopeless = self.hopeless()
+        return [name for name, result in self.columns[CUMULATIVE].results.items()
+                if not result.passed and name not in hopeless]
 
     def isolated_at_most(self) -> Fraction:
         """What the isolated column would count for if all passed in it of which nothing else is known yet."""
         results = self.columns[ISOLATED].results
         known = {name for name, result in results.items() if result.verdict not in (Verdict.PASS, Verdict.ERROR)}
+        known |= self.hopeless()
         return self.factor * sum((self.worth(name) for name in self.tests if name not in known), Fraction(0))
 
     @property

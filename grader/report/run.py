@@ -160,12 +160,17 @@ def grade(grading: Grading, settings: Settings, arrived: Callable[[str, str], No
 
 def run_column(grading: Grading, column: Column, settings: Settings, arrived: Callable[[str, str], None]) -> None:
     """All tests; of the isolated column first those that can raise it, and no more when they cannot make it count."""
-    first = grading.names_not_passed(CUMULATIVE) if column.name == ISOLATED else []
-    run_tests(grading, column.name, settings, arrived, first)
-    rest = [name for name in grading.tests if name not in column.results]
-    if not first or not rest or column.broken:
+    if column.name != ISOLATED or not (CUMULATIVE in grading.columns and grading.columns[CUMULATIVE].results):
+        run_tests(grading, column.name, settings, arrived)
         return
-    if grading.isolated_at_most() <= grading.column_score(CUMULATIVE):
+    hopeful = grading.hopeful()
+    if hopeful:
+        run_tests(grading, column.name, settings, arrived, hopeful)
+    rest = [name for name in grading.tests if name not in column.results]
+    if not rest or column.broken:
+        return
+    reached = grading.column_score(CUMULATIVE)
+    if grading.isolated_at_most() <= reached and (reached or not hopeful):
         column.skipped = "too little of what failed passes over the reference's layers"
         column.results.clear()
     else:

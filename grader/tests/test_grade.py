@@ -149,6 +149,25 @@ def test_the_isolated_column_is_run_as_far_as_it_can_count(
     assert bool(column.skipped) == (verdict == "FAIL")
 
 
+def test_what_is_not_written_is_not_run_over_other_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own exercise, or one that it needs; at another one a fault below may have brought it."""
+    seen: list[str] = []
+
+    def run_tests(grading: Grading, name: str, settings: run.Settings, arrived: object, names: list[str]) -> None:
+        seen.extend(names)
+        for test in names:
+            grading.add(name, {"test": test, **FAIL})
+
+    monkeypatch.setattr(run, "run_tests", run_tests)
+    for unwritten, ran in (("1.1", "b"), ("1.2", "ab"), ("1.8", "ab")):
+        todo = {"verdict": "TODO", "observed": TODO.format(unwritten)}
+        grading = graded({"a": todo, "b": FAIL, "c": PASS})
+        column = grading.columns[ISOLATED] = Column(ISOLATED)
+        seen.clear()
+        run.run_column(grading, column, run.Settings("labs"), lambda column, name: None)
+        assert (seen, bool(column.skipped)) == ([f"f::{name}" for name in ran], True)
+
+
 def test_what_stands_on_an_unwritten_exercise_is_blocked() -> None:
     todo = {"verdict": "TODO", "observed": TODO.format("1.1")}
     grading = graded({"a": todo, "b": todo, "c": todo})
