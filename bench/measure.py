@@ -161,7 +161,7 @@ def main() -> int:
     parser.add_argument("--build", type=Path, default=Path(os.environ.get("STRATA_BUILD", "build")))
     parser.add_argument("--qemu", default=os.environ.get("STRATA_QEMU", "qemu-system-aarch64"))
     parser.add_argument("--image", type=Path, help="strata.bin (default: the highest lab of the build)")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of the wall-clock rows (default: 5)")
+    parser.add_argument("--rounds", type=int, default=9, help="rounds of the wall-clock rows (default: 9)")
     parser.add_argument("--skip", action="append", default=[], choices=("micro", "boot", "wall"))
     arguments = parser.parse_args()
     setup = Setup(arguments.build, arguments.image or highest_image(arguments.build), arguments.qemu)
