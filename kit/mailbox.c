@@ -92,9 +92,12 @@ static void __attribute__((noreturn)) crash_finish(enum crash_kind kind)
 
 	box->kind = kind;
 	box->reason = box->text;
-	box->esr = read_sysreg(esr_el2);
-	box->far = read_sysreg(far_el2);
-	box->spsr = read_sysreg(spsr_el2);
+	/* Below EL2, where an unwritten exercise 1.1 may stop, they do not exist. */
+	if (read_sysreg(currentel) == CURRENTEL_EL2) {
+		box->esr = read_sysreg(esr_el2);
+		box->far = read_sysreg(far_el2);
+		box->spsr = read_sysreg(spsr_el2);
+	}
 	box->cpu = cpu_number();
 	/* Whoever sees the magic sees the rest. */
 	__atomic_store_n(&box->magic, CRASH_MAGIC, __ATOMIC_RELEASE);

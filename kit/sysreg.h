@@ -65,6 +65,8 @@
 #define ESR_FSC_EXTERNAL 0x10
 #define ESR_FSC_ALIGNMENT 0x21
 
+#define CURRENTEL_EL2 SR_BIT(3)
+
 /* SPSR_ELx, PSTATE */
 #define SPSR_EL0T 0x0
 #define SPSR_EL1T 0x4

@@ -168,9 +168,11 @@ def image_of(lab: int, base: str) -> images.Image:
     return images.Image(folder / "strata.bin", folder / "strata.elf")
 
 
-def not_written(lab: Lab, image: images.Image, folder: Path, qemu: str) -> re.Match[str]:
+def not_written(
+    lab: Lab, image: images.Image, folder: Path, qemu: str, extra: tuple[str, ...] = ()
+) -> re.Match[str]:
     """What a machine with this image says about the exercise at which it stopped."""
-    config = prepare(lab.number, [ProbeVm("hypercalls")], folder, seed=1, qemu=qemu)
+    config = prepare(lab.number, [ProbeVm("hypercalls")], folder, seed=1, qemu=qemu, extra=extra)
     machine = lab._start(replace(config, image=image.binary, elf=image.elf))
     stop = machine.run()
     assert stop.kind in (StopKind.POWER_OFF, StopKind.PANIC), stop
@@ -198,6 +200,13 @@ def test_a_starter_builds_and_ends_in_a_defined_not_written_yet(
         assert match[1].startswith(f"{number}.")
     line = (ROOT / match[3] / match[4]).read_text("utf-8").splitlines()[int(match[5]) - 1]
     assert f"TODO({match[1]})" in line
+
+
+def test_a_starter_says_so_on_a_machine_without_el2_too(
+    make_lab: Callable[..., Lab], tmp_path: Path, qemu: str
+) -> None:
+    match = not_written(make_lab(1), image_of(1, "own"), tmp_path, qemu, ("-machine", "virtualization=off"))
+    assert match[1] == "1.1"
 
 
 def test_todo_works_in_assembly_wherever_it_stands(
