@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: MIT
+"""What a lab's grade shows on GICv3 alone, since the interrupt controller should not matter to it, on GICv2."""
+
+from __future__ import annotations
+
+import pytest
+
+from grader.conftest import MakeLab
+from grader.probe import ProbeVm
+from grader.tests import test_lab01, test_lab02, test_lab04
+
+LABS = (test_lab01, test_lab02, test_lab04)
+ALONE = [(module.LAB, probe) for module in LABS for probe in module.ALONE if probe not in module.ON_GICV2]
+IN_PAIRS = [
+    *((1, probe) for probe in test_lab01.IN_PAIRS),
+    *((2, probe) for probe in test_lab02.IN_PAIRS),
+    *((4, probe) for probe in test_lab04.IN_PAIRS if probe not in test_lab04.IN_PAIRS_ON_GICV2),
+]
+
+
+@pytest.mark.parametrize(("number", "probe"), ALONE)
+def test_a_guest_sees_the_architecture(make_lab: MakeLab, number: int, probe: str) -> None:
+    make_lab(number, gic=2).probe(probe, budget=test_lab04.BUDGET)
+
+
+@pytest.mark.parametrize(("number", "probe"), IN_PAIRS)
+def test_two_guests_do_not_disturb_each_other(make_lab: MakeLab, number: int, probe: str) -> None:
+    ignore = test_lab01.OF_LAYER_4 if number < 4 else ()
+    make_lab(number, gic=2).probe(ProbeVm(probe), ProbeVm(probe), budget=test_lab04.BUDGET, ignore=ignore)
