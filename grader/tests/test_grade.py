@@ -288,6 +288,11 @@ def test_el2_without_its_own_code_and_a_stack_that_ran_over_are_told() -> None:
     assert "wrote into its own text" in symptoms.explain(beyond, "CRASH", "")
 
 
+def test_an_interrupt_that_el2_does_not_get_is_told() -> None:
+    text = "all vCPUs asleep and no timer ahead: CPU 0 in WFI at EL2, 0x4020487c cpu_switch+0x148; CNTHP expired but not delivered"
+    assert "Exercise 3.1" in symptoms.explain({"EL": 2, "CNTHP_CTL_EL2": 5}, "HANG", text)
+
+
 def test_a_loop_in_the_vector_is_told_by_where_the_budget_ended() -> None:
     text = "10000001 instructions used, at 0x40205200 vectors+0x200 (labs/lab01-el2-boot/vectors.S:92)"
     assert "An exception loop at VBAR_EL2 + 0x200" in symptoms.explain({"EL": 2}, "BUDGET", text)
