@@ -335,7 +335,7 @@ map: $(IMAGE) ## print the registries of an image: layers, trap handlers, hyperc
 	$(Q)$(PYTHON) -m tools.map $(IMAGE_DIR)/strata.elf
 
 measure: image guests linux ##4 the table of costs, and build/measure.json; fails when a bar is missed
-	$(Q)STRATA_BUILD='$(BUILD)' STRATA_QEMU='$(QEMU)' $(PYTHON) -m bench.measure
+	$(Q)STRATA_BUILD='$(BUILD)' STRATA_QEMU='$(QEMU)' $(PYTHON) -m bench.measure --image $(IMAGE)
 
 format: ready ## lay out all C sources as the lint wants them
 	$(Q)clang-format -i $(wildcard $(foreach d,kit kit/* $(if $(HANDOUT),labs,solution)/* guests/* grader/host grader/selftest,$d/*.c $d/*.h))

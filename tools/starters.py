@@ -35,7 +35,7 @@ LABS = Path("labs")
 MANIFEST = "STARTERS.sha256"
 LAB_TEXT = "README.md"
 CODE = (".c", ".h", ".S")
-GIVEN = ("kit", "guests")  # what students get as it is
+GIVEN = ("kit", "guests", "grader/host")  # what students get as it is
 
 C_TAG = re.compile(r"EXERCISE(?P<private>_PRIVATE)?\((?P<id>\d+\.\d+)\)")
 HOLE_BEGIN = re.compile(r"EXERCISE_BEGIN\((?P<id>\d+\.\d+)\)")

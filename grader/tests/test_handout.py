@@ -46,6 +46,14 @@ def test_a_handout_holds_no_solution_no_later_lab_and_no_history(copy: Path) -> 
     assert starters.changed_files(copy / "labs") == []
 
 
+@pytest.mark.parametrize("number", [lab.number for lab in COURSE.labs])
+def test_no_labs_handout_holds_a_line_of_a_solution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    monkeypatch.chdir(ROOT)
+    tree = starters.make_tree(COURSE)
+    handout.fill(tmp_path, COURSE, tree, number, [])
+    assert list(handout.inspect(tmp_path, COURSE, number, starters.secret_lines(tree))) == []
+
+
 def test_archives_are_the_same_wherever_they_are_made(copy: Path, tmp_path: Path) -> None:
     """And so say nothing about the machine of who made them."""
     for name in ("kit", "tools", "solution"):
