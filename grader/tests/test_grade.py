@@ -293,6 +293,11 @@ def test_an_interrupt_that_el2_does_not_get_is_told() -> None:
     assert "Exercise 3.1" in symptoms.explain({"EL": 2, "CNTHP_CTL_EL2": 5}, "HANG", text)
 
 
+def test_an_interrupt_without_end_is_told_by_any_frame() -> None:
+    text = "600000001 instructions used, at 0x4020a2c8 gic_v3_deactivate+0x8\nEL2 #1 0x40209d40 gic_irq at gic.c:85"
+    assert "gic_irq() does not return" in symptoms.explain({"EL": 2}, "BUDGET", text)
+
+
 def test_a_loop_in_the_vector_is_told_by_where_the_budget_ended() -> None:
     text = "10000001 instructions used, at 0x40205200 vectors+0x200 (labs/lab01-el2-boot/vectors.S:92)"
     assert "An exception loop at VBAR_EL2 + 0x200" in symptoms.explain({"EL": 2}, "BUDGET", text)
