@@ -16,6 +16,7 @@ import pytest
 from rich.console import Console
 
 from grader.decode.esr import Esr
+from grader.mutation import all_mutants
 from grader.report import budgets, formats, questions, run, symptoms
 from grader.report.model import (CUMULATIVE, EXIT_FAILED, EXIT_INFRASTRUCTURE, EXIT_NOT_BUILT, EXIT_PASSED, ISOLATED,
                                  Column, Grading, Result)
@@ -47,6 +48,11 @@ def test_each_test_of_a_lab_proves_one_exercise(collected: list[str], lab: Lab) 
     idle = [p for e in lab.exercises for p in patterns_of(lab, e) if not any(matches(p, name) for name in mine)]
     assert idle == []
     assert {e.id for e in assign(lab, mine).values()} == {e.id for e in lab.exercises}
+
+
+def test_mutants_name_tests_that_there_are(collected: list[str]) -> None:
+    known = {short(name) for name in collected}
+    assert [(mutant.name, name) for mutant in all_mutants() for name in mutant.fails if name not in known] == []
 
 
 def test_every_test_that_runs_a_machine_has_a_measured_budget(collected: list[str]) -> None:
