@@ -4,7 +4,8 @@
 Known faults in the solution (grader/mutants/) have to fail the tests that they name, and submissions
 that try to get points without earning them (grader/cheats/) have to get their documented verdict.
 Sampled by default. FULL=1 tries everything and prints which test notices which fault; it also grades
-the solution on 20 seeds and with more machines at a time than there are cores, and the starters.
+the solution and the starters on 20 seeds, with one machine at a time and with more than there are
+cores, and holds their verdicts against each other.
 
     exit status  0 as it must be   1 something slipped through
 """
@@ -22,12 +23,18 @@ from grader import cheating, mutation, sandbox
 from grader.mutation import Outcome
 from grader.report import run
 from grader.report.model import Grading
+from grader.verdict import Verdict
 from tools.course import ROOT, load_course
 from tools.errors import run_main
 
-# What `make grade` must give: which tree, on how many seeds, with how many workers, and the points.
-SCORES = (("solution", 20, 2, 100), ("solution", 2, 8, 100), ("labs", 2, 2, 0), ("labs", 2, 8, 0))
-
+SEEDS = tuple(range(1, 21))
+WORKERS = (2, 1, 8)
+# What `make grade` must give: the tree, its points, and the runs whose verdicts must not differ: (seeds, workers). A
+# test stops at the first seed that fails, so a starter's seeds have runs of their own.
+SCORES = (
+    ("solution", 100, tuple((SEEDS, workers) for workers in WORKERS)),
+    ("labs", 0, tuple(((seed,), WORKERS[seed % len(WORKERS)]) for seed in SEEDS)),
+)
 
 
 def say(outcome: Outcome) -> None:
@@ -83,27 +90,41 @@ def main() -> int:
 
 
 def try_scores(arguments: argparse.Namespace) -> int:
-    """Grade the solution and the starters; how many results are not what they must be."""
+    """Grade the solution and the starters, again and again; in how many labs a result is not what it must be."""
     course, bad = load_course(), 0
-    for impl, seeds, workers, points in SCORES:
+    for impl, points, runs in SCORES:
         for lab in course.labs:
             if arguments.lab not in (0, lab.number):
                 continue
-            grading = Grading(course, lab, impl)
-            run.grade(grading, run.Settings(impl, arguments.build, workers=workers, seeds=tuple(range(1, seeds + 1))),
-                      lambda _column, _name: None)
-            score = float(grading.score)
-            problems = [text for column in grading.columns.values() for text in (*column.broken, column.build_error)
-                        if text] + [f"{name}: {result.verdict.value}, seed {result.seed}: {result.what}"
-                                    for column in grading.columns.values() for name, result in column.results.items()
-                                    if points == 100 and not result.passed or points == 0 and result.passed]
-            wrong = bool(problems) or score != points
-            bad += wrong
-            print(f"{'SCORE   ' if wrong else 'score   '} {impl} lab {lab.number}: {score:g} points,"
-                  f" {seeds} seeds, {workers} machines at a time", flush=True)
+            problems: list[str] = []
+            verdicts: dict[str, dict[Verdict, str]] = {}
+            for seeds, workers in runs:
+                grading = Grading(course, lab, impl)
+                run.grade(grading, run.Settings(impl, arguments.build, workers=workers, seeds=seeds),
+                          lambda _column, _name: None)
+                which = f"seeds {seeds[0]} to {seeds[-1]}, {workers} machines at a time"
+                problems += wrong_results(grading, points, which)
+                for column in grading.columns.values():
+                    for name, result in column.results.items():
+                        verdicts.setdefault(f"{column.name} {name}", {}).setdefault(result.verdict, which)
+            problems += [f"{name} differs: " + "; ".join(f"{verdict.value} with {which}" for verdict, which in found.items())
+                         for name, found in verdicts.items() if len(found) > 1]
+            bad += bool(problems)
+            print(f"{'SCORE   ' if problems else 'score   '} {impl} lab {lab.number}: {points} points and the same verdicts"
+                  f" in {len(runs)} runs of {len(runs[0][0])} seeds", flush=True)
             for text in problems:
                 print(f"           {text}", flush=True)
     return bad
+
+
+def wrong_results(grading: Grading, points: int, which: str) -> list[str]:
+    """What a grading that must earn all points, or none, has otherwise."""
+    problems = [f"{grading.score} points, {which}"] if float(grading.score) != points else []
+    for column in grading.columns.values():
+        problems += [f"{text}, {which}" for text in (*column.broken, column.build_error) if text]
+        problems += [f"{name}: {result.verdict.value}, seed {result.seed}, {which}: {result.what}"
+                     for name, result in column.results.items() if result.passed != (points == 100)]
+    return problems
 
 
 def try_cheats(arguments: argparse.Namespace) -> int:
