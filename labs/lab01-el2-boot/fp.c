@@ -3,10 +3,10 @@
  * Lazy switching of the SIMD and floating-point registers: half a kilobyte that most switches need
  * not touch.
  *
- * A vCPU starts a stint on a CPU with CPTR_EL2.TFP set. Its first SIMD instruction traps; from
- * then on the registers are its own until it leaves the CPU, when they are copied to memory. If it
- * comes back and nobody else used the unit meanwhile, the trap finds them still in place. While a
- * vCPU is not loaded its memory copy is therefore always right: it may go on on another CPU.
+ * A vCPU starts a stint on a CPU with CPTR_EL2.TFP set, but for its first turn (layer 4). Its first
+ * SIMD instruction traps; from then on the registers are its own until it leaves the CPU, when they
+ * are copied to memory. If it comes back and nobody used the unit meanwhile, the trap finds them in
+ * place. While a vCPU is not loaded its memory copy is right: it may go on on another CPU.
  */
 #include "el2_boot.h"
 #include "exercise.h"
