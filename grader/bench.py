@@ -70,7 +70,6 @@ class Bench:
         self._home = machine.register("x30")
         self._free = RAM_BASE + machine.memory.size - SCRATCH_BYTES
         self._stops: dict[int, int] = {}  # breakpoints that are set: address to number
-        self._sizes: dict[str, int] = {}
         self._functions: dict[str, int] = {}
         self.calls: list[Call] = []  # of stubs, during the last call
         # strata_main() never comes again: its first instructions make room for ours, and the
@@ -114,9 +113,7 @@ class Bench:
 
     def size(self, kind: str) -> int:
         """sizeof a type of the hypervisor."""
-        if kind not in self._sizes:
-            self._sizes[kind] = self.machine.variable(f"sizeof({kind})")
-        return self._sizes[kind]
+        return self.machine.layout(f"sizeof({kind})")
 
     def allocate(self, kind: str, count: int = 1) -> list[Object]:
         """Zeroed objects in memory that the hypervisor does not use."""

@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""The machine's serial port as a socketpair: what it printed, and a keyboard for the tests."""
+"""The machine's serial port as two pipes: what it printed, and a keyboard for the tests.
+
+Pipes and no socket: a machine prints byte by byte, and a pipe holds as many bytes as it has room,
+so that nobody has to be woken for each.
+"""
 
 from __future__ import annotations
 
+import os
 import select
-import socket
+from pathlib import Path
 
 LIMIT_BYTES = 4 << 20
 
@@ -18,43 +23,47 @@ def escape(text: str) -> str:
 
 
 class Console:
-    """Our end of the serial line."""
+    """Our end of the serial line: the named pipes that a chardev of QEMU's kind `pipe` opens."""
 
-    def __init__(self, sock: socket.socket) -> None:
-        self._sock = sock
-        self._sock.setblocking(False)
+    def __init__(self, path: Path) -> None:
+        """Make the pipes, PATH.in and PATH.out; QEMU is given `path`."""
+        self.path = path
+        self._ends: list[int] = []
+        for suffix in (".in", ".out"):
+            os.mkfifo(f"{path}{suffix}")
+            # For both directions: then it is open before QEMU comes and after it has gone.
+            self._ends.append(os.open(f"{path}{suffix}", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC))
+        self._keys, self._printed = self._ends
         self.raw = bytearray()
         self.dropped = 0
-        self.closed = False
-
-    def fileno(self) -> int:
-        return self._sock.fileno()
 
     def close(self) -> None:
-        self._sock.close()
+        while self._ends:
+            os.close(self._ends.pop())
 
-    def poll(self) -> None:
-        """Take in what has been printed; a flood is cut off, not stored."""
-        while not self.closed:
+    def poll(self) -> bool:
+        """Take in what has been printed, and whether that was anything; a flood is cut off, not stored.
+
+        While the pipe is full QEMU waits.
+        """
+        found = False
+        while self._ends:
             try:
-                data = self._sock.recv(65536)
+                data = os.read(self._printed, 65536)
             except BlockingIOError:
-                return
-            except ConnectionResetError:
-                data = b""
-            if not data:
-                self.closed = True
-                return
+                break
+            found = True
             room = max(0, LIMIT_BYTES - len(self.raw))
             self.raw += data[:room]
             self.dropped += max(0, len(data) - room)
+        return found
 
     def type(self, text: str) -> None:
-        """Send keys. QEMU takes them as its UART has room; the socket holds the rest."""
+        """Send keys. QEMU takes them as its UART has room; the pipe holds the rest."""
         data = text.encode()
         while data:
-            select.select([], [self._sock], [], 10)
-            data = data[self._sock.send(data) :]
+            select.select([], [self._keys], [], 10)
+            data = data[os.write(self._keys, data) :]
 
     @property
     def text(self) -> str:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A machine under test: QEMU under GDB and QMP, run from stop to stop under an instruction budget.
 
-Every wait is on file descriptors: GDB's output, QMP, the console and the plugin's notification.
+Every wait is on file descriptors: GDB's output, QMP and the plugin's notification.
 Time on the host decides one thing only, how soon a machine whose counter stands still is looked
 at; what is then concluded comes from the machine's registers (quiescence.py).
 """
@@ -19,7 +19,6 @@ from pathlib import Path
 
 from grader import crash, guest_stack, quiescence
 from grader.budget import NO_LIMIT
-from grader.console import Console
 from grader.gdb_client import Gdb, GdbError
 from grader.launch import Guest, MachineConfig, Process
 from grader.memory import RAM_BASE
@@ -79,7 +78,7 @@ class Machine:
         self.budget = self._process.budget
         self.witness = self.budget.witness
         self.qmp = Qmp(self._process.monitor)
-        self.console = Console(self._process.serial)
+        self.console = self._process.console
         self._deadline = time.monotonic() + WALL_SECONDS
         self._next_check = time.monotonic() + PROCESSOR_SECONDS
         self._guest_symbols: int | None = None
@@ -199,6 +198,13 @@ class Machine:
     def variable(self, expression: str) -> int:
         """An integer or pointer of the image, by its name in C."""
         return self.gdb.evaluate_int(expression)
+
+    def layout(self, expression: str) -> int:
+        """What the image's types alone decide, as sizeof does: GDB is asked once for each image."""
+        known = self.symbols.layout
+        if expression not in known:
+            known[expression] = self.variable(expression)
+        return known[expression]
 
     def select_cpu(self, cpu: int) -> None:
         """Make later questions speak about this vCPU of the machine."""
@@ -371,13 +377,11 @@ class Machine:
             if seconds is not None and self._is_slow():
                 return None
             sources = [self.gdb, self.qmp, self.budget.notify_fd]
-            if not self.console.closed:
-                sources.append(self.console)
-            left = max(0.1, self._deadline - time.monotonic())
-            ready = select.select(sources, [], [], left if seconds is None else seconds)[0]
-            if not ready and seconds is not None:
+            # What is printed wakes nobody: the pipe holds what comes between two looks.
+            ready = select.select(sources, [], [], LOOK_SECONDS if seconds is None else seconds)[0]
+            printed = self.console.poll()
+            if not ready and not printed and seconds is not None:
                 return None
-            self.console.poll()
             self.qmp.poll()
             if self.qmp.closed:
                 raise self._lost("QEMU closed its monitor")
@@ -454,7 +458,7 @@ class Machine:
     def _classify(self, record: Record) -> Stop:
         self.qmp.poll()
         self.console.poll()
-        pc = self.pc
+        pc = int(record.results["frame"]["addr"], 16)
         cpu = int(record.results.get("thread-id", "1")) - 1
         reason = str(record.results.get("reason", ""))
         ended = self._ended()

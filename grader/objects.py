@@ -8,7 +8,7 @@ whichever EL the machine stands at, and changes nothing.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from grader.gdb_client import GdbError
@@ -70,22 +70,16 @@ class Objects:
     """Access to `vms`, `cpus` and what hangs on them."""
 
     machine: Machine
-    _members: dict[tuple[str, str], tuple[int, int]] = field(default_factory=dict)
 
     def member(self, kind: str, member: str) -> tuple[int, int]:
         """(offset, size) of a member, from the image's debug information."""
-        key = (kind, member)
-        if key not in self._members:
-            place = f"(({kind} *)0)->{member}"
-            try:
-                offset = self.machine.variable(f"&({place})")
-                size = self.machine.variable(f"sizeof({place})")
-            except GdbError as error:
-                raise Finding(
-                    Verdict.FAIL, f"{kind} has the member {member}", observed=str(error)
-                ) from error
-            self._members[key] = (offset, size)
-        return self._members[key]
+        place = f"(({kind} *)0)->{member}"
+        try:
+            return self.machine.layout(f"&({place})"), self.machine.layout(f"sizeof({place})")
+        except GdbError as error:
+            raise Finding(
+                Verdict.FAIL, f"{kind} has the member {member}", observed=str(error)
+            ) from error
 
     def vms(self) -> list[Vm]:
         """All VMs there are."""
@@ -100,7 +94,7 @@ class Objects:
 
     def registry(self, kind: str, table: str) -> list[Object]:
         """The entries of one of the image's registries (kit/registry.h)."""
-        size = self.machine.variable(f"sizeof(struct {kind})")
+        size = self.machine.layout(f"sizeof(struct {kind})")
         symbols = self.machine.symbols
         addresses = range(symbols[table], symbols[f"{table}_end"], size)
         return [Object(self, f"struct {kind}", address) for address in addresses]
@@ -113,7 +107,7 @@ class Objects:
         raise Finding(Verdict.FAIL, f"a handler is registered for the call {function_id:#x}")
 
     def cpu(self, index: int) -> Object:
-        size = self.machine.variable("sizeof(struct cpu)")
+        size = self.machine.layout("sizeof(struct cpu)")
         return Object(self, "struct cpu", self.machine.symbols["cpus"] + size * index)
 
     def loaded_vcpu(self, cpu: int = 0) -> Object | None:

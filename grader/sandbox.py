@@ -89,7 +89,7 @@ def available() -> str:
 
 @dataclass(frozen=True)
 class Template:
-    """A pristine tree with all that does not depend on a submission built in it."""
+    """A pristine tree, and what was built in it: of a submission only what differs is built anew."""
 
     folder: Path
     lab: int
@@ -131,13 +131,16 @@ def make_template(folder: Path, lab: int, build: str) -> Template:
     reference.mkdir(parents=True)
     for archive in _reference(lab, build):
         shutil.copy2(archive, reference / archive.name)
-    objects = [f"build/obj/{path}.o" for path in _kit_sources(template.tree)]
-    done = subprocess.run(build_command(template.tree, template.tree / "labs", template.build,
-                                        ["make", "-j2", "--no-print-directory", *objects, "LAB=1", "IMPL=labs"]),
+    done = subprocess.run(build_command(template.tree, template.tree / "labs", template.build, image_command(lab, "own")),
                           capture_output=True, text=True, check=False)  # fmt: skip
     if done.returncode:
-        raise infrastructure("the kit does not build in the sandbox", done.stdout + done.stderr)
+        raise infrastructure("the starter does not build in the sandbox", done.stdout + done.stderr)
     return template
+
+
+def image_command(lab: int, base: str) -> list[str]:
+    """What builds an image of labs/ in the tree."""
+    return ["make", "-j2", "--no-print-directory", "image", f"LAB={lab}", "IMPL=labs", f"BASE={base}"]
 
 
 def _reference(lab: int, build: str) -> list[Path]:
@@ -145,12 +148,6 @@ def _reference(lab: int, build: str) -> list[Path]:
     if given or not (ROOT / "solution").is_dir():
         return given
     return [ROOT / path for path in build_reference(lab, Path(build))]
-
-
-def _kit_sources(tree: Path) -> list[str]:
-    paths = [path for path in sorted((tree / "kit").rglob("*.[cS]"))
-             if path.name != "asm_offsets.c" and not path.name.endswith(".lds.S")]
-    return [path.relative_to(tree).as_posix() for path in paths]
 
 
 def cut(text: str) -> str:

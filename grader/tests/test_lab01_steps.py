@@ -68,7 +68,7 @@ def test_boot_prepares_the_cpu_for_c(lab: Lab, seed: int) -> None:
     stacks = machine.symbols["cpu_stacks"]
     expect("TPIDR_EL2 points at cpus[0]", machine.register("TPIDR_EL2"), machine.symbols["cpus"])
     tops = {
-        name: stacks + bench.objects.member("struct cpu_stacks", member)[0] + machine.variable(f"sizeof(cpu_stacks[0].{member})")
+        name: stacks + bench.objects.member("struct cpu_stacks", member)[0] + machine.layout(f"sizeof(cpu_stacks[0].{member})")
         for name, member in (("stack_top", "stack"), ("emergency_top", "emergency"))
     }  # fmt: skip
     for name, top in tops.items():

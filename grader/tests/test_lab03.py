@@ -90,7 +90,7 @@ def interrupts_of(vcpu: Object) -> list[Object]:
     """Every struct virq that the vCPU can be interrupted by."""
     objects = vcpu.objects
     offset, _ = objects.member("struct vcpu", "vgic.private_irqs")
-    size = objects.machine.variable("sizeof(struct virq)")
+    size = objects.machine.layout("sizeof(struct virq)")
     found = [Object(objects, "struct virq", vcpu.address + offset + size * i) for i in range(32)]
     vm = vcpu.pointer("vm", "struct vm")
     assert vm is not None

@@ -121,7 +121,7 @@ def test_guests_own_cntv_and_nothing_else(lab: Lab) -> None:
 def test_offset_of_a_vm_is_in_force_while_it_runs(lab: Lab) -> None:
     machine = in_guest(lab, "hostile_spin", "hostile_spin")
     seen = set()
-    for vcpu in at_guest_moments(machine, 40):
+    for vcpu in at_guest_moments(machine, 20, interval=1_000_000):
         vm = vcpu.pointer("vm", "struct vm")
         assert vm is not None
         seen.add(vm.get("index"))
@@ -254,12 +254,12 @@ def test_physical_timer_interrupt_is_active_while_its_guest_has_it(lab: Lab, gic
 
 
 def test_two_vms_that_never_give_way_get_half_each(lab: Lab) -> None:
-    """Counted from outside: which VM has the CPU at every 500,000th instruction."""
+    """Counted from outside: which VM has the CPU at every millionth instruction."""
     machine = in_guest(lab, "hostile_spin", "hostile_spin")
     objects = Objects(machine)
     share = [0, 0]
-    for _ in range(120):
-        if runs_on(machine, 500_000) and machine.exception_level < 2:
+    for _ in range(60):
+        if runs_on(machine, 1_000_000) and machine.exception_level < 2:
             share[objects.loaded_vm_index()] += 1
     expect_that("each VM has 40 % to 60 %", 0.4 <= share[0] / sum(share) <= 0.6, share)
 
@@ -268,8 +268,8 @@ def test_guests_that_loop_in_exceptions_are_preempted(lab: Lab) -> None:
     machine = in_guest(lab, "hostile_vectors", "hostile_spin")
     objects = Objects(machine)
     seen = set()
-    for _ in range(100):
-        if runs_on(machine, 500_000) and machine.exception_level < 2:
+    for _ in range(25):
+        if runs_on(machine, 2_000_000) and machine.exception_level < 2:
             seen.add(objects.loaded_vm_index())
         if len(seen) == 2:
             break

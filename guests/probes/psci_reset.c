@@ -7,7 +7,7 @@
 #include "probe.h"
 #include "timer.h"
 
-#define MARK_US 50000
+#define MARK_US 10000
 #define INITIAL 0x0123456789abcdefUL
 
 static volatile u64 initialised = INITIAL;
