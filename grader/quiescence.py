@@ -8,10 +8,14 @@ takes an exception whose vector it cannot fetch: that is the same exception agai
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING
 
 from grader.decode.esr import Esr
 from grader.gdb_client import GdbError
+from grader.objects import Objects
+from grader.symbols import symbols_of
+from grader.verdict import Finding
 
 if TYPE_CHECKING:
     from grader.machine import Machine
@@ -28,6 +32,7 @@ ENABLE, IMASK, ISTATUS = 1, 2, 4
 CURRENT_EL_SPX = 0x200  # offset in a vector table: synchronous, from the same EL
 EC_FETCH_AT_SAME_EL = 0x21
 WAITS = {0xD503207F: "WFI", 0xD503205F: "WFE"}
+BLOCKED = 3  # enum vcpu_state
 
 
 def timer_state(control: int, deadline: int = 0) -> str:
@@ -61,7 +66,7 @@ def reason(machine: Machine) -> str | None:
     machine.gdb.select_thread(threads[0][0])
     if looping:
         return " | ".join(looping + asleep)
-    return "all vCPUs asleep and no timer ahead: " + " | ".join(asleep)
+    return "all vCPUs asleep and no timer ahead: " + " | ".join(asleep) + _blocked(machine)
 
 
 def _exception_loop(machine: Machine) -> str | None:
@@ -90,6 +95,24 @@ def _timers(machine: Machine) -> dict[str, str]:
         except GdbError:
             continue
     return states
+
+
+def _blocked(machine: Machine) -> str:
+    """Where the guests stand that EL2 has put to sleep, as far as its own objects can be read."""
+    words = ""
+    try:
+        for vm, guest in zip(Objects(machine).vms(), machine.guests, strict=True):
+            vcpu = vm.vcpu(0)
+            if vcpu.get("state") != BLOCKED:
+                continue
+            pc = vcpu.get("frame.pc")
+            symbols, address = symbols_of(guest.elf), pc - guest.load_address
+            wait = WAITS.get(symbols.word(address) or 0)
+            how = f" at its {wait} and not behind it," if wait else ", to go on"
+            words += f" | VM {vm.index} blocked{how} at {pc:#x} {symbols.place(address) or ''} of {guest.name}"
+    except (Finding, GdbError, LookupError, ValueError, struct.error):
+        pass  # what else there is to say stands already
+    return words
 
 
 def _wait(machine: Machine) -> str:

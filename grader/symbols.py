@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-SHT_SYMTAB = 2
+SHT_SYMTAB, SHT_NOBITS = 2, 8
 STT_NOTYPE, STT_OBJECT, STT_FUNC = range(3)
 STB_LOCAL = 0
 SHN_UNDEF = 0
@@ -41,7 +41,7 @@ class Symbols:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        data = path.read_bytes()
+        self._data = data = path.read_bytes()
         if data[:6] != b"\x7fELF\x02\x01":
             raise ValueError(f"{path}: not a little-endian ELF64 file")
         self.entry = struct.unpack_from("<Q", data, 24)[0]
@@ -77,6 +77,13 @@ class Symbols:
     def base(self) -> int:
         """Lowest address that is loaded: where byte 0 of the flat binary belongs."""
         return min(s.address for s in self.sections if s.flags & SHF_ALLOC and s.size)
+
+    def word(self, address: int) -> int | None:
+        """The 32 bits that the file has for an address; None where it loads nothing."""
+        for s in self.sections:
+            if s.flags & SHF_ALLOC and s.kind != SHT_NOBITS and s.address <= address <= s.address + s.size - 4:
+                return int(struct.unpack_from("<I", self._data, s.offset + address - s.address)[0])
+        return None
 
     def place(self, address: int, reach: int = 0x10000) -> str | None:
         """`function+0x10` for an address in this file, None for one outside."""

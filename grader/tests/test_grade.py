@@ -299,6 +299,11 @@ def test_an_interrupt_that_el2_does_not_get_is_told() -> None:
     assert "Exercise 3.1" in symptoms.explain({"EL": 2, "CNTHP_CTL_EL2": 5}, "HANG", text)
 
 
+def test_a_wfi_that_is_not_skipped_is_told() -> None:
+    text = "CPU 0 in WFI at EL2, 0x4020488c cpu_switch+0x148; CNTHP off | VM 0 blocked at its WFI and not behind it, at 0x40081148"
+    assert "Exercise 4.6" in symptoms.explain({"EL": 2, "CNTHP_CTL_EL2": 0}, "HANG", text)
+
+
 def test_an_interrupt_without_end_is_told_by_any_frame() -> None:
     text = "600000001 instructions used, at 0x4020a2c8 gic_v3_deactivate+0x8\nEL2 #1 0x40209d40 gic_irq at gic.c:85"
     assert "gic_irq() does not return" in symptoms.explain({"EL": 2}, "BUDGET", text)

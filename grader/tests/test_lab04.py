@@ -324,9 +324,11 @@ def test_el2_sleeps_when_every_guest_does(lab: Lab) -> None:
     machine.run_to(machine.pc + 4, EL1_ONLY)
     wfi_and_back = bytes.fromhex("7f2003d5ffffff17")
     machine.gdb.write_virtual(machine.pc, wfi_and_back)
+    behind = f"VM 0 blocked, to go on at {machine.pc + 4:#x}"
     stop = machine.run()
     if stop.kind is not StopKind.QUIET:
         raise machine.finding_for(stop, "nothing can happen any more when every guest sleeps")
     expect_that("EL2 waits in a WFI of its own", "in WFI at EL2" in stop.reason, stop.reason)
     for name in ("CNTHP", "CNTV"):
         expect_that(f"{name} is off: nobody waits for it", f"{name} off" in stop.reason, stop.reason)
+    expect_that("the guest would go on behind its WFI", behind in stop.reason, stop.reason)
