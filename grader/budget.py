@@ -20,7 +20,7 @@ SOURCE = Path(__file__).parent / "plugin" / "budget.c"
 NO_LIMIT = (1 << 64) - 1
 
 # Layout of struct shared in plugin/budget.c.
-_RETIRED, _LIMIT, _REACHED, _PC, _CPU = range(0, 40, 8)
+_RETIRED, _LIMIT, _REACHED, _PC, _CPU, _LOOPS_ALLOWED = range(0, 48, 8)
 
 
 def plugin_api(version: tuple[int, int]) -> int:
@@ -117,6 +117,16 @@ class Budget:
     def limit(self, value: int) -> None:
         """Only while the machine is stopped."""
         self._put(_LIMIT, value)
+        self._put(_REACHED, 0)
+
+    @property
+    def looping(self) -> bool:
+        """Whether the vCPU was held below the limit: it raises the same exception for ever."""
+        return self.reached and self.retired < self.limit
+
+    def allow_loops(self) -> None:
+        """Hold nobody for that any more. Only while the machine is stopped."""
+        self._put(_LOOPS_ALLOWED, 1)
         self._put(_REACHED, 0)
 
     def release(self) -> None:

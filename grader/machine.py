@@ -303,8 +303,8 @@ class Machine:
         if stop.kind is StopKind.BUDGET:
             verdict = Verdict.BUDGET
             used = f"{self.budget.retired} instructions used"
-            if self.budget.retired < self.budget.limit:  # the plugin did not wait for the limit
-                used = "an exception loop at a vector table at address 0"
+            if self.budget.looping:
+                used = "an exception whose vector raises the next one, for ever"
             observed = f"{used}, at {self.place(stop.pc)}"
         elif stop.kind is StopKind.SLOW:
             verdict = Verdict.BUDGET
@@ -349,7 +349,12 @@ class Machine:
         while True:
             record = self._next_stop(LOOK_SECONDS)
             if record is not None:
-                return self._classify(record)
+                found = self._classify(record)
+                if command != "-exec-continue" or not self._is_guests_loop(found):
+                    return found
+                self.budget.allow_loops()
+                self.gdb.resume("-exec-continue")
+                continue
             if self._is_slow():
                 return self._stop_slow_machine()
             if self.budget.retired != last:
@@ -365,6 +370,11 @@ class Machine:
                 # reached that one when it was looked at. Where it was resumed it has had its stop.
                 moved = self.budget.retired != start
                 self.gdb.resume(f"-exec-jump *{self.pc:#x}" if moved else "-exec-continue")
+
+    def _is_guests_loop(self, stop: Stop) -> bool:
+        """Whether only a guest raises exceptions for ever, in its own memory. It may: others get their turn."""
+        mine = stop.kind is StopKind.BUDGET and self.budget.looping
+        return mine and self.exception_level == 1 and stop.pc >= RAM_BASE
 
     def _next_stop(self, seconds: float | None) -> Record | None:
         """GDB's next *stopped, or None when nothing at all came for `seconds`."""

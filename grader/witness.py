@@ -18,9 +18,9 @@ from grader.symbols import symbols_of
 from grader.verdict import Verdict, Finding, infrastructure
 
 # Layout of struct shared in plugin/budget.c, behind what budget.py uses.
-_FOREIGN_PC, _FOREIGN_WORD, _FOREIGN_COUNT = range(40, 64, 8)
-_MOVED_FROM, _MOVED_TO, _MOVED_HOW, _MOVED_COUNT = range(64, 96, 8)
-_ENTRY_COUNT, _VM_COUNT, _PROGRAM_COUNT, _ENTRIES = range(96, 128, 8)
+_FOREIGN_PC, _FOREIGN_WORD, _FOREIGN_COUNT = range(48, 72, 8)
+_MOVED_FROM, _MOVED_TO, _MOVED_HOW, _MOVED_COUNT = range(72, 104, 8)
+_ENTRY_COUNT, _VM_COUNT, _PROGRAM_COUNT, _ENTRIES = range(104, 136, 8)
 _ENTRY_MAX = 4096
 _ENTRY = struct.Struct("<8Q")
 _PROGRAMS = _ENTRIES + _ENTRY_MAX * _ENTRY.size

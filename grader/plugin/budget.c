@@ -13,8 +13,9 @@
  * byte to the notify pipe and sleeps on the resume pipe: meanwhile the harness asks QEMU to stop,
  * so that the stop is pending before the first instruction after the limit could be executed.
  *
- * An exception loop at a vector table at address 0, where there is no memory, is held at once and not
- * at the limit: an exception costs the emulator as much as a thousand instructions.
+ * A block that is entered a thousand times in a row, and does not branch to itself, faults and is the
+ * vector of its own exception. That is held at once and not at the limit: an exception costs the emulator
+ * as much as a thousand instructions. A guest may live like that, and the harness can allow it.
  *
  * A block is counted when it is entered. A block left early by an exception counts whole: the
  * number is an upper bound, and the same one in every run under icount.
@@ -120,6 +121,7 @@ struct shared {
 		reached; /* 1 from the moment the limit was hit until the next one is set */
 	_Atomic uint64_t pc; /* first instruction of the block that would cross the limit */
 	_Atomic uint64_t cpu;
+	_Atomic uint64_t loops_allowed; /* exception loops are nobody's concern any more */
 	uint64_t foreign_pc; /* the first instruction that ran in a probe's place and is not its */
 	uint64_t foreign_word;
 	uint64_t foreign_count;
@@ -135,12 +137,12 @@ struct shared {
 	struct program programs[PROGRAM_MAX];
 };
 
-#define VECTORS_END 0x800 /* of a table at address 0 */
-#define VECTOR_LOOPS 1000
+#define LOOPS_MAX 1000
 
 struct block {
 	uint64_t pc;
 	uint64_t insns;
+	int may_repeat; /* it can lead to itself without an exception */
 	const struct program *program; /* NULL: EL2, or a guest that is not watched */
 	uint64_t host_page; /* where its code lies in the emulator's memory */
 	uint64_t foreign_pc;
@@ -156,6 +158,8 @@ struct left {
 static struct shared *shared;
 static const char *ram;
 static uint64_t ram_base, ram_bytes;
+static uint64_t last_pc[CPU_MAX]; /* of blocks */
+static unsigned loops[CPU_MAX]; /* how often the last one was entered in a row */
 static const struct block *inside[CPU_MAX]; /* the block of a probe that a CPU is in */
 static struct left left; /* where the one VM was, until it comes back; or nobody came back to it */
 static uint64_t pages[PAGE_MAX]; /* of host memory, from which code of probes has run */
@@ -215,12 +219,9 @@ static uint64_t branch_target(uint64_t pc, uint32_t word, unsigned low, unsigned
 	return pc + 4 * (uint64_t)offset;
 }
 
-/* Whether a block's last instruction can lead there by itself. */
-static int leads_to(const struct block *block, uint64_t pc)
+/* Whether the instruction at @last can lead to @pc by itself. */
+static int insn_leads_to(uint64_t last, uint32_t word, uint64_t pc)
 {
-	uint64_t last = end_of(block) - 4;
-	uint32_t word = insn_at(block, last);
-
 	if ((word & 0x7c000000) == 0x14000000) /* B, BL */
 		return pc == branch_target(last, word, 0, 26);
 	if ((word & 0xfe000000) == 0x54000000 || (word & 0x7e000000) == 0x34000000) /* B.c, CBZ */
@@ -229,6 +230,13 @@ static int leads_to(const struct block *block, uint64_t pc)
 		return pc == last + 4 || pc == branch_target(last, word, 5, 14);
 	return (word & 0xfe000000) == 0xd6000000 ||
 	       pc == last + 4; /* BR, BLR, RET, ERET: anywhere */
+}
+
+static int leads_to(const struct block *block, uint64_t pc)
+{
+	uint64_t last = end_of(block) - 4;
+
+	return insn_leads_to(last, insn_at(block, last), pc);
 }
 
 static int page_is_new(uint64_t page)
@@ -299,6 +307,17 @@ static void watch(unsigned cpu, const struct block *block)
 	inside[cpu] = block;
 }
 
+/* Exceptions that lead to the instruction which raises the next one. */
+static void watch_loop(unsigned cpu, const struct block *block)
+{
+	if (block->pc != last_pc[cpu] || block->may_repeat) {
+		last_pc[cpu] = block->pc;
+		loops[cpu] = 0;
+	} else if (++loops[cpu] == LOOPS_MAX && !atomic_load(&shared->loops_allowed)) {
+		hold(cpu, block);
+	}
+}
+
 static void tb_executed(unsigned cpu, void *data)
 {
 	const struct block *block = data;
@@ -307,7 +326,10 @@ static void tb_executed(unsigned cpu, void *data)
 
 	if (before + block->insns > atomic_load_explicit(&shared->limit, memory_order_relaxed))
 		hold(cpu, block);
-	if (shared->program_count && cpu < CPU_MAX)
+	if (cpu >= CPU_MAX)
+		return;
+	watch_loop(cpu, block);
+	if (shared->program_count)
 		watch(cpu, block);
 }
 
@@ -367,26 +389,11 @@ static const struct program *program_of(const struct qemu_plugin_tb *tb, struct 
 	return NULL;
 }
 
-/* A block at the address of a vector of a table at 0. */
-static void vector_executed(unsigned cpu, void *data)
-{
-	static _Atomic uint64_t entered;
-	static _Atomic uint64_t entered_at;
-	uint64_t expected = atomic_load_explicit(&shared->retired, memory_order_relaxed);
-	const struct block *block = data;
-
-	/* Nothing else ran since the last time. */
-	if (atomic_exchange(&entered_at, expected + block->insns) != expected)
-		atomic_store(&entered, 0);
-	if (atomic_fetch_add(&entered, 1) == VECTOR_LOOPS)
-		hold(cpu, block);
-	tb_executed(cpu, data);
-}
-
 static void tb_translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 {
 	struct block *block = calloc(1, sizeof(*block));
 	struct qemu_plugin_insn *first = qemu_plugin_tb_get_insn(tb, 0);
+	uint32_t last;
 	uint64_t commit;
 
 	(void)id;
@@ -394,9 +401,9 @@ static void tb_translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 		abort();
 	block->pc = qemu_plugin_tb_vaddr(tb);
 	block->insns = qemu_plugin_tb_n_insns(tb);
-	qemu_plugin_register_vcpu_tb_exec_cb(
-		tb, block->pc < VECTORS_END ? vector_executed : tb_executed, QEMU_PLUGIN_CB_NO_REGS,
-		block);
+	qemu_plugin_register_vcpu_tb_exec_cb(tb, tb_executed, QEMU_PLUGIN_CB_NO_REGS, block);
+	last = word_of(qemu_plugin_tb_get_insn(tb, block->insns - 1));
+	block->may_repeat = insn_leads_to(end_of(block) - 4, last, block->pc);
 	block->program = program_of(tb, block);
 	block->host_page = (uintptr_t)qemu_plugin_insn_haddr(first) & ~PAGE_MASK;
 	commit = block->insns;
