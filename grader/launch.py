@@ -23,7 +23,7 @@ MIB = 1 << 20
 # at most this long; and it is never one to the end of time, which a timer of the guest that has
 # expired already sets as its next deadline and at which QEMU would loop for ever. A packet filter
 # on a hub without ports is the smallest thing in QEMU that has such a timer.
-HEARTBEAT_MICROSECONDS = 1000
+HEARTBEAT_MICROSECONDS = 500
 HEARTBEAT = [
     "-netdev", "hubport,id=beat,hubid=0",
     "-object", f"filter-buffer,id=heartbeat,netdev=beat,interval={HEARTBEAT_MICROSECONDS}",
