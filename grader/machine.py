@@ -300,12 +300,12 @@ class Machine:
             return self.finding(verdict, what, observed=report.describe(self))
         verdict = Verdict.FAIL
         observed = stop.kind.value
-        if stop.kind is StopKind.BUDGET:
+        if stop.kind is StopKind.BUDGET and self.budget.looping:
+            verdict = Verdict.HANG
+            observed = f"an exception whose vector raises the next one, for ever, at {self.place(stop.pc)}"
+        elif stop.kind is StopKind.BUDGET:
             verdict = Verdict.BUDGET
-            used = f"{self.budget.retired} instructions used"
-            if self.budget.looping:
-                used = "an exception whose vector raises the next one, for ever"
-            observed = f"{used}, at {self.place(stop.pc)}"
+            observed = f"{self.budget.retired} instructions used, at {self.place(stop.pc)}"
         elif stop.kind is StopKind.SLOW:
             verdict = Verdict.BUDGET
             observed = (
