@@ -6,8 +6,8 @@
 Results stand in build/grade/labNN.json (docs/grading.md), beside it as JUnit XML and for
 Gradescope; with GITHUB_STEP_SUMMARY set, a summary goes there too. With --submission an archive or
 directory is graded as data that nobody trusts (grader/grade_submission.py), and --out says where
-results go. Where no sandbox can be had, in a container, and none is needed since the container is for this
-submission alone, --unconfined does without.
+results go. --unconfined does without a sandbox where none can be had: in a container, which needs none if it is
+there for this submission alone.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--seeds", type=int, default=2, help="a probe runs once on each")
     made.add_argument("--submission", type=Path, help="a tar.gz or directory, as make submit makes it")
     made.add_argument("--unconfined", action="store_true",
-                      help="with --submission, in a container that is thrown away: no sandbox, labs/ is written over")
+                      help="with --submission, where no sandbox can be had, in a container that is thrown away: labs/ is written over")
     made.add_argument("--out", type=Path, help="directory for results (default: BUILD/grade)")
     made.add_argument("--measure", action="store_true", help="write grader/budgets.json and properties.json")
     made.add_argument("--seed", type=int, default=1, help="the first of them")
@@ -131,8 +131,11 @@ def finish(grading: Grading, stem: Path) -> int:
 
 def main() -> int:
     arguments = parser().parse_args()
-    if arguments.submission and not arguments.unconfined:
-        return grade_submission(arguments)
+    if arguments.submission:
+        missing = sandbox.available() if arguments.unconfined else ""
+        if not missing:
+            return grade_submission(arguments)
+        print(f"no sandbox here, so graded without one: {missing}", file=sys.stderr)
     grading = start(load_course(), arguments)
     special = take_over(grading, arguments) if arguments.submission else {}
     settings = run.Settings(impl=arguments.impl, build=arguments.build, qemu=arguments.qemu,

@@ -8,6 +8,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,24 @@ def test_gradescope_gets_results_for_a_submission_that_is_refused(tmp_path: Path
     assert done.returncode == 0, done.stdout + done.stderr
     results = json.loads((tmp_path / "results" / "results.json").read_text("utf-8"))
     assert results["score"] == 0 and "missing; make submit packs all that is needed" in results["output"]
+
+
+@pytest.mark.parametrize(("reason", "confined"), [("", True), ("no user namespaces", False)])
+def test_unconfined_is_only_where_there_is_no_sandbox(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], reason: str, confined: bool
+) -> None:
+    sandboxed: list[object] = []
+
+    def in_the_sandbox(arguments: object) -> int:
+        sandboxed.append(arguments)
+        return 0
+
+    monkeypatch.setattr(grade.sandbox, "available", lambda: reason)
+    monkeypatch.setattr(grade, "grade_submission", in_the_sandbox)
+    monkeypatch.setattr(sys, "argv", ["grade", "--lab", "2", "--submission", str(tmp_path), "--unconfined", "--out", str(tmp_path)])
+    grade.main()
+    assert bool(sandboxed) is confined
+    assert ("without one: no user namespaces" in capsys.readouterr().err) is not confined
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
