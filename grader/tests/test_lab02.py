@@ -12,6 +12,7 @@ from grader import crash
 from grader.conftest import Lab, on_gics
 from grader.decode import el2_registers as el2
 from grader.decode.esr import Esr
+from grader.decode.fields import bits
 from grader.decode.stage2 import Vtcr, Vttbr
 from grader.machine import EL1_ONLY, EL2_ONLY, Machine, StopKind
 from grader.objects import Objects, Vm
@@ -116,10 +117,15 @@ def test_stage_2_registers_are_what_the_architecture_allows(lab: Lab) -> None:
 
 
 def test_registers_are_those_of_the_running_vm(lab: Lab) -> None:
-    machine = in_guest(lab)
-    vm = Objects(machine).vm(0)
-    expect("VTTBR_EL2 is VM 0's", machine.register("VTTBR_EL2"), vm.get("stage2.vttbr"), Vttbr)
-    expect("VTCR_EL2 is VM 0's", machine.register("VTCR_EL2"), vm.get("stage2.vtcr"), Vtcr)
+    """At the first instruction of each VM; VM 1's comes when VM 0 has given way."""
+    machine = lab.start("world_switch_el1", "world_switch_el1")
+    first = RAM_BASE + LOAD_OFFSET
+    for index in range(2):
+        machine.run_to(first, EL1_ONLY)
+        vm = Objects(machine).vm(index)
+        expect(f"VTTBR_EL2 is {vm.name}'s", machine.register("VTTBR_EL2"), vm.get("stage2.vttbr"), Vttbr)
+        expect(f"VTCR_EL2 is {vm.name}'s", machine.register("VTCR_EL2"), vm.get("stage2.vtcr"), Vtcr)
+        machine.run_to(first + 4, EL1_ONLY)  # it is executed again when its page is there
 
 
 def test_every_vm_has_a_vmid_and_a_table_of_its_own(lab: Lab) -> None:
@@ -357,6 +363,12 @@ def test_el2_runs_with_its_mmu_and_caches_on(lab: Lab) -> None:
     sctlr = machine.register("SCTLR_EL2")
     wanted = 1 << 0 | 1 << 2 | 1 << 12 | 1 << 19
     expect("SCTLR_EL2.M, C, I and WXN are set", sctlr & wanted, wanted, el2.sctlr)
+    own = space.hypervisor_map(machine)
+    walks = bits(own.tcr.value, 13, 8)
+    expect_that("tables are walked as inner shareable write-back memory", walks == 0b11_01_01, own.tcr)
+    expect("the output size is what cortex-a76 has (40 bits)", own.tcr.output_bits, 40)
+    leaf = own.leaf(own.walk(machine.register("sp") - 16))
+    expect("its stack is", leaf.type, "Normal, inner write-back, outer write-back")
 
 
 def test_nothing_at_el2_is_writable_and_executable(lab: Lab) -> None:

@@ -91,6 +91,7 @@ class Shop:
     input_bits: int = 39
     concatenate: bool = False
     events: list[str] = field(default_factory=list)
+    freed: list[int] = field(default_factory=list)
     supply: int = 1 << 30  # how many tables there are
     tables: set[int] = field(default_factory=set)
     on_invalidate: Callable[[int, int], None] = lambda address, count: None
@@ -162,6 +163,7 @@ class Shop:
 
     def _free(self, at: int, order: int, *_: int) -> int:
         self.events.append("free")
+        self.freed.append(at)
         self.tables -= set(range(at, at + (PAGE << order), PAGE))
         return 0
 
@@ -179,8 +181,11 @@ def new_table(shop: Shop) -> int:
 RWX_NORMAL = 0x7FC
 
 
-def by_hand(shop: Shop) -> None:
-    """In a 39-bit table: 1 GiB at 1 GiB, below 2 GiB one block of 2 MiB, three pages, a reserved entry."""
+def by_hand(shop: Shop) -> tuple[int, int, int]:
+    """In a 39-bit table: 1 GiB at 1 GiB, below 2 GiB one block of 2 MiB, three pages, a reserved entry.
+
+    Returns its tables, the root first.
+    """
     root, level2, level3 = shop.get("root.pa"), new_table(shop), new_table(shop)
     put(shop, root, 1, 0x8000_0000 | RWX_NORMAL | 1)
     put(shop, root, 2, level2 | 3)
@@ -190,6 +195,7 @@ def by_hand(shop: Shop) -> None:
     put(shop, level3, 1, 0x5000_9000 | 0x400 | 0x3C << 0 | 0x40 | 3)
     put(shop, level3, 2, 0xFFFF_F000 | RWX_NORMAL & ~0)  # bit 0 clear: invalid, whatever else is set
     put(shop, level3, 511, 0x6000_0000 | RWX_NORMAL | 3)
+    return root, level2, level3
 
 
 def test_lookup_finds_what_hardware_finds(lab: Lab, seed: int) -> None:
@@ -240,18 +246,20 @@ def test_a_walk_meets_every_entry_of_its_range(lab: Lab, seed: int) -> None:
         expect(f"{what} meets (address, output, size)", hexes(shop.visited), hexes(wanted))
         shop.visited.clear()
     shop.visit_result = 5
-    expect("a result that is not 0 ends the walk", shop.call("pgtable_visit", 0, 1 << 39, shop.visitor, 0x77), 5)
-    expect("and is that of the first leaf", hexes(shop.visited), hexes(shop.leaves()[:1]))
+    for start, first in ((0, 0), (two + BLOCK, 2)):
+        result = shop.call("pgtable_visit", start, (1 << 39) - start, shop.visitor, 0x77)
+        expect(f"a result that is not 0 ends a walk from {start:#x}", result, 5)
+        expect("and is that of the first leaf", hexes(shop.visited), hexes(shop.leaves()[first : first + 1]))
+        shop.visited.clear()
 
 
 def test_tables_are_left_after_what_is_below_them(lab: Lab, seed: int) -> None:
     """By pgtable_destroy(), whose `leave` frees a table."""
     shop = Shop(cold(lab, seed))
-    by_hand(shop)
-    root = shop.get("root.pa")
+    root, level2, level3 = by_hand(shop)
     shop.call("pgtable_destroy")
-    expect("every table is freed once", (shop.events.count("free"), len(shop.tables)), (3, 0))
-    expect("entries of tables are zero, the deepest first", shop.bench.machine.memory.u64(root + 16), 0)
+    expect("every table is freed once, the deepest first", hexes([tuple(shop.freed)]), hexes([(level3, level2, root)]))
+    expect("entries of tables are zero", shop.bench.machine.memory.u64(root + 16), 0)
 
 
 def hexes(rows: Sequence[tuple[int, ...]]) -> str:
