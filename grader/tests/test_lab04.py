@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from grader.bench import Bench
 from grader.conftest import Lab, on_gics
 from grader.decode import el2_registers as el2
 from grader.machine import EL1_ONLY, EL2_ONLY, Machine, StopKind
@@ -312,11 +313,19 @@ def test_reset_brings_the_pristine_image_back(lab: Lab) -> None:
     objects = Objects(machine)
     vm = objects.vm(0)
     machine.run_to(objects.hypercall(SYSTEM_RESET), EL2_ONLY, budget=BUDGET)
+    bench = Bench(machine)
+    for name, value in (("CNTV_CVAL_EL0", 1 << 62), ("CNTV_CTL_EL0", ENABLE), ("SCTLR_EL1", 0x30D0_0801)):
+        bench.sysreg(name, value)  # the guest's, which is loaded
+    offset = vm.get("counter_offset")
+    machine.run_to("*vcpu_reset", EL2_ONLY)
+    expect("EL2 waits for the slice alone", deadlines(machine), [objects.cpu(0).get("slice.ticks")])
     machine.run_to(RAM_BASE + LOAD_OFFSET, EL1_ONLY)
     expect("the VM counts its reset", vm.get("reset_count"), 1)
     expect("PSTATE is EL1h with all masked", machine.register("PSTATE") & 0x3CF, 0x3C5, el2.spsr)
     expect("the MMU is off", machine.register("SCTLR_EL1") & 1, 0, el2.sctlr)
     expect("CNTV is off", machine.register("CNTV_CTL_EL0") & 1, 0)
+    later = machine.register("CNTVOFF_EL2")
+    expect_that("the virtual counter starts at 0 again", later > offset, later, f"above {offset:#x}")
 
 
 def test_el2_sleeps_when_every_guest_does(lab: Lab) -> None:

@@ -6,7 +6,9 @@
 
 #include "cpu.h"
 
-extern u32 registers_slot[];
+#define INSN_B 0x14000000u
+
+extern u32 registers_slot[], registers_loop[];
 
 /*
  * Loads every register from *in, executes the slot, stores every register to *out. Branches fence the
@@ -89,10 +91,19 @@ asm(".text\n"
     "	ldp x27, x28, [sp, #64]\n"
     "	ldp x29, x30, [sp, #80]\n"
     "	ldp x19, x20, [sp], #112\n"
-    "	ret\n");
+    "	ret\n"
+    "registers_loop:\n"
+    "	sub x0, x0, #1\n"
+    "	cbnz x0, registers_loop\n"
+    "	b 1b\n");
 
 void registers_patch(u32 insn)
 {
 	write32((u64)registers_slot, insn);
 	code_changed((u64)registers_slot, 4);
+}
+
+void registers_patch_loop(void)
+{
+	registers_patch(INSN_B | (u32)(registers_loop - registers_slot));
 }

@@ -14,6 +14,9 @@ struct registers {
 /** registers_patch() - choose the instruction word that registers_run() executes */
 void registers_patch(u32 insn);
 
+/** registers_patch_loop() - let registers_run() count x0 down to 0 instead */
+void registers_patch_loop(void);
+
 /**
  * registers_run() - load all registers from @in, execute the chosen instruction, store all to @out
  *

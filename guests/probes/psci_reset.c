@@ -12,12 +12,23 @@
 
 static volatile u64 initialised = INITIAL;
 
-static u64 gicd_enabled(void)
+/*
+ * Registers of the distributor. Without the GIC layer there is nothing there: also good. Without
+ * stage 2 they are the machine's.
+ */
+static u32 gic_read(u64 address)
 {
-	u64 value[2] = {GICD_BASE + GIC_ISENABLER + 4, 0};
+	u64 value[2] = {address, 0};
 
-	/* Without the GIC layer there is nothing there: also good. Without stage 2 it is the machine's. */
 	return !has_stage2() || insn_try(MODE_EL1H, 0xb9400001, value) ? 0 : (u32)value[1];
+}
+
+static void gic_write(u64 address, u32 number)
+{
+	u64 value[2] = {address, number};
+
+	if (has_stage2())
+		insn_try(MODE_EL1H, 0xb9000001, value);
 }
 
 static void first_life(void)
@@ -26,11 +37,9 @@ static void first_life(void)
 	for (u64 at = free_memory(); at < memory_end(); at += 4096)
 		write64(at, random() | 1);
 	sysreg_write(tpidr_el1, random());
-	if (has_stage2()) {
-		u64 value[2] = {GICD_BASE + GIC_ISENABLER + 4, ~0UL};
-
-		insn_try(MODE_EL1H, 0xb9000001, value);
-	}
+	gic_write(GICD_CTLR, gic_version() == 3 ? 0x12 : 1); /* ARE, group 1 */
+	gic_write(gic_frame(INTID_VTIMER) + GIC_ISENABLER, (u32)BIT(INTID_VTIMER));
+	gic_write(GICD_BASE + GIC_ISENABLER + 4, ~0u);
 	while (counter_physical() < ticks_from_us(MARK_US))
 		spin_burst();
 	print("first life ends\n");
@@ -47,7 +56,11 @@ static void second_life(void)
 	report_equal("initialised data is as in the image", initialised, INITIAL);
 	report_equal("other RAM is zero", dirty, 0);
 	report_equal("the MMU is off", sysreg_read(sctlr_el1) & 1, 0);
-	report_equal("interrupts are disabled in the distributor", gicd_enabled(), 0);
+	report_equal("interrupts are disabled in the distributor",
+		     gic_read(GICD_BASE + GIC_ISENABLER + 4), 0);
+	report_equal("also the timer's, which is private",
+		     gic_read(gic_frame(INTID_VTIMER) + GIC_ISENABLER) & BIT(INTID_VTIMER), 0);
+	report_equal("and no group is on", gic_read(GICD_CTLR) & 3, 0);
 	report_equal("calls are served", hvc(SMCCC_VERSION, 0, 0, 0).x0, 0x10002);
 }
 
