@@ -18,6 +18,7 @@ from tools.qemu import qemu_version
 
 SOURCE = Path(__file__).parent / "plugin" / "budget.c"
 NO_LIMIT = (1 << 64) - 1
+_IN_LOOP, _FINISHED = 2, 3  # enum reason in plugin/budget.c
 
 # Layout of struct shared in plugin/budget.c.
 _RETIRED, _LIMIT, _REACHED, _PC, _CPU, _LOOPS_ALLOWED = range(0, 48, 8)
@@ -98,6 +99,7 @@ class Budget:
 
     @property
     def reached(self) -> bool:
+        """Whether the plugin holds a vCPU, or did before the machine was stopped."""
         return bool(self._get(_REACHED))
 
     @property
@@ -121,8 +123,13 @@ class Budget:
 
     @property
     def looping(self) -> bool:
-        """Whether the vCPU was held below the limit: it raises the same exception for ever."""
-        return self.reached and self.retired < self.limit
+        """Whether it is held since it raises the same exception for ever."""
+        return self._get(_REACHED) == _IN_LOOP
+
+    @property
+    def finished(self) -> bool:
+        """Whether it is held since all probes have come to their end."""
+        return self._get(_REACHED) == _FINISHED
 
     def allow_loops(self) -> None:
         """Hold nobody for that any more. Only while the machine is stopped."""

@@ -51,6 +51,7 @@ class StopKind(enum.Enum):
     POWER_OFF = "power off"
     RESET = "reset"
     PANIC = "powered off with failure"
+    FINISHED = "the probes have finished"
     BUDGET = "instruction budget used up"
     SLOW = "too dear for the emulator"
     QUIET = "nothing can happen any more"
@@ -86,15 +87,11 @@ class Machine:
         self.last_stop: Stop | None = None
         # From which function, called with what, a test's own call has come back (bench.py).
         self.returned: tuple[int, tuple[int, ...]] | None = None
-        try:
-            self.gdb = Gdb.take(config.elf, log)
-        except (Finding, GdbError):
-            self._process.close()
-            raise
+        self._log = log
+        self._gdb: Gdb | None = None
         try:
             self.qmp.handshake(self._deadline)
-            self.gdb.connect(self._process.stub)
-        except (Finding, GdbError) as error:
+        except Finding as error:
             detail = self._process.errors() or str(error)
             self.close()
             raise infrastructure("QEMU did not start", detail) from error
@@ -107,8 +104,22 @@ class Machine:
 
     def close(self) -> None:
         """Once: the debugger belongs to the next machine from here on."""
-        self.gdb.give_back()
+        if self._gdb is not None:
+            self._gdb.give_back()
         self._process.close()
+
+    @property
+    def gdb(self) -> Gdb:
+        """The debugger. It comes when it is asked for first, to a machine that stands: many tests need none."""
+        if self._gdb is None:
+            gdb = Gdb.take(self.config.elf, self._log)
+            try:
+                gdb.connect(self._process.stub)
+            except (Finding, GdbError) as error:
+                gdb.close()
+                raise self._lost(self._process.errors() or str(error)) from error
+            self._gdb = gdb
+        return self._gdb
 
     @property
     def emulator_pid(self) -> int:
@@ -336,11 +347,49 @@ class Machine:
             return Stop(ended, self.pc)
         self.budget.limit = min(self.budget.retired + budget, NO_LIMIT)
         try:
-            self.gdb.resume(command)
-            self.last_stop = self._wait(command)
+            stop = self._run_alone() if self._gdb is None and command == "-exec-continue" else None
+            if stop is None:
+                self.gdb.resume(command)
+                stop = self._wait(command)
+            self.last_stop = stop
         except GdbError as error:
             raise self._lost(str(error)) from error
+        except Finding as error:
+            if error.verdict is not Verdict.ERROR:
+                raise
+            raise self.emulator_failure() or error from error
         return self.last_stop
+
+    def _run_alone(self) -> Stop | None:
+        """Run without a debugger, until an end or the plugin stops the machine; None: look at it with one."""
+        self.qmp.command("cont", deadline=self._deadline)
+        last = self.budget.retired
+        while True:
+            ready = select.select([self.qmp, self.budget.notify_fd], [], [], LOOK_SECONDS)[0]
+            printed = self.console.poll()
+            self.qmp.poll()
+            if self.qmp.closed:
+                raise self._lost("QEMU closed its monitor")
+            if self.budget.notify_fd in ready:
+                self._stop_at_budget()
+                stop = self._stop_of_budget()
+                if not self._is_guests_loop(stop):
+                    return stop
+                self.budget.allow_loops()
+                return None
+            ended = self._ended()
+            if ended is not None:
+                while self.qmp.command("query-status", deadline=self._deadline)["running"]:
+                    pass  # the event comes before QEMU's main loop stops the machine
+                return Stop(ended)
+            if (not ready and not printed and self.budget.retired == last) or self._is_slow():
+                self.qmp.command("stop", deadline=self._deadline)
+                return None
+            last = self.budget.retired
+
+    def _stop_of_budget(self) -> Stop:
+        kind = StopKind.FINISHED if self.budget.finished else StopKind.BUDGET
+        return Stop(kind, self.budget.pc, self.budget.cpu)
 
     def _wait(self, command: str) -> Stop:
         """Until the machine stands for a reason that a test wants to know."""
@@ -480,7 +529,7 @@ class Machine:
             number = next(v["number"] for k, v in record.results.items() if k.endswith("wpt"))
             return Stop(StopKind.WATCHPOINT, pc, cpu, int(number))
         if self.budget.reached:
-            return Stop(StopKind.BUDGET, self.budget.pc, self.budget.cpu)
+            return self._stop_of_budget()
         if reason in ("end-stepping-range", "function-finished", "location-reached"):
             return Stop(StopKind.STEP, pc, cpu)
         raise infrastructure("GDB stopped for a reason unknown to the grader", str(record))

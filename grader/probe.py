@@ -14,7 +14,7 @@ from pathlib import Path
 
 from grader import images
 from grader.launch import Guest, MachineConfig
-from grader.machine import EL1_ONLY, Machine, StopKind
+from grader.machine import Machine, StopKind
 from grader.objects import Objects
 from grader.symbols import symbols_of
 from grader.verdict import Finding, Verdict, expect, show
@@ -150,34 +150,21 @@ def ram_bases(machine: Machine, vms: list[ProbeVm], lab: int) -> list[int]:
 
 def run_probes(machine: Machine, vms: list[ProbeVm], lab: int, budget: int) -> list[Report]:
     """Run until every probe that reports has finished; reports in the order of the VMs."""
-    bases = ram_bases(machine, vms, lab)
-    objects = Objects(machine)
-    finished: set[int] = set()
-    wanted = {index for index, vm in enumerate(vms) if vm.reports}
-    ends: dict[int, int] = {}
-    for guest in machine.guests:
-        machine.witness.watch(guest.elf, guest.load_address)
-    for index in wanted:
-        symbols = symbols_of(images.guest(vms[index].probe).elf)
-        address = bases[index] + LOAD_OFFSET + symbols["probe_finished"]
-        if address not in ends.values():
-            machine.gdb.insert_breakpoint(f"*{address:#x}", EL1_ONLY)
-        ends[index] = address
-    limit = machine.budget.retired + budget
-    while wanted - finished:
-        stop = machine.run(max(0, limit - machine.budget.retired))
-        missing = ", ".join(f"{vms[i].probe} in VM {i}" for i in sorted(wanted - finished))
-        if stop.kind is not StopKind.BREAKPOINT:
-            finding = machine.finding_for(stop, f"these probes come to their end: {missing}")
-            for objection in machine.witness.objections():
-                finding.where.insert(0, f"{objection.what}: {objection.observed}")
-            raise finding
-        index = objects.loaded_vm_index(stop.cpu)
-        if ends.get(index) == stop.pc:
-            finished.add(index)
+    ram_bases(machine, vms, lab)  # without stage 2 it tells machine.guests where they are
+    wanted = [index for index, vm in enumerate(vms) if vm.reports]
+    for guest, vm in zip(machine.guests, vms, strict=True):
+        machine.witness.watch(guest.elf, guest.load_address, vm.reports)
+    stop = machine.run(budget)
+    if stop.kind is not StopKind.FINISHED:
+        names = ", ".join(f"{vms[index].probe} in VM {index}" for index in wanted)
+        ended = f" ({machine.witness.finished} did)" if len(wanted) > 1 else ""
+        finding = machine.finding_for(stop, f"these probes come to their end: {names}{ended}")
+        for objection in machine.witness.objections():
+            finding.where.insert(0, f"{objection.what}: {objection.observed}")
+        raise finding
     return [
         Report(f"vm{index}", vms[index].probe, tuple(machine.witness.entries(index)))
-        for index in sorted(wanted)
+        for index in wanted
     ]
 
 

@@ -20,13 +20,13 @@ from grader.verdict import Verdict, Finding, infrastructure
 # Layout of struct shared in plugin/budget.c, behind what budget.py uses.
 _FOREIGN_PC, _FOREIGN_WORD, _FOREIGN_COUNT = range(48, 72, 8)
 _MOVED_FROM, _MOVED_TO, _MOVED_HOW, _MOVED_COUNT = range(72, 104, 8)
-_ENTRY_COUNT, _VM_COUNT, _PROGRAM_COUNT, _ENTRIES = range(104, 136, 8)
+_ENTRY_COUNT, _FINISH_COUNT, _FINISH_WANTED, _VM_COUNT, _PROGRAM_COUNT, _ENTRIES = range(104, 152, 8)
 _ENTRY_MAX = 4096
 _ENTRY = struct.Struct("<8Q")
 _PROGRAMS = _ENTRIES + _ENTRY_MAX * _ENTRY.size
 _PROGRAM_MAX = 8
 _PROGRAM_BYTES = 0x10000
-_PROGRAM = struct.Struct("<6Q")
+_PROGRAM = struct.Struct("<7Q")
 _SLOTS = ("insn_slot", "registers_slot")  # instructions that a probe replaces in its own code
 
 SHARED_BYTES = _PROGRAMS + _PROGRAM_MAX * (_PROGRAM.size + _PROGRAM_BYTES)
@@ -49,14 +49,16 @@ class Witness:
     def __init__(self, page: mmap) -> None:
         self._page = page
 
-    def watch(self, elf: Path, load_address: int) -> None:
-        """Expect this program's code there, in one more VM. Before anything there has run."""
+    def watch(self, elf: Path, load_address: int, finishes: bool) -> None:
+        """Expect this program's code there, in one more VM, and its end, if it has one. Before anything there has run."""
         symbols = symbols_of(elf)
         size = symbols["__text_end"] - symbols.base()
         slots = [symbols[name] if name in symbols else size for name in _SLOTS]
-        program = _PROGRAM.pack(load_address, size, symbols["probe_commit"], symbols["guest_vectors"], *slots)
+        program = _PROGRAM.pack(load_address, size, symbols["probe_commit"],
+                                symbols["probe_finished"] if finishes else size, symbols["guest_vectors"], *slots)
         program += elf.with_suffix(".bin").read_bytes()[:size]
-        struct.pack_into("<Q", self._page, _VM_COUNT, self._get(_VM_COUNT) + 1)
+        self._put(_VM_COUNT, self._get(_VM_COUNT) + 1)
+        self._put(_FINISH_WANTED, self._get(_FINISH_WANTED) + finishes)
         count = self._get(_PROGRAM_COUNT)
         places = [_PROGRAMS + i * (_PROGRAM.size + _PROGRAM_BYTES) for i in range(_PROGRAM_MAX)]
         if program in (self._page[place : place + len(program)] for place in places[:count]):
@@ -64,7 +66,12 @@ class Witness:
         if count == _PROGRAM_MAX or size > _PROGRAM_BYTES:
             raise infrastructure("the plugin has no room for so many or so large probes")
         self._page[places[count] : places[count] + len(program)] = program
-        struct.pack_into("<Q", self._page, _PROGRAM_COUNT, count + 1)
+        self._put(_PROGRAM_COUNT, count + 1)
+
+    @property
+    def finished(self) -> int:
+        """How many probes have come to their end."""
+        return self._get(_FINISH_COUNT)
 
     def entries(self, vm: int) -> list[Entry]:
         """What the probe of this VM has said so far, in order; FAIL when the probe was tampered with."""
@@ -109,3 +116,6 @@ class Witness:
 
     def _get(self, offset: int) -> int:
         return int(struct.unpack_from("<Q", self._page, offset)[0])
+
+    def _put(self, offset: int, value: int) -> None:
+        struct.pack_into("<Q", self._page, offset, value)

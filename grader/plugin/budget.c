@@ -62,6 +62,8 @@ extern uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *tb);
 extern struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb,
 							size_t index);
 extern void *qemu_plugin_insn_haddr(const struct qemu_plugin_insn *insn);
+extern void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn, tb_executed_fn fn,
+						   enum qemu_plugin_cb_flags flags, void *data);
 extern void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *insn, accessed_fn fn,
 					     enum qemu_plugin_cb_flags flags,
 					     enum qemu_plugin_mem_rw rw, void *data);
@@ -108,9 +110,18 @@ struct program {
 	uint64_t base;
 	uint64_t bytes;
 	uint64_t commit; /* the store that ends an entry */
+	uint64_t finish; /* the instruction that a probe executes at its end, if that counts */
 	uint64_t vectors; /* its exception vectors, 2 KiB */
 	uint64_t slots[SLOT_MAX]; /* instructions that the probe itself replaces */
 	uint32_t text[PROGRAM_BYTES / 4];
+};
+
+/* Why a vCPU is held. */
+enum reason {
+	NOT_HELD,
+	AT_LIMIT,
+	IN_LOOP,
+	FINISHED,
 };
 
 /* Shared with grader/budget.py and grader/witness.py. */
@@ -118,7 +129,7 @@ struct shared {
 	_Atomic uint64_t retired;
 	_Atomic uint64_t limit;
 	_Atomic uint64_t
-		reached; /* 1 from the moment the limit was hit until the next one is set */
+		reached; /* enum reason, from the moment of a hold until the next limit is set */
 	_Atomic uint64_t pc; /* first instruction of the block that would cross the limit */
 	_Atomic uint64_t cpu;
 	_Atomic uint64_t loops_allowed; /* exception loops are nobody's concern any more */
@@ -131,6 +142,8 @@ struct shared {
 	uint64_t moved_how; /* EL2's vector, as an offset from VBAR_EL2 */
 	uint64_t moved_count;
 	uint64_t entry_count;
+	uint64_t finish_count; /* probes that came to their end */
+	uint64_t finish_wanted; /* with so many the machine is held */
 	uint64_t vm_count;
 	uint64_t program_count;
 	uint64_t entries[ENTRY_MAX][ENTRY_WORDS];
@@ -167,12 +180,12 @@ static unsigned page_count;
 static int notify_fd = -1;
 static int resume_fd = -1;
 
-static void hold(unsigned cpu, const struct block *block)
+static void hold(unsigned cpu, const struct block *block, enum reason reason)
 {
-	uint64_t expected = 0;
+	uint64_t expected = NOT_HELD;
 	char byte = 'B';
 
-	if (!atomic_compare_exchange_strong(&shared->reached, &expected, 1))
+	if (!atomic_compare_exchange_strong(&shared->reached, &expected, reason))
 		return;
 	atomic_store(&shared->pc, block->pc);
 	atomic_store(&shared->cpu, cpu);
@@ -314,7 +327,7 @@ static void watch_loop(unsigned cpu, const struct block *block)
 		last_pc[cpu] = block->pc;
 		loops[cpu] = 0;
 	} else if (++loops[cpu] == LOOPS_MAX && !atomic_load(&shared->loops_allowed)) {
-		hold(cpu, block);
+		hold(cpu, block, IN_LOOP);
 	}
 }
 
@@ -325,7 +338,7 @@ static void tb_executed(unsigned cpu, void *data)
 		atomic_fetch_add_explicit(&shared->retired, block->insns, memory_order_relaxed);
 
 	if (before + block->insns > atomic_load_explicit(&shared->limit, memory_order_relaxed))
-		hold(cpu, block);
+		hold(cpu, block, AT_LIMIT);
 	if (cpu >= CPU_MAX)
 		return;
 	watch_loop(cpu, block);
@@ -357,6 +370,12 @@ static void entry_committed(unsigned cpu, uint32_t info, uint64_t vaddr, void *d
 	(void)data;
 	if (index < ENTRY_MAX && end >= bytes && end <= ram_bytes)
 		memcpy(shared->entries[index], ram + end - bytes, bytes);
+}
+
+static void probe_finished(unsigned cpu, void *data)
+{
+	if (++shared->finish_count == shared->finish_wanted)
+		hold(cpu, data, FINISHED);
 }
 
 static int is_own(const struct program *program, uint64_t at, uint32_t word)
@@ -394,7 +413,7 @@ static void tb_translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 	struct block *block = calloc(1, sizeof(*block));
 	struct qemu_plugin_insn *first = qemu_plugin_tb_get_insn(tb, 0);
 	uint32_t last;
-	uint64_t commit;
+	uint64_t commit, finish;
 
 	(void)id;
 	if (!block)
@@ -406,13 +425,19 @@ static void tb_translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 	block->may_repeat = insn_leads_to(end_of(block) - 4, last, block->pc);
 	block->program = program_of(tb, block);
 	block->host_page = (uintptr_t)qemu_plugin_insn_haddr(first) & ~PAGE_MASK;
-	commit = block->insns;
-	if (block->program)
+	commit = finish = block->insns;
+	if (block->program) {
 		commit = (block->program->base + block->program->commit - block->pc) / 4;
+		finish = (block->program->base + block->program->finish - block->pc) / 4;
+	}
 	if (commit < block->insns)
 		qemu_plugin_register_vcpu_mem_cb(qemu_plugin_tb_get_insn(tb, commit),
 						 entry_committed, QEMU_PLUGIN_CB_NO_REGS,
 						 QEMU_PLUGIN_MEM_W, NULL);
+	if (finish < block->insns)
+		qemu_plugin_register_vcpu_insn_exec_cb(qemu_plugin_tb_get_insn(tb, finish),
+						       probe_finished, QEMU_PLUGIN_CB_NO_REGS,
+						       block);
 	if (block->foreign_pc)
 		qemu_plugin_register_vcpu_tb_exec_cb(tb, foreign_executed, QEMU_PLUGIN_CB_NO_REGS,
 						     block);

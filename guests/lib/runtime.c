@@ -92,8 +92,11 @@ __attribute__((noinline, noclone)) void report(bool passed, const char *text, u6
 __attribute__((section(".text.finish"))) void probe_finish(void)
 {
 	print("DONE: %lu of %lu\n", passed_count, count);
-	/* A breakpoint here is how the harness knows that the results are complete. */
-	asm volatile(".globl probe_finished\nprobe_finished: nop" ::: "memory");
+	/*
+	 * Here the harness knows that the results are complete. An ISB, since a translation block of
+	 * QEMU ends behind one: the machine stops before the next instruction.
+	 */
+	asm volatile(".globl probe_finished\nprobe_finished: isb" ::: "memory");
 	hvc(PSCI_SYSTEM_OFF, 0, 0, 0);
 	for (;;)
 		asm volatile("wfi");
