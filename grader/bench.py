@@ -44,6 +44,12 @@ class Call:
     arguments: tuple[int, ...]
 
 
+def trap_result(number: int) -> str:
+    """Its name in enum trap_result."""
+    names = ("TRAP_RESUME", "TRAP_SKIP_INSN", "TRAP_REFLECT", "TRAP_STOP_VM")
+    return names[number] if number < len(names) else "not in enum trap_result"
+
+
 def hook_of(machine: Machine, layer: int, hook: str) -> int:
     """Address of a hook, as the layer's LAYER() gives it."""
     for entry in Objects(machine).registry("layer", "registry_layers"):

@@ -51,7 +51,10 @@ def infrastructure(what: str, detail: str = "") -> Finding:
 
 
 def show(value: object) -> str:
-    """Numbers of a machine are read in hexadecimal; all else as Python prints it."""
+    """Numbers of a machine, those in a list too, are read in hexadecimal; all else as Python prints it."""
+    if isinstance(value, list | tuple):
+        inside = ", ".join(repr(item) if isinstance(item, str) else show(item) for item in value)
+        return f"[{inside}]" if isinstance(value, list) else f"({inside})"
     if isinstance(value, bool) or not isinstance(value, int):
         return str(value)
     return f"{value:#x}" if abs(value) > 9 else str(value)

@@ -19,6 +19,7 @@ struct vcpu;
  * @node: on the CPU's queue while armed
  * @ticks: CNTPCT_EL0 value from which on it is due
  * @expire: called once at EL2 with interrupts masked, already off the queue
+ * @cpu: whose queue it is on, NULL while it is on none
  */
 struct deadline {
 	struct list node;

@@ -43,7 +43,7 @@ def parse(data: bytes, lab: Lab) -> Answers:
             continue
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << BITS:
             return Answers(error=f'{where}: {key} = {str(value)[:40]!r}: an answer is a whole number below 2^{BITS}'
-                                 ', decimal or 0x..., or "" while it is open')
+                                 ', decimal or 0x..., without quotes, or "" while it is open')
         values[key] = value
     return Answers(values)
 

@@ -294,6 +294,12 @@ def test_el2_without_its_own_code_and_a_stack_that_ran_over_are_told() -> None:
     assert "wrote into its own text" in symptoms.explain(beyond, "CRASH", "")
 
 
+def test_a_table_at_address_0_is_told() -> None:
+    text = "a structure of the hypervisor lies in RAM observed: physical address 0x8, 8 bytes"
+    assert "walk->spare empty" in symptoms.explain({}, "FAIL", text)
+    assert not symptoms.explain({}, "FAIL", text.replace("0x8", "0xdead0008"))
+
+
 def test_an_interrupt_that_el2_does_not_get_is_told() -> None:
     text = "all vCPUs asleep and no timer ahead: CPU 0 in WFI at EL2, 0x4020487c cpu_switch+0x148; CNTHP expired but not delivered"
     assert "Exercise 3.1" in symptoms.explain({"EL": 2, "CNTHP_CTL_EL2": 5}, "HANG", text)
@@ -396,6 +402,7 @@ def test_an_open_question_is_not_measured_and_tells_nothing() -> None:
     (b"\xff\xfe", "codec can't decode"),
     (b"slice_ticks = 1.5\n", "slice_ticks = '1.5': an answer is a whole number"),
     (b"slice_ticks = -1\n", "a whole number below 2^64"),
+    (b'slice_ticks = "625000"\n', "without quotes"),
     (b"slice_ticks = true\n", "a whole number"),
     (b"[slice_ticks]\nx = 1\n", "a whole number"),
     (b"slice = 1\n", "'slice' is none of the lab's questions: second_vm_later_ticks, "),

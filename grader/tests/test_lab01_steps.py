@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from grader import crash
-from grader.bench import Bench
+from grader.bench import Bench, trap_result
 from grader.conftest import Lab
 from grader.decode import el2_registers as el2
 from grader.decode.esr import Esr
@@ -104,13 +104,13 @@ def is_reported(machine: Machine) -> crash.Report:
 def test_a_broken_stack_is_reported_and_does_not_loop(lab: Lab) -> None:
     machine = at_main(lab.start("hypercalls"))
     machine.gdb.set_register("sp", 0xDEAD_0000_0000)
-    expect("with the stack pointer of that moment", is_reported(machine).sp >> 32, 0xDEAD)
+    expect("the crash is reported with the stack pointer of that moment", is_reported(machine).sp >> 32, 0xDEAD)
 
 
 def test_wild_jump_at_el2_is_reported(lab: Lab) -> None:
     machine = at_main(lab.start("hypercalls"))
     machine.gdb.set_register("pc", 0xDEAD_0000_0000)
-    expect("as an instruction abort at EL2", Esr(is_reported(machine).esr).ec, 0x21)
+    expect("it is reported as an instruction abort at EL2", Esr(is_reported(machine).esr).ec, 0x21)
 
 
 # 1.2 Vectors and trap frame.
@@ -142,7 +142,7 @@ def test_an_exit_saves_every_register(lab: Lab, seed: int) -> None:
         bench.general(bench.noise(19))
         bench.set_registers(pc=machine.register("x30"))
         bench.run_to("*guest_return", f"after {function}() has returned, guest_return is reached")
-        expect("with the vCPU in x19", machine.register("x19"), vcpu.address)
+        expect("guest_return finds the vCPU in x19", machine.register("x19"), vcpu.address)
 
 
 # 1.3 EL2 configuration.
@@ -495,7 +495,7 @@ def test_a_yield_asks_for_another_turn(lab: Lab, seed: int) -> None:
     vcpu = bench.vcpu(frame__pc=0x1000, entry_work=4)
     bench.put(vcpu, **{"frame.x[0]": 0xC600_0001})
     result = bench.call("strata_yield", vcpu.address) & 0xFFFF_FFFF
-    expect("strata_yield(): RESUME", result, RESUME)
+    expect("strata_yield() returns", result, RESUME, trap_result)
     expect("X0 is 0", vcpu.get("frame.x[0]"), 0)
     work = vcpu.get("entry_work")
     expect("ENTRY_RESCHEDULE is added to entry_work", work, 4 | 1)

@@ -103,15 +103,14 @@ def test_stage_2_registers_are_what_the_architecture_allows(lab: Lab) -> None:
     expect_that(
         "tables are walked as Normal write-back memory", vtcr.inner == 1 and vtcr.outer == 1, vtcr
     )
-    expect_that("inner shareable", vtcr.shareability == 3, vtcr)
-    expect("the output size is what cortex-a76 has (40 bits)", vtcr.output_bits, 40)
+    expect_that("tables are walked as inner shareable memory", vtcr.shareability == 3, vtcr)
+    expect("VTCR_EL2.PS is what cortex-a76 has (40 bits)", vtcr.output_bits, 40)
     table = "stage2.table"
     vm = Objects(machine).vm(0)
-    expect("as many input bits as the table has", vtcr.input_bits, vm.get(f"{table}.input_bits"))
-    expect("the level where it begins", vtcr.start_level, vm.get(f"{table}.start_level"))
-    expect_that(
-        "stage 2 is on", el2.hcr_has(machine.register("HCR_EL2"), "VM"), machine.register("HCR_EL2")
-    )
+    expect("T0SZ leaves as many input bits as the table has", vtcr.input_bits, vm.get(f"{table}.input_bits"))
+    expect("SL0 is the level where the table begins", vtcr.start_level, vm.get(f"{table}.start_level"))
+    hcr = machine.register("HCR_EL2")
+    expect_that("stage 2 is on (HCR_EL2.VM)", el2.hcr_has(hcr, "VM"), hcr)
     root = Vttbr(machine.register("VTTBR_EL2")).root
     expect("the root is aligned to its size", root % (vtcr.root_tables * PAGE), 0)
 
@@ -296,7 +295,7 @@ def test_memory_of_a_vm_that_is_off_is_given_back(lab: Lab) -> None:
     before = accounted(machine, vms)
     run_to_end_of_probe(machine, f"{EL1_ONLY} && $VTTBR_EL2 == {vms[1].get('stage2.vttbr')}")
     expect("a VM that is off has no resident memory", vms[0].get("stage2.resident_bytes"), 0)
-    expect("and no tables", vms[0].get("stage2.table.table_bytes"), 0)
+    expect("a VM that is off has no tables", vms[0].get("stage2.table.table_bytes"), 0)
     left = accounted(machine, vms[1:])
     expect_that("what it had is free, or the other VM's", left >= before, left - before)
 
@@ -328,10 +327,10 @@ def test_vm_for_which_there_is_no_memory_is_stopped_alone(lab: Lab, refused: dic
             machine.gdb.set_register("pc", machine.register("x30"))
         expect_that("VM 0 is stopped when it was refused memory", 0 < refusals < 7, refusals)
     expect("VM 0 is stopped", machine.register("x0"), vms[0].address)
-    expect("of what it got nothing is lost", accounted(machine, vms), before)
+    expect("nothing of what VM 0 got is lost (free, mapped and table bytes)", accounted(machine, vms), before)
     run_to_end_of_probe(machine)
     reason = vms[0].text("stop_reason")
-    expect_that("its reason is that there is no memory", "no memory" in reason, reason)
+    expect_that("vm_stop() was given a reason with \"no memory\" in it", "no memory" in reason, reason)
 
 
 def test_abort_reports_the_right_guest_address(lab: Lab) -> None:
@@ -404,8 +403,8 @@ def test_devices_are_device_memory_at_el2(lab: Lab) -> None:
     walk = table.walk(0x0900_0000)
     expect_that("the UART is mapped", walk.output == 0x0900_0000, walk)
     leaf = table.leaf(walk)
-    expect_that("as device memory", leaf.is_device, leaf)
-    expect_that("never executable", not leaf.executable, leaf)
+    expect_that("the UART is mapped as Device memory", leaf.is_device, leaf)
+    expect_that("the UART is not executable", not leaf.executable, leaf)
 
 
 def test_el2_maps_itself_one_to_one(lab: Lab) -> None:
@@ -429,8 +428,8 @@ def test_a_stack_overflow_at_el2_hits_a_guard_page(lab: Lab) -> None:
     expect("the machine ends with failure", stop.kind.value, StopKind.PANIC.value)
     report = crash.read(machine)
     assert report is not None, "the crash mailbox is filled"
-    expect("by a data abort at EL2", Esr(report.esr).ec, 0x25, None)
-    expect("in the guard page", report.far & ~0xFFF, guard)
+    expect("what ends it is a data abort at EL2", Esr(report.esr).ec, 0x25, None)
+    expect("the data abort is in the guard page", report.far & ~0xFFF, guard)
 
 
 def test_el2_cannot_write_its_own_text(lab: Lab) -> None:
@@ -443,7 +442,7 @@ def test_el2_cannot_write_its_own_text(lab: Lab) -> None:
     assert report is not None, "the crash mailbox is filled"
     abort = Esr(report.esr).abort
     expect_that(
-        "by a permission fault on a write", abort.is_permission_fault and abort.write, abort
+        "what ends it is a permission fault on a write", abort.is_permission_fault and abort.write, abort
     )
 
 

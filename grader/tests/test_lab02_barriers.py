@@ -34,6 +34,8 @@ def test_invalidation_by_ipa_is_complete_before_that_of_stage_1() -> None:
     """Arm ARM, "TLB maintenance instructions": the entries that combine both stages go second."""
     expect("a DSB stands between TLBI IPAS2E1 and TLBI VMALLE1",
            findings(r"tlbi ipas2e1", ("dsb",), r"tlbi vmalle1|ret|eret"), [])
+    expect("TLBI VMALLE1 follows TLBI IPAS2E1 before the function returns",
+           findings(r"tlbi ipas2e1", ("tlbi vmalle1",), RETURN), [])
 
 
 def test_new_stage_2_is_in_effect_before_it_is_used() -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from grader.bench import Bench, Stub
+from grader.bench import Bench, Stub, trap_result
 from grader.conftest import Lab
 from grader.decode import stage1, stage2
 from grader.decode.esr import Esr
@@ -207,7 +207,7 @@ def test_lookup_finds_what_hardware_finds(lab: Lab, seed: int) -> None:
     for address in (GIB, GIB + 0x1234_5678, 2 * GIB - 1, two, two + BLOCK - 1, two + BLOCK + 0x123,
                     two + BLOCK + PAGE + 8, two + BLOCK + 511 * PAGE):  # fmt: skip
         walk = shop.table.walk(address)
-        what = f"pgtable_lookup({address:#x})"
+        what = f"pgtable_lookup() of {walk}"
         expect(what, shop.call("pgtable_lookup", address, leaf.address), 0)
         found = {name: leaf.get(name) for name in ("pa.pa", "size", "level", "descriptor")}
         wanted = {"pa.pa": walk.output, "size": walk.size, "level": walk.level, "descriptor": walk.descriptor}
@@ -228,7 +228,7 @@ def test_lookup_knows_concatenated_roots(lab: Lab, seed: int) -> None:
     leaf = shop.bench.make("struct pgtable_leaf")
     address = 3 * GIB + 5 * BLOCK + 0x77
     expect(f"pgtable_lookup({address:#x}), in the fourth root table", shop.call("pgtable_lookup", address, leaf.address), 0)
-    expect("its address", leaf.get("pa.pa"), 0x4000_0077)
+    expect(f"pgtable_lookup({address:#x}): leaf->pa", leaf.get("pa.pa"), 0x4000_0077)
     missing = address - GIB
     expect(f"pgtable_lookup({missing:#x}), in the third", shop.call("pgtable_lookup", missing, leaf.address), -ENOENT)
 
@@ -249,13 +249,48 @@ def test_a_walk_meets_every_entry_of_its_range(lab: Lab, seed: int) -> None:
     for start, first in ((0, 0), (two + BLOCK, 2)):
         result = shop.call("pgtable_visit", start, (1 << 39) - start, shop.visitor, 0x77)
         expect(f"a result that is not 0 ends a walk from {start:#x}", result, 5)
-        expect("and is that of the first leaf", hexes(shop.visited), hexes(shop.leaves()[first : first + 1]))
+        expect("and no leaf after the first is visited", hexes(shop.visited), hexes(shop.leaves()[first : first + 1]))
         shop.visited.clear()
 
 
+def walked(shop: Shop, start: int, end: int, *, blocks_only: bool) -> list[str]:
+    """What walk_range() calls; its `enter` turns each invalid entry above level 3 into a table."""
+    bench = shop.bench
+    met: list[str] = []
+
+    def enter(_walk: int, address: int, *_: int) -> int:
+        step = Object(bench.objects, "struct step", address)
+        entry, level = step.get("entry"), step.get("level")
+        met.append(f"enter level {level} [{step.get('at'):#x}, {step.get('end'):#x})")
+        if level < 3 and not bench.machine.memory.u64(entry) & 1:
+            bench.write_u64(entry, new_table(shop) | 3)
+        return 0
+
+    def leave(_walk: int, address: int, *_: int) -> int:
+        met.append(f"leave level {Object(bench.objects, 'struct step', address).get('level')}")
+        return 0
+
+    walk = bench.make("struct walk", table=shop.struct.address, start=start, end=end, blocks_only=blocks_only)
+    at_enter, at_leave = bench.function("enter"), bench.function("leave")
+    stubs: dict[str | int, Stub] = {at_enter: enter, at_leave: leave}
+    expect("walk_range()", code(bench.call("walk_range", walk.address, at_enter, at_leave, stubs=stubs)), 0)
+    return met
+
+
 def test_tables_are_left_after_what_is_below_them(lab: Lab, seed: int) -> None:
-    """By pgtable_destroy(), whose `leave` frees a table."""
+    """By a walk whose `enter` makes tables, and by pgtable_destroy(), whose `leave` frees them."""
     shop = Shop(cold(lab, seed))
+    middle = GIB + BLOCK
+    start, end = middle - PAGE, middle + PAGE
+    first, second = f"[{start:#x}, {middle:#x})", f"[{middle:#x}, {end:#x})"
+    wanted = [f"enter level 1 [{start:#x}, {end:#x})",
+              f"enter level 2 {first}", f"enter level 3 {first}", "leave level 2",
+              f"enter level 2 {second}", f"enter level 3 {second}", "leave level 2", "leave level 1"]  # fmt: skip
+    observed = walked(shop, start, end, blocks_only=False)
+    expect("a walk whose `enter` puts a table where there is none", observed, wanted)
+    wanted = [wanted[0], wanted[1], wanted[4], wanted[7]]
+    expect("the same walk with blocks_only", walked(shop, start, end, blocks_only=True), wanted)
+    shop = Shop(shop.bench)
     root, level2, level3 = by_hand(shop)
     shop.call("pgtable_destroy")
     expect("every table is freed once, the deepest first", hexes([tuple(shop.freed)]), hexes([(level3, level2, root)]))
@@ -312,18 +347,19 @@ def test_map_takes_the_largest_blocks_that_fit(lab: Lab, seed: int) -> None:
 
 def test_a_map_that_is_refused_changes_nothing(lab: Lab, seed: int) -> None:
     shop = Shop(cold(lab, seed))
-    expect("two blocks and a page", shop.call("pgtable_map", GIB, GIB, 2 * BLOCK + PAGE, READ), 0)
+    expect("pgtable_map() of two blocks and a page", shop.call("pgtable_map", GIB, GIB, 2 * BLOCK + PAGE, READ), 0)
     before, tables = shop.leaves(), set(shop.tables)
     for what, address, size in (
         ("the same again", GIB, BLOCK), ("its last page", GIB + 2 * BLOCK, PAGE),
         ("a hole, then a block", GIB - PAGE, 2 * PAGE), ("a page, then a hole", GIB + 2 * BLOCK, 3 * PAGE),
         ("a block where a table stands", GIB + 2 * BLOCK, BLOCK), ("a part of a block", GIB + PAGE, PAGE),
     ):  # fmt: skip
-        expect(f"{what}: -EEXIST", shop.call("pgtable_map", address, 4 * GIB + address, size, READ), -EEXIST)
+        result = shop.call("pgtable_map", address, 4 * GIB + address, size, READ)
+        expect(f"pgtable_map() of {what}: -EEXIST", result, -EEXIST)
         expect(f"{what}: the table is as it was", summary(shop.leaves()), summary(before))
         expect(f"{what}: no table was taken", len(shop.tables - tables), 0)
     shop.supply = 1
-    expect("two tables needed, one there: -ENOMEM", shop.call("pgtable_map", 5 * GIB, 0, PAGE, READ), -ENOMEM)
+    expect("pgtable_map() needs two tables, one is there: -ENOMEM", shop.call("pgtable_map", 5 * GIB, 0, PAGE, READ), -ENOMEM)
     expect("the table is as it was", summary(shop.leaves()), summary(before))
     shop.check("after all these")
 
@@ -343,13 +379,16 @@ def test_a_block_is_split_with_break_before_make(lab: Lab, seed: int) -> None:
         seen.append((address, count))
 
     shop.on_invalidate = look
-    expect("unmap one page", shop.call("pgtable_unmap", GIB + 5 * PAGE, PAGE), 0)
+    expect("pgtable_unmap() of one page in a block", shop.call("pgtable_unmap", GIB + 5 * PAGE, PAGE), 0)
     expect("first the whole block is invalidated", hexes(seen[:1]), hexes([(GIB, BLOCK)]))
-    expect_that("at the end the page", any(a <= GIB + 5 * PAGE < a + n for a, n in seen[1:]), hexes(seen))
+    again = any(a <= GIB + 5 * PAGE < a + n for a, n in seen[1:])
+    expect_that("at the end the page is invalidated, too (address, bytes)", again, hexes(seen))
     wanted = [(GIB + n * PAGE, 4 * GIB + n * PAGE, PAGE) for n in range(512) if n != 5]
-    expect("its neighbours stay", summary(shop.leaves()), summary([*wanted, (GIB + BLOCK, 4 * GIB + BLOCK, BLOCK)]))
+    wanted.append((GIB + BLOCK, 4 * GIB + BLOCK, BLOCK))
+    expect("the pages around it stay mapped", summary(shop.leaves()), summary(wanted))
     leaf = stage2.Leaf(shop.table.walk(GIB).descriptor)
-    expect_that("as they were", leaf.readable and leaf.writable and leaf.executable and leaf.access_flag, leaf)
+    same = leaf.readable and leaf.writable and leaf.executable and leaf.access_flag
+    expect_that("and keep the attributes of the block", same, leaf)
     shop.check("after the split")
 
 
@@ -358,15 +397,15 @@ def test_tables_are_freed_when_no_tlb_can_reach_them(lab: Lab, seed: int) -> Non
     shop.call("pgtable_map", GIB - PAGE, GIB - PAGE, BLOCK + 2 * PAGE, READ)
     shop.check("after pgtable_map()")
     shop.events.clear()
-    expect("unmap all of it, with holes around", shop.call("pgtable_unmap", 0, 4 * GIB), 0)
+    expect("pgtable_unmap() of all of it, with holes around", shop.call("pgtable_unmap", 0, 4 * GIB), 0)
     expect("nothing is mapped", summary(shop.leaves()), "nothing")
     expect_that("tables are freed", "free" in shop.events, shop.events)
     first = shop.events.index("free")
-    expect_that("after the invalidation", "invalidate" in shop.events[:first], shop.events)
+    expect_that("tables are freed after the invalidation, not before", "invalidate" in shop.events[:first], shop.events)
     shop.check("after pgtable_unmap()")
     shop.events.clear()
-    expect("unmap a hole", shop.call("pgtable_unmap", 0, GIB), 0)
-    expect_that("frees nothing", "free" not in shop.events, shop.events)
+    expect("pgtable_unmap() of a hole", shop.call("pgtable_unmap", 0, GIB), 0)
+    expect_that("a hole that is unmapped frees nothing", "free" not in shop.events, shop.events)
 
 
 def test_an_unmap_that_is_refused_changes_nothing(lab: Lab, seed: int) -> None:
@@ -374,7 +413,8 @@ def test_an_unmap_that_is_refused_changes_nothing(lab: Lab, seed: int) -> None:
     shop.call("pgtable_map", GIB, 4 * GIB, GIB, READ)
     before = shop.leaves()
     shop.supply = 1
-    expect("a page out of 1 GiB needs two tables, one there: -ENOMEM", shop.call("pgtable_unmap", GIB, PAGE), -ENOMEM)
+    what = "pgtable_unmap() of a page of 1 GiB needs two tables, one is there: -ENOMEM"
+    expect(what, shop.call("pgtable_unmap", GIB, PAGE), -ENOMEM)
     expect("the table is as it was", summary(shop.leaves()), summary(before))
     shop.check("after it")
 
@@ -384,16 +424,16 @@ def test_protect_changes_permissions_alone(lab: Lab, seed: int) -> None:
     shop.call("pgtable_map", GIB, GIB, BLOCK, READ | WRITE)
     shop.call("pgtable_map", 2 * GIB, 0x0900_0000, PAGE, READ | WRITE | DEVICE)
     mapped = shop.get("mapped_bytes")
-    expect("the second page of the block becomes read-only", shop.call("pgtable_protect", GIB + PAGE, PAGE, READ), 0)
+    expect("pgtable_protect() of the second page of a block", shop.call("pgtable_protect", GIB + PAGE, PAGE, READ), 0)
     for at, writable in ((GIB, True), (GIB + PAGE, False), (GIB + 2 * PAGE, True)):
         leaf = stage2.Leaf(shop.table.walk(at).descriptor)
         expect_that(f"{at:#x}: writable is {writable}", leaf.readable and leaf.writable == writable, leaf)
-    expect("so does the device", shop.call("pgtable_protect", 2 * GIB, PAGE, READ), 0)
+    expect("pgtable_protect() of a page of a device", shop.call("pgtable_protect", 2 * GIB, PAGE, READ), 0)
     leaf = stage2.Leaf(shop.table.walk(2 * GIB).descriptor)
     expect_that("it stays Device memory", leaf.is_device and leaf.readable and not leaf.writable, leaf)
     expect_that("both were invalidated", shop.events.count("invalidate") >= 3, shop.events)
     shop.events.clear()
-    expect("once more", shop.call("pgtable_protect", 2 * GIB, PAGE, READ), 0)
+    expect("pgtable_protect() with the permissions that it has", shop.call("pgtable_protect", 2 * GIB, PAGE, READ), 0)
     expect("nothing changes, nothing is invalidated", shop.events, ["publish"])
     expect("mapped_bytes", shop.get("mapped_bytes"), mapped)
     shop.check("after all these")
@@ -509,12 +549,14 @@ def test_aborts_end_where_they_belong(lab: Lab, seed: int, group: list[Abort]) -
             of, ipa, clean, *_ = bench.calls[0].arguments
             expect(f"{what}: the VM", of, vm.address)
             expect(f"{what}: the address brought in, its page", ipa & -PAGE, abort.calls[1] & -PAGE)
+            if abort.esr & S1PTW:
+                expect(f"{what}: the offset in FAR_EL2 is of another address", ipa & PAGE - 1, 0)
             expect(f"{what}: cleaned unless SCTLR_EL1.C is set", bool(clean & 1), not abort.caches)
         elif abort.calls[0]:
             handed = vcpu.address, abort.esr, abort.calls[1]
             expect(f"{what}: (vCPU, ESR_EL2, offset)", hexes([bench.calls[0].arguments[:3]]), hexes([handed]))
             expect(f"{what}: exit.address", vcpu.get("exit.address"), abort.ipa)
-        expect(f"{what}: result (RESUME, SKIP_INSN, REFLECT, STOP_VM)", result, abort.result)
+        expect(f"{what}: result", result, abort.result, trap_result)
         kept = vcpu.get("exit.far"), vcpu.get("exit.hpfar")
         expect(f"{what}: exit.far and exit.hpfar", hexes([kept]), hexes([(far, abort.ipa >> 12 << 4)]))
         expect(f"{what}: PAR_EL1 is the guest's", machine.register("PAR_EL1"), par)
@@ -598,8 +640,8 @@ def test_loads_extend_as_the_instruction_says(lab: Lab, seed: int) -> None:
     before = bench.frame(model.vcpu)
     result = model.call(access(4, 31), 0)
     expect("LDR WZR asks the model", len(model.accesses), 1)
-    expect("the guest goes on behind it", model.get("frame.pc") + 4 * (result == SKIP_INSN), 0x1004)
-    expect("and changes no register", hexes([tuple(bench.frame(model.vcpu))]), hexes([tuple(before)]))
+    expect("LDR WZR: the guest goes on behind it (PC)", model.get("frame.pc") + 4 * (result == SKIP_INSN), 0x1004)
+    expect("LDR WZR changes no register", hexes([tuple(bench.frame(model.vcpu))]), hexes([tuple(before)]))
 
 
 def test_stores_hand_over_their_bytes(lab: Lab, seed: int) -> None:
@@ -628,4 +670,4 @@ def test_a_misaligned_access_never_reaches_the_model(lab: Lab, seed: int, esr: i
     expect("the model is not called", model.accesses, [])
     wanted = 0x25 << 26 | IL | esr & WNR | 0x21
     expect("the guest takes an alignment fault", bench.machine.register("ESR_EL1"), wanted, Esr)
-    expect("at its vector", model.get("frame.pc"), 0x5000_0A00)
+    expect("and goes on at its vector: PC", model.get("frame.pc"), 0x5000_0A00)

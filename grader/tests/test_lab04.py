@@ -162,7 +162,7 @@ def test_deadline_queue_is_in_order_and_its_head_is_in_the_hardware(lab: Lab) ->
     for _ in at_guest_moments(machine, 30):
         looked += 1
         ticks = deadlines(machine)
-        expect("earliest first", ticks, sorted(ticks))
+        expect("the deadline queue is in ascending order", ticks, sorted(ticks))
         if ticks:
             control = machine.register("CNTHP_CTL_EL2")
             expect("CNTHP is enabled", control & 3, ENABLE)

@@ -10,7 +10,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from grader.bench import Bench, hook_of
+from grader.bench import Bench, Stub, hook_of, trap_result
 from grader.conftest import Lab
 from grader.decode.fields import bits
 from grader.machine import EL2_ONLY
@@ -73,13 +73,18 @@ def test_timer_goes_into_the_hardware_and_comes_back(lab: Lab, seed: int) -> Non
     bench, vcpu, cpu = before_guests(lab)
     numbers = random.Random(seed)
     timer = bench.address_of(vcpu, "vtimer.background")
+    queue = bench.make("struct list").address
     load, save = (hook_of(bench.machine, LAB, f"vcpu_{name}") for name in ("load", "save"))
-    away: dict[str | int, int] = {"vgic_is_live": 0, "gic_set_active": 0, "deadline_arm": 0}
+    away: dict[str | int, int] = {"vgic_is_live": 0, "gic_set_active": 0, "deadline_arm": 0, "deadline_cancel": 0}
     cval, offset = FAR + numbers.getrandbits(40), numbers.getrandbits(12)
     bench.put(vcpu, vtimer__cntv_ctl=ENABLE, vtimer__cntv_cval=cval, vtimer__cntkctl=3)
     bench.put(vcpu, vtimer__offset=offset)
     bench.put(cpu, cntv_active=1)
+    bench.put(vcpu, vtimer__background__node__next=queue, vtimer__background__node__prev=queue)
     bench.call(load, vcpu.address, stubs=away)
+    cancelled = [call for call in calls(bench, 1) if call[0] == "deadline_cancel"]
+    expect("vtimer_load() cancels the background deadline", cancelled, [("deadline_cancel", timer)])
+    bench.put(vcpu, vtimer__background__node__next=timer, vtimer__background__node__prev=timer)
     for name, value in (("CNTVOFF_EL2", offset), ("CNTV_CVAL_EL0", cval), ("CNTV_CTL_EL0", ENABLE)):
         expect(f"{name} after vtimer_load()", bench.machine.register(name), value)
     set_active = [call for call in calls(bench, 2) if call[0] == "gic_set_active"]
@@ -87,7 +92,7 @@ def test_timer_goes_into_the_hardware_and_comes_back(lab: Lab, seed: int) -> Non
     bench.call(save, vcpu.address, stubs=away)
     expect("CNTV_CTL_EL0 after vtimer_save()", bench.machine.register("CNTV_CTL_EL0") & 1, 0)
     armed = [call for call in calls(bench, 2) if call[0] == "deadline_arm"]
-    expect("its deadline, CVAL + offset, is armed", armed, [("deadline_arm", timer, cval + offset)])
+    expect("vtimer_save() arms its deadline, CVAL + offset", armed, [("deadline_arm", timer, cval + offset)])
     kept = (vcpu.get("vtimer.cntv_ctl"), vcpu.get("vtimer.cntv_cval"), vcpu.get("vtimer.cntkctl"))
     expect("(cntv_ctl, cntv_cval, cntkctl) in memory", kept, (ENABLE, cval, 3))
     cases = {  # CTL, CVAL, interrupt pending or active: whether a deadline watches the timer
@@ -104,7 +109,7 @@ def test_timer_goes_into_the_hardware_and_comes_back(lab: Lab, seed: int) -> Non
         bench.call(save, vcpu.address, stubs={**away, "vgic_is_live": live})
         watched = any(call.name == "deadline_arm" for call in bench.calls)
         expect(f"vtimer_save() arms a deadline: timer {name}", watched, wanted)
-        expect("ISTATUS is not saved", vcpu.get("vtimer.cntv_ctl"), ctl)
+        expect("ENABLE and IMASK are saved, ISTATUS is not: cntv_ctl", vcpu.get("vtimer.cntv_ctl"), ctl)
 
 
 def queue_of(bench: Bench, head: int) -> list[int]:
@@ -138,20 +143,29 @@ def test_deadlines_are_in_order(lab: Lab, seed: int) -> None:
         observed = bool(bench.call("deadline_insert", head.address, deadline.address) & 1)
         expect(f"deadline_insert() of {ticks[order]:#x}: it is first", observed, first)
     wanted = [address for _, address in sorted(queued, key=lambda entry: entry[0])]
-    expect("ascending, equal ones as they came", queue_of(bench, head.address), wanted)
+    expect("the queue is ascending, equal ones as they came", queue_of(bench, head.address), wanted)
     due = min(ticks)
     popped = bench.call("deadline_pop_due", head.address, due - 1)
     expect("deadline_pop_due() one tick early", popped, 0)
     popped = bench.call("deadline_pop_due", head.address, due)
     expect("deadline_pop_due() at its tick", popped, wanted[0])
-    expect("it is off the queue", queue_of(bench, head.address), wanted[1:])
-    expect("and marked as unarmed: its node points at itself", bench.machine.memory.u64(popped), popped)  # fmt: skip
+    expect("the queue after deadline_pop_due()", queue_of(bench, head.address), wanted[1:])
+    what = "what deadline_pop_due() returns is marked as unarmed: its node points at itself"
+    expect(what, bench.machine.memory.u64(popped), popped)
 
 
 def test_the_first_deadline_is_in_cnthp(lab: Lab) -> None:
     bench = Bench.at(lab.start("wfi"), LAB, "vm_create")
     now = bench.ask("timer_now")
+    cpu = bench.objects.cpu(0)
     late, early, past, before = unarmed(bench, [0] * 4, expire=bench.nowhere)
+    expired: list[int] = []
+
+    def expire(deadline: int, *_: int) -> int:
+        tickets = cpu.get("deadline_lock.tickets")
+        expect_that("expire() is called without cpu->deadline_lock", tickets >> 16 == tickets & 0xFFFF, tickets)
+        expired.append(deadline)
+        return 0
 
     def cnthp() -> object:
         control = bench.machine.register("CNTHP_CTL_EL2") & (ENABLE | IMASK)
@@ -163,16 +177,14 @@ def test_the_first_deadline_is_in_cnthp(lab: Lab) -> None:
     expect("CNTHP with an earlier one", cnthp(), now + FAR)
     bench.call("deadline_cancel", early.address)
     expect("CNTHP when that was cancelled", cnthp(), now + 2 * FAR)
-    bench.put(before, expire=bench.machine.symbols["deadline_cancel"])  # takes the lock itself
     bench.call("deadline_arm", past.address, 2)
     bench.call("deadline_arm", before.address, 1)
     expect("CNTHP with one in the past", cnthp(), 1)
     interrupt = handler(bench, "irq_entry", "intid", CNTHP)
-    cpu = bench.objects.cpu(0).address
-    stubs: dict[str | int, int] = {bench.nowhere: 0}
-    expect("timer_interrupt() returns", bench.call(interrupt, cpu, CNTHP, stubs=stubs), HANDLED)
-    expired = [call.arguments[0] for call in bench.calls]
-    expect("expire() was called for the one that is due, not for the others", expired, [past.address])  # fmt: skip
+    stubs: dict[str | int, Stub] = {bench.nowhere: expire}
+    expect("timer_interrupt() returns", bench.call(interrupt, cpu.address, CNTHP, stubs=stubs), HANDLED)
+    what = "expire() was called for those that are due, not for the others"
+    expect(what, expired, [before.address, past.address])
     expect("CNTHP afterwards: the next", cnthp(), now + 2 * FAR)
     bench.call("deadline_cancel", late.address)
     expect("CNTHP without a deadline", cnthp(), "off")
@@ -198,10 +210,10 @@ def test_expiry_looks_again(lab: Lab) -> None:
         expect(f"vtimer_expired() of a timer that is {name}", calls(bench, 3), wanted)
     interrupt = handler(bench, "irq_entry", "intid", CNTV)
     result = bench.call(interrupt, cpu.address, CNTV, stubs=stubs)
-    expect("vtimer_interrupt() with CNTV's line down: result, calls", (result, calls(bench, 3)), (HANDLED, []))  # fmt: skip
+    expect("vtimer_interrupt() with CNTV's line down: result (1: IRQ_FORWARDED), calls", (result, calls(bench, 3)), (HANDLED, []))  # fmt: skip
     bench.put(cpu, vcpu=0)
     result = bench.call(interrupt, cpu.address, CNTV, stubs=stubs)
-    expect("vtimer_interrupt() without a vCPU: result, calls", (result, calls(bench, 3)), (HANDLED, []))  # fmt: skip
+    expect("vtimer_interrupt() without a vCPU: result (1: IRQ_FORWARDED), calls", (result, calls(bench, 3)), (HANDLED, []))  # fmt: skip
 
 
 def test_a_physical_ppi_is_forwarded(lab: Lab) -> None:
@@ -211,7 +223,7 @@ def test_a_physical_ppi_is_forwarded(lab: Lab) -> None:
     bench.call(hook_of(bench.machine, LAB, "vcpu_load"), vcpu.address, stubs=away)
     result = bench.call(handler(bench, "irq_entry", "intid", CNTV), cpu.address, CNTV, stubs=away)
     wanted = (FORWARDED, [("vgic_set_line", vcpu.address, CNTV, 1)])
-    expect("vtimer_interrupt() with CNTV's line up: result, calls", (result, calls(bench, 3)), wanted)  # fmt: skip
+    expect("vtimer_interrupt() with CNTV's line up: result (1: IRQ_FORWARDED), calls", (result, calls(bench, 3)), wanted)  # fmt: skip
     expect("cpu->cntv_active", cpu.get("cntv_active"), 1)
 
 
@@ -224,7 +236,8 @@ def test_cntp_follows_its_registers(lab: Lab) -> None:
 
     def write(function: int, value: int) -> tuple[object, object]:
         bench.put(access, is_write=1, value=value)
-        expect("the trapped MSR is skipped", bench.call(function, vcpu.address, access.address, stubs=stubs), SKIP)  # fmt: skip
+        result = bench.call(function, vcpu.address, access.address, stubs=stubs)
+        expect("the trapped MSR is skipped", result, SKIP, trap_result)
         line = [call[3] & 1 for call in calls(bench, 3) if call[0] == "vgic_set_line"]
         armed = [call[1:] for call in calls(bench, 2) if call[0] == "deadline_arm"]
         return line, armed
@@ -235,7 +248,13 @@ def test_cntp_follows_its_registers(lab: Lab) -> None:
         return access.get("value")
 
     what = "(level of PPI 30, deadline armed)"
-    bench.put(vcpu, vtimer__physical__cval=FAR)
+    queue = bench.make("struct list").address
+    bench.put(vcpu, vtimer__physical__cval=FAR, vtimer__physical__ctl=ENABLE)
+    bench.put(vcpu, vtimer__physical_deadline__node__next=queue, vtimer__physical_deadline__node__prev=queue)
+    expect(f"{what}: CTL 0 written, not due", write(ctl, 0), ([0], []))
+    cancelled = [call for call in calls(bench, 1) if call[0] == "deadline_cancel"]
+    expect("the deadline of a timer that is off is cancelled", cancelled, [("deadline_cancel", deadline)])
+    bench.put(vcpu, vtimer__physical_deadline__node__next=deadline, vtimer__physical_deadline__node__prev=deadline)
     expect(f"{what}: CTL.ENABLE written, not due", write(ctl, ENABLE), ([0], [(deadline, FAR)]))
     expect("CNTP_CTL_EL0, not due", read(ctl), ENABLE)
     expect(f"{what}: TVAL -1 written, so due", write(tval, 0xFFFF_FFFF), ([1], []))
@@ -256,7 +275,7 @@ def test_wfi_blocks_and_goes_on_behind_itself(lab: Lab) -> None:
     for name, iss, blocked in (("WFI", WFI, True), ("WFE", WFE, False)):
         bench.put(vcpu, entry_work=0)
         result = bench.call(trap, vcpu.address, WFX << 26 | iss, stubs=stubs)
-        expect(f"wfx_trap() of {name} returns", result, SKIP)
+        expect(f"wfx_trap() of {name} returns", result, SKIP, trap_result)
         expect(f"{name} calls vcpu_block()", bool(bench.calls), blocked)
     expect("WFE gives way: entry_work", vcpu.get("entry_work"), ENTRY_RESCHEDULE)
 
@@ -279,7 +298,8 @@ def test_the_end_of_a_slice(lab: Lab) -> None:
     expect(f"{what}; its vCPU sleeps", expires(BLOCKED, 1, 0), ([], 0))
     armed, work = expires(RUNNING, 1, 0)
     expect(f"{what}; alone: a new slice", (armed, work), ([(slice_, cpu.get("turn_end"))], 0))
-    expect_that("which ends later", cpu.get("turn_end") > bench.ask("timer_now"), cpu.get("turn_end"))  # fmt: skip
+    turn_end = cpu.get("turn_end")
+    expect_that("the new turn ends later than now (cpu->turn_end)", turn_end > bench.ask("timer_now"), turn_end)
     bench.put(cpu, vcpu=0)
     bench.call(expire, slice_, stubs=stubs)
     expect("slice_expired() of an idle CPU arms nothing", bench.calls, [])

@@ -282,7 +282,10 @@ static enum trap_result memory_release(struct vcpu *vcpu)
 	return TRAP_RESUME;
 }
 
-/** memory_stats() - hypercall STRATA_MEMORY_STATS: X1 = bytes of RAM, X2 = resident, X3 = tables */
+/**
+ * memory_stats() - hypercall STRATA_MEMORY_STATS: X0 = 0, X1 = bytes of RAM, X2 = resident,
+ * X3 = tables
+ */
 EXERCISE(2.8)
 static enum trap_result memory_stats(struct vcpu *vcpu)
 {

@@ -53,8 +53,9 @@ unsigned pgtable_stage1_prot(u64 descriptor)
  * pgtable_stage2_leaf() - attribute bits of a stage-2 leaf that allows @prot
  *
  * Stage 2 combines with the guest's stage 1 and the stricter of both wins: Normal write-back here
- * leaves the choice to the guest, Device-nGnRE does not. Device memory is never executable. XN is
- * the upper of the two bits [54:53], which forbids EL1 and EL0 with FEAT_XNX as without.
+ * leaves the choice to the guest, Device-nGnRE does not. Shareability as in stage 1. Device memory
+ * is never executable. XN is the upper of the two bits [54:53], which forbids EL1 and EL0 with
+ * FEAT_XNX as without.
  */
 EXERCISE(2.1)
 u64 pgtable_stage2_leaf(unsigned prot)

@@ -36,7 +36,7 @@
 
 /**
  * stage2_input_bits() - width of the smallest IPA space with everything below @top in it, at least
- * STAGE2_INPUT_BITS_MIN
+ * STAGE2_INPUT_BITS_MIN, at most 48
  */
 EXERCISE(2.5)
 static unsigned stage2_input_bits(u64 top)

@@ -65,7 +65,7 @@ static void vtimer_expired(struct deadline *deadline)
  * Cancel the background deadline. The physical PPI must be active exactly while the vCPU has the
  * interrupt pending or active (vgic_is_live()): its EOI will deactivate it, and until then it must
  * not fire again. (Nothing needs to be written if it is not, and cpu->cntv_active, which is kept in
- * step, says that no vCPU can have left it active.) Then CNTVOFF, CNTKCTL, CVAL and, last, CTL.
+ * step, says that no vCPU can have left it active.) Then CNTVOFF, CNTKCTL, CVAL, an ISB, CTL.
  */
 EXERCISE(4.2)
 static void vtimer_load(struct vcpu *vcpu)
@@ -88,9 +88,9 @@ static void vtimer_load(struct vcpu *vcpu)
 /**
  * vtimer_save() - the vCPU's virtual timer leaves the hardware
  *
- * Keep CTL (ENABLE and IMASK), CVAL and CNTKCTL, and switch the hardware timer off, so that it
- * cannot fire into the next vCPU. If the timer can still fire, let the background deadline watch
- * it, unless it has fired already (ISTATUS) and the interrupt is on its way (vgic_is_live()).
+ * Keep CTL (ENABLE, IMASK), CVAL and CNTKCTL, and switch the hardware timer off, with an ISB, so
+ * that it cannot fire into the next vCPU. If the timer can still fire, let the background deadline
+ * watch it, unless it has fired (ISTATUS) and the interrupt is on its way (vgic_is_live()).
  */
 EXERCISE(4.2)
 static void vtimer_save(struct vcpu *vcpu)
