@@ -383,29 +383,45 @@ static int is_own(const struct program *program, uint64_t at, uint32_t word)
 	return is_slot(program, at) || (at < program->bytes && word == program->text[at / 4]);
 }
 
-/* The program that this block belongs to; NULL, with foreign_pc set, when it is none's there. */
-static const struct program *program_of(const struct qemu_plugin_tb *tb, struct block *block)
+/* How many instructions of a block are this program's, from its start on. */
+static uint64_t own_insns(const struct qemu_plugin_tb *tb, struct block *block,
+			  const struct program *program)
 {
-	for (unsigned i = 0; i < shared->program_count && i < PROGRAM_MAX; i++) {
-		const struct program *program = &shared->programs[i];
-		uint64_t start = block->pc - program->base, n;
-		uint32_t word = 0;
+	uint64_t start = block->pc - program->base;
 
-		if (start >= program->bytes)
+	for (uint64_t n = 0; n < block->insns; n++) {
+		uint32_t word = word_of(qemu_plugin_tb_get_insn(tb, n));
+
+		if (is_own(program, start + 4 * n, word))
 			continue;
-		for (n = 0; n < block->insns; n++) {
-			word = word_of(qemu_plugin_tb_get_insn(tb, n));
-			if (!is_own(program, start + 4 * n, word))
-				break;
-		}
-		if (n == block->insns) {
-			block->foreign_pc = 0;
-			return program;
-		}
 		block->foreign_pc = block->pc + 4 * n;
 		block->foreign_word = word;
+		return n;
 	}
-	return NULL;
+	return block->insns;
+}
+
+/*
+ * The program that this block belongs to; NULL, with foreign_pc set, when it is none's there. Probes
+ * have code in common: of several it is one whose end counts.
+ */
+static const struct program *program_of(const struct qemu_plugin_tb *tb, struct block *block)
+{
+	const struct program *found = NULL;
+
+	for (unsigned i = 0; i < shared->program_count && i < PROGRAM_MAX; i++) {
+		const struct program *program = &shared->programs[i];
+
+		if (block->pc - program->base >= program->bytes)
+			continue;
+		if (own_insns(tb, block, program) < block->insns)
+			continue;
+		if (!found || program->finish < program->bytes)
+			found = program;
+	}
+	if (found)
+		block->foreign_pc = 0;
+	return found;
 }
 
 static void tb_translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
