@@ -106,6 +106,13 @@ class Objects:
                 return entry.get("handler")
         raise Finding(Verdict.FAIL, f"a handler is registered for the call {function_id:#x}")
 
+    def trap(self, ec: int) -> int:
+        """Address of the function that the image registered for an exception class."""
+        for entry in self.registry("trap_entry", "registry_traps"):
+            if entry.get("ec") == ec:
+                return entry.get("handler")
+        raise Finding(Verdict.FAIL, f"a handler is registered for exception class {ec:#x}")
+
     def cpu(self, index: int) -> Object:
         size = self.machine.layout("sizeof(struct cpu)")
         return Object(self, "struct cpu", self.machine.symbols["cpus"] + size * index)

@@ -27,7 +27,7 @@ MIB = 1 << 20
 
 MASK64 = (1 << 64) - 1
 MEMORY_RELEASE = 0xC600_0010
-HVC = "(($ESR_EL2 >> 26) & 0x3f) == 0x16"
+HVC, DATA_ABORT = 0x16, 0x24  # exception classes
 
 ALONE = [
     "stage2_abort",
@@ -92,7 +92,7 @@ def in_both_guests(lab: Lab, probe: str = "world_switch_el1") -> Machine:
     """VM 1 stands in its first call: both VMs have run and have memory."""
     machine = in_guest(lab, probe, probe)
     other = f"$VTTBR_EL2 != {machine.register('VTTBR_EL2'):#x}"
-    machine.run_to("*trap_dispatch", f"{EL2_ONLY} && {other} && {HVC}")
+    machine.run_to(Objects(machine).trap(HVC), f"{EL2_ONLY} && {other}")
     return machine
 
 
@@ -336,9 +336,9 @@ def test_vm_for_which_there_is_no_memory_is_stopped_alone(lab: Lab, refused: dic
 def test_abort_reports_the_right_guest_address(lab: Lab) -> None:
     """HPFAR_EL2 holds IPA[47:12] at bits 43:4: the page that is then mapped is the one touched."""
     machine = in_guest(lab, "memory_isolation")
-    abort = f"{EL2_ONLY} && (($ESR_EL2 >> 26) & 0x3f) == 0x24"
+    handler = Objects(machine).trap(DATA_ABORT)
     for _ in range(3):
-        machine.run_to("*trap_dispatch", abort)
+        machine.run_to(handler, EL2_ONLY)
         vm = Objects(machine).vm(0)
         page = (machine.register("HPFAR_EL2") >> 4 & (1 << 40) - 1) << 12
         pc = machine.register("ELR_EL2")
