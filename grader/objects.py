@@ -99,19 +99,19 @@ class Objects:
         addresses = range(symbols[table], symbols[f"{table}_end"], size)
         return [Object(self, f"struct {kind}", address) for address in addresses]
 
-    def hypercall(self, function_id: int) -> int:
-        """Address of the function that the image registered for a hypercall."""
-        for entry in self.registry("hypercall_entry", "registry_hypercalls"):
-            if entry.get("function_id") == function_id:
+    def handler(self, kind: str, table: str, key: str, value: int) -> int:
+        """Address of the function that the image registered in one of its registries."""
+        for entry in self.registry(kind, table):
+            if entry.get(key) == value:
                 return entry.get("handler")
-        raise Finding(Verdict.FAIL, f"a handler is registered for the call {function_id:#x}")
+        raise Finding(Verdict.FAIL, f"a handler is registered: {kind} with {key} {value:#x}")
+
+    def hypercall(self, function_id: int) -> int:
+        return self.handler("hypercall_entry", "registry_hypercalls", "function_id", function_id)
 
     def trap(self, ec: int) -> int:
-        """Address of the function that the image registered for an exception class."""
-        for entry in self.registry("trap_entry", "registry_traps"):
-            if entry.get("ec") == ec:
-                return entry.get("handler")
-        raise Finding(Verdict.FAIL, f"a handler is registered for exception class {ec:#x}")
+        """The same for an exception class."""
+        return self.handler("trap_entry", "registry_traps", "ec", ec)
 
     def cpu(self, index: int) -> Object:
         size = self.machine.layout("sizeof(struct cpu)")

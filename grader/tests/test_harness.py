@@ -265,6 +265,15 @@ def test_a_debugger_serves_the_next_machine_without_a_trace_of_the_last(
     assert "info symbol" in (tmp_path / "gdb.log").read_text()
 
 
+def test_a_machine_that_only_runs_has_no_debugger(tmp_path: Path, qemu: str) -> None:
+    log = tmp_path / "gdb.log"
+    with Machine(spinning(qemu), log) as machine:
+        assert machine.run(budget=10_000).kind is StopKind.BUDGET
+        assert not log.exists()
+        assert machine.register("pc")
+        assert log.exists()
+
+
 def test_a_debugger_that_took_any_command_is_not_used_again(qemu: str) -> None:
     config = spinning(qemu)
     with Machine(config) as machine:

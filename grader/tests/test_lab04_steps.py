@@ -15,7 +15,7 @@ from grader.conftest import Lab
 from grader.decode.fields import bits
 from grader.machine import EL2_ONLY
 from grader.objects import Object
-from grader.verdict import Finding, Verdict, expect, expect_that
+from grader.verdict import expect, expect_that
 
 LAB = 4
 ALL = (1 << 64) - 1
@@ -43,10 +43,7 @@ def before_guests(lab: Lab) -> tuple[Bench, Object, Object]:
 def handler(bench: Bench, kind: str, key: str, value: int) -> int:
     """What the image's registry has for an interrupt, an exception class or a system register."""
     tables = {"irq_entry": "registry_irqs", "trap_entry": "registry_traps"}
-    for entry in bench.objects.registry(kind, tables.get(kind, "registry_sysregs")):
-        if entry.get(key) == value:
-            return entry.get("handler")
-    raise Finding(Verdict.FAIL, f"the image has a {kind} with {key} {value:#x}")
+    return bench.objects.handler(kind, tables.get(kind, "registry_sysregs"), key, value)
 
 
 def calls(bench: Bench, arguments: int) -> list[tuple[Any, ...]]:
