@@ -34,6 +34,9 @@ QUIET_LOOKS = 3
 # others cost (code in a device's registers, a device in a loop, a sleep of years), and a machine that
 # executes nothing else is at fault for it. That it gets no processor is the host's fault.
 PROCESSOR_SECONDS = 60.0
+# A breakpoint whose condition does not hold stops the machine all the same, and takes the debugger as long as
+# a thousand instructions and more. The solution passes 240 of them in one run at most.
+MOST_PASSES = 20 * 250
 WALL_SECONDS = 600.0
 STOP_SECONDS = 60.0
 END_SECONDS = 5.0
@@ -54,6 +57,7 @@ class StopKind(enum.Enum):
     FINISHED = "the probes have finished"
     BUDGET = "instruction budget used up"
     SLOW = "too dear for the emulator"
+    PASSED = "a breakpoint was passed too often"
     QUIET = "nothing can happen any more"
 
 
@@ -89,6 +93,7 @@ class Machine:
         self.returned: tuple[int, tuple[int, ...]] | None = None
         self._log = log
         self._gdb: Gdb | None = None
+        self._last_pass = 0  # the QMP stop up to which this run may go
         try:
             self.qmp.handshake(self._deadline)
         except Finding as error:
@@ -323,6 +328,12 @@ class Machine:
                 f"{self.budget.retired} instructions, with what they do in devices and sleep, took the"
                 f" emulator {PROCESSOR_SECONDS:g} s of processor time; at {self.place(stop.pc)}"
             )
+        elif stop.kind is StopKind.PASSED:
+            verdict = Verdict.BUDGET
+            observed = (
+                f"what the test watches happened {MOST_PASSES} times, and never as it asks;"
+                f" {self.budget.retired} instructions used, at {self.place(stop.pc)}"
+            )
         elif stop.kind is StopKind.QUIET:
             verdict = Verdict.HANG
             observed = stop.reason
@@ -395,6 +406,7 @@ class Machine:
         """Until the machine stands for a reason that a test wants to know."""
         start = last = self.budget.retired
         quiet = 0
+        self._last_pass = self.qmp.stops + MOST_PASSES
         while True:
             record = self._next_stop(LOOK_SECONDS)
             if record is not None:
@@ -404,8 +416,9 @@ class Machine:
                 self.budget.allow_loops()
                 self.gdb.resume("-exec-continue")
                 continue
-            if self._is_slow():
-                return self._stop_slow_machine()
+            dear = self._too_dear()
+            if dear:
+                return self._hold_at_once(dear)
             if self.budget.retired != last:
                 last, quiet = self.budget.retired, 0
             elif command == "-exec-continue":
@@ -433,7 +446,7 @@ class Machine:
                 return record
             if time.monotonic() > self._deadline:
                 raise self._stuck()
-            if seconds is not None and self._is_slow():
+            if seconds is not None and self._too_dear():
                 return None
             sources = [self.gdb, self.qmp, self.budget.notify_fd]
             # What is printed wakes nobody: the pipe holds what comes between two looks.
@@ -447,6 +460,12 @@ class Machine:
             if self.budget.notify_fd in ready:
                 self._stop_at_budget()
 
+    def _too_dear(self) -> StopKind | None:
+        """Which of the nets under the instruction budget holds the machine."""
+        if self.qmp.stops > self._last_pass:
+            return StopKind.PASSED
+        return StopKind.SLOW if self._is_slow() else None
+
     def _is_slow(self) -> bool:
         """Whether the emulator has used too much processor time; looked up when that can be so."""
         now = time.monotonic()
@@ -456,14 +475,14 @@ class Machine:
         self._next_check = now + max(0.0, left)
         return left <= 0
 
-    def _stop_slow_machine(self) -> Stop:
+    def _hold_at_once(self, kind: StopKind) -> Stop:
         self._deadline = max(self._deadline, time.monotonic() + STOP_SECONDS)
         self.gdb.command("-exec-interrupt")
         record = self._next_stop(None)
         assert record is not None
         if record.results.get("signal-name") != "SIGINT" or self._ended():
             return self._classify(record)
-        return Stop(StopKind.SLOW, self.pc)
+        return Stop(kind, self.pc)
 
     def _stuck(self) -> Finding:
         """The wall-clock net: nobody's failure."""
@@ -504,6 +523,7 @@ class Machine:
 
     def _look(self) -> Stop | None:
         """Stop the machine between two instructions and decide whether it can still move."""
+        self._last_pass += 1
         self.gdb.command("-exec-interrupt")
         record = self._next_stop(None)
         assert record is not None

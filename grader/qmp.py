@@ -18,7 +18,8 @@ class Qmp:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._buffer = b""
-        self.events: list[dict[str, Any]] = []
+        self.events: list[dict[str, Any]] = []  # without those that only say that the machine stands or runs
+        self.stops = 0  # how often it has come to stand, for the debugger too
         self.closed = False
 
     def fileno(self) -> int:
@@ -51,7 +52,7 @@ class Qmp:
         while True:
             message = self._next(deadline)
             if "event" in message:
-                self.events.append(message)
+                self._note(message)
             elif "error" in message:
                 raise infrastructure("QMP refused a command", message["error"]["desc"])
             elif "return" in message:
@@ -72,11 +73,17 @@ class Qmp:
             pass
         while (message := self._take()) is not None:
             if "event" in message:
-                self.events.append(message)
+                self._note(message)
 
     def event(self, *names: str) -> dict[str, Any] | None:
         """The first event of one of these names that has come so far."""
         return next((event for event in self.events if event["event"] in names), None)
+
+    def _note(self, event: dict[str, Any]) -> None:
+        if event["event"] == "STOP":
+            self.stops += 1
+        elif event["event"] != "RESUME":
+            self.events.append(event)
 
     def _next(self, deadline: float) -> dict[str, Any]:
         while True:

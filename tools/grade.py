@@ -65,8 +65,9 @@ def start(course: Course, arguments: argparse.Namespace) -> Grading:
 
 def instructions(grading: Grading) -> dict[str, int]:
     """How long the machines of the tests that passed ran for."""
-    results = grading.columns[grading.best].results
-    return {name: result.instructions for name, result in results.items() if result.passed and result.instructions}
+    column = grading.columns[grading.best]
+    points = {name: result.instructions for name, result in column.results.items() if result.passed}
+    return {name: count for name, count in {**points, **column.spent}.items() if count}
 
 
 def digests(grading: Grading) -> dict[str, list[str]]:

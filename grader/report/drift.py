@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from grader.report import budgets
-from grader.report.plan import selection, selects, short
+from grader.report.plan import question_patterns, selection, selects, short
 from tools.course import load_course
 
 if TYPE_CHECKING:
@@ -31,7 +31,8 @@ class Drift:
 
     def __init__(self) -> None:
         course = load_course()
-        self.patterns = [pattern for lab in course.labs for pattern in selection(course, lab.number)]
+        self.patterns = [pattern for lab in course.labs
+                         for pattern in [*selection(course, lab.number), *question_patterns(lab)]]
         self.counts: dict[str, int] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

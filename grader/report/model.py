@@ -79,6 +79,7 @@ class Column:
     broken: list[str] = field(default_factory=list)  # what went wrong with the grader itself
     measured: dict[str, int] = field(default_factory=dict)  # what the lab's questions ask for
     unmeasured: dict[str, str] = field(default_factory=dict)  # test of a question -> why it measured nothing
+    spent: dict[str, int] = field(default_factory=dict)  # instructions of what measured, by the test's short name
 
 
 @dataclass
@@ -108,7 +109,9 @@ class Grading:
         name = short(line["test"])
         if measures(name):
             self.columns[column].measured.update(line.get("measured", {}))
-            if line["verdict"] != Verdict.PASS.value:
+            if line["verdict"] == Verdict.PASS.value:
+                self.columns[column].spent[name] = line["instructions"]
+            else:
                 test = name.split("::")[1].split("[")[0]
                 self.columns[column].unmeasured[test] = ": ".join(
                     [line["verdict"], *(line[key] for key in ("what", "observed") if line.get(key))])

@@ -141,6 +141,19 @@ def test_a_machine_that_is_too_dear_for_the_emulator_is_at_fault_itself(
     assert "spin" in str(found)
 
 
+def test_a_breakpoint_that_is_passed_for_ever_ends_the_run(
+    start_selftest: StartSelftest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine_module, "MOST_PASSES", 50)
+    machine = start_selftest("spin")
+    with pytest.raises(Finding) as raised:
+        machine.run_to("*spin_work", "$x11 == 1")
+    assert raised.value.verdict is Verdict.BUDGET
+    assert "the machine reaches spin_work" in str(raised.value)
+    assert "what the test watches happened 50 times, and never as it asks" in str(raised.value)
+    expect_that("the instruction budget is not what ended it", machine.budget.retired < 1_000_000, machine.budget.retired)
+
+
 @pytest.mark.parametrize(("number", "verdict"), [(signal.SIGABRT, Verdict.CRASH), (signal.SIGKILL, Verdict.ERROR)])
 def test_the_machine_is_at_fault_when_qemu_gives_up_and_not_when_the_host_ends_it(
     start_selftest: StartSelftest, number: signal.Signals, verdict: Verdict

@@ -5,18 +5,17 @@ from __future__ import annotations
 
 from grader.conftest import Lab, Measured
 from grader.machine import EL1_ONLY, EL2_ONLY, Machine
+from grader.objects import Objects
 from grader.probe import LOAD_OFFSET, ProbeVm, ram_bases
 
 LAB = 1
-FROM_A64_GUEST = 0x400
 EC_HVC, EC_SMC = 0x16, 0x17
 HVC, SMC, OPCODE_MASK = 0xD400_0002, 0xD400_0003, 0xFFE0_001F
 
 
 def at_exit(machine: Machine, exception_class: int) -> int:
-    """At the vector of the next such exit; returns ESR_EL2."""
-    machine.run_to(machine.symbols["vectors"] + FROM_A64_GUEST,
-                   f"{EL2_ONLY} && (($ESR_EL2 >> 26) & 0x3f) == {exception_class:#x}")
+    """At the handler of the next such exit; returns ESR_EL2."""
+    machine.run_to(Objects(machine).trap(exception_class), EL2_ONLY)
     return machine.register("ESR_EL2")
 
 
