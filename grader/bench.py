@@ -26,10 +26,11 @@ from grader.verdict import Finding, Verdict
 CALL_BUDGET = 2_000_000
 SCRATCH_BYTES = 1 << 20  # the end of RAM: memory that nobody has been given yet
 PAGE = 4096
-STORE = bytes.fromhex("010000b9" "c0035fd6")  # str w1, [x0]; ret
+STORE = 0xB900_0001  # str w1, [x0]
 RETURN = bytes.fromhex("c0035fd6")
 ISB = 0xD503_3FDF
-REGISTERS = 4  # of a stub's arguments
+ROOM = 12  # bytes of two instructions, and of the breakpoint behind them
+ARGUMENTS = ("x0", "x1", "x2", "x3")  # of a stub
 STACK_BYTES = 4 * PAGE
 MASK = (1 << 64) - 1
 
@@ -80,10 +81,8 @@ class Bench:
         self.calls: list[Call] = []  # of stubs, during the last call
         # strata_main() never comes again: its first instructions make room for ours, and the
         # addresses behind them are functions that exist as stubs alone.
-        boot = machine.symbols["strata_main"]
-        self._store = boot
-        self._start = machine.symbols["_start"]  # no debug information here that could mislead GDB
-        self.nowhere = boot + len(STORE)
+        self._room = machine.symbols["strata_main"]
+        self.nowhere = self._room + ROOM
 
     @classmethod
     def at(cls, machine: Machine, layer: int, hook: str) -> Bench:
@@ -125,7 +124,7 @@ class Bench:
         """Zeroed objects in memory that the hypervisor does not use."""
         size = self.size(kind)
         first = self.room(size * count)
-        self.machine.gdb.write_virtual(first, bytes(size * count))
+        self.machine.memory.write(first, bytes(size * count))
         return [Object(self.objects, kind, first + size * index) for index in range(count)]
 
     def room(self, count: int, align: int = PAGE) -> int:
@@ -145,7 +144,7 @@ class Bench:
         return [self.random.getrandbits(64) for _ in range(count)]
 
     def write_u64(self, address: int, *values: int) -> None:
-        self.machine.gdb.write_virtual(address, struct.pack(f"<{len(values)}Q", *(v & MASK for v in values)))
+        self.machine.memory.write(address, struct.pack(f"<{len(values)}Q", *(v & MASK for v in values)))
 
     @property
     def cpu(self) -> Object:
@@ -170,8 +169,7 @@ class Bench:
 
     def set_registers(self, **registers: int) -> None:
         """General registers, in one step."""
-        values = {name: value & MASK for name, value in registers.items()}
-        self.machine.gdb.evaluate(", ".join(f"${name} = {value:#x}" for name, value in values.items()))
+        self.machine.gdb.set_core_registers(registers)
 
     @property
     def stack(self) -> int:
@@ -184,20 +182,11 @@ class Bench:
 
     def read_general(self) -> list[int]:
         """x0 to x30."""
-        return [self.machine.register(f"x{number}") for number in range(31)]
+        return self.machine.gdb.core_registers(*(f"x{number}" for number in range(31)))
 
     def sysreg(self, name: str, value: int) -> None:
         """Write a system register by an instruction: a debugger's own write has no effect."""
-        machine = self.machine
-        code = struct.pack("<2I", msr(name, 0), ISB)
-        before = machine.gdb.read_virtual(self._start, len(code))
-        pc, x0 = machine.pc, machine.register("x0")
-        machine.gdb.write_virtual(self._start, code)
-        self.set_registers(x0=value, pc=self._start)
-        for _ in range(2):
-            machine.step_instruction()
-        self.set_registers(x0=x0, pc=pc)
-        machine.gdb.write_virtual(self._start, before)
+        self._execute(struct.pack("<2I", msr(name, 0), ISB), value)
 
     def encode(self, kind: str, members: Mapping[str, int]) -> bytes:
         """A struct with these members and zeros."""
@@ -212,7 +201,7 @@ class Bench:
         for name, value in members.items():
             offset, size = self.objects.member(target.kind, name.replace("__", "."))
             data = (value & (1 << 8 * size) - 1).to_bytes(size, "little")
-            self.machine.gdb.write_virtual(target.address + offset, data)
+            self.machine.memory.write(target.address + offset, data)
 
     def address_of(self, target: Object, member: str) -> int:
         return target.address + self.objects.member(target.kind, member)[0]
@@ -223,8 +212,20 @@ class Bench:
 
     def store32(self, address: int, value: int) -> None:
         """Write a device register by an instruction: a debugger's own write reaches RAM alone."""
-        self.machine.gdb.write_virtual(self._store, STORE)
-        self.ask(self._store, address, value)
+        self._execute(struct.pack("<2I", STORE, ISB), address, value)
+
+    def _execute(self, code: bytes, *arguments: int) -> None:
+        """Instructions with x0 and up; registers, what is a stub and what was called stay as they are."""
+        gdb, behind = self.machine.gdb, self._room + len(code)
+        names = [*(f"x{index}" for index in range(len(arguments))), "pc"]
+        before = gdb.core_registers(*names)
+        gdb.write_virtual(self._room, code)
+        self._stop_at(self._stops.keys() | {behind})
+        self.set_registers(**dict(zip(names, (*arguments, self._room), strict=True)))
+        stop = self.machine.run(CALL_BUDGET)
+        if stop.kind is not StopKind.BREAKPOINT or stop.pc != behind:
+            raise self.machine.finding_for(stop, "an instruction of the test is executed at EL2")
+        self.set_registers(**dict(zip(names, before, strict=True)))
 
     def function(self, name: str) -> int:
         """The address of a function that exists as a stub alone; the same for the same name."""
@@ -272,10 +273,10 @@ class Bench:
             if stop.pc == self._home:
                 return self.machine.register("x0")
             name, value = results[stop.pc]
-            values = [self.machine.register(f"x{index}") for index in range(REGISTERS)]
+            *values, home = self.machine.gdb.core_registers(*ARGUMENTS, "x30")
             self.calls.append(Call(name, tuple(values)))
             result = value(*values) if callable(value) else value
-            self.set_registers(x0=result, pc=self.machine.register("x30"))
+            self.set_registers(x0=result, pc=home)
 
     def enter(self, function: str | int, **registers: int) -> None:
         """Stand at a place with these registers: what follows is run_to()'s."""

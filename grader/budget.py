@@ -142,7 +142,10 @@ class Budget:
             os.read(self.notify_fd, 64)
         except BlockingIOError:
             pass
-        os.write(self._resume_fd, b"g")
+        try:
+            os.write(self._resume_fd, b"g")
+        except BrokenPipeError:  # QEMU has ended
+            pass
 
     def _get(self, offset: int) -> int:
         return int(struct.unpack_from("<Q", self._page, offset)[0])

@@ -44,7 +44,7 @@ def _sample(machine: Machine) -> Counter[tuple[int, ...]]:
                 break
             offset = numbers[stop.number]
             esr = machine.register("ESR_EL2") if VECTORS[offset] != "IRQ" else 0
-            registers = map(machine.register, REGISTERS)
+            registers = machine.gdb.core_registers(*REGISTERS)
             seen[offset, esr, machine.register("ELR_EL2"), _vm(machine), *registers] += 1
     return seen
 

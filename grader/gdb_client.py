@@ -10,6 +10,8 @@ import shutil
 import subprocess
 import time
 from collections import deque
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -17,9 +19,10 @@ from typing import TextIO
 from grader.mi import Record, Value, parse, quote
 from grader.symbols import symbols_of
 from grader.verdict import Finding, infrastructure
-from tools.qemu import die_with_parent
+from tools.qemu import ends_with_us
 
 REPLY_SECONDS = 60.0
+MASK64 = (1 << 64) - 1
 
 # QEMU gives some EL1 registers other names than the manual's.
 QEMU_NAMES = {
@@ -33,6 +36,9 @@ QEMU_NAMES = {
     "FPCR": "fpcr",
     "FPSR": "fpsr",
 }
+
+# GDB's own numbers of the registers that it knows without a target's description.
+CORE_REGISTERS = {**{f"x{number}": number for number in range(31)}, "sp": 31, "pc": 32, "cpsr": 33}
 
 _SETTINGS = (
     "confirm off",
@@ -81,12 +87,11 @@ class Gdb:
         if program is None:
             raise infrastructure("gdb-multiarch is not installed")
         self._process = subprocess.Popen(
-            [program, "-i=mi3", "-nx", "-q"],
+            ends_with_us([program, "-i=mi3", "-nx", "-q"]),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=die_with_parent,
         )
         assert self._process.stdin is not None and self._process.stdout is not None
         self._in = self._process.stdin
@@ -137,6 +142,10 @@ class Gdb:
     def fileno(self) -> int:
         return self._out_fd
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     # Talking to the process.
 
     def command(self, line: str) -> dict[str, Value]:
@@ -179,7 +188,8 @@ class Gdb:
         self.closed = True
         self._process.kill()
         self._process.wait()
-        self._in.close()
+        with suppress(BrokenPipeError):  # a command that GDB did not live to read
+            self._in.close()
         if self._process.stdout is not None:
             self._process.stdout.close()
         self._close_log()
@@ -281,7 +291,7 @@ class Gdb:
         match = re.match(r"-?(0x[0-9a-f]+|\d+)", text)
         if match is None:
             raise GdbError(f"{expression} is not a number: {text}")
-        return int(match[0], 0) & (1 << 64) - 1
+        return int(match[0], 0) & MASK64
 
     def register(self, name: str) -> int:
         """A register of the selected vCPU by its name in the manual, system registers too."""
@@ -290,6 +300,19 @@ class Gdb:
     def set_register(self, name: str, value: int) -> None:
         """Changes a register of the selected vCPU."""
         self.evaluate(f"${QEMU_NAMES.get(name, name)} = {value:#x}")
+
+    def core_registers(self, *names: str) -> list[int]:
+        """Registers of CORE_REGISTERS, in one step."""
+        numbers = [str(CORE_REGISTERS[name]) for name in names]
+        reply = self.command(f"-data-list-register-values x {' '.join(numbers)}")
+        values = {entry["number"]: int(entry["value"], 16) for entry in reply["register-values"]}
+        return [values[number] for number in numbers]
+
+    def set_core_registers(self, values: Mapping[str, int]) -> None:
+        """The same for writing: a tenth of the time of assignments, after each of which GDB asks for all registers
+        again. What it knows of the stack is what it was, until the machine has run."""
+        pairs = (f"{CORE_REGISTERS[name]} {value & MASK64:#x}" for name, value in values.items())
+        self.command(f"-data-write-register-values x {' '.join(pairs)}")
 
     def has_register(self, name: str) -> bool:
         return self.evaluate("$" + QEMU_NAMES.get(name, name)) != "void"

@@ -14,7 +14,7 @@ from grader.budget import Budget, build_plugin
 from grader.console import Console
 from grader.memory import PhysicalMemory
 from grader.verdict import infrastructure
-from tools.qemu import MachineOptions, die_with_parent, qemu_command, qemu_version
+from tools.qemu import MachineOptions, ends_with_us, qemu_command, qemu_version
 
 MIB = 1 << 20
 
@@ -104,14 +104,13 @@ class Process:
         with self._stderr_path.open("wb") as stderr:
             try:
                 self._qemu = subprocess.Popen(
-                    command,
+                    ends_with_us(command),
                     stdin=subprocess.DEVNULL,
                     stdout=stderr,
                     stderr=stderr,
                     pass_fds=(*fds, *self.budget.child_fds),
                     env={**os.environ, **ENVIRONMENT},
                     start_new_session=True,
-                    preexec_fn=die_with_parent,
                 )
             except OSError as error:
                 raise infrastructure(f"{config.qemu} cannot be run", str(error)) from error

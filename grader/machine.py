@@ -381,8 +381,11 @@ class Machine:
             self.qmp.poll()
             if self.qmp.closed:
                 raise self._lost("QEMU closed its monitor")
-            if self.budget.notify_fd in ready:
-                self._stop_at_budget()
+            quiet = not ready and not printed and self.budget.retired == last
+            stopped = quiet or self.budget.notify_fd in ready or self._is_slow()
+            if stopped:
+                self._stop_by_monitor()
+            if stopped and self.budget.reached:
                 stop = self._stop_of_budget()
                 if not self._is_guests_loop(stop):
                     return stop
@@ -393,8 +396,7 @@ class Machine:
                 while self.qmp.command("query-status", deadline=self._deadline)["running"]:
                     pass  # the event comes before QEMU's main loop stops the machine
                 return Stop(ended)
-            if (not ready and not printed and self.budget.retired == last) or self._is_slow():
-                self.qmp.command("stop", deadline=self._deadline)
+            if stopped:
                 return None
             last = self.budget.retired
 
@@ -408,7 +410,7 @@ class Machine:
         quiet = 0
         self._last_pass = self.qmp.stops + MOST_PASSES
         while True:
-            record = self._next_stop(LOOK_SECONDS)
+            record = self._next_stop()
             if record is not None:
                 found = self._classify(record)
                 if command != "-exec-continue" or not self._is_guests_loop(found):
@@ -438,27 +440,47 @@ class Machine:
         mine = stop.kind is StopKind.BUDGET and self.budget.looping
         return mine and self.exception_level == 1 and stop.pc >= RAM_BASE
 
-    def _next_stop(self, seconds: float | None) -> Record | None:
-        """GDB's next *stopped, or None when nothing at all came for `seconds`."""
+    def _next_stop(self) -> Record | None:
+        """GDB's next *stopped; None when nothing at all came for LOOK_SECONDS, or the machine is too dear."""
         while True:
-            record = self.gdb.next_stop()
+            record = self._stop_that_came()
             if record is not None:
                 return record
-            if time.monotonic() > self._deadline:
-                raise self._stuck()
-            if seconds is not None and self._too_dear():
+            if self._too_dear() or not self._attend():
                 return None
-            sources = [self.gdb, self.qmp, self.budget.notify_fd]
-            # What is printed wakes nobody: the pipe holds what comes between two looks.
-            ready = select.select(sources, [], [], LOOK_SECONDS if seconds is None else seconds)[0]
-            printed = self.console.poll()
-            if not ready and not printed and seconds is not None:
-                return None
-            self.qmp.poll()
-            if self.qmp.closed:
-                raise self._lost("QEMU closed its monitor")
-            if self.budget.notify_fd in ready:
-                self._stop_at_budget()
+
+    def _interrupt(self) -> Record:
+        """Stop the machine by its debugger, or wait for the stop that comes first.
+
+        QEMU overlooks an interrupt while it stands at a breakpoint that GDB is about to pass: then there is another.
+        """
+        again = 0.0
+        while True:
+            record = self._stop_that_came()
+            if record is not None:
+                return record
+            if time.monotonic() >= again:
+                self.gdb.command("-exec-interrupt")
+                again = time.monotonic() + LOOK_SECONDS
+            self._attend()
+
+    def _stop_that_came(self) -> Record | None:
+        record = self.gdb.next_stop()
+        if record is None and time.monotonic() > self._deadline:
+            raise self._stuck()
+        return record
+
+    def _attend(self) -> bool:
+        """Wait for LOOK_SECONDS at most, and do what is due; whether anything came."""
+        ready = select.select([self.gdb, self.qmp, self.budget.notify_fd], [], [], LOOK_SECONDS)[0]
+        # What is printed wakes nobody: the pipe holds what comes between two looks.
+        printed = self.console.poll()
+        self.qmp.poll()
+        if self.qmp.closed:
+            raise self._lost("QEMU closed its monitor")
+        if self.budget.notify_fd in ready:
+            self._stop_by_monitor()
+        return bool(ready) or printed
 
     def _too_dear(self) -> StopKind | None:
         """Which of the nets under the instruction budget holds the machine."""
@@ -477,9 +499,7 @@ class Machine:
 
     def _hold_at_once(self, kind: StopKind) -> Stop:
         self._deadline = max(self._deadline, time.monotonic() + STOP_SECONDS)
-        self.gdb.command("-exec-interrupt")
-        record = self._next_stop(None)
-        assert record is not None
+        record = self._interrupt()
         if record.results.get("signal-name") != "SIGINT" or self._ended():
             return self._classify(record)
         return Stop(kind, self.pc)
@@ -507,26 +527,34 @@ class Machine:
             where=[f"after {self.budget.retired} instructions"],
         )
 
-    def _stop_at_budget(self) -> None:
-        """The vCPU is held by the plugin: make a stop pending, then let it go."""
+    def _stop_by_monitor(self) -> None:
+        """QMP's stop. A vCPU that the plugin holds, now or before QEMU answers, is let go when the stop is pending."""
         self.qmp.send("stop")
+        while not self.qmp.replied and not self.qmp.closed:
+            left = max(0.0, self._deadline - time.monotonic())
+            ready = select.select([self.qmp, self.budget.notify_fd], [], [], left)[0]
+            self.qmp.poll()
+            if self.budget.notify_fd in ready:
+                self._until_stop_is_pending()
+                self.budget.release()
+            if not ready:
+                break
+        self.qmp.reply(self._deadline)
+
+    def _until_stop_is_pending(self) -> None:
         before = ""
         for _ in range(2000):
             call = self._process.main_thread_call()
             # Asleep for a lock or condition twice at the same address: it waits for the vCPU.
             if call == before and call.split()[0] in _FUTEX_CALLS:
-                break
+                return
             before = call
             select.select([], [], [], 0.0005)
-        self.budget.release()
-        self.qmp.reply(self._deadline)
 
     def _look(self) -> Stop | None:
         """Stop the machine between two instructions and decide whether it can still move."""
         self._last_pass += 1
-        self.gdb.command("-exec-interrupt")
-        record = self._next_stop(None)
-        assert record is not None
+        record = self._interrupt()
         if record.results.get("signal-name") != "SIGINT" or self._ended():
             return self._classify(record)
         if self.budget.reached:

@@ -55,6 +55,11 @@ class PhysicalMemory:
         offset = address - RAM_BASE
         return self._map[offset : offset + count]
 
+    def write(self, address: int, data: bytes) -> None:
+        """Data, and no code: what the emulator has translated of it would stay."""
+        self.read(address, len(data))  # which says when it is not RAM
+        os.pwrite(self.fd, data, address - RAM_BASE)
+
     def u32(self, address: int) -> int:
         return int(struct.unpack("<I", self.read(address, 4))[0])
 

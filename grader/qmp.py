@@ -7,6 +7,7 @@ import json
 import select
 import socket
 import time
+from collections import deque
 from typing import Any
 
 from grader.verdict import infrastructure
@@ -21,6 +22,7 @@ class Qmp:
         self.events: list[dict[str, Any]] = []  # without those that only say that the machine stands or runs
         self.stops = 0  # how often it has come to stand, for the debugger too
         self.closed = False
+        self._replies: deque[dict[str, Any]] = deque()  # of which nobody has asked for yet
 
     def fileno(self) -> int:
         return self._sock.fileno()
@@ -30,7 +32,7 @@ class Qmp:
 
     def handshake(self, deadline: float) -> None:
         """Wait for the greeting and enable commands."""
-        greeting = self._next(deadline)
+        greeting = self._next_reply(deadline)
         if "QMP" not in greeting:
             raise infrastructure("QMP greeting expected", str(greeting))
         self.version = tuple(
@@ -48,15 +50,10 @@ class Qmp:
 
     def reply(self, deadline: float | None = None) -> Any:
         """The reply to the oldest command sent; events met on the way are kept."""
-        deadline = time.monotonic() + 60 if deadline is None else deadline
-        while True:
-            message = self._next(deadline)
-            if "event" in message:
-                self._note(message)
-            elif "error" in message:
-                raise infrastructure("QMP refused a command", message["error"]["desc"])
-            elif "return" in message:
-                return message["return"]
+        message = self._next_reply(time.monotonic() + 60 if deadline is None else deadline)
+        if "error" in message:
+            raise infrastructure("QMP refused a command", message["error"]["desc"])
+        return message["return"]
 
     def command(self, name: str, deadline: float | None = None, **arguments: object) -> Any:
         self.send(name, **arguments)
@@ -68,33 +65,39 @@ class Qmp:
         return str(self.reply())
 
     def poll(self) -> None:
-        """Take in what has arrived; only events are expected now."""
+        """Take in what has arrived."""
         while select.select([self._sock], [], [], 0)[0] and self._fill():
             pass
-        while (message := self._take()) is not None:
-            if "event" in message:
-                self._note(message)
+        self._sort()
+
+    @property
+    def replied(self) -> bool:
+        """Whether a reply is there that has not been taken."""
+        return bool(self._replies)
 
     def event(self, *names: str) -> dict[str, Any] | None:
         """The first event of one of these names that has come so far."""
         return next((event for event in self.events if event["event"] in names), None)
 
-    def _note(self, event: dict[str, Any]) -> None:
-        if event["event"] == "STOP":
-            self.stops += 1
-        elif event["event"] != "RESUME":
-            self.events.append(event)
+    def _sort(self) -> None:
+        while (message := self._take()) is not None:
+            name = message.get("event")
+            if name is None:
+                self._replies.append(message)
+            elif name == "STOP":
+                self.stops += 1
+            elif name != "RESUME":
+                self.events.append(message)
 
-    def _next(self, deadline: float) -> dict[str, Any]:
-        while True:
-            message = self._take()
-            if message is not None:
-                return message
+    def _next_reply(self, deadline: float) -> dict[str, Any]:
+        while not self._replies:
             left = deadline - time.monotonic()
             if left <= 0 or not select.select([self._sock], [], [], left)[0]:
                 raise infrastructure("QEMU's monitor did not answer")
             if not self._fill():
                 raise infrastructure("QEMU closed its monitor")
+            self._sort()
+        return self._replies.popleft()
 
     def _fill(self) -> bool:
         try:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from grader.launch import HEARTBEAT
 from tools.errors import UserError, run_main
-from tools.qemu import add_machine_arguments, die_with_parent, qemu_command
+from tools.qemu import add_machine_arguments, ends_with_us, qemu_command
 from tools.run import add_vm_arguments, prepared
 
 DEBUGGERS = ("gdb-multiarch", "aarch64-none-elf-gdb", "aarch64-linux-gnu-gdb")
@@ -84,8 +84,8 @@ def main() -> int:
                                extra=["-S", "-gdb", "chardev:gdb", "-chardev",
                                       f"socket,id=gdb,fd={listener.fileno()},server=on,wait=off",
                                       *(HEARTBEAT if options.icount else [])])
-        qemu = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True,
-                                pass_fds=[listener.fileno()], preexec_fn=die_with_parent)
+        qemu = subprocess.Popen(ends_with_us(command), stdin=subprocess.DEVNULL, start_new_session=True,
+                                pass_fds=[listener.fileno()])
         listener.close()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:

@@ -8,13 +8,10 @@ through the pvpanic device when a VM failed or EL2 itself did.
 from __future__ import annotations
 
 import argparse
-import ctypes
 import re
 import shlex
 import shutil
-import signal
 import subprocess
-import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -83,14 +80,19 @@ def qemu_command(options: MachineOptions, image: Path, bundle: Path | None, *,
     return [*command, *serial, *(extra or []), *shlex.split(options.extra)]
 
 
-_LIBC = ctypes.CDLL(None)
-_PR_SET_PDEATHSIG = 1
+def ends_with_us(command: list[str]) -> list[str]:
+    """The command for a program that must not outlive the one that starts it, however that ends.
+
+    By util-linux's setpriv, and not in a preexec_fn: for that Python copies itself, which takes longer than to start
+    both programs. Where there is no setpriv the program is started all the same.
+    """
+    setpriv = _setpriv()
+    return [setpriv, "--pdeathsig", "KILL", "--", *command] if setpriv else command
 
 
-def die_with_parent() -> None:
-    """For preexec_fn: a machine must not outlive the program that started it, however that ends."""
-    if sys.platform == "linux":
-        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+@cache
+def _setpriv() -> str | None:
+    return shutil.which("setpriv")
 
 
 def add_machine_arguments(parser: argparse.ArgumentParser) -> None:

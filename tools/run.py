@@ -19,7 +19,7 @@ from pathlib import Path
 
 from tools.bundle import build_bundle, machine_memory_for, write_atomically
 from tools.errors import UserError, run_main
-from tools.qemu import (MINIMUM_VERSION, MachineOptions, add_machine_arguments, die_with_parent,
+from tools.qemu import (MINIMUM_VERSION, MachineOptions, add_machine_arguments, ends_with_us,
                         machine_options, qemu_command, qemu_version)
 from tools.vms import VmConfig, load_vms
 
@@ -74,8 +74,7 @@ def run_batch(command: list[str], expected: list[str]) -> int:
     """Pass the console through; the named VMs must reach userspace, and a dead kernel ends the run."""
     missing = set(expected)
     panicked = False
-    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          preexec_fn=die_with_parent) as process:
+    with subprocess.Popen(ends_with_us(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
         assert process.stdout
         for line in process.stdout:
             sys.stdout.buffer.write(line)

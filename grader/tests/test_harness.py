@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,6 +52,27 @@ def test_budget_names_the_place(start_selftest: StartSelftest) -> None:
     found = finding_of(machine, budget=10_000)
     assert found.verdict is Verdict.BUDGET
     assert "spin_work" in str(found) or "inner" in str(found)
+
+
+@pytest.mark.parametrize("with_debugger", [False, True])
+def test_a_vcpu_that_is_held_while_nothing_seems_to_happen_is_let_go(
+    start_selftest: StartSelftest, monkeypatch: pytest.MonkeyPatch, with_debugger: bool
+) -> None:
+    """A loaded host: the budget runs out between the look that saw nothing and the stop that it leads to."""
+    machine = start_selftest("spin")
+    if with_debugger:
+        expect("PC", machine.pc, 0x4000_0000)
+    look, unseen = select.select, [3]
+
+    def late(reads: list[Any], writes: list[Any], others: list[Any], seconds: float | None = None) -> Any:
+        if seconds == machine_module.LOOK_SECONDS and unseen[0]:
+            unseen[0] -= 1
+            look([], [], [], seconds)
+            return [], [], []
+        return look(reads, writes, others, seconds)
+
+    monkeypatch.setattr(select, "select", late)
+    assert machine.run(budget=10_000).kind is StopKind.BUDGET
 
 
 def test_an_exit_that_comes_again_and_again_is_named(start_selftest: StartSelftest) -> None:
@@ -294,6 +317,16 @@ def test_a_debugger_that_took_any_command_is_not_used_again(qemu: str) -> None:
         machine.gdb.execute("set $left_behind = 1")
     with Machine(config) as machine:
         assert machine.gdb is not first
+
+
+def test_a_debugger_that_is_gone_is_the_graders_trouble(qemu: str) -> None:
+    with Machine(spinning(qemu)) as machine:
+        expect("PC", machine.pc, 0x4000_0000)
+        os.kill(machine.gdb.pid, signal.SIGKILL)
+        with pytest.raises(Finding) as caught:
+            machine.run()
+        assert caught.value.verdict is Verdict.ERROR
+        assert "GDB has ended" in str(caught.value)
 
 
 def test_a_debugger_whose_machine_runs_is_not_used_again(qemu: str) -> None:

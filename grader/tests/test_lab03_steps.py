@@ -71,8 +71,8 @@ class Stage:
         bench = self.bench
         ring = [bench.address_of(self.vcpus[0], "vgic.ordered"), *(irq.address for irq in irqs)]
         for this, after in zip(ring, ring[1:] + ring[:1], strict=True):
-            bench.machine.gdb.write_virtual(this, after.to_bytes(8, "little"))
-            bench.machine.gdb.write_virtual(after + 8, this.to_bytes(8, "little"))
+            bench.machine.memory.write(this, after.to_bytes(8, "little"))
+            bench.machine.memory.write(after + 8, this.to_bytes(8, "little"))
         for irq in irqs:
             bench.put(irq, vcpu=self.vcpus[0].address, listed_priority=irq.get("priority"))
 
@@ -120,7 +120,7 @@ def stage_of(lab: Lab, cpus: int = 1) -> Stage:
     bench = Bench.at(lab.start(ProbeVm("gic_enable", cpus=cpus)), LAB, "vm_create")
     vm = Object(bench.objects, "struct vm", bench.machine.register("x0"))
     spis = bench.allocate("struct virq", SPIS)[0].address
-    bench.machine.gdb.write_virtual(spis, idle_irqs(bench, 0, PRIVATE, spis, SPIS))
+    bench.machine.memory.write(spis, idle_irqs(bench, 0, PRIVATE, spis, SPIS))
     vcpus = []
     for index in range(cpus):
         vcpu = vm.pointer(f"vcpus[{index}]", "struct vcpu")
@@ -129,7 +129,7 @@ def stage_of(lab: Lab, cpus: int = 1) -> Stage:
         bench.put(vcpu, vgic__ordered__next=head, vgic__ordered__prev=head, vmpidr=1 << 31 | index)
         irqs = bench.address_of(vcpu, "vgic.private_irqs")
         data = idle_irqs(bench, vcpu.address, 0, irqs, PRIVATE)
-        bench.machine.gdb.write_virtual(irqs, data)
+        bench.machine.memory.write(irqs, data)
         vcpus.append(vcpu)
     bench.put(vm, vgic__spis=spis, vgic__ctlr=GRP0 | GRP1)
     return Stage(bench, vm, vcpus, spis)
