@@ -32,8 +32,6 @@ ALONE = [
     "gic_priority",
     "gic_registers",
     "gic_sgi",
-    "mmio_decode",
-    "stage2_abort",
 ]
 IN_PAIRS = ["gic_two_vms", "gic_nesting", "gic_priority", "gic_level", "gic_sgi"]
 
