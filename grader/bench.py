@@ -26,7 +26,7 @@ from grader.verdict import Finding, Verdict
 CALL_BUDGET = 2_000_000
 SCRATCH_BYTES = 1 << 20  # the end of RAM: memory that nobody has been given yet
 PAGE = 4096
-STORE = 0xB900_0001  # str w1, [x0]
+STORE, STORE_X = 0xB900_0001, 0xF900_0001  # str w1, [x0]; str x1, [x0]
 RETURN = bytes.fromhex("c0035fd6")
 ISB = 0xD503_3FDF
 ROOM = 12  # bytes of two instructions, and of the breakpoint behind them
@@ -63,6 +63,11 @@ def msr(name: str, register: int) -> int:
     """The instruction MSR name, x<register>."""
     op0, op1, crn, crm, op2 = ENCODINGS[name]
     return 0xD510_0000 | (op0 - 2) << 19 | op1 << 16 | crn << 12 | crm << 8 | op2 << 5 | register
+
+
+def mrs(name: str, register: int) -> int:
+    """The instruction MRS x<register>, name."""
+    return msr(name, register) | 1 << 21
 
 
 class Bench:
@@ -187,6 +192,12 @@ class Bench:
     def sysreg(self, name: str, value: int) -> None:
         """Write a system register by an instruction: a debugger's own write has no effect."""
         self._execute(struct.pack("<2I", msr(name, 0), ISB), value)
+
+    def read_sysreg(self, name: str) -> int:
+        """The same for reading what a debugger does not show, such as a counter."""
+        scratch = self.room(8)
+        self._execute(struct.pack("<2I", mrs(name, 1), STORE_X), scratch, 0)
+        return self.machine.memory.u64(scratch)
 
     def encode(self, kind: str, members: Mapping[str, int]) -> bytes:
         """A struct with these members and zeros."""

@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from grader.report import budgets
@@ -159,22 +159,27 @@ def grade(grading: Grading, settings: Settings, arrived: Callable[[str, str], No
 
 
 def run_column(grading: Grading, column: Column, settings: Settings, arrived: Callable[[str, str], None]) -> None:
-    """All tests; of the isolated column first those that can raise it, and no more when they cannot make it count."""
+    """All tests; of the isolated column first those that can raise it, and no more when they cannot make it count.
+
+    What cannot pass over any layers is not run again: it has the result that it has over the student's own.
+    """
     if column.name != ISOLATED or not (CUMULATIVE in grading.columns and grading.columns[CUMULATIVE].results):
         run_tests(grading, column.name, settings, arrived)
         return
-    hopeful = grading.hopeful()
+    hopeful, hopeless = grading.hopeful(), grading.hopeless()
     if hopeful:
         run_tests(grading, column.name, settings, arrived, hopeful)
-    rest = [name for name in grading.tests if name not in column.results]
-    if not rest or column.broken:
+    if column.broken:
         return
     reached = grading.column_score(CUMULATIVE)
     if grading.isolated_at_most() <= reached and (reached or not hopeful):
         column.skipped = "too little of what failed passes over the reference's layers"
         column.results.clear()
-    else:
-        run_tests(grading, column.name, settings, arrived, rest + _of_questions(grading, settings))
+        return
+    column.results |= {name: replace(grading.columns[CUMULATIVE].results[name]) for name in hopeless}
+    rest = [name for name in grading.tests if name not in column.results] + _of_questions(grading, settings)
+    if rest:
+        run_tests(grading, column.name, settings, arrived, rest)
 
 
 def _why_not_isolated(grading: Grading, settings: Settings) -> str:

@@ -175,6 +175,24 @@ def test_what_is_not_written_is_not_run_over_other_layers(monkeypatch: pytest.Mo
         assert (seen, bool(column.skipped)) == ([f"f::{name}" for name in ran], True)
 
 
+def test_what_is_not_written_has_its_result_in_both_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str] = []
+
+    def run_tests(grading: Grading, name: str, settings: run.Settings, arrived: object, names: list[str]) -> None:
+        seen.extend(names)
+        for test in names:
+            grading.add(name, {"test": test, **PASS})
+
+    monkeypatch.setattr(run, "run_tests", run_tests)
+    grading = graded({"a": {"verdict": "TODO", "observed": TODO.format("1.1")}, "b": FAIL, "c": FAIL})
+    column = grading.columns[ISOLATED] = Column(ISOLATED)
+    run.run_column(grading, column, run.Settings("labs"), lambda column, name: None)
+    grading.block()
+    assert seen == ["f::b", "f::c"]
+    assert [column.results[f"f::{name}"].verdict for name in "abc"] == [Verdict.TODO, Verdict.PASS, Verdict.PASS]
+    assert (grading.best, grading.columns[CUMULATIVE].results["f::c"].verdict) == (ISOLATED, Verdict.BLOCKED)
+
+
 def test_what_stands_on_an_unwritten_exercise_is_blocked() -> None:
     todo = {"verdict": "TODO", "observed": TODO.format("1.1")}
     grading = graded({"a": todo, "b": todo, "c": todo})

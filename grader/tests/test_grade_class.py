@@ -8,6 +8,7 @@ import csv
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -160,3 +161,22 @@ def test_the_tasks_of_a_job_array_take_every_submission_once(tmp_path: Path) -> 
         assert "--lab 1 --submissions in --dest out" in done.stdout
         shards.append(done.stdout.split("--shard ")[1].split()[0])
     assert shards == ["0/3", "1/3", "2/3"]
+
+
+def test_each_job_keeps_to_a_cpu_of_its_own_while_there_are_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grade_class, "_taken", [])
+    allowed, found = os.sched_getaffinity(0), list[set[int]]()
+
+    def job() -> None:
+        grade_class.bind_to_a_cpu()
+        found.append(os.sched_getaffinity(0))
+
+    for _ in range(len(allowed) + 1):  # each thread has an affinity of its own
+        thread = threading.Thread(target=job)
+        thread.start()
+        thread.join()
+    taken = len(grade_class._taken)  # by us: somebody else may grade on this machine meanwhile
+    for name in grade_class._taken:
+        name.close()
+    assert found[-1] == allowed == os.sched_getaffinity(0)
+    assert taken == len(allowed) == 1 or taken == len({min(cpus) for cpus in found if len(cpus) == 1})

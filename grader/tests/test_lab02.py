@@ -66,7 +66,7 @@ def test_two_guests_do_not_disturb_each_other(lab: Lab, probe: str) -> None:
 
 
 @pytest.mark.parametrize("cpu", ["cortex-a57", "max"])
-@pytest.mark.parametrize("probe", ["stage1", "memory_release", "stage2_abort"])
+@pytest.mark.parametrize("probe", ["stage1", "stage2_abort"])
 def test_older_and_newer_cpus(lab: Lab, cpu: str, probe: str) -> None:
     lab.probe(probe, cpu=cpu)
 

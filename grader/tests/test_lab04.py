@@ -35,7 +35,7 @@ ALONE = [
     "psci_reset",
     "hypercalls",
 ]
-ON_GICV2 = ["timer_physical", "psci_reset"]
+ON_GICV2 = ["timer_physical"]
 IN_PAIRS = [
     "timer_two_vms",
     "timer_active_switch",
@@ -47,7 +47,6 @@ IN_PAIRS = [
     "wfi",
     "sched_fair",
     "gic_two_vms",
-    "gic_priority",
     "world_switch_el1",
     "world_switch_fp",
     "registers_preserved",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a lab's grade shows on GICv3 alone, since the interrupt controller should not matter to it, on GICv2."""
+"""What a lab's grade shows on one machine alone, since others should not matter to it, on others: GICv2, other CPUs."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ IN_PAIRS = [
     *((1, probe) for probe in test_lab01.IN_PAIRS),
     *((2, probe) for probe in test_lab02.IN_PAIRS),
     *((4, probe) for probe in test_lab04.IN_PAIRS if probe not in test_lab04.IN_PAIRS_ON_GICV2),
+    (4, "gic_priority"),
 ]
 
 
@@ -27,3 +28,8 @@ def test_a_guest_sees_the_architecture(make_lab: MakeLab, number: int, probe: st
 def test_two_guests_do_not_disturb_each_other(make_lab: MakeLab, number: int, probe: str) -> None:
     ignore = test_lab01.OF_LAYER_4 if number < 4 else ()
     make_lab(number, gic=2).probe(ProbeVm(probe), ProbeVm(probe), budget=test_lab04.BUDGET, ignore=ignore)
+
+
+@pytest.mark.parametrize("cpu", ["cortex-a57", "max"])
+def test_older_and_newer_cpus(make_lab: MakeLab, cpu: str) -> None:
+    make_lab(2).probe("memory_release", cpu=cpu)
