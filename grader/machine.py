@@ -34,9 +34,9 @@ QUIET_LOOKS = 3
 # others cost (code in a device's registers, a device in a loop, a sleep of years), and a machine that
 # executes nothing else is at fault for it. That it gets no processor is the host's fault.
 PROCESSOR_SECONDS = 60.0
-# A breakpoint whose condition does not hold stops the machine all the same, and takes the debugger as long as
-# a thousand instructions and more. The solution passes 240 of them in one run at most.
-MOST_PASSES = 20 * 250
+# A breakpoint whose condition does not hold stops the machine all the same, twice, and takes the debugger as long as
+# thousands of instructions. Over the solution no run has more than 240 such stops.
+MOST_STOPS = 20 * 250
 WALL_SECONDS = 600.0
 STOP_SECONDS = 60.0
 END_SECONDS = 5.0
@@ -93,7 +93,7 @@ class Machine:
         self.returned: tuple[int, tuple[int, ...]] | None = None
         self._log = log
         self._gdb: Gdb | None = None
-        self._last_pass = 0  # the QMP stop up to which this run may go
+        self._last_stop_allowed = 0  # which of QMP's stops is the last that this run may have
         try:
             self.qmp.handshake(self._deadline)
         except Finding as error:
@@ -331,7 +331,7 @@ class Machine:
         elif stop.kind is StopKind.PASSED:
             verdict = Verdict.BUDGET
             observed = (
-                f"what the test watches happened {MOST_PASSES} times, and never as it asks;"
+                f"what the test watches happens again and again, and never as it asks: {MOST_STOPS} stops,"
                 f" {self.budget.retired} instructions used, at {self.place(stop.pc)}"
             )
         elif stop.kind is StopKind.QUIET:
@@ -408,7 +408,7 @@ class Machine:
         """Until the machine stands for a reason that a test wants to know."""
         start = last = self.budget.retired
         quiet = 0
-        self._last_pass = self.qmp.stops + MOST_PASSES
+        self._last_stop_allowed = self.qmp.stops + MOST_STOPS
         while True:
             record = self._next_stop()
             if record is not None:
@@ -484,7 +484,7 @@ class Machine:
 
     def _too_dear(self) -> StopKind | None:
         """Which of the nets under the instruction budget holds the machine."""
-        if self.qmp.stops > self._last_pass:
+        if self.qmp.stops > self._last_stop_allowed:
             return StopKind.PASSED
         return StopKind.SLOW if self._is_slow() else None
 
@@ -553,7 +553,7 @@ class Machine:
 
     def _look(self) -> Stop | None:
         """Stop the machine between two instructions and decide whether it can still move."""
-        self._last_pass += 1
+        self._last_stop_allowed += 1
         record = self._interrupt()
         if record.results.get("signal-name") != "SIGINT" or self._ended():
             return self._classify(record)

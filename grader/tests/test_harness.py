@@ -167,13 +167,13 @@ def test_a_machine_that_is_too_dear_for_the_emulator_is_at_fault_itself(
 def test_a_breakpoint_that_is_passed_for_ever_ends_the_run(
     start_selftest: StartSelftest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(machine_module, "MOST_PASSES", 50)
+    monkeypatch.setattr(machine_module, "MOST_STOPS", 50)
     machine = start_selftest("spin")
     with pytest.raises(Finding) as raised:
         machine.run_to("*spin_work", "$x11 == 1")
     assert raised.value.verdict is Verdict.BUDGET
     assert "the machine reaches spin_work" in str(raised.value)
-    assert "what the test watches happened 50 times, and never as it asks" in str(raised.value)
+    assert "what the test watches happens again and again, and never as it asks: 50 stops" in str(raised.value)
     expect_that("the instruction budget is not what ended it", machine.budget.retired < 1_000_000, machine.budget.retired)
 
 

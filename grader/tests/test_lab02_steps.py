@@ -743,8 +743,12 @@ def test_memory_is_filled_before_it_is_mapped(lab: Lab, seed: int) -> None:
     refusal = 0
 
     def allocate(order: int, *_: int) -> int:
-        at = bench.room(PAGE << order, PAGE << order)
+        at = allocate_zeroed(order)
         machine.memory.write(at, b"\xa5" * (PAGE << order))
+        return at
+
+    def allocate_zeroed(order: int, *_: int) -> int:
+        at = bench.room(PAGE << order, PAGE << order)
         allocated.append((at, order))
         return at
 
@@ -758,7 +762,8 @@ def test_memory_is_filled_before_it_is_mapped(lab: Lab, seed: int) -> None:
         mapped.append((address, pa, count))
         return refusal & PAGE_NONE
 
-    stubs: dict[str | int, Stub] = {"page_alloc": allocate, "page_free": free, "pgtable_map": map_}
+    stubs: dict[str | int, Stub] = {"page_alloc": allocate, "page_alloc_zeroed": allocate_zeroed,
+                                       "page_free": free, "pgtable_map": map_}
 
     def touch() -> int:
         return code(bench.call("guest_ram_populate", vm.address, GIB + PIECE + 5 * PAGE + 8, 0, stubs=stubs))
