@@ -47,7 +47,7 @@ def test_two_guests_do_not_disturb_each_other(lab: Lab, gic: int, probe: str) ->
 
 
 @pytest.mark.parametrize("cpu", ["cortex-a57", "max"])
-def test_older_and_newer_cpus(lab: Lab, gic: int, cpu: str) -> None:
+def test_older_and_newer_cpus(lab: Lab, cpu: str) -> None:
     lab.probe("gic_priority", cpu=cpu)
 
 
