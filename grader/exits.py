@@ -16,7 +16,7 @@ from grader.machine import EL2_ONLY, Machine, StopKind
 from grader.objects import Objects
 from grader.verdict import Finding
 
-LOOKS = 12
+LOOKS = 8
 LEAST = 6  # exits that have to be seen
 DISTINCT = 2  # as many places of one loop are named
 INSTRUCTIONS = 400_000
