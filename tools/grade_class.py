@@ -145,6 +145,7 @@ class Class:
         return values
 
 
+TAKEN = "\0strata-grade-class-cpu-"
 _taken: list[socket.socket] = []
 
 
@@ -157,7 +158,7 @@ def bind_to_a_cpu() -> None:
     for cpu in sorted(os.sched_getaffinity(0)):
         name = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         try:
-            name.bind(f"\0strata-grade-class-cpu-{cpu}")
+            name.bind(f"{TAKEN}{cpu}")
         except OSError:
             name.close()
             continue
