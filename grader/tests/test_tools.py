@@ -8,6 +8,7 @@ import os
 import shutil
 import struct
 import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -343,3 +344,13 @@ def test_a_path_from_a_guest_to_panic_is_found(tmp_path: Path) -> None:
     assert graph.path("panic", set()) == ["handler", "callback", "panic"]
     assert graph.path("panic", {"callback"}) is None
     assert graph.path("config_error", set()) is None, "reached from the boot code alone"
+
+
+def test_what_a_killed_program_has_started_ends_with_it() -> None:
+    """The pipe has its end when nobody holds it any more: neither the program nor the sleeper."""
+    text = ("import subprocess; from tools.qemu import ends_with_us\n"
+            "print(subprocess.Popen(ends_with_us(['sh', '-c', 'echo up; exec sleep 600'])).wait())")
+    with subprocess.Popen([sys.executable, "-c", text], cwd=ROOT, stdout=subprocess.PIPE) as program:
+        assert program.stdout and program.stdout.readline() == b"up\n"
+        program.kill()
+        assert program.stdout.read() == b""
