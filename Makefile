@@ -288,12 +288,13 @@ DEMO_GUESTS = $(shell sed -n 's,^kernel = "\(.*\)",$(BUILD)/guests/\1,p' guests/
 RUN_NEEDS := $(IMAGE) $(if $(VMS),,$(if $(filter 1 2 3,$(LAB)),$(DEFAULT_VMS) $(DEMO_GUESTS),linux))
 MACHINE = --qemu '$(QEMU)' --cpu $(CPU) --gic $(GIC) --smp $(SMP) $(if $(MEM),--memory $(MEM)) \
 	$(if $(filter 1,$(ICOUNT)),--icount) $(if $(QEMU_EXTRA),--extra='$(QEMU_EXTRA)')
+GUEST_TEXT = $(if $(APPEND),--append '$(APPEND)') $(if $(SEED),--seed '$(SEED)')
 
 TEST_ENVIRONMENT = STRATA_BUILD='$(BUILD)' STRATA_IMPL='$(IMPL)' STRATA_BASE='$(BASE)' STRATA_QEMU='$(QEMU)' $(if $(SEED),STRATA_SEED='$(SEED)')
 
 .PHONY: run test unit doctor debug map measure format clean help
 run: $(RUN_NEEDS) ## boot the VMs of VMS= (default: two Debian Linux VMs) under the hypervisor
-	$(Q)$(PYTHON) -m tools.run $(MACHINE) --lab $(LAB) --image $(IMAGE) $(if $(APPEND),--append '$(APPEND)') --out $(IMAGE_DIR) $(RUN_VMS)
+	$(Q)$(PYTHON) -m tools.run $(MACHINE) --lab $(LAB) --image $(IMAGE) $(GUEST_TEXT) --out $(IMAGE_DIR) $(RUN_VMS)
 
 # $1 = unit tests; one that passed is run again when it was made anew
 run_unit = @status=0; for t in $1; do \
@@ -325,7 +326,7 @@ doctor: ## list what the machine needs: found, or the command that installs it
 ifeq ($(TEST),)
 debug: $(RUN_NEEDS) ## the machine of run, stopped at its first instruction, under GDB (GUEST=file.elf, TEST=test)
 	$(Q)$(PYTHON) -m tools.debug $(MACHINE) --lab $(LAB) --image $(IMAGE) --elf $(IMAGE_DIR)/strata.elf \
-		$(if $(GUEST),--guest '$(GUEST)') $(if $(APPEND),--append '$(APPEND)') --out $(IMAGE_DIR) $(RUN_VMS)
+		$(if $(GUEST),--guest '$(GUEST)') $(GUEST_TEXT) --out $(IMAGE_DIR) $(RUN_VMS)
 else
 debug: ready # a test's machine where the test fails
 	$(Q)$(TEST_ENVIRONMENT) $(PYTHON) -m tools.debug_test '$(TEST)'

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Packs VMs into a bundle (format: kit/bundle.h), shows one, and verifies its checksums.
 
-    tools/bundle pack [--gic 3] [--memory 1536M] [--cpus 1] [--append TEXT] vms.toml -o FILE
+    tools/bundle pack [--gic 3] [--memory 1536M] [--cpus 1] [--lab 6] [--append TEXT] [--seed TEXT] vms.toml -o FILE
     tools/bundle show FILE
     tools/bundle verify FILE
 """
@@ -11,9 +11,11 @@ from __future__ import annotations
 import argparse
 import gzip
 import os
+import secrets
 import struct
 import tempfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,6 +69,7 @@ class Kernel:
     data: bytes
     offset: int
     size: int
+    has_header: bool = True
 
 
 def read_kernel(path: Path) -> Kernel:
@@ -90,7 +93,7 @@ def read_kernel(path: Path) -> Kernel:
     if data[0x202:0x206] == b"HdrS":
         raise ValueError("is an x86 kernel; give an arm64 Image")
     if data[56:60] != b"ARM\x64":
-        return Kernel(data, FLAT_OFFSET, len(data))
+        return Kernel(data, FLAT_OFFSET, len(data), has_header=False)
     text_offset, image_size, flags = struct.unpack_from("<QQQ", data, 8)
     if flags & 1:
         raise ValueError("is a big-endian kernel")
@@ -99,8 +102,13 @@ def read_kernel(path: Path) -> Kernel:
     return Kernel(data, text_offset, max(image_size, len(data)))
 
 
-def pack_vm(vm: VmConfig, where: str, *, gic_version: int, append: str = "") -> PackedVm:
-    """Lay out one VM's RAM: kernel where its header says, initrd after it, device tree on top."""
+def pack_vm(vm: VmConfig, where: str, *, gic_version: int, append: str = "",
+            seed: bytes | None = None) -> PackedVm:
+    """Lay out one VM's RAM: kernel where its header says, initrd after it, device tree on top.
+
+    Without a header the device tree is at the start of RAM too: software that knows no boot protocol,
+    firmware for example, looks there, where QEMU's virt has it for such.
+    """
     from tools import dtb  # needs libfdt, which `verify` and `show` do without
 
     def error(key: str, problem: str) -> UserError:
@@ -141,7 +149,7 @@ def pack_vm(vm: VmConfig, where: str, *, gic_version: int, append: str = "") -> 
             tree = dtb.patch_dtb(vm.dtb.read_bytes(), cmdline=vm.cmdline, append=append, initrd=initrd)
         else:
             tree = dtb.make_dtb(cpus=vm.cpus, memory=vm.memory, gic_version=gic_version,
-                                cmdline=f"{vm.cmdline} {append}".strip(), initrd=initrd)
+                                cmdline=f"{vm.cmdline} {append}".strip(), initrd=initrd, seed=seed)
     except (OSError, ValueError) as problem:
         raise error("dtb", f"{vm.dtb}: {problem}") from None
     if len(tree) > dtb.DTB_MAX:
@@ -149,7 +157,9 @@ def pack_vm(vm: VmConfig, where: str, *, gic_version: int, append: str = "") -> 
     dtb_offset = (vm.memory - len(tree)) // PAYLOAD_ALIGN * PAYLOAD_ALIGN
     if dtb_offset < end:
         raise too_big("dtb", end + len(tree) + PAYLOAD_ALIGN)
-    segments.append(Segment(dtb_offset, bytes(tree), "dtb"))
+    segments.append(Segment(dtb_offset, tree, "dtb"))
+    if not kernel.has_header and len(tree) <= kernel.offset:
+        segments.append(Segment(0, tree, "dtb at the start of RAM"))
     return PackedVm(vm, kernel.offset, dtb_offset, tuple(segments))
 
 
@@ -159,9 +169,15 @@ def vm_flags(vm: VmConfig) -> int:
 
 
 def build_bundle(vms: list[VmConfig], where: str, *, gic_version: int = 3, machine_memory: int,
-                 machine_cpus: int = 1, append: str = "") -> bytes:
-    """The bytes of a bundle; `where` names the source of the VMs in messages."""
-    packed = [pack_vm(vm, where, gic_version=gic_version, append=append) for vm in vms]
+                 machine_cpus: int = 1, append: Mapping[str, str] | None = None,
+                 seed: bytes | None = None) -> bytes:
+    """The bytes of a bundle.
+
+    `where` names the source of the VMs in messages, `append` has for a VM's name what is added to its
+    command line. Each VM's random seeds come from `seed` and its name; without it there are none.
+    """
+    packed = [pack_vm(vm, where, gic_version=gic_version, append=(append or {}).get(vm.name, ""),
+                      seed=seed and seed + vm.name.encode()) for vm in vms]
     payloads: dict[bytes, int] = {}
     table, body = bytearray(), bytearray()
     first = align_up(HEADER.size + VM_SIZE * len(packed), PAYLOAD_ALIGN)
@@ -193,6 +209,11 @@ def build_bundle(vms: list[VmConfig], where: str, *, gic_version: int = 3, machi
 
     head = header(zlib.crc32(header(0) + table)) + table
     return (head.ljust(first, b"\0") + body).ljust(length - TRAILER.size, b"\0") + TRAILER.pack(MAGIC)
+
+
+def seed_of(text: str | None) -> bytes:
+    """The `seed` of build_bundle() that a user asked for; a random one when he did not."""
+    return secrets.token_bytes(32) if text is None else f"seed {text} ".encode()
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -328,6 +349,7 @@ def main() -> int:
     pack.add_argument("--cpus", type=int, default=1, help="of the machine")
     pack.add_argument("--lab", type=int, default=6, help="layers of the image that will run it")
     pack.add_argument("--append", default="", help="text added to every VM's command line")
+    pack.add_argument("--seed", help="what the VMs' random seeds are made of (default: random)")
     for name, text in (("show", "print what is in a bundle"), ("verify", "check all checksums")):
         commands.add_parser(name, help=text).add_argument("file", type=Path)
     arguments = parser.parse_args()
@@ -335,7 +357,8 @@ def main() -> int:
         vms = load_vms(arguments.vms, lab=arguments.lab)
         data = build_bundle(vms, str(arguments.vms), gic_version=arguments.gic,
                             machine_memory=arguments.memory or machine_memory_for(vms),
-                            machine_cpus=arguments.cpus, append=arguments.append)
+                            machine_cpus=arguments.cpus, append={vm.name: arguments.append for vm in vms},
+                            seed=seed_of(arguments.seed))
         write_atomically(arguments.output, data)
     else:
         {"show": show, "verify": verify}[arguments.command](arguments.file)

@@ -72,7 +72,7 @@ def main() -> int:
     arguments = parser.parse_args()
     guest = guest_symbols(arguments.guest, arguments.vms)
 
-    with prepared(arguments, arguments.append) as (options, _, bundle), \
+    with prepared(arguments) as (options, _, bundle), \
             tempfile.TemporaryDirectory(prefix="strata-debug-") as directory, \
             socket.socket(socket.AF_UNIX) as listener:
         # QEMU inherits a socket that listens already: nothing has to wait until it is there.

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 
 import libfdt
+
+from tools import fdt as flattened
 
 RAM_BASE = 0x4000_0000
 GICD, GICD_SIZE = 0x0800_0000, 0x1_0000
@@ -14,6 +17,7 @@ GICR, GICR_STRIDE = 0x080A_0000, 0x2_0000
 UART, UART_SIZE, UART_SPI = 0x0900_0000, 0x1000, 1
 DTB_MAX = 2 << 20  # "must not exceed 2 megabytes", Linux: Documentation/arm64/booting.rst
 
+RNG_SEED_SIZE, KASLR_SEED_SIZE = 32, 8
 PHANDLE_GIC, PHANDLE_CLOCK = 1, 2
 SPI, PPI = 0, 1
 LEVEL_HIGH = 4
@@ -32,8 +36,12 @@ def _strings(*values: str) -> bytes:
 
 
 def make_dtb(*, cpus: int, memory: int, gic_version: int, cmdline: str,
-             initrd: tuple[int, int] | None) -> bytes:
-    """Build the tree; initrd is its first guest-physical address and the one after its last."""
+             initrd: tuple[int, int] | None, seed: bytes | None = None) -> bytes:
+    """Build the tree; initrd is its first guest-physical address and the one after its last.
+
+    What the guest is to start its random numbers and its layout from is made of `seed`; without one
+    the tree holds nothing of the kind.
+    """
     fdt = libfdt.FdtSw()
     fdt.finish_reservemap()
     with fdt.add_node(""):
@@ -49,6 +57,10 @@ def make_dtb(*, cpus: int, memory: int, gic_version: int, cmdline: str,
             if initrd:
                 fdt.property_u64("linux,initrd-start", initrd[0])
                 fdt.property_u64("linux,initrd-end", initrd[1])
+            if seed is not None:
+                random = hashlib.sha512(seed).digest()
+                fdt.property("rng-seed", random[:RNG_SEED_SIZE])
+                fdt.property("kaslr-seed", random[RNG_SEED_SIZE:RNG_SEED_SIZE + KASLR_SEED_SIZE])
         with fdt.add_node(f"memory@{RAM_BASE:x}"):
             fdt.property_string("device_type", "memory")
             fdt.property("reg", _reg((RAM_BASE, memory)))
@@ -67,8 +79,7 @@ def make_dtb(*, cpus: int, memory: int, gic_version: int, cmdline: str,
         _add_timer(fdt, cpus, gic_version)
         _add_gic(fdt, cpus, gic_version)
         _add_uart(fdt)
-    tree = fdt.as_fdt()
-    return bytes(tree.as_bytearray()[:tree.totalsize()])
+    return flattened.finished(fdt)
 
 
 def _add_timer(fdt: libfdt.FdtSw, cpus: int, gic_version: int) -> None:
@@ -91,6 +102,7 @@ def _add_gic(fdt: libfdt.FdtSw, cpus: int, gic_version: int) -> None:
         else:
             fdt.property("compatible", _strings("arm,cortex-a15-gic"))
             fdt.property("reg", _reg((GICD, GICD_SIZE), (GICC, GICC_SIZE)))
+        fdt.property_u32("#address-cells", 0)  # devices whose interrupt-map leads here have no unit address
         fdt.property_u32("#interrupt-cells", 3)
         fdt.property("interrupt-controller", b"")
         fdt.property_u32("phandle", PHANDLE_GIC)
@@ -113,23 +125,15 @@ def _add_uart(fdt: libfdt.FdtSw) -> None:
 
 def patch_dtb(blob: bytes, *, cmdline: str, append: str, initrd: tuple[int, int] | None) -> bytes:
     """A user's own tree with /chosen completed. Raises ValueError when it is no device tree."""
-    try:
-        fdt = libfdt.Fdt(blob)
-        if fdt.totalsize() > len(blob):
-            raise ValueError("the device tree is cut short")
-        fdt.resize(fdt.totalsize() + len(cmdline) + len(append) + 1024)
-        chosen = fdt.path_offset("/chosen", libfdt.QUIET_NOTFOUND)
-        if chosen < 0:
-            chosen = fdt.add_subnode(0, "chosen")
-        if append and not cmdline:
-            own = fdt.getprop(chosen, "bootargs", libfdt.QUIET_NOTFOUND)
-            cmdline = own.as_str() if isinstance(own, libfdt.Property) else ""
-        if cmdline or append:
-            fdt.setprop_str(chosen, "bootargs", f"{cmdline} {append}".strip())
-        if initrd:
-            fdt.setprop_u64(chosen, "linux,initrd-start", initrd[0])
-            fdt.setprop_u64(chosen, "linux,initrd-end", initrd[1])
-        fdt.pack()
-    except libfdt.FdtException as error:
-        raise ValueError(f"not a device tree: {error}") from None
-    return bytes(fdt.as_bytearray()[:fdt.totalsize()])
+    tree = flattened.read(blob)
+    chosen = tree.root.children.setdefault("chosen", flattened.Node("chosen")).properties
+    if append and not cmdline:
+        try:
+            cmdline = chosen.get("bootargs", b"").decode().rstrip("\0")
+        except UnicodeDecodeError:
+            raise ValueError("the bootargs in its /chosen are no text") from None
+    if cmdline or append:
+        chosen["bootargs"] = _strings(f"{cmdline} {append}".strip())
+    if initrd:
+        chosen["linux,initrd-start"], chosen["linux,initrd-end"] = (struct.pack(">Q", end) for end in initrd)
+    return flattened.write(tree, size_hint=len(blob) + len(cmdline) + len(append) + 1024)

@@ -1,23 +1,25 @@
 # SPDX-License-Identifier: MIT
 """`make run`: packs the VMs and boots them under the hypervisor.
 
-With a terminal on standard input the VMs' consoles are on it. Without one the VMs get strata.batch
-on their command line, upon which the fetched Linux prints `uname -a` and powers off, and the exit
-status says whether every VM ended well.
+With a terminal on standard input the VMs' consoles are on it. Without one, VMs with the initramfs of
+guests/linux get strata.batch on their command line, upon which they print `uname -a` and power off, and
+the exit status says whether every VM ended well.
 """
 
 from __future__ import annotations
 
 import argparse
+import gzip
 import os
 import subprocess
 import sys
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tools.bundle import build_bundle, machine_memory_for, write_atomically
+from tools.bundle import build_bundle, machine_memory_for, seed_of, write_atomically
 from tools.errors import UserError, run_main
 from tools.qemu import (MINIMUM_VERSION, MachineOptions, add_machine_arguments, ends_with_us,
                         machine_options, qemu_command, qemu_version)
@@ -25,6 +27,7 @@ from tools.vms import VmConfig, load_vms
 
 KEYS = "keys: Ctrl-A x quits, Ctrl-] moves the keyboard to the next VM, Ctrl-A h lists QEMU's own"
 BATCH = "strata.batch"
+INITRAMFS_MAX = 16 << 20  # of an archive that may be ours, unpacked
 USERSPACE = "userspace: Linux"
 KERNEL_PANIC = "Kernel panic - not syncing"
 
@@ -34,16 +37,29 @@ def add_vm_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--image", type=Path, required=True)
     parser.add_argument("--lab", type=int, default=6)
     parser.add_argument("--append", default="", help="text added to every VM's command line")
+    parser.add_argument("--seed", help="what the VMs' random seeds are made of (default: random, with "
+                                       "--icount always the same)")
     parser.add_argument("--out", type=Path, required=True, help="directory for the bundle")
     parser.add_argument("vms", type=Path)
 
 
+def knows_batch(vm: VmConfig) -> bool:
+    """Whether the VM's initramfs is the one of guests/linux: it alone has heard of strata.batch."""
+    if vm.initrd is None:
+        return False
+    try:
+        with gzip.open(vm.initrd) as archive:
+            return BATCH.encode() in archive.read(INITRAMFS_MAX)
+    except (OSError, EOFError, zlib.error):
+        return False
+
+
 @contextmanager
-def prepared(arguments: argparse.Namespace,
-             append: str) -> Iterator[tuple[MachineOptions, list[VmConfig], Path]]:
+def prepared(arguments: argparse.Namespace, *,
+             batch: bool = False) -> Iterator[tuple[MachineOptions, list[VmConfig], Path]]:
     """Machine, VMs and a bundle that is there for as long as the machine runs.
 
-    Everything that can be wrong with them is said before QEMU starts. The bundle is this run's own,
+    `batch`: VMs that know how power off when they have shown that they live. Everything that can be wrong with them is said before QEMU starts. The bundle is this run's own,
     so that several can run at once.
     """
     vms = load_vms(arguments.vms, lab=arguments.lab)
@@ -52,11 +68,14 @@ def prepared(arguments: argparse.Namespace,
     if version[:2] < MINIMUM_VERSION:
         raise UserError(f"QEMU={options.qemu}: version {version[0]}.{version[1]} is too old; "
                         f"7.2 or newer is needed")
+    append = {vm.name: f"{arguments.append} {BATCH if batch and knows_batch(vm) else ''}".strip() for vm in vms}
+    seed = "0" if options.icount and arguments.seed is None else arguments.seed
     with tempfile.TemporaryDirectory(dir=arguments.out, prefix="run.") as directory:
         bundle = Path(directory) / "bundle"
         write_atomically(bundle, build_bundle(vms, str(arguments.vms), gic_version=options.gic,
                                               machine_memory=options.memory,
-                                              machine_cpus=options.smp, append=append))
+                                              machine_cpus=options.smp, append=append,
+                                              seed=seed_of(seed)))
         yield options, vms, bundle
 
 
@@ -99,16 +118,13 @@ def main() -> int:
     add_vm_arguments(parser)
     arguments = parser.parse_args()
     interactive = os.isatty(0)
-    append = arguments.append if interactive else f"{arguments.append} {BATCH}".strip()
-    with prepared(arguments, append) as (options, vms, bundle):
+    with prepared(arguments, batch=not interactive) as (options, vms, bundle):
         serial = ["-serial", "mon:stdio"] if interactive else ["-serial", "stdio", "-monitor", "none"]
         command = qemu_command(options, arguments.image, bundle, serial=serial)
         if interactive:
             return run_interactive(command)
-        # Only the initramfs that the build made says when userspace is there.
-        own = arguments.vms.with_name("initramfs.cpio.gz").resolve()
         return run_batch(command, [vm.name for vm in vms
-                                   if vm.initrd == own and f"hostname={vm.name}" in vm.cmdline])
+                                   if knows_batch(vm) and f"hostname={vm.name}" in vm.cmdline])
 
 
 if __name__ == "__main__":

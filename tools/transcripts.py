@@ -303,7 +303,7 @@ def _arguments(variables: dict[str, str], folder: Path) -> argparse.Namespace:
         gic=int(variables["GIC"]), smp=int(variables["SMP"]),
         memory=size_argument(variables["MEM"]) if variables["MEM"] else None,
         icount=variables["ICOUNT"] == "1", extra="", image=image / "strata.bin",
-        elf=image / "strata.elf", lab=lab, append="", out=folder,
+        elf=image / "strata.elf", lab=lab, append="", seed=None, out=folder,
         vms=_here(variables["VMS"] or default),
         guest=_here(variables["GUEST"]) if variables["GUEST"] else None)
 
@@ -314,7 +314,7 @@ def answers_of(session: Session, folder: Path) -> list[str]:
     driver, stub = folder / "driver.py", folder / "stub"
     driver.write_text(DRIVER)
     where = session.blocks[0].where
-    with prepared(arguments, arguments.append) as (options, _, bundle), \
+    with prepared(arguments) as (options, _, bundle), \
             socket.socket(socket.AF_UNIX) as listener:
         # QEMU inherits a socket that listens already: nothing has to wait until it is there.
         listener.bind(str(stub))

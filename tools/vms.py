@@ -20,6 +20,7 @@ MEMORY_STEP = 2 * MIB  # one stage-2 block; also the least that a VM can have
 MEMORY_MAX = 64 * GIB
 CMDLINE_MAX = 2047  # arm64's COMMAND_LINE_SIZE is 2048 with its NUL
 DEVICES_FROM_LAB = 5
+CPUS_FROM_LAB = 6
 PAGE_SIZES = {"4K": 4 * KIB, "2M": 2 * MIB}
 
 NAME = re.compile(r"[a-z0-9-]{1,15}")
@@ -110,6 +111,8 @@ def _read_vm(path: Path, index: int, values: dict[str, Any], lab: int) -> VmConf
     cpus = table.take("cpus", int, 1)
     if not 1 <= cpus <= VCPU_MAX:
         raise table.error("cpus", f"{cpus} must be 1 to {VCPU_MAX}")
+    if cpus > 1 and lab < CPUS_FROM_LAB:
+        raise table.error("cpus", f"more than one needs lab {CPUS_FROM_LAB}, this image has labs 1 to {lab}")
 
     try:
         memory = parse_size(table.take("memory", str))

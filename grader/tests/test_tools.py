@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import gzip
 import os
 import shutil
@@ -11,13 +12,15 @@ import subprocess
 import sys
 import zlib
 from pathlib import Path
+from random import Random
 
 import libfdt
 import pytest
 
-from tools import bundle, callgraph, cpio, dtb, lint, vms
+from tools import bundle, callgraph, cpio, dtb, lint, run, vms
+from tools import fdt as flattened
 from tools.errors import UserError
-from tools.qemu import MachineOptions, qemu_command
+from tools.qemu import MachineOptions, add_machine_arguments, qemu_command
 
 MIB = 1 << 20
 ROOT = Path(__file__).parents[2]
@@ -110,15 +113,31 @@ def test_devices_need_the_layer_that_assigns_them(tmp_path: Path) -> None:
         vms.load_vms(path, lab=4)
 
 
+def test_several_cpus_need_the_layer_that_starts_them(tmp_path: Path) -> None:
+    path = write_toml(tmp_path, GOOD | {"cpus": "2"})
+    assert vms.load_vms(path, lab=6)[0].cpus == 2
+    with pytest.raises(UserError, match=r"cpus: more than one needs lab 6, this image has labs 1 to 4$"):
+        vms.load_vms(path, lab=4)
+
+
 # ---- the bundle ------------------------------------------------------------------------------------
 
 
 def test_a_flat_binary_is_placed_by_convention_and_the_tree_on_top(tmp_path: Path) -> None:
     path = write_toml(tmp_path, GOOD)
     packed = bundle.pack_vm(vms.load_vms(path)[0], "x", gic_version=3)
-    kernel, tree = packed.segments
+    kernel, tree, copy = packed.segments
     assert packed.entry_offset == kernel.ram_offset == 0x8_0000
     assert packed.dtb_offset == tree.ram_offset == 8 * MIB - 4096
+    assert copy.ram_offset == 0 and copy.data == tree.data, "firmware looks for it at the start of RAM"
+
+
+def test_a_tree_that_would_reach_into_the_kernel_is_on_top_alone(tmp_path: Path) -> None:
+    big = flattened.Node("", {"x": bytes(0x8_0000)})
+    (tmp_path / "own.dtb").write_bytes(flattened.write(flattened.Tree(big, []), size_hint=MIB))
+    path = write_toml(tmp_path, GOOD | {"dtb": '"own.dtb"'})
+    packed = bundle.pack_vm(vms.load_vms(path)[0], "x", gic_version=3)
+    assert [segment.what for segment in packed.segments] == ["kernel", "dtb"]
 
 
 def test_an_image_header_says_where_the_kernel_goes_and_what_it_needs(tmp_path: Path) -> None:
@@ -126,7 +145,7 @@ def test_an_image_header_says_where_the_kernel_goes_and_what_it_needs(tmp_path: 
     image = linux_image(100_000, 3 * MIB, text_offset=0x1_0000)
     (tmp_path / "Image").write_bytes(image)
     packed = bundle.pack_vm(vms.load_vms(path)[0], "x", gic_version=3)
-    kernel, initrd, _ = packed.segments
+    kernel, initrd, _ = packed.segments  # and no other tree: the boot protocol says where it is
     assert packed.entry_offset == kernel.ram_offset == 0x1_0000
     assert initrd.ram_offset == 4 * MIB, "after image_size, not after the file, on a 2 MiB boundary"
 
@@ -171,7 +190,7 @@ def test_a_bundle_has_the_format_of_the_header_file(tmp_path: Path) -> None:
     assert (version, count, length, gic, memory, cpus, flags) == (1, 1, len(data), 2, 512 * MIB, 4, 0)
     assert crc == zlib.crc32(data[:24] + bytes(4) + data[28:64 + 256])
     name, cpus, segments, ram, entry, tree = struct.unpack_from("<16sIIQQQ", data, 64)
-    assert (name.rstrip(b"\0"), cpus, segments, ram, entry) == (b"alpha", 2, 2, 8 * MIB, 0x8_0000)
+    assert (name.rstrip(b"\0"), cpus, segments, ram, entry) == (b"alpha", 2, 3, 8 * MIB, 0x8_0000)
     ram_offset, at, size, segment_crc = struct.unpack_from("<QQQI", data, 64 + 56 + 32)
     assert ram_offset == tree and at % 4096 == 0 and zlib.crc32(data[at:at + size]) == segment_crc
 
@@ -243,6 +262,146 @@ def test_a_users_own_tree_gets_command_line_and_initrd() -> None:
     for bad in (b"", b"no tree" * 100, own[:100]):
         with pytest.raises(ValueError):
             dtb.patch_dtb(bad, cmdline="x", append="", initrd=None)
+
+
+@pytest.mark.parametrize("length", range(672, 682))
+def test_no_length_of_a_command_line_is_too_long_for_the_tree(length: int) -> None:
+    """Whatever room the last node leaves in libfdt's buffer."""
+    tree = dtb.make_dtb(cpus=1, memory=512 * MIB, gic_version=3, cmdline="x" * length, initrd=None)
+    assert flattened.read(tree).root.children["chosen"].properties["bootargs"] == b"x" * length + b"\0"
+
+
+def test_a_foreign_tree_is_kept_but_for_what_is_changed() -> None:
+    """What dtc makes of it is the same: names, values, their order, reservations."""
+    leaf = flattened.Node("leaf@1", {"empty": b"", "odd": b"abc", "reg": struct.pack(">2Q", 1, 2)})
+    root = flattened.Node("", {"model": b"x\0"}, {"a": flattened.Node("a", {}, {"leaf@1": leaf})})
+    tree = flattened.Tree(root, [(0x4000_0000, 4096), (1, 2)], boot_cpu=3)
+    blob = flattened.write(tree, size_hint=100)
+    assert flattened.read(blob) == tree
+    patched = flattened.read(dtb.patch_dtb(blob + b"behind it", cmdline="c", append="", initrd=None))
+    assert patched.root.children.pop("chosen").properties == {"bootargs": b"c\0"}
+    assert patched == tree
+
+
+def mutated(tree: bytes, random: Random) -> bytes:
+    """One to four faults of those that files have: a byte, a word, a field of the header, a missing end."""
+    data = bytearray(tree)
+    words = (0, 1, 2, 3, 4, 9, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF, len(tree) - 4, len(tree))
+    for _ in range(random.choice((1, 1, 1, 2, 4))):
+        kind, at = random.randrange(4), 4 * random.randrange(len(tree) // 4)
+        if kind == 0:
+            data[at + 1:at + 2] = random.randbytes(1)
+        elif kind == 1:
+            data[at:at + 4] = random.choice(words).to_bytes(4, "big")
+        elif kind == 2:
+            data[at % 40:at % 40 + 4] = random.choice(words).to_bytes(4, "big")
+        else:
+            del data[random.randrange(len(tree)):]
+    return bytes(data)
+
+
+def test_a_damaged_tree_is_refused_in_a_sentence_or_still_one() -> None:
+    own = dtb.make_dtb(cpus=2, memory=512 * MIB, gic_version=3, cmdline="mine", initrd=None, seed=b"")
+    random, refused = Random(1), 0
+    for _ in range(2500):
+        try:
+            tree = dtb.patch_dtb(mutated(own, random), cmdline="", append="more", initrd=(1 << 30, 2 << 30))
+        except ValueError as problem:
+            assert str(problem).startswith(("not a device tree: ", "the bootargs in its /chosen"))
+            refused += 1
+            continue
+        chosen = flattened.read(tree).root.children["chosen"].properties
+        assert chosen["bootargs"].endswith(b"more\0") and chosen["linux,initrd-end"] == (2 << 30).to_bytes(8, "big")
+        assert libfdt.fdt_check_full(bytearray(tree), len(tree)) == 0
+    assert 250 < refused < 2250, "both happen"
+
+
+def test_a_tree_with_a_length_that_leaves_the_file_is_one_line(tmp_path: Path) -> None:
+    """By the packer as people start it: its heap stays whole."""
+    tree = bytearray(dtb.make_dtb(cpus=1, memory=8 * MIB, gic_version=3, cmdline="x", initrd=None))
+    tree[36:40] = (0x8000_0000).to_bytes(4, "big")  # size_dt_struct
+    (tmp_path / "own.dtb").write_bytes(tree)
+    path = write_toml(tmp_path, GOOD | {"dtb": '"own.dtb"', "cmdline": '"c"'})
+    done = subprocess.run([ROOT / "tools/bundle", "pack", path, "-o", tmp_path / "out"], check=False,
+                          capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.count("\n") == 1
+    assert "own.dtb: not a device tree: its structure block lies outside of it" in done.stderr
+
+
+@pytest.mark.parametrize("cpus", [1, 8])
+@pytest.mark.parametrize("gic", [2, 3])
+@pytest.mark.parametrize("initrd", [None, (0x4400_0000, 0x4400_1234)], ids=["", "initrd"])
+def test_the_device_tree_compiler_has_nothing_to_say(
+        tmp_path: Path, cpus: int, gic: int, initrd: tuple[int, int] | None) -> None:
+    file = tmp_path / "vm.dtb"
+    file.write_bytes(dtb.make_dtb(cpus=cpus, memory=512 * MIB, gic_version=gic, cmdline="quiet", initrd=initrd,
+                                  seed=b"seed"))
+    done = subprocess.run(["dtc", "-I", "dtb", "-O", "dts", "-o", os.devnull, file], check=False,
+                          capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def seeds_of(data: bytes, folder: Path) -> list[tuple[bytes, bytes]]:
+    """(rng-seed, kaslr-seed) of each VM in a bundle."""
+    file = folder / "bundle"
+    file.write_bytes(data)
+    return [(chosen["rng-seed"], chosen["kaslr-seed"]) for chosen in chosen_of(file)]
+
+
+def chosen_of(file: Path) -> list[dict[str, bytes]]:
+    """/chosen of each VM's tree."""
+    info, data = bundle.read_bundle(file)
+    trees = [next(segment for segment in vm.segments if segment.ram_offset == vm.dtb) for vm in info.vms]
+    return [flattened.read(data[tree.file_offset:tree.file_offset + tree.size]).root.children["chosen"].properties
+            for tree in trees]
+
+
+def test_each_vm_gets_random_seeds_of_its_own_and_the_same_ones_again_when_asked_to(tmp_path: Path) -> None:
+    path = write_toml(tmp_path, GOOD, GOOD | {"name": '"beta"'})
+
+    def seeds(text: str | None) -> list[tuple[bytes, bytes]]:
+        return seeds_of(pack(path, seed=bundle.seed_of(text)), tmp_path)
+
+    for rng, kaslr in seeds(None):
+        assert (len(rng), len(kaslr)) == (32, 8)
+    fixed, other, random, again = seeds("1"), seeds("2"), seeds(None), seeds(None)
+    assert seeds("1") == fixed
+    assert len({seed for pair in (*fixed, *other, *random, *again) for seed in pair}) == 16
+
+
+# ---- run -------------------------------------------------------------------------------------------
+
+
+def prepared_bundle(path: Path, *words: str, batch: bool = False) -> list[dict[str, bytes]]:
+    """/chosen of each VM in the bundle that `make run` makes."""
+    parser = argparse.ArgumentParser()
+    run.add_vm_arguments(parser)
+    add_machine_arguments(parser)
+    arguments = parser.parse_args(["--image", "none", "--lab", "4", "--out", str(path.parent), *words, str(path)])
+    arguments.qemu = os.environ.get("STRATA_QEMU", arguments.qemu)
+    with run.prepared(arguments, batch=batch) as (_, _, file):
+        return chosen_of(file)
+
+
+def test_a_deterministic_run_has_the_same_seeds_every_time(tmp_path: Path) -> None:
+    path = write_toml(tmp_path, GOOD)
+    assert prepared_bundle(path, "--icount") == prepared_bundle(path, "--icount")
+    assert prepared_bundle(path, "--seed", "7") == prepared_bundle(path, "--seed", "7")
+    assert prepared_bundle(path, "--seed", "7") == prepared_bundle(path, "--seed", "7", "--icount")
+    assert prepared_bundle(path, "--icount", "--seed", "7") != prepared_bundle(path, "--icount")
+    assert prepared_bundle(path) != prepared_bundle(path)
+
+
+def test_only_our_initramfs_is_told_to_end_by_itself(tmp_path: Path) -> None:
+    ours = cpio.executable("init", (ROOT / "guests/linux/init").read_bytes())
+    (tmp_path / "ours").write_bytes(cpio.make_initramfs([ours]))
+    (tmp_path / "theirs").write_bytes(cpio.make_initramfs([cpio.executable("init", b"#!/bin/sh\n")]))
+    (tmp_path / "raw").write_bytes(b"no archive at all")
+    path = write_toml(tmp_path, *(GOOD | {"name": f'"{name}"', "cmdline": '"mine"', "initrd": f'"{name}"'}
+                                  for name in ("ours", "theirs", "raw")), GOOD)
+    lines = [chosen.get("bootargs") for chosen in prepared_bundle(path, "--append", "more", batch=True)]
+    assert lines == [b"mine more strata.batch\0", b"mine more\0", b"mine more\0", b"more\0"]
+    assert prepared_bundle(path, "--append", "x", batch=False)[0]["bootargs"] == b"mine x\0"
 
 
 def test_the_initramfs_is_reproducible_and_readable(tmp_path: Path) -> None:
