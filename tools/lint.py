@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tools.callgraph import CallGraph
 from tools.errors import run_main
+from tools.links import check_index, check_links
 
 C_TREES = ("kit", "solution", "guests", "grader/host")  # labs/ is generated
 SOURCES = {".c", ".h", ".S", ".lds", ".py", ".sh", ".mk", ".toml"}
@@ -19,6 +20,8 @@ SPDX = re.compile(r"SPDX-License-Identifier: (\S+)")
 LICENSE = "MIT"
 PLUGIN_LICENSE = "GPL-2.0-or-later"  # a QEMU plugin links with QEMU
 DEVICE_INCLUDES = re.compile(r'"(vmm\.h|exercise\.h|lib/[a-z_]+\.h)"')
+INDEX = "docs/README.md"  # of all pages
+MOVED = {"docs/handout.md": "README.md"}  # written to be read in a handout
 CLANG_FORMAT = 14  # Debian 12's; others lay out some lines differently
 MYPY = "1.0."  # Debian 12's; others know other complaints
 
@@ -108,6 +111,12 @@ def check_types(build: Path) -> Iterator[str]:
     yield from (done.stdout + done.stderr).splitlines()
 
 
+def check_texts(files: list[Path]) -> Iterator[str]:
+    texts = [path.as_posix() for path in files if path.suffix == ".md"]
+    yield from check_links(Path("."), texts, MOVED)
+    yield from check_index(Path("."), INDEX, (text for text in texts if text.startswith("docs/")))
+
+
 def check_fatal_paths(elf: Path, objdump: str) -> Iterator[str]:
     graph = CallGraph(elf, objdump)
     for target in FATAL:
@@ -129,7 +138,8 @@ def main() -> int:
 
     files = repository_files()
     code = [path for path in files if path.suffix in (".c", ".h") and path.as_posix().startswith(C_TREES)]
-    findings = [*check_license(files), *check_format(code), *check_types(arguments.build)]
+    findings = [*check_license(files), *check_format(code), *check_types(arguments.build),
+                *check_texts(files)]
     for path in files:
         if path.suffix in (".c", ".h"):
             findings += check_conditionals(path)

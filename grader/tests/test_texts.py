@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: MIT
+"""The texts: every link leads somewhere, every page is indexed, the picture is what was on the terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from tools import handout, links, lint, picture, starters
+from tools.course import ROOT, load_course
+
+COURSE = load_course()
+
+
+def test_the_texts_of_the_repository_are_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert list(lint.check_texts(lint.repository_files())) == []
+
+
+@pytest.mark.parametrize("number", [lab.number for lab in COURSE.labs])
+def test_the_texts_of_a_handout_are_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Without solution/, later labs and the instructors' pages; its README is the index."""
+    monkeypatch.chdir(ROOT)
+    handout.fill(tmp_path, COURSE, starters.make_tree(COURSE), number, [])
+    texts = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.md"))
+    assert list(links.check_links(tmp_path, texts)) == []
+    assert list(links.check_index(tmp_path, "README.md", (text for text in texts if text.startswith("docs/")))) == []
+
+
+def test_a_link_that_leads_nowhere_is_found(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/a.md").write_text("# One: `two` and 3\n\n# Twice\n\n# Twice\n<a id=\"12\"></a>\n")
+    (tmp_path / "README.md").write_text("""
+[file](docs/a.md), [page](https://example.org/none), [here](#nowhere), ![picture](docs/a.svg)
+[heading](docs/a.md#one-two-and-3) [second](docs/a.md#twice-1) [third](docs/a.md#twice-2) [mark](docs/a.md#12)
+[gone](docs/b.md) [out](../README.md) `[code](docs/c.md)`
+```
+[fenced](docs/d.md)
+```
+""")
+    assert list(links.check_links(tmp_path, ["README.md", "docs/a.md"])) == [
+        "README.md:2: #nowhere: no heading or anchor of that name",
+        "README.md:2: docs/a.svg: no such file",
+        "README.md:3: docs/a.md#twice-2: no heading or anchor of that name",
+        "README.md:4: docs/b.md: no such file",
+        "README.md:4: ../README.md: no such file"]
+
+
+def test_a_text_that_moves_is_read_where_it_goes(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/a.md").write_text("[b](docs/b.md)\n")
+    (tmp_path / "docs/b.md").write_text("[a](a.md)\n")
+    texts = ["docs/a.md", "docs/b.md"]
+    assert list(links.check_links(tmp_path, texts)) == ["docs/a.md:1: docs/b.md: no such file"]
+    assert list(links.check_links(tmp_path, texts, {"docs/a.md": "README.md"})) == []
+
+
+def test_a_page_that_the_index_does_not_link_is_found(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    for name, text in (("README", "[a](a.md#top)"), ("a", ""), ("b", "")):
+        (tmp_path / f"docs/{name}.md").write_text(f"{text}\n")
+    texts = ["docs/README.md", "docs/a.md", "docs/b.md"]
+    assert list(links.check_index(tmp_path, "docs/README.md", texts)) == ["docs/README.md:1: does not link docs/b.md"]
+
+
+def test_the_picture_shows_a_session_as_a_person_reads_it() -> None:
+    seen = ("[a] x:/# \x1b[6n\r\r\n[b] one\r\n[a] \r\n[a] x:/# ls <&>\r\n[b] Enter 'help' for more\r\n"
+            "[c] " + "y" * 200 + "\r\n")
+    lines = picture.clean(seen)
+    assert lines == ["[b] one", "[a] x:/# ls <&>", "[c] " + "y" * 200]
+    root = ElementTree.fromstring(picture.draw(lines, "make run"))
+    shown = ["".join(text.itertext()) for text in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert shown == ["make run", *lines[:2], lines[2][:picture.COLUMNS - 1] + "…"]
