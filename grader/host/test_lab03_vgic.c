@@ -85,6 +85,7 @@ static struct interface {
 } interfaces[CPUS];
 
 static bool timer_line[CPUS]; /* of each vCPU */
+static bool either_group; /* as QEMU, which raises VGrp0D when Group 1 is off; and as the manual */
 static bool loading; /* the part of layer 4 in a world switch */
 
 static u64 fake_read_lr(unsigned n)
@@ -217,7 +218,10 @@ static void fake_drop(struct interface *i)
 static bool fake_maintenance(const struct interface *i)
 {
 	bool pending = false, completed = false;
+	u64 off = ~i->vmcr;
 
+	if (either_group && (off & ICH_VMCR_EL2_VENG1))
+		off |= ICH_VMCR_EL2_VENG0;
 	if (!(i->hcr & ICH_HCR_EL2_EN))
 		return false;
 	for (int n = 0; n < LRS; n++) {
@@ -228,9 +232,9 @@ static bool fake_maintenance(const struct interface *i)
 	return completed || ((i->hcr & ICH_HCR_EL2_NPIE) && !pending) ||
 	       ((i->hcr & ICH_HCR_EL2_LRENPIE) && i->hcr >> ICH_HCR_EL2_EOICOUNT_SHIFT & 0x1f) ||
 	       ((i->hcr & ICH_HCR_EL2_VGRP0EIE) && (i->vmcr & ICH_VMCR_EL2_VENG0)) ||
-	       ((i->hcr & ICH_HCR_EL2_VGRP0DIE) && !(i->vmcr & ICH_VMCR_EL2_VENG0)) ||
+	       ((i->hcr & ICH_HCR_EL2_VGRP0DIE) && (off & ICH_VMCR_EL2_VENG0)) ||
 	       ((i->hcr & ICH_HCR_EL2_VGRP1EIE) && (i->vmcr & ICH_VMCR_EL2_VENG1)) ||
-	       ((i->hcr & ICH_HCR_EL2_VGRP1DIE) && !(i->vmcr & ICH_VMCR_EL2_VENG1));
+	       ((i->hcr & ICH_HCR_EL2_VGRP1DIE) && (off & ICH_VMCR_EL2_VENG1));
 }
 
 /* ---- the model ---- */
@@ -842,9 +846,10 @@ int main(void)
 		bool completes_hw;
 		unsigned lr_count;
 		unsigned vcpu_count;
+		bool either_group;
 	} machines[] = {
-		{3, true, 4, 2}, {2, false, 4, 2}, {3, true, 2, 1},
-		{3, true, 1, 2}, {2, true, 1, 2},
+		{3, true, 4, 2, false}, {2, false, 4, 2, false}, {3, true, 2, 1, true},
+		{3, true, 1, 2, false}, {2, true, 1, 2, false},
 	};
 
 	unsigned hot = 0;
@@ -852,6 +857,7 @@ int main(void)
 	for (unsigned m = 0; m < ARRAY_SIZE(machines); m++) {
 		fake.lr_count = machines[m].lr_count;
 		vcpu_count = machines[m].vcpu_count;
+		either_group = machines[m].either_group;
 		start(machines[m].version, machines[m].completes_hw);
 		for (unsigned round = 0; round < ROUNDS; round++) {
 			if (round % 256 == 0)

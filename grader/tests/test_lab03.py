@@ -26,6 +26,7 @@ UIE, NPIE = 1 << 1, 1 << 3
 
 ALONE = [
     "gic_enable",
+    "gic_groups",
     "gic_level",
     "gic_nesting",
     "gic_no_trap",
