@@ -11,10 +11,20 @@
  *  pending left out	NPIE	no list register is pending any more: refill
  *  active left out	LRENPIE	the guest completed one that has no list register
  *			TDIR	... and with EOImode 1 we must see which one
- *  group switched off	VGrp<n>EIE, VGrp<n>DIE: what can be delivered has changed
+ *  pending, its group off	VGrp<n>EIE: the guest switches that group on
+ *  both groups on	VGrp0DIE, VGrp1DIE: the guest switches one off, whose interrupts
+ *			now fill list registers for nothing
  *
- * There can be no storm: after a refill none of these conditions holds. If something pending is
- * left out, a deliverable one is in a list register, so NPIE is quiet until the guest takes it.
+ * A condition that holds again after the refill that it asked for is a storm: the guest executes
+ * nothing any more. Each of these is gone then, whatever the guest has done:
+ *  NPIE	a pending interrupt whose group is on is left out only if another one such is in a list
+ *	register, and pending there
+ *  LRENPIE	the write of ICH_HCR_EL2 sets EOIcount to 0
+ *  VGrp<n>EIE, VGrp<n>DIE	the opposite of what ICH_VMCR_EL2 says now
+ *  EOI in a list register	completed ones are folded, and their list registers written anew
+ * VGrp<n>DIE with the other group off would tell nothing: then nothing can be delivered until the
+ * guest switches one on, and of those that are left out VGrp<n>EIE knows. QEMU's GICv3 raises
+ * VGrp0D whenever Group 1 is off: asked for with Group 0 alone on, that would never end.
  *
  * Locks: vgic.lock is held by every caller; head of vgic.c.
  * Manual: IHI 0069, "Maintenance interrupts", "ICH_HCR_EL2".
@@ -33,7 +43,8 @@
  * fire. The rest get one in order while there is room, but as long as a deliverable one is still to
  * come and none has got a list register, the last place is kept for it.
  *
- * Return: for each group that is enabled VGrp<n>DIE, and for each interrupt that got none:
+ * Return: VGrp0DIE and VGrp1DIE if both groups are enabled, else neither; and for each interrupt
+ * that got none:
  *  - active: LRENPIE and TDIR
  *  - not active, its group not enabled: VGrp0EIE or VGrp1EIE
  *  - any other: NPIE
