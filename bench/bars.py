@@ -45,13 +45,13 @@ ROWS = (
     Bar("touch_released_page", "touch it again", None),
 )
 
-BOOT_INSTRUCTIONS = Bar("boot_instructions", "Linux boot to power-off, instructions, ratio", 1.01, unit="ratio")
+BOOT_INSTRUCTIONS = Bar("boot_instructions", "Linux boot to power-off, instructions, ratio", 1.015, unit="ratio")
 BOOT_WALL = Bar("boot_wall", "Linux boot to power-off, wall clock, ratio", 1.10, unit="ratio")
 BOOT_CPU = Bar("boot_cpu", "the same, the emulator's CPU time, ratio", None, unit="ratio")
-# The bars hold for the VM that `make run` boots, which stage 2 maps by pages (page_size = "4K" in vms.toml); for
-# comparison the same three of a VM that is mapped by blocks.
+# Both ways to map a VM have to boot in few instructions: by pages, as `make run` has it (page_size = "4K" in vms.toml),
+# and by blocks. The clock's bar holds for pages alone: what QEMU makes of blocks is no doing of the hypervisor.
 BOOT_BLOCKS = {
-    BOOT_INSTRUCTIONS: Bar("boot_instructions_2m", "by 2 MiB blocks: instructions, ratio", None, unit="ratio"),
+    BOOT_INSTRUCTIONS: Bar("boot_instructions_2m", "by 2 MiB blocks: instructions, ratio", 1.015, unit="ratio"),
     BOOT_WALL: Bar("boot_wall_2m", "by 2 MiB blocks: wall clock, ratio", None, unit="ratio"),
     BOOT_CPU: Bar("boot_cpu_2m", "by 2 MiB blocks: the emulator's CPU time, ratio", None, unit="ratio"),
 }

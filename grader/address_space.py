@@ -6,6 +6,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
+from grader.decode import el2_registers as el2
 from grader.decode.stage1 import Leaf as HypLeaf
 from grader.decode.stage1 import Stage1
 from grader.decode.stage2 import Leaf, Stage2
@@ -31,8 +32,9 @@ class Range:
 
 
 def stage2_of(machine: Machine, vm: Vm) -> Stage2:
-    """The VM's table as its object records it."""
-    return Stage2(vm.get("stage2.vtcr"), vm.get("stage2.vttbr"), machine.memory.u64)
+    """The VM's table as its objects record it."""
+    fwb = el2.hcr_has(vm.vcpu(0).get("hcr"), "FWB")
+    return Stage2(vm.get("stage2.vtcr"), vm.get("stage2.vttbr"), machine.memory.u64, fwb)
 
 
 def leaves_of(machine: Machine, vm: Vm) -> list[tuple[Walk, Leaf]]:

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
  * The hypervisor from its first C statement to its first guest: read this as the table of
- * contents. Assembly has set up a stack, cleared BSS and pointed TPIDR_EL2 at cpus[0].
+ * contents. Assembly has set up a stack, cleared BSS and pointed TPIDR_EL2 at cpus[0]. With layer 2
+ * layers_init() ends with EL2's MMU and caches on; until then EL2 writes to its image alone
+ * (hyp_mmu.c), and so the page allocator comes after it.
  */
 #include "bundle.h"
 #include "console.h"
@@ -44,9 +46,9 @@ void strata_main(void)
 	console_init();
 	if (bundle_check(bundle, &problem))
 		config_error("%s", problem);
+	layers_init(this_cpu());
 	page_alloc_init(virt_to_phys(image_end), PA(PLAT_RAM_BASE + bundle->machine_memory_bytes),
 			PA(PLAT_BUNDLE_BASE), PA(PLAT_BUNDLE_BASE + bundle->length_bytes));
-	layers_init(this_cpu());
 	console_printf("layers 1-%u, %u VM%s, %lu MiB\n", registry_layers_end[-1].number,
 		       bundle->vm_count, bundle->vm_count == 1 ? "" : "s",
 		       bundle->machine_memory_bytes >> 20);

@@ -151,4 +151,11 @@ unsigned pgtable_stage1_prot(u64 descriptor);
 u64 pgtable_stage2_leaf(unsigned prot);
 unsigned pgtable_stage2_prot(u64 descriptor);
 
+/**
+ * pgtable_stage2_fwb_leaf() - pgtable_stage2_leaf() for a table in effect with HCR_EL2.FWB
+ *
+ * pgtable_stage2_prot() is the inverse of both.
+ */
+u64 pgtable_stage2_fwb_leaf(unsigned prot);
+
 #endif

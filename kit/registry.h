@@ -49,7 +49,8 @@ enum irq_result {
 /**
  * struct layer - the hooks of one layer; each may be NULL
  * @number: 1..6; hooks run in ascending order, vcpu_save and vm_destroy in descending order
- * @init: once, on the boot CPU; 0 or a negative errno, the first error stops the machine
+ * @init: once, on the boot CPU; 0 or a negative errno, the first error stops the machine. There is
+ *	no page allocator yet, nor with the boot CPU's @init_cpu: its own data are all that it writes
  * @init_cpu: once on every CPU, after init
  * @vm_create: set up this layer's part of a VM; 0 or a negative errno, upon which the layers
  *	already done are asked to vm_destroy

@@ -35,6 +35,7 @@
 #define HCR_EL2_RW SR_BIT(31)
 #define HCR_EL2_TLOR SR_BIT(35)
 #define HCR_EL2_TERR SR_BIT(36)
+#define HCR_EL2_FWB SR_BIT(46)
 
 /* ESR_ELx */
 #define ESR_EC_SHIFT 26

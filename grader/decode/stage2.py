@@ -21,6 +21,7 @@ GRANULES = {0: 4, 1: 64, 2: 16}
 
 _DEVICE = {0: "Device-nGnRnE", 1: "Device-nGnRE", 2: "Device-nGRE", 3: "Device-GRE"}
 _CACHE = {1: "non-cacheable", 2: "write-through", 3: "write-back"}
+_FORCED = {5: "Normal, forced non-cacheable", 6: "Normal, forced write-back", 7: "as stage 1 says"}
 
 
 @dataclass(frozen=True)
@@ -121,8 +122,10 @@ class Vttbr:
         return f"{self.value:#x} VMID={self.vmid}, root {self.root:#x}"
 
 
-def memory_type(attributes: int) -> str:
-    """MemAttr[3:0] without FEAT_S2FWB."""
+def memory_type(attributes: int, fwb: bool = False) -> str:
+    """MemAttr[3:0]; `fwb`: as HCR_EL2.FWB (FEAT_S2FWB) has it."""
+    if fwb:
+        return {**_DEVICE, **_FORCED}.get(attributes, "reserved")
     outer, inner = bits(attributes, 3, 2), bits(attributes, 1, 0)
     if outer == 0:
         return _DEVICE[inner]
@@ -133,9 +136,10 @@ def memory_type(attributes: int) -> str:
 
 @dataclass(frozen=True)
 class Leaf:
-    """Attributes of a stage-2 block or page descriptor."""
+    """Attributes of a stage-2 block or page descriptor; `fwb`: HCR_EL2.FWB is set for the guest."""
 
     descriptor: int
+    fwb: bool = False
 
     @property
     def attributes(self) -> int:
@@ -169,11 +173,11 @@ class Leaf:
 
     @property
     def is_device(self) -> bool:
-        return bits(self.attributes, 3, 2) == 0
+        return self.attributes in _DEVICE if self.fwb else bits(self.attributes, 3, 2) == 0
 
     @property
     def type(self) -> str:
-        return memory_type(self.attributes)
+        return memory_type(self.attributes, self.fwb)
 
     def __str__(self) -> str:
         rights = "".join(
@@ -189,9 +193,10 @@ class Leaf:
 
 
 class Stage2:
-    """A VM's guest-physical address space, from the two registers that define it."""
+    """A VM's guest-physical address space, from the registers that define it; `fwb`: HCR_EL2.FWB."""
 
-    def __init__(self, vtcr: int, vttbr: int, read: ReadU64) -> None:
+    def __init__(self, vtcr: int, vttbr: int, read: ReadU64, fwb: bool = False) -> None:
+        self.fwb = fwb
         self.vtcr = Vtcr(vtcr)
         self.vttbr = Vttbr(vttbr)
         if self.vtcr.start_level < 0 or self.vtcr.granule_kib != 4:
@@ -201,6 +206,10 @@ class Stage2:
     def walk(self, ipa: int) -> Walk:
         return self.table.walk(ipa)
 
+    def leaf(self, walk: Walk) -> Leaf:
+        """Attributes of what a walk has found."""
+        return Leaf(walk.descriptor, self.fwb)
+
     def leaves(self) -> Iterator[tuple[Walk, Leaf]]:
         for walk in self.table.leaves():
-            yield walk, Leaf(walk.descriptor)
+            yield walk, self.leaf(walk)

@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 from grader.decode import el2_registers as el2  # noqa: E402
 from grader.decode.esr import CLASSES, Esr  # noqa: E402
 from grader.decode.list_register import ListRegister, Vmcr, ich_hcr  # noqa: E402
-from grader.decode.stage2 import Leaf, Stage2, Vtcr, Vttbr  # noqa: E402
+from grader.decode.stage2 import Stage2, Vtcr, Vttbr  # noqa: E402
 from grader.gdb import target  # noqa: E402
 from grader.quiescence import timer_state  # noqa: E402
 
@@ -152,13 +152,16 @@ class S2walk(Command):
             vcpu = target.vcpu_named("")
             vm = vcpu.pointer("vm", "struct vm")
         assert vm is not None
+        first = vm.pointer("vcpus[0]", "struct vcpu")
+        fwb = first is not None and el2.hcr_has(first.get("hcr"), "FWB")
         vtcr, vttbr = vm.get("stage2.vtcr"), vm.get("stage2.vttbr")
         show(f"{vm.text('name')}: VTCR_EL2 {Vtcr(vtcr)}", f"VTTBR_EL2 {Vttbr(vttbr)}")
         with target.physical_reader() as reader:
-            walk = Stage2(vtcr, vttbr, reader).walk(ipa)  # type: ignore[arg-type]
+            space = Stage2(vtcr, vttbr, reader, fwb)  # type: ignore[arg-type]
+            walk = space.walk(ipa)
         show(*(f"  {step}" for step in walk.steps), f"  {walk}")
         if walk.output is not None:
-            show(f"  {Leaf(walk.descriptor)}")
+            show(f"  {space.leaf(walk)}")
 
 
 class EsrCommand(Command):

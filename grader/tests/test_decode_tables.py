@@ -140,6 +140,10 @@ def test_stage2_attributes() -> None:
     device = Leaf(1 << 54 | 1 << 10 | 3 << 6 | 0b0001 << 2 | PAGE)
     assert device.is_device and not device.executable
     assert device.type == "Device-nGnRE"
+    forced = Leaf(device.descriptor & ~(15 << 2) | 6 << 2, fwb=True)
+    assert (forced.type, forced.is_device) == ("Normal, forced write-back", False)
+    assert (Leaf(device.descriptor, fwb=True).type, device.is_device) == ("Device-nGnRE", True)
+    assert Leaf(RAM | PAGE, fwb=True).type == "reserved"  # 0b1111
     read_only = Leaf(RAM & ~(1 << 7) | PAGE)
     assert read_only.readable and not read_only.writable
     assert "ACCESS FLAG CLEAR" in str(Leaf(RAM & ~(1 << 10) | PAGE))

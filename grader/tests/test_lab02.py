@@ -204,6 +204,17 @@ def test_leaves_are_well_formed(lab: Lab) -> None:
             expect_that(f"{walk}: lies in the VM's RAM", inside, hex(walk.input))
 
 
+def test_guest_memory_is_write_back_by_force_where_the_cpu_can(lab: Lab) -> None:
+    """FEAT_S2FWB: HCR_EL2.FWB is set, and the tables are written as it reads them."""
+    machine = lab.start("hypercalls", cpu="max")
+    machine.run_to(RAM_BASE + LOAD_OFFSET + 4, EL1_ONLY)
+    hcr = machine.register("HCR_EL2")
+    expect_that("HCR_EL2.FWB is set", el2.hcr_has(hcr, "FWB"), el2.hcr(hcr))
+    leaves = [leaf for _, leaf in space.leaves_of(machine, Objects(machine).vm(0))]
+    expect_that("the guest has memory", bool(leaves), leaves)
+    expect("the memory type of its RAM", {leaf.type for leaf in leaves}, {"Normal, forced write-back"})
+
+
 def test_accounting_is_true(lab: Lab) -> None:
     """What a VM is said to have resident is what its table maps; table memory likewise."""
     machine = in_both_guests(lab)
@@ -367,6 +378,30 @@ def test_el2_runs_with_its_mmu_and_caches_on(lab: Lab) -> None:
     expect("the output size is what cortex-a76 has (40 bits)", own.tcr.output_bits, 40)
     leaf = own.leaf(own.walk(machine.register("sp") - 16))
     expect("its stack is", leaf.type, "Normal, inner write-back, outer write-back")
+
+
+def test_el2_drops_stale_lines_before_its_caches_are_on(lab: Lab) -> None:
+    """What was written past the caches lies in the image and in tables; no old line may cover it."""
+    machine = lab.start("hypercalls")
+    dropped: list[space.Range] = []
+    with (
+        machine.breakpoint("*dcache_invalidate", EL2_ONLY) as dropping,
+        machine.breakpoint("*page_alloc_init", EL2_ONLY) as allocator,
+    ):
+        while (stop := machine.run()).number == dropping:
+            caches = machine.register("SCTLR_EL2") >> 2 & 1
+            expect("SCTLR_EL2.C when lines are dropped that may be somebody's data", caches, 0)
+            start = machine.register("x0")
+            dropped.append(space.Range(start, start + machine.register("x1"), "dropped"))
+    if stop.number != allocator:
+        raise machine.finding_for(stop, "the page allocator begins")
+    expect("SCTLR_EL2.C when the page allocator begins to write", machine.register("SCTLR_EL2") >> 2 & 1, 1)
+    symbols = machine.symbols
+    written = [space.Range(symbols["data_start"], symbols["data_end"], ".data"),
+               space.Range(symbols["bss_start"], symbols["bss_end"], ".bss")]
+    written += [space.Range(at, at + PAGE, "EL2's table") for at in space.hypervisor_map(machine).table.tables()]
+    left = [str(area) for area in written if not any(d.start <= area.start and area.end <= d.end for d in dropped)]
+    expect("written with the MMU off, and not invalidated since", left, [])
 
 
 def test_nothing_at_el2_is_writable_and_executable(lab: Lab) -> None:

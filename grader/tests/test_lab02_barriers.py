@@ -38,6 +38,13 @@ def test_invalidation_by_ipa_is_complete_before_that_of_stage_1() -> None:
            findings(r"tlbi ipas2e1", ("tlbi vmalle1",), RETURN), [])
 
 
+@pytest.mark.parametrize("operation", ["civac", "ivac"])
+def test_cache_maintenance_is_complete_before_anyone_relies_on_it(operation: str) -> None:
+    """Arm ARM, "Ordering of cache maintenance instructions": DC, then DSB; then a guest or EL2 may read."""
+    expect(f"a DSB follows DC {operation.upper()} before the function returns or EL2's caches are turned on",
+           findings(rf"dc {operation}\b", ("dsb",), rf"{RETURN}|msr sctlr_el2"), [])
+
+
 def test_new_stage_2_is_in_effect_before_it_is_used() -> None:
     expect("an ISB follows each write of VTTBR_EL2 before a TLBI or a return",
            findings(r"msr vttbr_el2, x\d", ("isb",), r"tlbi|ret\b|eret"), [])

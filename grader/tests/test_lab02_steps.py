@@ -546,14 +546,12 @@ class Abort:
     calls: tuple[str, int] = ("", 0)  # function, and its address or offset
     result: int = RESUME
     far: int | None = None
-    caches: bool = False  # SCTLR_EL1.C
     populate: int = 0
 
 
 ABORTS = [
     Abort("load from RAM", LOAD | WORD | TRANSLATION, RAM + 0x12_3458, ("guest_ram_populate", RAM + 0x12_3458)),
-    Abort("store without syndrome, caches on", LOAD | WNR | TRANSLATION, RAM + 0x5000,
-          ("guest_ram_populate", RAM + 0x5000), caches=True),
+    Abort("store without syndrome", LOAD | WNR | TRANSLATION, RAM + 0x5000, ("guest_ram_populate", RAM + 0x5000)),
     Abort("fetch from RAM", FETCH | TRANSLATION, RAM + 0x8_0000, ("guest_ram_populate", RAM + 0x8_0000)),
     Abort("access flag fault", LOAD | WORD | ACCESS_FLAG, RAM + 0x8_0000, ("guest_ram_populate", RAM + 0x8_0000)),
     Abort("walk of the guest's tables", LOAD | S1PTW | TRANSLATION, RAM + 0x7000,
@@ -584,7 +582,6 @@ def test_aborts_end_where_they_belong(lab: Lab, seed: int, group: list[Abort]) -
         bench.sysreg("HPFAR_EL2", abort.ipa >> 12 << 4)
         bench.sysreg("FAR_EL2", far)
         bench.sysreg("PAR_EL1", par)
-        bench.sysreg("SCTLR_EL1", 0x30D0_0800 | abort.caches << 2)
 
         stubs: dict[str | int, Stub] = {
             "guest_ram_populate": abort.populate, "mmio_load": RESUME, "mmio_store": RESUME, "vm_stop": 0,
@@ -595,12 +592,11 @@ def test_aborts_end_where_they_belong(lab: Lab, seed: int, group: list[Abort]) -
         wanted = [abort.calls[0]] * bool(abort.calls[0]) + ["vm_stop"] * (abort.result == STOP_VM)
         expect(f"{what} is handed to", [call.name for call in bench.calls], wanted)
         if abort.calls[0] == "guest_ram_populate":
-            of, ipa, clean, *_ = bench.calls[0].arguments
+            of, ipa, *_ = bench.calls[0].arguments
             expect(f"{what}: the VM", of, vm.address)
             expect(f"{what}: the address brought in, its page", ipa & -PAGE, abort.calls[1] & -PAGE)
             if abort.esr & S1PTW:
                 expect(f"{what}: the offset in FAR_EL2 is of another address", ipa & PAGE - 1, 0)
-            expect(f"{what}: cleaned unless SCTLR_EL1.C is set", bool(clean & 1), not abort.caches)
         elif abort.calls[0]:
             handed = vcpu.address, abort.esr, abort.calls[1]
             expect(f"{what}: (vCPU, ESR_EL2, offset)", hexes([bench.calls[0].arguments[:3]]), hexes([handed]))
@@ -739,6 +735,7 @@ def test_memory_is_filled_before_it_is_mapped(lab: Lab, seed: int) -> None:
     machine.memory.write(bench.address_of(vm, "stage2.table"), table)
     allocated: list[tuple[int, ...]] = []
     freed: list[tuple[int, ...]] = []
+    cleaned: list[tuple[int, ...]] = []
     mapped: list[tuple[int, ...]] = []
     refusal = 0
 
@@ -756,17 +753,24 @@ def test_memory_is_filled_before_it_is_mapped(lab: Lab, seed: int) -> None:
         freed.append((at, order))
         return 0
 
+    def clean(start: int, count: int, *_: int) -> int:
+        left = sum(byte != 0 for byte in machine.memory.read(start, count))
+        expect("memory is zero when it is cleaned: bytes that are not", left, 0)
+        cleaned.append((start, count))
+        return 0
+
     def map_(_table: int, address: int, pa: int, count: int) -> int:
         left = sum(byte != 0 for byte in machine.memory.read(pa, count))
         expect("memory is zero when pgtable_map() gets it: bytes that are not", left, 0)
+        expect("what is cleaned to the point of coherency before: (PA, bytes)", hexes(cleaned[-1:]), hexes([(pa, count)]))
         mapped.append((address, pa, count))
         return refusal & PAGE_NONE
 
     stubs: dict[str | int, Stub] = {"page_alloc": allocate, "page_alloc_zeroed": allocate_zeroed,
-                                       "page_free": free, "pgtable_map": map_}
+                                       "page_free": free, "pgtable_map": map_, "dcache_clean_invalidate": clean}
 
     def touch() -> int:
-        return code(bench.call("guest_ram_populate", vm.address, GIB + PIECE + 5 * PAGE + 8, 0, stubs=stubs))
+        return code(bench.call("guest_ram_populate", vm.address, GIB + PIECE + 5 * PAGE + 8, stubs=stubs))
 
     expect("guest_ram_populate() of a page", touch(), 0)
     expect("what is mapped (IPA, PA, bytes): the whole piece", hexes(mapped), hexes([(GIB + PIECE, allocated[0][0], PIECE)]))

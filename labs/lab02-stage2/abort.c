@@ -122,8 +122,7 @@ static enum trap_result refuse_permission(struct vcpu *vcpu, u64 esr, u64 ipa)
 /**
  * touch_ram() - the guest used a page of its RAM that is not there yet
  *
- * guest_ram_populate(), cleaned when the guest's caches are off (SCTLR_EL1.C); the vCPU is loaded.
- * A VM for which there is no memory is stopped, with "no memory" in the reason.
+ * guest_ram_populate(). A VM for which there is no memory is stopped, with "no memory" in the reason.
  */
 EXERCISE(2.6)
 static enum trap_result touch_ram(struct vcpu *vcpu, u64 ipa)

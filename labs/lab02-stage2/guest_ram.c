@@ -9,9 +9,20 @@
  * the pristine image, before it is mapped: nobody reads what another VM left. Conversely a piece is
  * freed only when no TLB of any CPU can reach it any more.
  *
+ * A VM reads memory past the caches by mapping it Non-cacheable, or with its MMU off, whenever it
+ * likes. So a new piece is cleaned and invalidated to the point of coherency after it was filled:
+ * memory holds what EL2 wrote, and no line of an earlier owner is left that could be written back
+ * over it, since fill() went through the same lines. Nothing is to be done when a piece is given
+ * back: until the next fill() nobody looks at its contents. Where the CPU forces write-back on the
+ * guest (FEAT_S2FWB), it has no way past the caches, and nothing is cleaned.
+ *
+ * EL2 reads guest memory through the caches (vmm_memory_read()). What the guest wrote past them it
+ * may read stale, as a device would: that guest's own older data or zeros, nobody else's.
+ *
  * stage2.lock covers all of this. RELEASE holds the VM's device lock too: device models use guest
  * memory by EL2's pointers, and those must not be pulled from under them.
  */
+#include "cache.h"
 #include "el2_boot.h"
 #include "exercise.h"
 #include "guest_memory.h"
@@ -63,21 +74,18 @@ static bool has_image(const struct vm *vm, u64 ipa, u64 bytes)
 }
 
 /*
- * Fill new memory. EL2 writes through its caches; a guest whose own are off reads past them, and
- * instructions are fetched past the data cache by any guest. An image may be executed at once, so
- * it is always cleaned; other memory only for a guest without caches, since nobody executes what
- * he has not written. Old lines of the instruction cache may belong to what was there before.
+ * Fill new memory, for reasons that the head of this file gives to the point of coherency. That
+ * also is where instructions are fetched from; with FEAT_S2FWB a fetch sees the data cache
+ * (CTR_EL0.IDC). Old lines of the instruction cache may belong to what was there before.
  */
-static void fill(struct vm *vm, u64 ipa, void *to, u64 bytes, bool clean)
+static void fill(struct vm *vm, u64 ipa, void *to, u64 bytes)
 {
-	bool image = has_image(vm, ipa, bytes);
-
-	if (image)
+	if (has_image(vm, ipa, bytes))
 		guest_memory_fill(vm, ipa - vm->ram_base, to, bytes);
 	else
 		pages_zero(to, bytes);
-	if (image || clean)
-		dcache_clean(to, bytes);
+	if (!cpu_forces_write_back())
+		dcache_clean_invalidate(to, bytes);
 	dsb_ish();
 	ic_ialluis();
 	dsb_ish();
@@ -95,7 +103,7 @@ static void fill(struct vm *vm, u64 ipa, void *to, u64 bytes, bool clean)
  * Return: 0 or -ENOMEM.
  */
 EXERCISE(2.8)
-static int populate(struct vm *vm, u64 ipa, unsigned order, bool clean)
+static int populate(struct vm *vm, u64 ipa, unsigned order)
 {
 	TODO(2.8);
 }
@@ -127,15 +135,15 @@ static inline unsigned piece_order(const struct vm *vm)
  * begins and ends on a block.
  */
 EXERCISE(2.8)
-static int populate_locked(struct vm *vm, u64 ipa, bool clean)
+static int populate_locked(struct vm *vm, u64 ipa)
 {
 	TODO(2.8);
 }
 
-int guest_ram_populate(struct vm *vm, u64 ipa, bool clean)
+int guest_ram_populate(struct vm *vm, u64 ipa)
 {
 	spin_lock(&vm->stage2.lock);
-	int error = populate_locked(vm, ipa, clean);
+	int error = populate_locked(vm, ipa);
 
 	spin_unlock(&vm->stage2.lock);
 	return error;
@@ -218,7 +226,7 @@ static int keep_image(struct vm *vm, u64 block, u64 start, u64 end)
 		int error = 0;
 
 		if ((page < start || page >= end) && has_image(vm, page, PAGE_SIZE))
-			error = populate_locked(vm, page, true);
+			error = populate_locked(vm, page);
 		if (error)
 			return error;
 	}
@@ -336,7 +344,7 @@ static void *paged_page(struct vm *vm, ipa_t address)
 	if (!guest_ram_contains(vm, address.ipa))
 		return NULL;
 	spin_lock(&vm->stage2.lock);
-	if (!populate_locked(vm, address.ipa, true) &&
+	if (!populate_locked(vm, address.ipa) &&
 	    !pgtable_lookup(&vm->stage2.table, align_down(address.ipa, PAGE_SIZE), &leaf))
 		page = phys_to_virt(leaf.pa);
 	spin_unlock(&vm->stage2.lock);

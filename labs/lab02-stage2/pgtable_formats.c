@@ -25,6 +25,8 @@
 #define STAGE2_MEMATTR_DEVICE_NGNRE (1UL << 2)
 #define STAGE2_MEMATTR_NORMAL_WB (15UL << 2)
 #define STAGE2_MEMATTR_NORMAL_MASK (12UL << 2)
+#define STAGE2_MEMATTR_MASK (15UL << 2)
+#define STAGE2_MEMATTR_FWB_NORMAL_WB (6UL << 2)
 #define STAGE2_S2AP_READ BIT(6)
 #define STAGE2_S2AP_WRITE BIT(7)
 
@@ -61,6 +63,20 @@ EXERCISE(2.1)
 u64 pgtable_stage2_leaf(unsigned prot)
 {
 	TODO(2.1);
+}
+
+/*
+ * HCR_EL2.FWB (FEAT_S2FWB) gives MemAttr another meaning: Device-nGnRE stays 0b0001, 0b0110 makes
+ * memory Normal write-back whatever the guest's stage 1 says. Arm ARM, "Stage 2 memory type and
+ * Cacheability attributes when FEAT_S2FWB is enabled".
+ */
+u64 pgtable_stage2_fwb_leaf(unsigned prot)
+{
+	u64 leaf = pgtable_stage2_leaf(prot);
+
+	if (prot & PROT_DEVICE)
+		return leaf;
+	return (leaf & ~STAGE2_MEMATTR_MASK) | STAGE2_MEMATTR_FWB_NORMAL_WB;
 }
 
 /** pgtable_stage2_prot() - the inverse of pgtable_stage2_leaf() */

@@ -11,6 +11,13 @@
  */
 unsigned cpu_pa_range(void);
 
+/**
+ * cpu_forces_write_back() - whether guest memory is Normal write-back whatever the guest maps it as
+ *
+ * FEAT_S2FWB, which stage 2 uses where the CPU has it (HCR_EL2.FWB).
+ */
+bool cpu_forces_write_back(void);
+
 /** hyp_mmu_init() - build EL2's page table; layer 2's init */
 int hyp_mmu_init(void);
 
@@ -22,11 +29,10 @@ bool guest_ram_contains(const struct vm *vm, u64 ipa);
 
 /**
  * guest_ram_populate() - back the page around @ipa, which is RAM of @vm, with memory
- * @clean: the guest may read it past the caches
  *
  * Return: 0, also when somebody else was faster, or -ENOMEM.
  */
-int guest_ram_populate(struct vm *vm, u64 ipa, bool clean);
+int guest_ram_populate(struct vm *vm, u64 ipa);
 
 /** mmio_create() - an instance of every device model for @vm: its state, reset, and its window */
 int mmio_create(struct vm *vm);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * TLB and cache maintenance. None of these waits: the caller adds the DSB that completes it and the
+ * TLB and instruction cache maintenance. None of these waits: the caller adds the DSB that completes it and the
  * ISB after which its own next instruction is affected (Arm ARM, "TLB maintenance instructions").
  */
 #ifndef STRATA_TLB_H
@@ -58,8 +58,5 @@ static inline void ic_ialluis(void)
 {
 	asm volatile("ic ialluis" ::: "memory");
 }
-
-/** dcache_clean() - write [@start, @start + @bytes) back to the point of coherency */
-void dcache_clean(const void *start, u64 bytes);
 
 #endif

@@ -137,15 +137,12 @@ static enum trap_result refuse_permission(struct vcpu *vcpu, u64 esr, u64 ipa)
 /**
  * touch_ram() - the guest used a page of its RAM that is not there yet
  *
- * guest_ram_populate(), cleaned when the guest's caches are off (SCTLR_EL1.C); the vCPU is loaded.
- * A VM for which there is no memory is stopped, with "no memory" in the reason.
+ * guest_ram_populate(). A VM for which there is no memory is stopped, with "no memory" in the reason.
  */
 EXERCISE(2.6)
 static enum trap_result touch_ram(struct vcpu *vcpu, u64 ipa)
 {
-	bool caches_off = !(read_sysreg(sctlr_el1) & SCTLR_C);
-
-	if (!guest_ram_populate(vcpu->vm, ipa, caches_off))
+	if (!guest_ram_populate(vcpu->vm, ipa))
 		return TRAP_RESUME;
 	vm_stop(vcpu->vm, VM_STOPPED, "no memory for the page at 0x%lx", ipa);
 	return TRAP_STOP_VM;

@@ -10,11 +10,16 @@
  *
  * No page is writable and executable, and SCTLR_EL2.WXN holds even if a table says otherwise. The
  * table is built once with the MMU off, each CPU then turns its own on, and nothing changes it
- * afterwards, so it needs no lock. What EL2 wrote until then went past the caches; the arm64 boot
- * protocol, by which EL2 was entered, has left no dirty line that could cover it.
+ * afterwards, so it needs no lock.
+ *
+ * What EL2 wrote until then went past the caches, and all of it lies in the image, from .data on:
+ * these tables too, for the page allocator begins after this. The arm64 boot protocol, by which EL2
+ * was entered, has cleaned the image, whose size in the header includes BSS: a line that still
+ * covers a part of it is an old copy. The first CPU invalidates those before it turns its caches on.
  * Manual: Arm ARM, "TCR_EL2", "SCTLR_EL2", "The effects of disabling an address translation stage".
  */
 #include "bundle.h"
+#include "cache.h"
 #include "exercise.h"
 #include "image.h"
 #include "lib/bits.h"
@@ -26,6 +31,7 @@
 #include "stage2.h"
 #include "stage2_layer.h"
 #include "tlb.h"
+#include "vcpu.h"
 
 #define HYP_INPUT_BITS 39 /* reaches the PCI configuration space above 256 GiB; root at level 1 */
 #define HYP_INVALIDATE_PAGES_MAX 64
@@ -40,7 +46,11 @@
 #define TCR_EL2_ORGN0_WBWA (1UL << 10)
 #define TCR_EL2_IRGN0_WBWA (1UL << 8)
 
+#define HYP_TABLES 16 /* the image's parts, RAM's end, the devices: 12 at most */
+
 static struct pgtable hyp_table;
+static u8 hyp_tables[HYP_TABLES][PAGE_SIZE] __attribute__((aligned(4096)));
+static unsigned hyp_tables_used;
 
 unsigned cpu_pa_range(void)
 {
@@ -76,14 +86,28 @@ static void hyp_invalidate(struct pgtable *table, u64 address, u64 bytes)
 	isb();
 }
 
+static pa_t hyp_table_alloc(unsigned order)
+{
+	if (order > 0 || hyp_tables_used == HYP_TABLES)
+		return PA(PAGE_NONE);
+	return virt_to_phys(hyp_tables[hyp_tables_used++]);
+}
+
+/* Of a table that is built once, only what was reserved in vain: the machine does not start then. */
+static void hyp_table_free(pa_t table, unsigned order)
+{
+	(void)table;
+	(void)order;
+}
+
 static const struct pgtable_format hyp_format = {
 	.name = "EL2 stage 1",
 	.leaf = pgtable_stage1_leaf,
 	.prot = pgtable_stage1_prot,
 	.publish = hyp_publish,
 	.invalidate = hyp_invalidate,
-	.table_alloc = page_alloc_zeroed,
-	.table_free = page_free,
+	.table_alloc = hyp_table_alloc,
+	.table_free = hyp_table_free,
 };
 
 static int hyp_map(u64 start, u64 end, unsigned prot)
@@ -181,7 +205,9 @@ static void hyp_mmu_enable(pa_t root)
 
 int hyp_mmu_init_cpu(struct cpu *cpu)
 {
-	(void)cpu;
+	/* What a later CPU finds in caches is the others' data. */
+	if (cpu->index == 0)
+		dcache_invalidate(data_start, (u64)(image_end - data_start));
 	hyp_mmu_enable(hyp_table.root);
 	return 0;
 }
