@@ -32,7 +32,20 @@ struct el1_state {
 	u64 sctlr, cpacr, ttbr0, ttbr1, tcr, mair, amair, vbar;
 	u64 esr, far, afsr0, afsr1, par, contextidr;
 	u64 tpidr_el0, tpidrro_el0, tpidr_el1;
-	u64 csselr, mdscr;
+	u64 csselr;
+	u64 mdscr; /* the hardware's; debug_state has the guest's */
+};
+
+#define DEBUG_PAIRS 2 /* of breakpoints and of watchpoints that a vCPU has */
+
+/** struct debug_state - the debug registers as the guest wrote them; always right */
+struct debug_state {
+	u64 mdscr;
+	struct {
+		u64 bvr, bcr, wvr, wcr;
+	} pair[DEBUG_PAIRS];
+	u64 double_lock; /* OSDLR_EL1 */
+	bool os_lock;
 };
 
 /** struct fp_state - the SIMD and floating-point registers */
@@ -88,6 +101,7 @@ struct vcpu {
 	struct vgic_cpu vgic;
 	struct vtimer vtimer;
 	struct fp_state fp;
+	struct debug_state debug;
 	struct cpu *fp_cpu; /* where its SIMD registers were live last */
 };
 

@@ -11,6 +11,18 @@ Encoding = tuple[int, int, int, int, int]  # op0, op1, CRn, CRm, op2
 
 NAMES: dict[Encoding, str] = {
     (2, 0, 0, 2, 2): "MDSCR_EL1",
+    **{
+        (2, 0, 0, number, op2): f"DBG{kind}{number}_EL1"
+        for number in range(16)
+        for op2, kind in enumerate(("BVR", "BCR", "WVR", "WCR"), start=4)
+    },
+    (2, 0, 0, 0, 2): "OSDTRRX_EL1",
+    (2, 0, 0, 2, 0): "MDCCINT_EL1",
+    (2, 0, 0, 3, 2): "OSDTRTX_EL1",
+    (2, 0, 0, 6, 2): "OSECCR_EL1",
+    (2, 3, 0, 1, 0): "MDCCSR_EL0",
+    (2, 3, 0, 4, 0): "DBGDTR_EL0",
+    (2, 3, 0, 5, 0): "DBGDTRRX_EL0",
     (2, 0, 1, 0, 4): "OSLAR_EL1",
     (2, 0, 1, 1, 4): "OSLSR_EL1",
     (2, 0, 1, 3, 4): "OSDLR_EL1",

@@ -24,10 +24,11 @@ static const struct undefined instructions[] = {
 
 /* Trapped and not offered: reflected by the hypervisor, where those above raise by themselves. */
 static const struct undefined hidden[] = {
-	{INSN_MRS(2, 3, 0, 1, 0), "MRS MDCCSR_EL0"},
-	{INSN_MRS(3, 3, 9, 12, 0), "MRS PMCR_EL0"}, /* from here on not for EL0, which EL1 traps */
+	{INSN_MRS(3, 3, 9, 12, 0), "MRS PMCR_EL0"}, /* at EL0 EL1 traps it */
 	{INSN_MSR(3, 3, 9, 12, 0), "MSR PMCR_EL0"},
 };
+#define MRS_CNTP_CTL INSN_MRS(3, 3, 14, 2, 1) /* layer 4 offers it */
+#define CNTKCTL_EL0PTEN BIT(9)
 
 static const u64 modes[] = {MODE_EL1H, MODE_EL1T, MODE_EL0};
 static const u64 vectors[] = {VECTOR_SYNC_EL1H, VECTOR_SYNC_EL1T, VECTOR_SYNC_EL0};
@@ -62,14 +63,29 @@ static void check(struct tally bad, const char *raises, const char *vector, cons
 	report_equal(spsr, bad.spsr, 0);
 }
 
+/* What is not there for EL1 is not there for EL0, although EL1 would allow it. */
+static void try_timer(struct tally *bad, unsigned m)
+{
+	u64 value[2] = {0, 0};
+
+	if (!insn_try(MODE_EL1H, MRS_CNTP_CTL, value))
+		return;
+	sysreg_write(cntkctl_el1, CNTKCTL_EL0PTEN);
+	isb();
+	try(bad, MRS_CNTP_CTL, m);
+	sysreg_write(cntkctl_el1, 0);
+}
+
 static struct tally try_all(unsigned m)
 {
 	struct tally bad = {0};
 
 	for (unsigned i = 0; i < ARRAY_SIZE(instructions); i++)
 		try(&bad, instructions[i].insn, m);
-	for (unsigned i = 0; guest.hypervisor && i < (modes[m] == MODE_EL0 ? 1 : 3); i++)
+	for (unsigned i = 0; guest.hypervisor && modes[m] != MODE_EL0 && i < ARRAY_SIZE(hidden);
+	     i++)
 		try(&bad, hidden[i].insn, m);
+	try_timer(&bad, m);
 	return bad;
 }
 

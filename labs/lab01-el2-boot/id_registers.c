@@ -56,8 +56,8 @@ static const struct id_rule id_rules[] = {
 	{ID(4, 0), FIELD(0) | FIELD(16) | FIELD(20) | FIELD(24) | FIELD(48) | FIELD(56) | FIELD(60),
 	 FIELD(4), 1UL << 4},
 	{ID(4, 1), FIELD(4), 0, 0}, /* ID_AA64PFR1: SSBS */
-	/* ID_AA64DFR0: the debug architecture with the fewest breakpoints (they read as zero), no
-	   PMU, no trace; DoubleLock as it is. */
+	/* ID_AA64DFR0: the debug architecture with the fewest breakpoints (debug.c), no PMU, no
+	   trace; DoubleLock as it is. */
 	{ID(5, 0), FIELD(36), FIELD(0) | FIELD(12) | FIELD(20), 6UL | 1UL << 12 | 1UL << 20},
 	/* ID_AA64ISAR0: all but RNDR, whose entropy EL2 could not virtualize. */
 	{ID(6, 0), ~FIELD(60) & ~FIELD(0), 0, 0},

@@ -14,6 +14,18 @@ int el2_configure(struct cpu *cpu);
 /** fp_leave() - save the SIMD registers of the vCPU that leaves, if it used them */
 void fp_leave(struct vcpu *vcpu);
 
+/** debug_init_cpu() - open this CPU's debug locks, with all breakpoints and watchpoints off */
+void debug_init_cpu(void);
+
+/** debug_reset() - locked, and all other debug registers zero */
+void debug_reset(struct vcpu *vcpu);
+
+/** debug_load() - put the breakpoints and watchpoints of the vCPU that comes into the hardware */
+void debug_load(const struct vcpu *vcpu);
+
+/** debug_register() - emulate a trapped access to a register with op0 = 2, from EL1 or EL0 */
+enum trap_result debug_register(struct vcpu *vcpu, struct sysreg_access *access);
+
 /** vcpu_hooks_init() - collect the layers' hooks of a switch */
 void vcpu_hooks_init(void);
 

@@ -74,9 +74,13 @@ void world_load_el1(const struct el1_state *state)
 
 static void world_load(struct vcpu *vcpu)
 {
+	u64 hcr = vcpu->hcr, vmpidr = vcpu->vmpidr;
+
+	write_sysreg(hcr_el2, hcr);
+	write_sysreg(vmpidr_el2, vmpidr);
+	if (__builtin_expect(vcpu->el1.mdscr & MDSCR_EL1_MDE, 0))
+		debug_load(vcpu);
 	world_load_el1(&vcpu->el1);
-	write_sysreg(hcr_el2, vcpu->hcr);
-	write_sysreg(vmpidr_el2, vcpu->vmpidr);
 }
 
 static void world_save(struct vcpu *vcpu)
@@ -91,6 +95,7 @@ static void world_reset(struct vcpu *vcpu)
 	vcpu->hcr = el2_guest_hcr();
 	/* MPIDR_EL1: bit 31 is RES1, U = 0, affinity 0.0.0.index. */
 	vcpu->vmpidr = 1UL << 31 | vcpu->index;
+	debug_reset(vcpu);
 	fp_forget(vcpu);
 }
 
@@ -101,5 +106,11 @@ static int layer1_init(void)
 	return 0;
 }
 
-LAYER(1, el2_boot, .init = layer1_init, .init_cpu = el2_configure, .vcpu_load = world_load,
+static int layer1_init_cpu(struct cpu *cpu)
+{
+	debug_init_cpu();
+	return el2_configure(cpu);
+}
+
+LAYER(1, el2_boot, .init = layer1_init, .init_cpu = layer1_init_cpu, .vcpu_load = world_load,
       .vcpu_save = world_save, .vcpu_reset = world_reset);
