@@ -5,6 +5,7 @@
 
 #include "lib/types.h"
 #include "pgtable.h"
+#include "platform/qemu_virt.h"
 #include "spinlock.h"
 #include "vmm.h"
 
@@ -31,6 +32,7 @@ struct device_window {
  * @resident_bytes: guest RAM that is backed by memory now (demand paging)
  * @discarded: bitmap, one bit per 2 MiB of RAM: the guest gave memory there back, what is not
  *	resident reads as zero and no longer as the pristine image
+ * @last_vcpu: which vCPU of the VM each CPU loaded last; only that CPU looks at its own
  * @windows: ascending by base, behind them one that holds every address and has no device; constant
  *	once the VM runs
  * @opaque_access_noted: the console was told of an access that no syndrome describes
@@ -42,6 +44,7 @@ struct stage2 {
 	u64 vttbr;
 	u64 resident_bytes;
 	u64 *discarded;
+	const struct vcpu *last_vcpu[PLAT_CPU_MAX];
 	unsigned window_count;
 	bool opaque_access_noted;
 	struct device_window windows[DEVICE_MAX + 1];

@@ -178,6 +178,12 @@ static inline void dsb_ish(void)
 	asm volatile("dsb ish" ::: "memory");
 }
 
+/** dsb_nsh() - all earlier accesses, table walks and local TLB maintenance are complete on this CPU */
+static inline void dsb_nsh(void)
+{
+	asm volatile("dsb nsh" ::: "memory");
+}
+
 /** dsb_ishst() - earlier stores (to a translation table) are visible to every walker */
 static inline void dsb_ishst(void)
 {

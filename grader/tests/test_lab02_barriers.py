@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from grader import images
-from grader.barriers import missing, occurs
+from grader.barriers import disassemble, missing, occurs
 from grader.symbols import symbols_of
 from grader.verdict import expect, expect_that
 
@@ -36,6 +36,25 @@ def test_invalidation_by_ipa_is_complete_before_that_of_stage_1() -> None:
            findings(r"tlbi ipas2e1", ("dsb",), r"tlbi vmalle1|ret|eret"), [])
     expect("TLBI VMALLE1 follows TLBI IPAS2E1 before the function returns",
            findings(r"tlbi ipas2e1", ("tlbi vmalle1",), RETURN), [])
+
+
+def test_no_address_translation_is_executed_by_speculation() -> None:
+    """Arm's errata 1530923, 1319537, 1319367, 1165522: AT would use, and cache, what a switch has half changed."""
+    elf = images.hypervisor(LAB).elf
+    code = disassemble(elf)
+    for address, instruction in code.items():
+        if instruction.name == "at":
+            before = [code[address - 4 * n].name for n in (2, 1)]
+            expect(f"before the AT at {symbols_of(elf).place(address)}", before, ["dsb", "isb"])
+
+
+def test_walks_of_a_guest_are_over_before_another_vmid_is_loaded() -> None:
+    """Arm ARM, "Out-of-context translation regimes": a DSB completes the walks that began before the exit."""
+    elf = images.hypervisor(LAB).elf
+    place = symbols_of(elf).place
+    kept = missing(elf, r"mrs x\d+, vtcr_el2", ("dsb",), r"msr vt(cr|tbr)_el2")
+    expect("a DSB stands between keeping the loaded guest's VTCR_EL2 and loading another's",
+           [f"none between {place(start)} and {place(end)}" for start, _, end in kept], [])
 
 
 @pytest.mark.parametrize("operation", ["civac", "ivac"])

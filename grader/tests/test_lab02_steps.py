@@ -15,7 +15,7 @@ import pytest
 
 from grader import images
 from grader.barriers import disassemble
-from grader.bench import Bench, Stub, trap_result
+from grader.bench import Bench, Stub, hook_of, trap_result
 from grader.conftest import Lab
 from grader.decode import stage1, stage2
 from grader.decode.esr import Esr
@@ -482,11 +482,13 @@ def test_geometry_fits_the_memory_of_the_vm(lab: Lab, seed: int) -> None:
         expect("VTCR_EL2 and VTTBR_EL2 are the loaded VM's again after the invalidation", hexes([after]), hexes([before]))
 
 
-def invalidations(bench: Bench, function: int, *arguments: int) -> list[tuple[str, int, int]]:
+def invalidations(
+    bench: Bench, function: int, *arguments: int, like: str = r"tlbi (ip|vmall)"
+) -> list[tuple[str, int, int]]:
     """What a call invalidates: each TLBI, the register that it names or 0, and VTTBR_EL2 in that moment."""
     machine, found = bench.machine, list[tuple[str, int, int]]()
     code = disassemble(images.hypervisor(LAB).elf)
-    tlbis = [one.address for one in code.values() if one.is_like(r"tlbi (ip|vmall)")]
+    tlbis = [one.address for one in code.values() if one.is_like(like)]
     bench.enter(function, x30=bench.nowhere, **{f"x{index}": value for index, value in enumerate(arguments)})
     with ExitStack() as stack:
         for place in (bench.nowhere, *tlbis):
@@ -525,6 +527,32 @@ def test_invalidation_is_of_all_its_pages_and_of_its_vm(lab: Lab, seed: int) -> 
             expect(f"{what} of {which}: pages by IPA", hexes([tuple(sorted(pages))]), hexes([tuple(wanted)]))
             expect(f"{what} of {which}: last go the entries that combine both stages", names[-1], "vmalle1is")
             expect_that("on all CPUs", all(name.endswith("is") for name in names), names)
+
+
+def test_vcpus_of_one_vm_leave_nothing_in_the_tlb_for_each_other(lab: Lab, seed: int) -> None:
+    """They share a VMID, and take turns on one CPU. QEMU drops its TLB when TCR_EL1 is written, and shows nothing."""
+    bench = cold(lab, seed)
+    load = hook_of(bench.machine, LAB, "vcpu_load")
+    made: dict[str, tuple[Object, Object]] = {}
+    for name, count in (("the first vCPU", 2), ("another VM's", 1)):
+        number = len(made) + 5
+        vm = bench.make("struct vm", vmid=number, vcpu_count=count,
+                        stage2__vtcr=0x8000_3520, stage2__vttbr=number << 48 | 0x4444_0000)
+        made[name] = vm, bench.vcpu(vm=vm.address)
+    made["the second vCPU"] = made["the first vCPU"][0], bench.vcpu(vm=made["the first vCPU"][0].address, index=1)
+    turns = [("the first vCPU", None), ("the second vCPU", True), ("the second vCPU", False), ("another VM's", False),
+             ("the second vCPU", False), ("the first vCPU", True), ("another VM's", False), ("the second vCPU", True)]
+    for name, wanted in turns:
+        vm, vcpu = made[name]
+        found = invalidations(bench, load, vcpu.address, like=r"tlbi vmall|ic iallu")
+        names = [one.removesuffix("is") for one, *_ in found]
+        if wanted is False:
+            expect(f"{name} is loaded again: no other of its VM ran here, nothing is invalidated", names, [])
+        elif wanted:
+            expect_that(f"{name} comes after the other of its VM: TLBI", bool({"vmalle1", "vmalls12e1"} & {*names}), names)
+            expect_that(f"{name} comes after the other of its VM: IC IALLU", "iallu" in names, names)
+        vttbrs = {(vttbr,) for *_, vttbr in found} or {(vm.get("stage2.vttbr"),)}
+        expect(f"{name}: VTTBR_EL2 at each", hexes([*vttbrs]), hexes([(vm.get("stage2.vttbr"),)]))
 
 
 # 2.6 Stage-2 aborts.

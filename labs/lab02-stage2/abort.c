@@ -15,6 +15,7 @@
 #include "lib/errno.h"
 #include "mmio_decode.h"
 #include "stage2_layer.h"
+#include "tlb.h"
 
 #define ESR_ABORT_CM BIT(8) /* a cache maintenance instruction */
 #define ESR_ABORT_S1PTW BIT(7) /* on the guest's own page-table walk */
@@ -60,7 +61,7 @@ static inline const struct device_window *find_window(const struct vm *vm, u64 i
 /**
  * translate_stage1() - let the CPU translate the guest's virtual address again
  *
- * HPFAR_EL2 is UNKNOWN for a permission fault that is not on a table walk. AT S1E1R does the
+ * HPFAR_EL2 is UNKNOWN for a permission fault that is not on a table walk. at_s1e1r() does the
  * guest's stage 1; PAR_EL1, which belongs to the guest, is kept.
  *
  * Return: 0 and *@ipa, or -EFAULT: the guest changed its tables meanwhile, and should try again.

@@ -23,6 +23,12 @@ static inline void tlbi_vmalle1is(void)
 	asm volatile("tlbi vmalle1is" ::: "memory");
 }
 
+/** tlbi_vmalle1() - the same on this CPU alone */
+static inline void tlbi_vmalle1(void)
+{
+	asm volatile("tlbi vmalle1" ::: "memory");
+}
+
 /** tlbi_vmalls12e1is() - everything of the current VMID */
 static inline void tlbi_vmalls12e1is(void)
 {
@@ -45,6 +51,19 @@ static inline void tlbi_alle2is(void)
 static inline void tlbi_alle2(void)
 {
 	asm volatile("tlbi alle2" ::: "memory");
+}
+
+/**
+ * at_s1e1r() - let the CPU translate @va as a read of the loaded guest's EL1, stage 1 alone
+ *
+ * The result is in PAR_EL1 on return. Cortex-A55, A57, A72 and early A76 may execute an AT that
+ * speculation comes upon, with whatever registers of EL1 are there (errata 1530923, 1319537,
+ * 1319367, 1165522): at a switch the tables of one guest and the VMID of another. No speculation
+ * passes DSB and ISB, and there is no other AT at EL2.
+ */
+static inline void at_s1e1r(u64 va)
+{
+	asm volatile("dsb nsh\n\tisb\n\tat s1e1r, %0\n\tisb" ::"r"(va) : "memory");
 }
 
 /** ic_iallu() - this CPU's instruction cache */

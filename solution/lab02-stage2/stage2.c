@@ -7,8 +7,14 @@
  * the page allocator's. Layer 3 calls stage2_map() while a VM is created and holds nothing then.
  *
  * A TLB entry is tagged with the VMID. TLBI acts on the VMID in VTTBR_EL2, so invalidating for a VM
- * that is not loaded loads its VTTBR_EL2 for the moment. Manual: Arm ARM, "VTCR_EL2", "VTTBR_EL2",
- * "TLB maintenance", "Use of ASIDs and VMIDs to reduce TLB maintenance requirements".
+ * that is not loaded loads its VTTBR_EL2 for the moment, beside the EL1 registers of another guest.
+ * At EL2 the CPU begins no walk of its own in the guests' regime; one that began before the exit is
+ * completed by a DSB before a register changes (Arm ARM, "Out-of-context translation regimes"). What
+ * some CPUs make of an AT in that state is kept away by at_s1e1r(). So no entry is made of two VMs.
+ *
+ * Each vCPU of a VM expects a TLB of its own, but all share the VMID: stage2_part_vcpus().
+ * Manual: Arm ARM, "VTCR_EL2", "VTTBR_EL2", "TLB maintenance", "Use of ASIDs and VMIDs to reduce TLB
+ * maintenance requirements".
  */
 #include "stage2.h"
 
@@ -120,9 +126,9 @@ static inline void stage2_load(u64 vtcr, u64 vttbr)
 /**
  * stage2_invalidate() - the same for the VM that owns @table (table->owner), loaded or not
  *
- * For another VM than the loaded one its registers are loaded for as long as it takes. VTCR_EL2 and
- * VTTBR_EL2 change together, so that no speculative walk of the CPU meets a root of one size with
- * the geometry of another.
+ * For another VM than the loaded one its registers are loaded for as long as it takes. A DSB ISH
+ * comes first: walks that the loaded guest has begun are over. VTCR_EL2 and VTTBR_EL2 change
+ * together: a root has the size that its geometry says.
  */
 EXERCISE(2.5)
 static void stage2_invalidate(struct pgtable *table, u64 ipa, u64 bytes)
@@ -135,6 +141,7 @@ static void stage2_invalidate(struct pgtable *table, u64 ipa, u64 bytes)
 		stage2_invalidate_loaded(ipa, bytes);
 		return;
 	}
+	dsb_ish();
 	stage2_load(vm->stage2.vtcr, vm->stage2.vttbr);
 	stage2_invalidate_loaded(ipa, bytes);
 	stage2_load(loaded_vtcr, loaded_vttbr);
@@ -255,5 +262,31 @@ static void stage2_vcpu_load(struct vcpu *vcpu)
 	stage2_load(vcpu->vm->stage2.vtcr, vcpu->vm->stage2.vttbr);
 }
 
+/*
+ * Two vCPUs that take turns on this CPU may use one ASID for two address spaces, or one global
+ * address for two things, as two CPUs may: what the TLB holds of the other goes. So does the
+ * instruction cache, whose lines an ASID and a VMID may tag as well. Nobody needs it on other CPUs:
+ * what a vCPU invalidates for itself is broadcast to those it came from (HCR_EL2.FB).
+ */
+static void stage2_part_vcpus(struct vcpu *vcpu)
+{
+	const struct vcpu **last = &vcpu->vm->stage2.last_vcpu[vcpu->cpu->index];
+
+	if (*last == vcpu)
+		return;
+	*last = vcpu;
+	tlbi_vmalle1();
+	ic_iallu();
+	dsb_nsh();
+	isb();
+}
+
+static void stage2_enter(struct vcpu *vcpu)
+{
+	stage2_vcpu_load(vcpu);
+	if (vcpu->vm->vcpu_count > 1)
+		stage2_part_vcpus(vcpu);
+}
+
 LAYER(2, stage2, .init = hyp_mmu_init, .init_cpu = hyp_mmu_init_cpu, .vm_create = mmio_create,
-      .vm_destroy = mmio_destroy, .vcpu_reset = stage2_vcpu_reset, .vcpu_load = stage2_vcpu_load);
+      .vm_destroy = mmio_destroy, .vcpu_reset = stage2_vcpu_reset, .vcpu_load = stage2_enter);
