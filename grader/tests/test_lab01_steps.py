@@ -365,6 +365,7 @@ def test_an_injected_exception_is_as_from_hardware(lab: Lab, seed: int, cpu: str
         ("EL1t", 0x5000_0000 | EL1T, span, 0x000, 0x5000_0000),
         ("EL0", DAIF | EL0T, span, 0x400, 0),
         ("AArch32 EL0", 0x8800_0000 | AARCH32_USR | THUMB | it_state(0xFF), span, 0x600, 0x8000_0000),
+        ("AArch32 EL0 with DIT", 0x0100_0000 | AARCH32_USR, span, 0x600, 0x0100_0000),
         ("EL1h, SCTLR_EL1.SPAN = 0", EL1H, 0, 0x200, pan if has_pan else 0),
     ):  # fmt: skip
         pc, esr, far = bench.noise(1)[0] & ~3 & 0xFFFF_FFFF, 0x0200_0000, bench.noise(1)[0]

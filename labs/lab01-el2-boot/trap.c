@@ -10,6 +10,7 @@
  */
 #include "el2_boot.h"
 #include "exercise.h"
+#include "layer1.h"
 #include "lib/bits.h"
 #include "lookup.h"
 #include "mailbox.h"
@@ -163,13 +164,20 @@ static enum trap_result trap_smc(struct vcpu *vcpu, u64 esr)
 	TODO(1.6);
 }
 
+/* A handler in the table sysregs emulates it; without one sysreg_fallback() decides. */
+enum trap_result sysreg_emulate(struct vcpu *vcpu, struct sysreg_access *access)
+{
+	sysreg_handler_fn emulate = (sysreg_handler_fn)lookup_find(&sysregs, access->encoding);
+
+	return emulate ? emulate(vcpu, access) : sysreg_fallback(vcpu, access);
+}
+
 /**
  * trap_sysreg() - MSR, MRS or a system instruction that EL2 traps
  *
  * Decode register (SYSREG_ENCODING_MASK), direction (bit 0: 1 is a read) and Rt (bits [9:5], 31 is
- * XZR) from the ISS. A handler in the table sysregs emulates it; without one sysreg_fallback()
- * decides. A write hands it the value of Rt in struct sysreg_access; a read puts the value into Rt,
- * but only if the result is TRAP_SKIP_INSN.
+ * XZR) from the ISS; sysreg_emulate() does what there is to do. A write hands it the value of Rt in
+ * struct sysreg_access; a read puts the value into Rt, but only if the result is TRAP_SKIP_INSN.
  */
 EXERCISE(1.5)
 static enum trap_result trap_sysreg(struct vcpu *vcpu, u64 esr)

@@ -37,9 +37,10 @@ static u64 inject_vector(u64 pstate)
  * @old: of the interrupted guest
  * @sctlr: SCTLR_EL1
  *
- * EL1h, AArch64, DAIF masked; NZCV and DIT kept; PAN kept, and set if SCTLR_EL1.SPAN is 0; SSBS as
- * SCTLR_EL1.DSSBS; IL, SS, BTYPE, UAO and everything else zero. PAN and SSBS exist only if the ID
- * registers that the guest sees say so: setting a bit that the CPU lacks would make the exception
+ * EL1h, AArch64, DAIF masked; NZCV and DIT kept, from AArch32 as well, of which SPSR_EL2 has them
+ * at the same places; PAN kept, and set if SCTLR_EL1.SPAN is 0; SSBS as SCTLR_EL1.DSSBS; IL, SS,
+ * BTYPE, UAO and everything else zero. PAN and SSBS exist only if the ID registers that the guest
+ * sees say so: setting a bit that the CPU lacks would make the exception
  * return illegal, so each is derived from id_register_guest().
  */
 EXERCISE(1.7)
@@ -49,9 +50,7 @@ static u64 inject_pstate(u64 old, u64 sctlr)
 	bool has_ssbs = bits_get(id_register_guest(ID_AA64PFR1_EL1), 7, 4);
 	u64 pstate = SPSR_EL1H | SPSR_DAIF;
 
-	pstate |= old & (bits_mask(31, 28) | SPSR_PAN);
-	if (!(old & SPSR_AARCH32))
-		pstate |= old & SPSR_DIT;
+	pstate |= old & (bits_mask(31, 28) | SPSR_PAN | SPSR_DIT);
 	if (has_pan && !(sctlr & SCTLR_SPAN))
 		pstate |= SPSR_PAN;
 	if (has_ssbs && (sctlr & SCTLR_DSSBS))

@@ -26,6 +26,9 @@ void debug_load(const struct vcpu *vcpu);
 /** debug_register() - emulate a trapped access to a register with op0 = 2, from EL1 or EL0 */
 enum trap_result debug_register(struct vcpu *vcpu, struct sysreg_access *access);
 
+/** sysreg_emulate() - do what the trapped access does on the guest's machine */
+enum trap_result sysreg_emulate(struct vcpu *vcpu, struct sysreg_access *access);
+
 /** vcpu_hooks_init() - collect the layers' hooks of a switch */
 void vcpu_hooks_init(void);
 
