@@ -190,6 +190,8 @@ def retired(machine: Machine) -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Debian 13's libfdt, made by a SWIG that its Python does not like.
+    config.addinivalue_line("filterwarnings", "ignore:builtin type .* has no __module__ attribute:DeprecationWarning")
     if not hasattr(config, "workerinput") and drift.applies():
         config.pluginmanager.register(drift.Drift(), "strata-drift")
 

@@ -23,10 +23,7 @@ struct spinlock {
 	const char *name;
 };
 
-#define SPINLOCK_INIT(lock_name)                                                                   \
-	{                                                                                          \
-		.name = lock_name                                                                  \
-	}
+#define SPINLOCK_INIT(lock_name) ((struct spinlock){.name = lock_name})
 #define SPINLOCK_TICKET (1u << 16)
 
 #ifdef __aarch64__

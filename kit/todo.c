@@ -27,8 +27,10 @@ static const struct exercise_entry *exercise_find(const char *id)
 	return entry;
 }
 
-static void __attribute__((noreturn, format(printf, 2, 3)))
-todo_stop(const void *caller, const char *fmt, ...)
+static void todo_stop(const void *caller, const char *fmt, ...)
+	__attribute__((noreturn, format(printf, 2, 3)));
+
+static void todo_stop(const void *caller, const char *fmt, ...)
 {
 	va_list args;
 

@@ -81,9 +81,11 @@ class Terminal:
     def __init__(self, words: list[str]) -> None:
         self.seen = b""
         self.deadline = time.monotonic() + NET_SECONDS
-        self.process, self.descriptor = pty.fork()
-        if self.process == 0:
-            os.execvpe(words[0], words, environment())
+        self.descriptor, theirs = pty.openpty()
+        # The terminal is that of a session of its own, as after pty.fork(), which a process with threads had better not.
+        self.process = subprocess.Popen(["setsid", "--ctty", *words], stdin=theirs, stdout=theirs, stderr=theirs,
+                                        env=environment())
+        os.close(theirs)
 
     def read_until(self, text: str, count: int = 1) -> str:
         """What came up to the count-th appearance of text; it is consumed."""
@@ -125,10 +127,11 @@ class Terminal:
                     break
             except OSError:
                 break
-        return os.waitstatus_to_exitcode(os.waitpid(self.process, 0)[1])
+        return self.process.wait()
 
     def close(self) -> None:
         os.close(self.descriptor)
+        self.process.wait()
 
 
 @pytest.fixture

@@ -28,8 +28,8 @@
 #define VECTOR_SYNC_EL0_A32 0x600
 
 #define ESR_EC(esr) (((esr) >> 26) & 0x3f)
-#define ESR_ISS(esr) ((esr)&0x1ffffff)
-#define ESR_DFSC(esr) ((esr)&0x3f)
+#define ESR_ISS(esr) (0x1ffffff & (esr))
+#define ESR_DFSC(esr) (0x3f & (esr))
 #define ESR_UNDEFINED 0x02000000UL /* EC 0, IL 1, ISS 0: "Unknown reason" */
 #define ESR_EC_UNKNOWN 0x00
 #define ESR_EC_SVC64 0x15
