@@ -39,10 +39,9 @@ import json
 import os
 import re
 import shlex
-import socket
 import subprocess
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -53,8 +52,10 @@ from tools.bundle import size_argument
 from tools.course import ROOT
 from tools.debug import debugger_command, guest_symbols
 from tools.errors import UserError, run_main
+from tools.files import write_atomically
 from tools.qemu import qemu_command
 from tools.run import prepared
+from tools.stub import Stub
 
 TEXTS = ("solution/*/README.md", "docs/*.md")
 SECONDS = 60
@@ -200,7 +201,7 @@ def write_blocks(path: Path, blocks: Iterable[Block]) -> None:
     lines = path.read_text("utf-8").splitlines()
     for block in sorted(blocks, key=lambda block: block.line, reverse=True):
         lines[block.line:block.end - 1] = block.body()
-    path.write_text("\n".join(lines) + "\n", "utf-8")
+    write_atomically(path, "\n".join(lines) + "\n")
 
 
 # ---- comparing -------------------------------------------------------------------------------------
@@ -214,7 +215,7 @@ def _number(match: re.Match[str]) -> str:
     return f"0x{value >> 48:x}:RAM" if value & LOW in ADDRESSES else f"{value:#x}"
 
 
-RULES = (
+RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
     (re.compile(r"\bpc 0x[0-9a-f]+"), "pc"),
     (re.compile(r"0x[0-9a-f]+"), _number),
     (re.compile(r"\b(solution|labs)/(?=lab\d)"), "TREE/"),
@@ -232,7 +233,7 @@ def comparable(lines: Iterable[str], volatile: str = "") -> list[str]:
         if volatile:
             line = re.sub(volatile, "~", line)
         for pattern, replacement in RULES:
-            line = pattern.sub(replacement, line)  # type: ignore[arg-type]
+            line = pattern.sub(replacement, line)
         found.append(line.strip())
     return found
 
@@ -311,25 +312,19 @@ def _arguments(variables: dict[str, str], folder: Path) -> argparse.Namespace:
 def answers_of(session: Session, folder: Path) -> list[str]:
     """Run a machine from its first instruction, under these commands."""
     arguments = _arguments(session.variables, folder)
-    driver, stub = folder / "driver.py", folder / "stub"
+    driver = folder / "driver.py"
     driver.write_text(DRIVER)
     where = session.blocks[0].where
-    with prepared(arguments) as (options, _, bundle), \
-            socket.socket(socket.AF_UNIX) as listener:
-        # QEMU inherits a socket that listens already: nothing has to wait until it is there.
-        listener.bind(str(stub))
-        listener.listen(1)
+    with prepared(arguments) as (options, _, bundle), Stub(folder) as stub:
         command = qemu_command(options, arguments.image, bundle,
                                serial=["-serial", "null", "-monitor", "none"],
-                               extra=["-S", "-gdb", "chardev:gdb", "-chardev",
-                                      f"socket,id=gdb,fd={listener.fileno()},server=on,wait=off",
-                                      *(HEARTBEAT if options.icount else [])])
-        debugger = debugger_command(arguments.elf, stub, guest_symbols(arguments.guest, arguments.vms), [])
+                               extra=["-S", *stub.arguments(), *(HEARTBEAT if options.icount else [])])
+        debugger = debugger_command(arguments.elf, stub.path, guest_symbols(arguments.guest, arguments.vms), [])
         debugger += ["-batch", "-ex", f"source {driver}"]
         qemu = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                 stderr=subprocess.PIPE, text=True, start_new_session=True,
-                                pass_fds=[listener.fileno()])
-        listener.close()
+                                pass_fds=[stub.fileno()])
+        stub.inherited()
         try:
             done = subprocess.run(debugger, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                                   check=False, timeout=SECONDS, cwd=ROOT, start_new_session=True,
