@@ -40,6 +40,11 @@ V ?= 0
 
 # ---- an unknown value is an error, never a default -----------------------------------------------
 
+# A value as one word of the shell, and as one name in a list of files.
+quoted = '$(subst ','\'',$1)'
+empty :=
+one_name = $(subst $(empty) ,\ ,$1)
+
 labs_in = $(sort $(foreach n,1 2 3 4 5 6,$(if $(wildcard $1/lab0$n-*/.),$n)))
 accept = $(if $(and $(filter $2,$($1)),$(filter 1,$(words $($1)))),,$(error $1=$($1) is not accepted; $1 takes: $(or $3,$2)))
 
@@ -56,9 +61,12 @@ ifneq ($(MEM),)
 $(if $(and $(filter %M %G,$(MEM)),$(filter 1,$(words $(MEM)))),,$(error MEM=$(MEM) is not accepted; MEM takes a number with M or G: 768M, 2G))
 endif
 ifneq ($(QEMU),qemu-system-aarch64)
-$(if $(shell command -v $(firstword $(QEMU))),,$(error QEMU=$(QEMU): no such program; QEMU takes a program of QEMU 7.2 or newer, with arguments if it needs any))
+$(if $(shell set -- $(QEMU); command -v "$$1"),,$(error QEMU=$(QEMU): no such program; QEMU takes a program of QEMU 7.2 or newer, with arguments if it needs any))
 endif
-a_file = $(if $($1),$(if $(wildcard $($1)),,$(error $1=$($1): no such file; $1 takes the path of $2)))
+ifneq ($(BUILD),build)
+$(if $(shell case $(call quoted,$(BUILD)) in (*[[:space:]\"\'\$$%:\;*?\&\|\<\>\\]*) ;; (?*) echo good ;; esac),,$(error BUILD=$(BUILD) is not accepted; BUILD takes a path without spaces, quotes and other characters that mean something to make or a shell))
+endif
+a_file = $(if $($1),$(if $(shell test -e $(call quoted,$($1)) && echo yes),,$(error $1=$($1): no such file; $1 takes the path of $2)))
 $(call a_file,VMS,a vms.toml as docs/vms-toml.md describes)
 $(call a_file,KERNEL,an arm64 Image)
 $(call a_file,INITRD,an initramfs)
@@ -102,7 +110,7 @@ WARN := -Wall -Wextra -Werror
 FREESTANDING := -ffreestanding -fno-common -fno-pic -fno-pie -fno-stack-protector \
 	-fno-asynchronous-unwind-tables -fno-unwind-tables -mno-outline-atomics -mstrict-align
 # Sources are named from this directory on: an object is the same wherever it is made.
-DEBUGINFO := -g -ffile-prefix-map=$(CURDIR)=.
+DEBUGINFO := -g $(call quoted,-ffile-prefix-map=$(CURDIR)=.)
 # The tables that the linker collects end in a symbol of their own, which gcc takes for an array to
 # be indexed from: hence -Wno-array-bounds.
 C_FLAGS := -std=c11 -fasm -O2 -fomit-frame-pointer -fno-section-anchors $(FREESTANDING) -mgeneral-regs-only -march=armv8-a+crc \
@@ -118,13 +126,17 @@ objects = $(patsubst %,$(OBJ)/%.o,$1)
 
 # $(call keep,text): writes the text into the target when it differs, so that what depends on it is
 # made again exactly when the text changes.
-keep = @mkdir -p $(@D); printf '%s\n' '$(subst ','\'',$1)' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$1)' > $@
+keep = @mkdir -p $(@D); printf '%s\n' $(call quoted,$1) | cmp -s - $@ || printf '%s\n' $(call quoted,$1) > $@
 
 .PHONY: FORCE ready
 FORCE:
 export QEMU
+# What the goals need, as the doctor calls it: what runs tests needs all, and a text needs Python alone.
+NEED_TEST := test measure format unit grade why grader-check grade-class starters starters-check handout transcripts
+NEED_PYTHON := hint submit
+need = $(if $(filter $(NEED_TEST) $(if $(TEST),debug),$(MAKECMDGOALS)),test,$(if $(filter debug,$(MAKECMDGOALS)),debug,$(if $(filter-out $(NEED_PYTHON),$(MAKECMDGOALS)),run,python)))
 ready:
-	@tools/doctor --quiet --for $(if $(filter test measure format unit starters starters-check handout transcripts,$(MAKECMDGOALS)),test,$(if $(filter debug,$(MAKECMDGOALS)),$(if $(TEST),test,debug),run))
+	@tools/doctor --quiet --for $(need)
 
 $(OBJ)/c.flags: FORCE | ready
 	$(call keep,$(CC) $(C_FLAGS) $(shell $(CC) -dumpfullversion))
@@ -250,8 +262,8 @@ LINUX_FILES := $(BUILD)/linux/Image $(BUILD)/linux/initramfs.cpio.gz
 linux: $(BUILD)/linux/vms.toml
 $(BUILD)/linux/source.flags: FORCE
 	$(call keep,KERNEL=$(KERNEL) INITRD=$(INITRD))
-$(BUILD)/linux/vms.toml: guests/linux/vms.toml guests/linux/fetch.py guests/linux/init $(BUILD)/linux/source.flags $(KERNEL) $(INITRD) | ready
-	$(Q)$(PYTHON) -m guests.linux.fetch --out $(@D) $(if $(KERNEL),--kernel '$(KERNEL)') $(if $(INITRD),--initrd '$(INITRD)')
+$(BUILD)/linux/vms.toml: guests/linux/vms.toml guests/linux/fetch.py guests/linux/init $(BUILD)/linux/source.flags $(call one_name,$(KERNEL)) $(call one_name,$(INITRD)) | ready
+	$(Q)$(PYTHON) -m guests.linux.fetch --out $(@D) $(if $(KERNEL),--kernel $(call quoted,$(KERNEL))) $(if $(INITRD),--initrd $(call quoted,$(INITRD)))
 	$(Q)cp $< $@
 
 # ---- unit tests on the host ----------------------------------------------------------------------
@@ -286,20 +298,20 @@ DEFAULT_VMS := $(if $(filter 1 2 3,$(LAB)),$(BUILD)/guests/lab0$(LAB).toml,$(BUI
 RUN_VMS := $(or $(VMS),$(DEFAULT_VMS))
 DEMO_GUESTS = $(shell sed -n 's,^kernel = "\(.*\)",$(BUILD)/guests/\1,p' guests/demos/lab0$(LAB).toml)
 RUN_NEEDS := $(IMAGE) $(if $(VMS),,$(if $(filter 1 2 3,$(LAB)),$(DEFAULT_VMS) $(DEMO_GUESTS),linux))
-MACHINE = --qemu '$(QEMU)' --cpu $(CPU) --gic $(GIC) --smp $(SMP) $(if $(MEM),--memory $(MEM)) \
-	$(if $(filter 1,$(ICOUNT)),--icount) $(if $(QEMU_EXTRA),--extra='$(QEMU_EXTRA)')
-GUEST_TEXT = $(if $(APPEND),--append '$(APPEND)') $(if $(SEED),--seed '$(SEED)')
+MACHINE = --qemu $(call quoted,$(QEMU)) --cpu $(CPU) --gic $(GIC) --smp $(SMP) $(if $(MEM),--memory $(MEM)) \
+	$(if $(filter 1,$(ICOUNT)),--icount) $(if $(QEMU_EXTRA),--extra=$(call quoted,$(QEMU_EXTRA)))
+GUEST_TEXT = $(if $(APPEND),--append $(call quoted,$(APPEND))) $(if $(SEED),--seed $(call quoted,$(SEED)))
 
-TEST_ENVIRONMENT = STRATA_BUILD='$(BUILD)' STRATA_IMPL='$(IMPL)' STRATA_BASE='$(BASE)' STRATA_QEMU='$(QEMU)' $(if $(SEED),STRATA_SEED='$(SEED)')
+TEST_ENVIRONMENT = STRATA_BUILD='$(BUILD)' STRATA_IMPL='$(IMPL)' STRATA_BASE='$(BASE)' STRATA_QEMU=$(call quoted,$(QEMU)) $(if $(SEED),STRATA_SEED=$(call quoted,$(SEED)))
 
 .PHONY: run test unit doctor debug map measure format clean help
 run: $(RUN_NEEDS) ## boot the VMs of VMS= (default: two Debian Linux VMs) under the hypervisor
-	$(Q)$(PYTHON) -m tools.run $(MACHINE) --lab $(LAB) --image $(IMAGE) $(GUEST_TEXT) --out $(IMAGE_DIR) $(RUN_VMS)
+	$(Q)$(PYTHON) -m tools.run $(MACHINE) --lab $(LAB) --image $(IMAGE) $(GUEST_TEXT) --out $(IMAGE_DIR) $(call quoted,$(RUN_VMS))
 
 # $1 = unit tests; one that passed is run again when it was made anew
 run_unit = @status=0; for t in $1; do \
 		if ! [ $(HOST)/test_$$t.ok -nt $(HOST)/test_$$t ]; then \
-			if $(if $(SEED),STRATA_SEED='$(SEED)') $(HOST)/test_$$t > $(HOST)/test_$$t.log 2>&1; \
+			if $(if $(SEED),STRATA_SEED=$(call quoted,$(SEED))) $(HOST)/test_$$t > $(HOST)/test_$$t.log 2>&1; \
 			then touch $(HOST)/test_$$t.ok; else status=1; fi; \
 		fi; \
 		printf '  %-16s ' $$t; tail -n 12 $(HOST)/test_$$t.log; \
@@ -326,17 +338,17 @@ doctor: ## list what the machine needs: found, or the command that installs it
 ifeq ($(TEST),)
 debug: $(RUN_NEEDS) ## the machine of run, stopped at its first instruction, under GDB (GUEST=file.elf, TEST=test)
 	$(Q)$(PYTHON) -m tools.debug $(MACHINE) --lab $(LAB) --image $(IMAGE) --elf $(IMAGE_DIR)/strata.elf \
-		$(if $(GUEST),--guest '$(GUEST)') $(GUEST_TEXT) --out $(IMAGE_DIR) $(RUN_VMS)
+		$(if $(GUEST),--guest $(call quoted,$(GUEST))) $(GUEST_TEXT) --out $(IMAGE_DIR) $(call quoted,$(RUN_VMS))
 else
 debug: ready # a test's machine where the test fails
-	$(Q)$(TEST_ENVIRONMENT) $(PYTHON) -m tools.debug_test '$(TEST)'
+	$(Q)$(TEST_ENVIRONMENT) $(PYTHON) -m tools.debug_test $(call quoted,$(TEST))
 endif
 
 map: $(IMAGE) ## print the registries of an image: layers, trap handlers, hypercalls, devices
 	$(Q)$(PYTHON) -m tools.map $(IMAGE_DIR)/strata.elf
 
 measure: image guests linux ##4 the table of costs, and build/measure.json; fails when a bar is missed
-	$(Q)STRATA_BUILD='$(BUILD)' STRATA_QEMU='$(QEMU)' $(PYTHON) -m bench.measure --image $(IMAGE)
+	$(Q)STRATA_BUILD='$(BUILD)' STRATA_QEMU=$(call quoted,$(QEMU)) $(PYTHON) -m bench.measure --image $(IMAGE)
 
 format: ready ## lay out all C sources as the lint wants them
 	$(Q)clang-format -i $(wildcard $(foreach d,kit kit/* $(if $(HANDOUT),labs,solution)/* guests/* grader/host grader/selftest,$d/*.c $d/*.h))
@@ -356,7 +368,7 @@ help: ## this text
 		'  GIC=$(GIC)          interrupt controller: 3 or 2' \
 		'  CPU=$(CPU) SMP=$(SMP) MEM=$(or $(MEM),(as the VMs need))  the physical machine' \
 		'  ICOUNT=$(ICOUNT)       1: deterministic, one instruction takes one nanosecond' \
-		'  QEMU=$(QEMU)  QEMU_EXTRA="$(QEMU_EXTRA)"' \
+		$(call quoted,  QEMU=$(QEMU)  QEMU_EXTRA="$(QEMU_EXTRA)") \
 		'  VMS=file.toml  the VMs to run;  APPEND="..." is added to their command lines' \
 		'  KERNEL= INITRD=  instead of the Linux that is fetched from Debian' \
 		'  BUILD=$(BUILD)    where everything is built'
@@ -395,10 +407,10 @@ $(LAB_LOOPS): lab0%: ready
 	$(Q)$(PYTHON) -m tools.lab next --lab $* --base $(BASE)
 
 hint: ready ## (EX=2.3) one more hint for that exercise
-	$(call given,EX,n.m: the exercise)$(Q)$(PYTHON) -m tools.lab hint --exercise '$(EX)' --state $(BUILD)/hints.json
+	$(call given,EX,n.m: the exercise)$(Q)$(PYTHON) -m tools.lab hint --exercise $(call quoted,$(EX)) --state $(BUILD)/hints.json
 
 # An unwritten IMPL means the student's own tree here.
-GRADE = $(PYTHON) -m tools.grade --lab $(LAB) --build '$(BUILD)' --qemu '$(QEMU)' --base $(BASE) \
+GRADE = $(PYTHON) -m tools.grade --lab $(LAB) --build '$(BUILD)' --qemu $(call quoted,$(QEMU)) --base $(BASE) \
 	--impl $(if $(filter command environment,$(firstword $(origin IMPL))),$(IMPL),labs)
 GRADER_CHECK_ARGS = $(if $(FULL),--full) $(if $(filter command,$(firstword $(origin LAB))),--lab $(LAB))
 FULL ?=
@@ -406,17 +418,17 @@ SUBMISSIONS ?=
 JOBS ?= 1
 
 grade: ready ## (LAB=2 [EX=2.3] [IMPL=labs] [BASE=reference]) test a lab, and say the points and why
-	$(Q)$(GRADE) $(if $(EX),--exercise '$(EX)') $(if $(SEED),--seed '$(SEED)')
+	$(Q)$(GRADE) $(if $(EX),--exercise $(call quoted,$(EX))) $(if $(SEED),--seed $(call quoted,$(SEED)))
 
 why: ready ## (TEST=name) the last failure of that test in full
-	$(call given,TEST,name: a test or a part of its name)$(Q)$(PYTHON) -m tools.why --build '$(BUILD)' '$(TEST)'
+	$(call given,TEST,name: a test or a part of its name)$(Q)$(PYTHON) -m tools.why --build '$(BUILD)' $(call quoted,$(TEST))
 
 grader-check: ready ##! (instructors; FULL=1) do the tests catch known faults, and do cheats get what they deserve?
 	$(Q)$(PYTHON) -m tools.grader_check --build '$(BUILD)' $(GRADER_CHECK_ARGS)
 
 grade-class: ready ##! (instructors; LAB=2 SUBMISSIONS=dir [DEST=dir] [JOBS=4]) grade a folder of submissions
-	$(call given,SUBMISSIONS,dir: archives or directories, one a student)$(Q)$(PYTHON) -m tools.grade_class --lab $(LAB) --submissions '$(SUBMISSIONS)' \
-		--dest '$(or $(DEST),$(BUILD)/class)' --jobs $(JOBS) --build '$(BUILD)'
+	$(call given,SUBMISSIONS,dir: archives or directories, one a student)$(Q)$(PYTHON) -m tools.grade_class --lab $(LAB) --submissions $(call quoted,$(SUBMISSIONS)) \
+		--dest $(call quoted,$(or $(DEST),$(BUILD)/class)) --jobs $(JOBS) --build '$(BUILD)'
 
 submit: ready ## (LAB=2) pack what is to be handed in, and nothing else
 	$(Q)$(PYTHON) -m tools.submit --lab $(LAB) --out $(BUILD)/submit --scores $(BUILD)/grade
@@ -431,7 +443,7 @@ transcripts: ready ##! (authors) run the GDB transcripts of the texts again; CHE
 	$(Q)$(TEST_ENVIRONMENT) $(PYTHON) -m tools.transcripts $(if $(CHECK),--check) $(TEXTS)
 
 handout: ready ##! (instructors; LAB=2 DEST=dir) what students get: no solution, no history
-	$(call given,DEST,dir: a directory that does not exist yet)$(Q)$(PYTHON) -m tools.handout --lab $(LAB) --dest '$(DEST)' --build $(BUILD)
+	$(call given,DEST,dir: a directory that does not exist yet)$(Q)$(PYTHON) -m tools.handout --lab $(LAB) --dest $(call quoted,$(DEST)) --build $(BUILD)
 
 # ---- dependencies found by the compiler ----------------------------------------------------------
 

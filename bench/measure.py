@@ -21,6 +21,7 @@ from bench.bars import (BOOT_BLOCKS, BOOT_CPU, BOOT_INSTRUCTIONS, BOOT_WALL, EL2
                         Bar, Result, print_table)
 from bench.run import DONE, Outcome, Setup, plugin_arguments, run_bare, run_hypervisor
 from tools.errors import UserError, run_main
+from tools.files import write_atomically
 from tools.qemu import qemu_version
 from tools.vms import MIB, PAGE_SIZES, VmConfig
 
@@ -170,7 +171,7 @@ def main() -> int:
     missed = [r for r in results if not r.passed]
     report = {"qemu": ".".join(map(str, qemu_version(setup.qemu))), "image": str(setup.image),
               "passed": not missed, "results": [r.as_json() for r in results]}
-    (setup.build / "measure.json").write_text(json.dumps(report, indent=1) + "\n")
+    write_atomically(setup.build / "measure.json", json.dumps(report, indent=1) + "\n")
     for result in missed:
         print(f"missed: {result.bar.title}, {result.machine}: {result.value:g} > {result.bar.limit:g} "
               f"{result.bar.unit}")

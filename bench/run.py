@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tools import dtb
-from tools.bundle import build_bundle, machine_memory_for, write_atomically
+from tools.bundle import build_bundle, machine_memory_for
 from tools.errors import UserError
-from tools.qemu import MachineOptions, qemu_command, qemu_version, qemu_words
+from tools.files import write_atomically
+from tools.qemu import MachineOptions, option_value, qemu_command, qemu_version, qemu_words
 from tools.vms import MIB, VmConfig
 
 PLUGIN_SOURCE = Path(__file__).parent / "plugin" / "retired.c"
@@ -84,7 +85,7 @@ def plugin_arguments(setup: Setup) -> list[str]:
         raise UserError("a host C compiler is needed to count instructions")
     subprocess.run([compiler, "-O2", "-shared", "-fPIC", "-fvisibility=hidden",
                     f"-DPLUGIN_API_VERSION={api}", "-o", str(target), str(PLUGIN_SOURCE)], check=True)
-    return ["-plugin", str(target)]
+    return ["-plugin", option_value(target)]
 
 
 def run_hypervisor(setup: Setup, vms: list[VmConfig], *, cpu: str, gic: int = 3, icount: bool = True,

@@ -14,7 +14,7 @@ from pathlib import Path
 from grader.memory import RAM_BASE, PhysicalMemory
 from grader.verdict import infrastructure
 from grader.witness import SHARED_BYTES, Witness
-from tools.qemu import qemu_version
+from tools.qemu import option_value, qemu_version
 
 SOURCE = Path(__file__).parent / "plugin" / "budget.c"
 NO_LIMIT = (1 << 64) - 1
@@ -79,7 +79,7 @@ class Budget:
     def argument(self, plugin: Path, memory: PhysicalMemory) -> str:
         """Value of QEMU's -plugin option."""
         return (
-            f"{plugin},shared=/proc/self/fd/{self._memfd}"
+            f"{option_value(plugin)},shared=/proc/self/fd/{self._memfd}"
             f",notify={self._notify_child},resume={self._resume_child}"
             f",ram=/proc/self/fd/{memory.fd},base={RAM_BASE:#x},bytes={memory.size:#x}"
         )

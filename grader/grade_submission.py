@@ -78,5 +78,5 @@ class Grader:
         done = subprocess.run(wrapped, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               text=True, errors="replace", check=False)
         if done.returncode:
-            return sandbox.cut(run.compiler_words(done.stdout, ""))
+            return sandbox.cut(run.build_error(done, work))
         return submission.foreign_text(work / "build", names)

@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 from grader.verdict import Finding, Verdict, infrastructure
+from tools.files import full_disk
 
 ROOT = Path(__file__).resolve().parent.parent
 SELFTEST = Path(__file__).resolve().parent / "selftest"
@@ -64,6 +65,8 @@ def make(*arguments: str, build: str = "") -> None:
         environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS")}
         done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
+        if full := full_disk(done.stdout + done.stderr, build_directory()):
+            raise infrastructure(f"there is room for what make {' '.join(arguments)} builds", full)
         tail = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
         raise Finding(Verdict.BLOCKED, f"make {' '.join(arguments)} builds", observed=tail)
 
@@ -108,7 +111,7 @@ def selftest(name: str) -> Image:
         folder.mkdir(parents=True, exist_ok=True)
         prefix = cross_prefix()
         compile_ = [prefix + "gcc", "-g", "-nostdlib", "-static", "-no-pie"]
-        compile_ += [f"-Wa,-I{SELFTEST}", "-Wl,--build-id=none", "-Wl,--no-warn-rwx-segments"]
+        compile_ += ["-Xassembler", f"-I{SELFTEST}", "-Wl,--build-id=none", "-Wl,--no-warn-rwx-segments"]
         compile_ += ["-T", str(script), "-o", str(image.elf), str(source)]
         copy = [prefix + "objcopy", "-O", "binary", str(image.elf), str(image.binary)]
         for command in (compile_, copy):

@@ -14,7 +14,8 @@ from grader.budget import Budget, build_plugin
 from grader.console import Console
 from grader.memory import PhysicalMemory
 from grader.verdict import infrastructure
-from tools.qemu import MachineOptions, ends_with_us, qemu_command, qemu_version
+from tools.qemu import MachineOptions, ends_with_us, option_value, qemu_command, qemu_version
+from tools.stub import Stub
 
 MIB = 1 << 20
 
@@ -66,7 +67,7 @@ class Process:
     def __init__(self, config: MachineConfig) -> None:
         self.directory = tempfile.TemporaryDirectory(prefix="strata-")
         folder = Path(self.directory.name)
-        self.stub = folder / "gdb"
+        self.stub = Stub(folder)
         self._stderr_path = folder / "stderr"
         plugin = build_plugin(config.qemu, config.build / "grader")
         self.version = qemu_version(config.qemu)
@@ -77,12 +78,11 @@ class Process:
         serial = [
             "-chardev", f"socket,id=qmp,fd={monitor_child.fileno()}",
             "-mon", "chardev=qmp,mode=control",
-            "-chardev", f"pipe,id=serial0,path={self.console.path}",
+            "-chardev", f"pipe,id=serial0,path={option_value(self.console.path)}",
             "-serial", "chardev:serial0",
         ]  # fmt: skip
         control = [
-            "-chardev", f"socket,id=stub,path={self.stub},server=on,wait=off",
-            "-gdb", "chardev:stub",
+            *self.stub.arguments(),
             "-S",
             "-action", "shutdown=pause,panic=pause,reboot=shutdown",
             "-plugin", self.budget.argument(plugin, self.memory),
@@ -100,7 +100,7 @@ class Process:
         )
         command = qemu_command(options, config.image, config.bundle, serial=serial, extra=control)
         self.command = command
-        fds = (monitor_child.fileno(), self.memory.fd)
+        fds = (monitor_child.fileno(), self.stub.fileno(), self.memory.fd)
         with self._stderr_path.open("wb") as stderr:
             try:
                 self._qemu = subprocess.Popen(
@@ -116,6 +116,7 @@ class Process:
                 raise infrastructure(f"{config.qemu} cannot be run", str(error)) from error
         self.pid = self._qemu.pid
         monitor_child.close()
+        self.stub.inherited()
         self.budget.close_child_ends()
 
     def errors(self) -> str:
@@ -151,6 +152,7 @@ class Process:
         self._qemu.kill()
         self._qemu.wait()
         self.monitor.close()
+        self.stub.close()
         self.console.close()
         self.budget.close()
         self.memory.close()

@@ -119,7 +119,7 @@ class Machine:
         if self._gdb is None:
             gdb = Gdb.take(self.config.elf, self._log)
             try:
-                gdb.connect(self._process.stub)
+                gdb.connect(self._process.stub.path)
             except (Finding, GdbError) as error:
                 gdb.close()
                 raise self._lost(self._process.errors() or str(error)) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 Value = Any  # str | list[Value] | dict[str, Value]
@@ -140,6 +141,11 @@ def parse(line: str) -> Record | None:
     if reader.peek() == ",":
         reader.at += 1
     return Record(token, match[2], name, reader.results(""))
+
+
+def file_name(path: Path) -> str:
+    """A path as one word of a command of GDB's that takes others beside."""
+    return re.sub(r"([\s'\"\\])", r"\\\1", str(path))
 
 
 def quote(text: str) -> str:

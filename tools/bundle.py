@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import argparse
 import gzip
-import os
 import secrets
 import struct
-import tempfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from tools.errors import UserError, run_main
+from tools.files import write_atomically
 from tools.vms import KIB, MIB, VM_MAX, VmConfig, format_size, load_vms, parse_size
 
 MAGIC = int.from_bytes(b"STRAUNDL", "little")
@@ -214,20 +213,6 @@ def build_bundle(vms: list[VmConfig], where: str, *, gic_version: int = 3, machi
 def seed_of(text: str | None) -> bytes:
     """The `seed` of build_bundle() that a user asked for; a random one when he did not."""
     return secrets.token_bytes(32) if text is None else f"seed {text} ".encode()
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """All of the file or nothing of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
 
 
 def machine_memory_for(vms: list[VmConfig]) -> int:

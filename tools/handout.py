@@ -10,6 +10,7 @@ in labs/ at the moment is not looked at. Nothing is left in DEST when a line of 
 from __future__ import annotations
 
 import argparse
+import errno
 import fnmatch
 import os
 import re
@@ -22,6 +23,7 @@ from pathlib import Path
 
 from tools.course import ROOT, Course, load_course
 from tools.errors import UserError, run_main
+from tools.files import full_disk
 from tools.lint import repository_files
 from tools.starters import (LAB_TEXT, LABS, MANIFEST, SOLUTION, Tree, check_registry, find_leaks,
                             make_tree, manifest_of, overview, secret_lines)
@@ -61,6 +63,8 @@ def build_reference(number: int, build: Path) -> list[Path]:
                                *map(str, archives)], capture_output=True, text=True, check=False,
                               env=environment)
         if done.returncode:
+            if full_disk(done.stdout + done.stderr, ROOT / build):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(build))
             raise UserError(f"the reference does not build:\n{done.stdout}{done.stderr}")
     return archives
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tools.course import ROOT, Course, Exercise, load_course
 from tools.errors import UserError, run_main
+from tools.files import write_atomically
 
 TODO = re.compile(r"\bTODO\(\s*(\d+\.\d+)\s*\)")
 # Comments, strings and characters of C, and comments of assembly: no code stands in them.
@@ -100,8 +101,7 @@ def hint_text(course: Course, id_: str, state: Path) -> str:
     lab = course.lab(exercise.lab)
     counts = _read_state(state)
     count = min(counts.get(id_, 0) + 1, len(exercise.hints))
-    state.parent.mkdir(parents=True, exist_ok=True)
-    state.write_text(json.dumps({**counts, id_: count}, indent=1, sort_keys=True) + "\n", "utf-8")
+    write_atomically(state, json.dumps({**counts, id_: count}, indent=1, sort_keys=True) + "\n")
     lines = [f'exercise {id_} "{exercise.title}": {lab.text_of(exercise)}']
     lines += [textwrap.fill(hint, 96, initial_indent=f"  {number}. ", subsequent_indent="     ")
               for number, hint in enumerate(exercise.hints[:count], start=1)]

@@ -56,6 +56,11 @@ def qemu_version(qemu: str) -> tuple[int, int, int]:
     return int(match[1]), int(match[2]), int(match[3])
 
 
+def option_value(path: Path) -> str:
+    """A path as a value among others of an option, which commas separate."""
+    return str(path).replace(",", ",,")
+
+
 def qemu_command(options: MachineOptions, image: Path, bundle: Path | None, *,
                  serial: list[str], extra: list[str] | None = None) -> list[str]:
     """The whole command; `serial` are the arguments that connect the UART and the monitor."""
@@ -73,8 +78,7 @@ def qemu_command(options: MachineOptions, image: Path, bundle: Path | None, *,
                "-device", "pvpanic-pci", "-action", "panic=exit-failure",
                "-kernel", str(image)]
     if bundle is not None:
-        file = str(bundle).replace(",", ",,")
-        command += ["-device", f"loader,file={file},addr={BUNDLE_ADDRESS:#x},force-raw=on"]
+        command += ["-device", f"loader,file={option_value(bundle)},addr={BUNDLE_ADDRESS:#x},force-raw=on"]
     if options.icount:
         command += ["-icount", "shift=0,sleep=off"]
     return [*command, *serial, *(extra or []), *shlex.split(options.extra)]

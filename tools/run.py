@@ -19,8 +19,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tools.bundle import build_bundle, machine_memory_for, seed_of, write_atomically
+from tools.bundle import build_bundle, machine_memory_for, seed_of
 from tools.errors import UserError, run_main
+from tools.files import write_atomically
 from tools.qemu import (MINIMUM_VERSION, MachineOptions, add_machine_arguments, ends_with_us,
                         machine_options, qemu_command, qemu_version)
 from tools.vms import VmConfig, load_vms

@@ -19,6 +19,7 @@ from pathlib import Path
 from grader.report import questions
 from tools.course import ANSWERS, ROOT, Course, load_course
 from tools.errors import UserError, run_main
+from tools.files import write_atomically
 from tools.lab import open_exercises
 from tools.starters import LABS, MANIFEST, changed_files, read_manifest
 
@@ -85,9 +86,8 @@ def main() -> int:
     course = load_course()
     names = registered_files(course, arguments.lab)
     data = pack(ROOT, names)
-    arguments.out.mkdir(parents=True, exist_ok=True)
     target = arguments.out / f"lab{arguments.lab:02}.tar.gz"
-    target.write_bytes(data)
+    write_atomically(target, data)
     unfinished = open_exercises(course, 1, arguments.lab)
     print(f"{target}: {len(names)} files, {len(data)} bytes")
     print(f"  sha256: {hashlib.sha256(data).hexdigest()}")

@@ -17,6 +17,7 @@ from functools import cache
 from pathlib import Path
 
 from grader.report.plan import short
+from tools.files import write_atomically
 
 FILE = Path(__file__).resolve().parent.parent / "budgets.json"
 TIMES = 20
@@ -46,7 +47,7 @@ def write(counts: Mapping[str, int]) -> None:
     files = {name.split("::")[0] for name in counts}
     kept = {name: count for name, count in measured().items() if name.split("::")[0] not in files}
     known = {**kept, **{name: rounded(count) for name, count in counts.items()}}
-    FILE.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", "utf-8")
+    write_atomically(FILE, json.dumps(known, indent=1, sort_keys=True) + "\n")
     measured.cache_clear()
 
 

@@ -14,6 +14,7 @@ from grader.report.model import CUMULATIVE, ISOLATED, Grading, points
 from grader.report.questions import counts
 from grader.report.text import explain, question_lines
 from grader.verdict import Verdict
+from tools.files import write_atomically
 
 
 def _xml_text(text: str) -> str:
@@ -112,5 +113,5 @@ def step_summary(grading: Grading) -> Iterator[str]:
 def write_all(grading: Grading, stem: Path) -> None:
     """stem.json, stem.junit.xml, stem.gradescope.json."""
     grading.write(stem.with_suffix(".json"))
-    stem.with_suffix(".junit.xml").write_text(junit(grading), "utf-8")
-    stem.with_suffix(".gradescope.json").write_text(gradescope(grading), "utf-8")
+    write_atomically(stem.with_suffix(".junit.xml"), junit(grading))
+    write_atomically(stem.with_suffix(".gradescope.json"), gradescope(grading))

@@ -10,7 +10,6 @@ layers in hand are judged as they stand, and a fault far below does not take all
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -23,6 +22,7 @@ from grader.report.plan import assign, measures, prerequisites, short, stands_al
 from grader.report.questions import Answers, Row
 from grader.verdict import Verdict
 from tools.course import Course, Exercise, Lab
+from tools.files import write_atomically
 
 SCHEMA = 1
 CUMULATIVE, ISOLATED = "cumulative", "isolated"
@@ -297,10 +297,7 @@ class Grading:
 
     def write(self, path: Path) -> None:
         """In one step: a reader never sees half a file."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".part")
-        partial.write_text(json.dumps(self.values(), indent=1) + "\n", "utf-8")
-        os.replace(partial, path)
+        write_atomically(path, json.dumps(self.values(), indent=1) + "\n")
 
 
 def points(value: Fraction) -> float:

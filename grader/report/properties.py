@@ -14,6 +14,7 @@ from pathlib import Path
 
 from grader.report.plan import short
 from grader.verdict import Finding, Verdict, infrastructure
+from tools.files import write_atomically
 
 FILE = Path(__file__).resolve().parent.parent / "properties.json"
 
@@ -27,7 +28,7 @@ def write(digests: Mapping[str, list[str]]) -> None:
     """Replace what is known of these tests; those of the same files that are gone leave it."""
     files = {name.split("::")[0] for name in digests}
     kept = {name: found for name, found in measured().items() if name.split("::")[0] not in files}
-    FILE.write_text(json.dumps({**kept, **digests}, indent=1, sort_keys=True) + "\n", "utf-8")
+    write_atomically(FILE, json.dumps({**kept, **digests}, indent=1, sort_keys=True) + "\n")
     measured.cache_clear()
 
 

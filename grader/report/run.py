@@ -15,7 +15,9 @@ from pathlib import Path
 from grader.report import budgets
 from grader.report.model import CUMULATIVE, ISOLATED, Column, Grading
 from grader.report.plan import question_patterns, selection
+from grader.verdict import Finding, infrastructure
 from tools.course import ROOT
+from tools.files import full_disk
 
 OUTPUT_LINES = 40
 
@@ -53,14 +55,23 @@ def build_image(settings: Settings, lab: int, column: str, targets: tuple[str, .
                f"BASE={'reference' if column == ISOLATED else 'own'}"]  # fmt: skip
     environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES")}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    return compiler_words(done.stdout, done.stderr) if done.returncode else ""
+    return build_error(done, settings.build_path) if done.returncode else ""
 
 
-def compiler_words(stdout: str, stderr: str) -> str:
+def build_error(done: subprocess.CompletedProcess[str], folder: Path) -> str:
+    """Why a build in `folder` failed: the compiler's words, unless there was no room for what it wrote."""
+    words = (done.stderr or "") + done.stdout
+    full = full_disk(words, folder)
+    if full:
+        raise infrastructure("there is room to build the image", full)
+    return compiler_words(words)
+
+
+def compiler_words(output: str) -> str:
     """What of a failed build's output says why."""
     telling = re.compile("error|warning|multiple definition|undefined reference")
-    lines = [line for line in (stderr + stdout).splitlines() if telling.search(line)]
-    return "\n".join(line[:400] for line in (lines or (stdout + stderr).splitlines())[-OUTPUT_LINES:])
+    lines = [line for line in output.splitlines() if telling.search(line)]
+    return "\n".join(line[:400] for line in (lines or output.splitlines())[-OUTPUT_LINES:])
 
 
 def same_image(settings: Settings, lab: int) -> bool:
@@ -144,11 +155,14 @@ def grade(grading: Grading, settings: Settings, arrived: Callable[[str, str], No
             column.skipped = _why_not_isolated(grading, settings)
             if column.skipped:
                 continue
-        if settings.builder:
-            column.build_error = settings.builder(number, name)
-        elif not settings.prebuilt:
-            column.build_error = build_image(settings, number, name)
-        if column.build_error:
+        try:
+            if settings.builder:
+                column.build_error = settings.builder(number, name)
+            elif not settings.prebuilt:
+                column.build_error = build_image(settings, number, name)
+        except Finding as finding:
+            column.broken.append(f"{finding.what}: {finding.observed}")
+        if column.build_error or column.broken:
             continue
         if name == ISOLATED and CUMULATIVE in grading.columns and same_image(settings, number):
             column.skipped = "the same image as cumulative"

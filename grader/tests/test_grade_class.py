@@ -106,17 +106,17 @@ def test_every_entry_is_a_line_and_what_broke_is_tried_again(room: Room) -> None
 
 def test_what_was_killed_in_the_middle_goes_on_where_it_was(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process is gone after its first result; half a file of another lies about."""
-    write = grade_class.write_once
+    write = grade_class.write_atomically
 
-    def once(path: Path, text: str) -> None:
+    def once(path: Path, text: bytes | str) -> None:
         write(path, text)
         if path.parent.name == "students":
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(grade_class, "write_once", once)
+    monkeypatch.setattr(grade_class, "write_atomically", once)
     with pytest.raises(KeyboardInterrupt):
         room.run()
-    monkeypatch.setattr(grade_class, "write_once", write)
+    monkeypatch.setattr(grade_class, "write_atomically", write)
     known = [name for name, _ in grade_class.results(room.dest)]
     (room.dest / "students" / "cora.json").write_text('{"score": 5', "utf-8")
     again = room.run()

@@ -17,8 +17,9 @@ import tarfile
 from pathlib import Path, PurePosixPath
 
 from tools import cpio
-from tools.bundle import read_kernel, write_atomically
+from tools.bundle import read_kernel
 from tools.errors import UserError, run_main
+from tools.files import write_atomically
 
 HERE = Path(__file__).parent
 KERNEL_METAPACKAGE = "linux-image-arm64"

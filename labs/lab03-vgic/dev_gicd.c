@@ -139,9 +139,10 @@ static void v2_sgi_write(struct vcpu *vcpu, const struct irq_bank *bank, u64 off
 }
 
 #define BANK(field, style, base, first, sizes)                                                     \
-	{                                                                                          \
-		{field, style, base, first, INTIDS}, sizes, vmm_irq_bank_read, vmm_irq_bank_write  \
-	}
+	((struct gicd_register){{field, style, base, first, INTIDS},                               \
+				sizes,                                                             \
+				vmm_irq_bank_read,                                                 \
+				vmm_irq_bank_write})
 #define AT(offset) ((offset) < 0x1000 ? (offset) >> 7 : 32 + ((offset) >> 13))
 
 /* SGIs and PPIs are in the redistributors: their fields here read as zero and ignore writes. */

@@ -26,10 +26,7 @@ struct gicr_state {
 	bool sleeps[VCPU_LIMIT];
 };
 
-#define BANK(field, style, base)                                                                   \
-	{                                                                                          \
-		field, style, base, 0, PRIVATE_INTIDS                                              \
-	}
+#define BANK(field, style, base) ((struct irq_bank){field, style, base, 0, PRIVATE_INTIDS})
 
 /* One entry for every 128 bytes of SGI_base; 1-bit and 2-bit fields are accessed by words. */
 static const struct irq_bank sgi_banks[] = {

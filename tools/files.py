@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: MIT
+"""Files that are there whole or not at all, and a disk that has no room for them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import tempfile
+from pathlib import Path
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+ROOM = 1 << 16  # with less free than this, what failed may well have failed for that
+_FULL_LINE = re.compile(f"^.*(?:{'|'.join(re.escape(os.strerror(number)) for number in FULL)})$", re.MULTILINE)
+
+
+def write_atomically(path: Path, data: bytes | str) -> None:
+    """All of the file or nothing of it: a full disk leaves what was there before."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+
+
+def full_disk(words: str, folder: Path) -> str:
+    """Whether a program failed for want of room in `folder`, where it wrote: its line that says so, or ours.
+
+    Not all programs say it: to dash it is an "I/O error". A source can make its compiler say it, which earns nothing:
+    that a build failed for the grader's sake gives no points either.
+    """
+    match = _FULL_LINE.search(words)
+    if match:
+        return match[0]
+    room = os.statvfs(folder)
+    return f"{folder}: {os.strerror(errno.ENOSPC)}" if room.f_bavail * room.f_frsize < ROOM else ""
