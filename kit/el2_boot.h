@@ -13,6 +13,12 @@
 #define PSCI_VERSION 0x84000000
 #define PSCI_CPU_SUSPEND_32 0x84000001
 #define PSCI_CPU_SUSPEND_64 0xc4000001
+#define PSCI_CPU_OFF 0x84000002
+#define PSCI_CPU_ON_32 0x84000003
+#define PSCI_CPU_ON_64 0xc4000003
+#define PSCI_AFFINITY_INFO_32 0x84000004
+#define PSCI_AFFINITY_INFO_64 0xc4000004
+#define PSCI_MIGRATE_INFO_TYPE 0x84000006
 #define PSCI_SYSTEM_OFF 0x84000008
 #define PSCI_SYSTEM_RESET 0x84000009
 #define PSCI_FEATURES 0x8400000a
@@ -26,6 +32,9 @@
 #define SMCCC_SUCCESS 0
 #define SMCCC_NOT_SUPPORTED (~0UL)
 #define SMCCC_INVALID_PARAMETER (~1UL)
+#define SMCCC_64BIT 0x40000000 /* of a function id: its arguments are X registers */
+#define PSCI_INVALID_PARAMETERS ((u64)-2)
+#define PSCI_ALREADY_ON ((u64)-4)
 
 /** struct sysreg_access - a trapped MSR or MRS */
 struct sysreg_access {

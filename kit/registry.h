@@ -157,6 +157,18 @@ struct irq_entry {
 	REGISTRY_ENTRY(hypercall_entry, "hypercall", REGISTRY_JOIN(hypercall_entry_, fid)) = {     \
 		.function_id = fid, .name = #fn, .handler = fn}
 
+/**
+ * HYPERCALL_FALLBACK() - @fn serves the function @fid in images where no layer claims it
+ *
+ * For functions that every image must answer and that a higher layer can do better: it claims them
+ * by HYPERCALL() as if they were free.
+ */
+#define HYPERCALL_FALLBACK(fid, fn)                                                                \
+	REGISTRY_CLAIM(REGISTRY_JOIN(hypercall_fallback_, fid));                                   \
+	REGISTRY_ENTRY(hypercall_entry, "hypercall_fallback",                                      \
+		       REGISTRY_JOIN(hypercall_fallback_entry_, fid)) = {                          \
+		.function_id = fid, .name = #fn, .handler = fn}
+
 /** IRQ_HANDLER() - @fn handles the physical interrupt @intid; trigger: IRQ_LEVEL or IRQ_EDGE */
 #define IRQ_HANDLER(intid_number, trigger, fn)                                                     \
 	REGISTRY_CLAIM(REGISTRY_JOIN(irq_, intid_number));                                         \
@@ -170,6 +182,8 @@ extern const struct layer registry_layers[], registry_layers_end[];
 extern const struct trap_entry registry_traps[], registry_traps_end[];
 extern const struct sysreg_entry registry_sysregs[], registry_sysregs_end[];
 extern const struct hypercall_entry registry_hypercalls[], registry_hypercalls_end[];
+extern const struct hypercall_entry registry_hypercall_fallbacks[],
+	registry_hypercall_fallbacks_end[];
 extern const struct irq_entry registry_irqs[], registry_irqs_end[];
 
 #define for_each_layer(layer)                                                                      \

@@ -37,6 +37,9 @@ SECTIONS
 		registry_hypercalls = .;
 		KEEP(*(.registry.hypercall))
 		registry_hypercalls_end = .;
+		registry_hypercall_fallbacks = .;
+		KEEP(*(.registry.hypercall_fallback))
+		registry_hypercall_fallbacks_end = .;
 		registry_irqs = .;
 		KEEP(*(.registry.irq))
 		registry_irqs_end = .;

@@ -39,6 +39,11 @@ void trap_dispatch_init(void)
 	for (const struct hypercall_entry *e = registry_hypercalls; e < registry_hypercalls_end;
 	     e++)
 		lookup_add(&hypercalls, e->function_id, (void (*)(void))e->handler);
+	for (const struct hypercall_entry *e = registry_hypercall_fallbacks;
+	     e < registry_hypercall_fallbacks_end; e++) {
+		if (!hypercall_is_registered(e->function_id))
+			lookup_add(&hypercalls, e->function_id, (void (*)(void))e->handler);
+	}
 	for (const struct sysreg_entry *e = registry_sysregs; e < registry_sysregs_end; e++)
 		lookup_add(&sysregs, e->encoding, (void (*)(void))e->handler);
 }

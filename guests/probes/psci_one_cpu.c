@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The calls about CPUs that PSCI makes mandatory (DEN 0022, "Functions required"), on a machine with
+ * one CPU: it is on, and there is no other.
+ */
+#include "cpu.h"
+#include "probe.h"
+
+#define MPIDR_AFFINITY 0xff00ffffffUL
+#define INVALID_PARAMETERS ((u32)-2)
+#define ALREADY_ON ((u32)-4)
+#define AFFINITY_ON 0
+
+static u32 psci(u64 fid, u64 a, u64 b, u64 c)
+{
+	return (u32)hvc(fid, a, b, c).x0;
+}
+
+static void features(void)
+{
+	static const u32 mandatory[] = {
+		PSCI_VERSION,	 PSCI_CPU_SUSPEND32, PSCI_CPU_SUSPEND,	   PSCI_CPU_OFF,
+		PSCI_CPU_ON32,	 PSCI_CPU_ON,	     PSCI_AFFINITY_INFO32, PSCI_AFFINITY_INFO,
+		PSCI_SYSTEM_OFF, PSCI_SYSTEM_RESET,  PSCI_FEATURES,
+	};
+	u64 missing = 0;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(mandatory); i++)
+		missing |= psci(PSCI_FEATURES, mandatory[i], 0, 0) ? BIT(i) : 0;
+	report_equal("PSCI_FEATURES knows every mandatory function", missing, 0);
+	report_equal("no trusted OS needs to be migrated", psci(PSCI_MIGRATE_INFO_TYPE, 0, 0, 0),
+		     2);
+}
+
+static void cpu_on(u64 me)
+{
+	u64 entry = (u64)&probe_entry;
+
+	report_equal("CPU_ON of the caller: ALREADY_ON", psci(PSCI_CPU_ON, me, entry, 0),
+		     ALREADY_ON);
+	report_equal("CPU_ON of Aff0 + 1: INVALID_PARAMETERS", psci(PSCI_CPU_ON, me + 1, entry, 0),
+		     INVALID_PARAMETERS);
+	report_equal("CPU_ON of Aff3 + 1: INVALID_PARAMETERS",
+		     psci(PSCI_CPU_ON, me + BIT(32), entry, 0), INVALID_PARAMETERS);
+	report_equal("CPU_ON with a bit set that is no affinity: INVALID_PARAMETERS",
+		     psci(PSCI_CPU_ON, me | BIT(31), entry, 0), INVALID_PARAMETERS);
+	report_equal("CPU_ON by 32-bit call: ALREADY_ON, upper halves ignored",
+		     psci(PSCI_CPU_ON32, me | random() << 32, entry, 0), ALREADY_ON);
+}
+
+static void affinity_info(u64 me)
+{
+	report_equal("AFFINITY_INFO of the caller: ON", psci(PSCI_AFFINITY_INFO, me, 0, 0),
+		     AFFINITY_ON);
+	report_equal("AFFINITY_INFO of Aff0 + 1: INVALID_PARAMETERS",
+		     psci(PSCI_AFFINITY_INFO, me + 1, 0, 0), INVALID_PARAMETERS);
+	report_equal("AFFINITY_INFO of Aff0 + 1 at level 1, which has the caller: ON",
+		     psci(PSCI_AFFINITY_INFO, me + 1, 1, 0), AFFINITY_ON);
+	report_equal("AFFINITY_INFO at level 3: ON", psci(PSCI_AFFINITY_INFO, me, 3, 0),
+		     AFFINITY_ON);
+	report_equal("AFFINITY_INFO at level 4: INVALID_PARAMETERS",
+		     psci(PSCI_AFFINITY_INFO, me, 4, 0), INVALID_PARAMETERS);
+	report_equal("AFFINITY_INFO by 32-bit call, upper halves ignored: ON",
+		     psci(PSCI_AFFINITY_INFO32, me | random() << 32, random() << 32, 0),
+		     AFFINITY_ON);
+}
+
+void probe(void)
+{
+	u64 me = sysreg_read(mpidr_el1) & MPIDR_AFFINITY;
+
+	features();
+	cpu_on(me);
+	affinity_info(me);
+}
