@@ -266,6 +266,13 @@ $(BUILD)/linux/vms.toml: guests/linux/vms.toml guests/linux/fetch.py guests/linu
 	$(Q)$(PYTHON) -m guests.linux.fetch --out $(@D) $(if $(KERNEL),--kernel $(call quoted,$(KERNEL))) $(if $(INITRD),--initrd $(call quoted,$(INITRD)))
 	$(Q)cp $< $@
 
+# Firmware for a guest, fetched in the same way.
+.PHONY: uboot
+uboot: $(BUILD)/uboot/vms.toml ## Debian's U-Boot as a guest: make run VMS=$(BUILD)/uboot/vms.toml
+$(BUILD)/uboot/vms.toml: guests/uboot/vms.toml guests/uboot/fetch.py | ready
+	$(Q)$(PYTHON) -m guests.uboot.fetch --out $(@D)
+	$(Q)cp $< $@
+
 # ---- unit tests on the host ----------------------------------------------------------------------
 
 # grader/host/test_X.c under ASan and UBSan, with the sources that host.mk names. X begins with the lab

@@ -33,8 +33,8 @@ struct device_window {
  * @discarded: bitmap, one bit per 2 MiB of RAM: the guest gave memory there back, what is not
  *	resident reads as zero and no longer as the pristine image
  * @last_vcpu: which vCPU of the VM each CPU loaded last; only that CPU looks at its own
- * @windows: ascending by base, behind them one that holds every address and has no device; constant
- *	once the VM runs
+ * @windows: in the order in which they are looked through (mmio.c), behind them one that holds every
+ *	address and has no device; constant once the VM runs
  * @opaque_access_noted: the console was told of an access that no syndrome describes
  */
 struct stage2 {

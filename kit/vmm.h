@@ -26,6 +26,8 @@ struct vcpu;
  * @reset: bring the instance to its state after power-on
  * @read: value of a load of @size bytes at @offset
  * @write: a store
+ * @page: for a window that is constant memory: what each page of it reads as, aligned to its size.
+ *	Loads that no syndrome describes work there, too; @read and @write agree with it
  * @input: bytes from the console wait to be taken with vmm_console_get(); NULL: takes none
  */
 struct device {
@@ -39,6 +41,7 @@ struct device {
 	u64 (*read)(struct vcpu *vcpu, void *state, u64 offset, unsigned size);
 	void (*write)(struct vcpu *vcpu, void *state, u64 offset, unsigned size, u64 value);
 	void (*input)(struct vm *vm, void *state);
+	const void *page;
 };
 
 /** DEVICE() - add a device model to every VM: DEVICE(pl011, .base = ..., .read = ...) */

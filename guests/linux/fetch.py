@@ -28,7 +28,7 @@ OTHER_WAY = "give your own with KERNEL=Image INITRD=initramfs.cpio.gz"
 
 
 def say(text: str) -> None:
-    print(f"  LINUX  {text}", flush=True)
+    print(f"  FETCH  {text}", flush=True)
 
 
 def run(command: list[str], **options: object) -> str:

@@ -20,7 +20,7 @@ static unsigned hole_count;
 static void find_holes(void)
 {
 	static const u64 fixed[] = {
-		0x00000000, 0x07fff000, 0x09010000,   0x0a000000,   0x10000000,
+		0x08050000, 0x08fff000, 0x09010000,   0x0a004000,   0x10000000,
 		0x3efff000, 0x3ffff000, 0x4010000000, 0x8000000000,
 	};
 

@@ -3,6 +3,7 @@
  * Stage-2 faults: the guest used an address at which stage 2 has nothing, or not that.
  *
  *	window of a device model, described by the syndrome	emulate
+ *	window of constant memory, loaded from without one	map the page, try again
  *	RAM							bring memory in, try again
  *	anything else						the guest takes an external abort
  *
@@ -14,6 +15,7 @@
 #include "exercise.h"
 #include "lib/errno.h"
 #include "mmio_decode.h"
+#include "page_alloc.h"
 #include "stage2_layer.h"
 #include "tlb.h"
 
@@ -73,17 +75,39 @@ static int translate_stage1(u64 far, u64 *ipa)
 }
 
 /*
+ * A load from a window of constant memory that no syndrome describes: with the page mapped the CPU
+ * does it by itself.
+ */
+static enum trap_result map_constant(struct vcpu *vcpu, const struct device_window *window, u64 ipa)
+{
+	int error = stage2_map(vcpu->vm, IPA(align_down(ipa, PAGE_SIZE)),
+			       virt_to_phys(window->device->page), PAGE_SIZE, PROT_READ);
+
+	return !error || error == -EEXIST ? TRAP_RESUME : TRAP_REFLECT;
+}
+
+/*
  * An access to a device that its model cannot serve. Without syndrome (load or store of a pair,
  * write-back, exclusive, SIMD, DC ZVA) one would have to decode guest memory, which another vCPU
  * may be changing. No driver accesses a device so. Instruction fetch and table walks do not either.
+ *
+ * Constant memory is another matter, since copying is done by such loads. Where a page of it is
+ * mapped for them, a plain store faults by permission, and not where data_abort() looks for it.
  */
-static enum trap_result refuse_device(struct vcpu *vcpu, u64 esr,
+static enum trap_result refuse_device(struct vcpu *vcpu, u64 esr, u64 ipa,
 				      const struct device_window *window)
 {
+	bool is_data = esr >> ESR_EC_SHIFT == ESR_EC_DABT_LOW && !(esr & ESR_ABORT_S1PTW);
 	struct vm *vm = vcpu->vm;
 
-	if (esr & ESR_ABORT_CM && esr >> ESR_EC_SHIFT == ESR_EC_DABT_LOW)
+	if (is_data && esr & ESR_ABORT_CM)
 		return TRAP_SKIP_INSN; /* there is nothing to clean in a device */
+	if (is_data && window->device->page && !(esr & ESR_DABT_WNR))
+		return map_constant(vcpu, window, ipa);
+	if (is_data && window->device->page && esr & ESR_DABT_ISV) {
+		vcpu->exit.address = ipa;
+		return mmio_store(vcpu, esr, ipa - window->base, window);
+	}
 	if (!vm->stage2.opaque_access_noted) {
 		vm->stage2.opaque_access_noted = true;
 		console_printf("%s: access to %s at PC 0x%lx that cannot be emulated (ESR 0x%lx): "

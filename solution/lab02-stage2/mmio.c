@@ -26,12 +26,17 @@ static u64 window_bytes(const struct device *device, struct vm *vm)
 	return device->window_bytes ? device->window_bytes(vm) : device->size_bytes;
 }
 
-/* Ascending by base: the interrupt controller, which is used most, is found first. */
+/*
+ * Ascending from the interrupt controller on, which is used most and found first; what lies below
+ * it comes last.
+ */
+#define FIRST_WINDOW 0x08000000UL
+
 static void window_insert(struct stage2 *s2, struct device_window window)
 {
 	unsigned i = s2->window_count++;
 
-	for (; i > 0 && s2->windows[i - 1].base > window.base; i--)
+	for (; i > 0 && s2->windows[i - 1].base - FIRST_WINDOW > window.base - FIRST_WINDOW; i--)
 		s2->windows[i] = s2->windows[i - 1];
 	s2->windows[i] = window;
 }
