@@ -287,14 +287,16 @@ HOST_TESTS := $(HOST_KIT_TESTS) $(HOST_LAB_TESTS)
 # $1 = test: what is compiled, and how
 host_sources = $(HOST_SOURCES_$1) $(addprefix $(call host_layer,$1)/,$(HOST_LAYER_$1))
 host_cflags = $(HOST_CFLAGS_$1) $(if $(filter lab0%,$1),-I$(call host_layer,$1) $(if $(filter labs,$(IMPL)),$(UNWRITTEN)))
+# What a test may include: a compiler that gets several sources at a time tells of one alone.
+host_reads = $(wildcard kit/*.h kit/*/*.h grader/host/*.h $(if $(filter lab0%,$1),$(call host_layer,$1)/*.[ch]))
 $(HOST)/host.flags: FORCE | ready
 	$(call keep,$(HOSTCC) $(HOST_FLAGS) $(foreach x,$(HOST_TESTS),$(call host_sources,$x) $(call host_cflags,$x)))
 $(HOST)/seed.flags: FORCE
 	$(call keep,$(SEED))
 define host_rule
-$(HOST)/test_$1: grader/host/test_$1.c grader/host/todo.c $(call host_sources,$1) $(HOST)/host.flags $(HOST)/seed.flags
+$(HOST)/test_$1: grader/host/test_$1.c grader/host/todo.c $(call host_sources,$1) $(HOST)/host.flags $(HOST)/seed.flags $(call host_reads,$1)
 	$$(call say,HOSTCC,$$@)
-	$$(Q)$$(HOSTCC) $$(HOST_FLAGS) $(call host_cflags,$1) -Igrader/host -Ikit -MMD -MP -MF $$@.d -o $$@ $$(filter %.c,$$^)
+	$$(Q)$$(HOSTCC) $$(HOST_FLAGS) $(call host_cflags,$1) -Igrader/host -Ikit -o $$@ $$(wordlist 1,2,$$^) $(call host_sources,$1)
 endef
 $(foreach x,$(HOST_TESTS),$(eval $(call host_rule,$x)))
 
@@ -455,4 +457,3 @@ handout: ready ##! (instructors; LAB=2 DEST=dir) what students get: no solution,
 # ---- dependencies found by the compiler ----------------------------------------------------------
 
 -include $(patsubst %,$(OBJ)/%.o.d,$(sort $(ALL_SOURCES)) $(addprefix guest/,$(GUEST_LIB) $(GUEST_MAINS))) $(OBJ)/asm/asm_offsets.d $(OBJ)/strata.lds.d
--include $(HOST_TESTS:%=$(HOST)/test_%.d)
