@@ -78,6 +78,7 @@
 #define SPSR_I SR_BIT(7)
 #define SPSR_A SR_BIT(8)
 #define SPSR_D SR_BIT(9)
+#define SPSR_E SR_BIT(9) /* of AArch32 */
 #define SPSR_DAIF 0x3c0
 #define SPSR_SSBS SR_BIT(12)
 #define SPSR_BTYPE 0xc00
@@ -96,6 +97,8 @@
 #define SCTLR_I SR_BIT(12)
 #define SCTLR_WXN SR_BIT(19)
 #define SCTLR_SPAN SR_BIT(23)
+#define SCTLR_E0E SR_BIT(24)
+#define SCTLR_EE SR_BIT(25)
 #define SCTLR_DSSBS SR_BIT(44)
 #define SCTLR_EL2_RES1 0x30c50830
 #define SCTLR_EL1_RES1 0x30d00800 /* with nTWE, nTWI off: RES1 bits of ARMv8.0 */

@@ -66,6 +66,18 @@ static void check_stores(void)
 	}
 }
 
+static void check_reverse(void)
+{
+	for (unsigned i = 0; i < 10000; i++) {
+		unsigned size_log2 = (unsigned)check_below(4), bytes = 1U << size_log2;
+		u64 value = check_random(), reversed = 0;
+
+		for (unsigned n = 0; n < bytes; n++)
+			reversed |= (value >> 8 * n & 0xff) << 8 * (bytes - 1 - n);
+		CHECK(mmio_reverse(syndrome(size_log2, false, 5, false, false), value) == reversed);
+	}
+}
+
 static void check_fields(void)
 {
 	for (unsigned reg = 0; reg < 32; reg++)
@@ -89,6 +101,7 @@ int main(void)
 {
 	check_loads();
 	check_stores();
+	check_reverse();
 	check_fields();
 	return check_finish();
 }

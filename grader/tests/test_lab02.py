@@ -33,6 +33,7 @@ ALONE = [
     "stage2_abort",
     "stage1",
     "mmio_decode",
+    "mmio_endian",
     "memory_release",
     "self_modifying",
     "pl011",
