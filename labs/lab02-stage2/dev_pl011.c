@@ -2,12 +2,18 @@
 /*
  * PL011 UART (DDI 0183, "PrimeCell UART (PL011) Technical Reference Manual"). The transmitter is
  * infinitely fast: what is written is on the console at once, the transmit FIFO is always empty.
- * The receiver has the 16-byte FIFO of the device; what was typed and does not fit waits outside.
- * Only in loopback can it overrun.
+ * The receiver has the 16-byte FIFO of the device; what was typed and does not fit waits outside,
+ * until there is room: the guest reads, turns the FIFO on, ends loopback. Only in loopback can it
+ * overrun.
  *
- * Two departures from silicon, both invisible to drivers: it transmits and receives whatever the
- * enable bits of UARTCR say, as QEMU's model does, since early consoles never set them; and the
- * receive timeout has no time: RTRIS rises as soon as the FIFO is not empty.
+ * Two departures from silicon. It transmits and receives whatever the enable bits of UARTCR say, as
+ * QEMU's model does, since early consoles never set them. And the receive interrupts are levels.
+ * Silicon latches them when the FIFO reaches its trigger level (RXRIS) or has kept a byte for the
+ * time of 32 bits (RTRIS); UARTICR clears the latch, and the next byte or timeout sets it again.
+ * Here a byte may wait outside, so that no next one would ever arrive; and a timeout without a
+ * clock could come before the UARTICR that a driver writes after it has emptied the FIFO. So RXRIS
+ * and RTRIS say how full the FIFO is, and UARTICR does not change that: reading does, as with every
+ * driver that reads before it waits again.
  *
  * State belongs to one VM and is protected by its device lock, which callers hold.
  */
@@ -58,28 +64,20 @@
 
 struct pl011 {
 	struct vm *vm;
-	u32 ilpr, ibrd, fbrd, lcr_h, cr, ifls, imsc, ris, dmacr, rsr;
+	u32 ilpr, ibrd, fbrd, lcr_h, cr, ifls, imsc, dmacr, rsr;
+	u32 latched; /* INT_TX, INT_OE: what UARTICR clears */
 	u16 fifo[FIFO_DEPTH];
 	u32 head, count; /* oldest byte, number of bytes */
 	bool overrun; /* a byte was lost: the next one that is stored says so */
 	bool line; /* level of the interrupt output */
 };
 
-static void update_line(struct pl011 *uart)
-{
-	bool line = uart->ris & uart->imsc;
-
-	if (line != uart->line)
-		vmm_irq_line(uart->vm, PL011_INTID, line);
-	uart->line = line;
-}
-
 static u32 fifo_depth(const struct pl011 *uart)
 {
 	return uart->lcr_h & LCR_H_FEN ? FIFO_DEPTH : 1;
 }
 
-/* Bytes at which the receive interrupt rises: RXIFLSEL is 1/8, 1/4, 1/2, 3/4 or 7/8 of the FIFO. */
+/* Bytes at which the receive interrupt is up: RXIFLSEL is 1/8, 1/4, 1/2, 3/4 or 7/8 of the FIFO. */
 static u32 receive_trigger(const struct pl011 *uart)
 {
 	static const u8 levels[8] = {2, 4, 8, 12, 14, 14, 14, 14};
@@ -87,21 +85,33 @@ static u32 receive_trigger(const struct pl011 *uart)
 	return uart->lcr_h & LCR_H_FEN ? levels[bits_get(uart->ifls, 5, 3)] : 1;
 }
 
+static u32 raw_interrupts(const struct pl011 *uart)
+{
+	return uart->latched | (uart->count ? INT_RT : 0) |
+	       (uart->count >= receive_trigger(uart) ? INT_RX : 0);
+}
+
+static void update_line(struct pl011 *uart)
+{
+	bool line = raw_interrupts(uart) & uart->imsc;
+
+	if (line != uart->line)
+		vmm_irq_line(uart->vm, PL011_INTID, line);
+	uart->line = line;
+}
+
 static void receive_byte(struct pl011 *uart, u8 byte)
 {
 	if (uart->count >= fifo_depth(uart)) {
 		uart->overrun = true;
 		uart->rsr |= RSR_OVERRUN;
-		uart->ris |= INT_OE;
+		uart->latched |= INT_OE;
 		return;
 	}
 	uart->fifo[(uart->head + uart->count) % FIFO_DEPTH] =
 		(u16)(byte | (uart->overrun ? DR_OVERRUN : 0));
 	uart->overrun = false;
 	uart->count++;
-	uart->ris |= INT_RT;
-	if (uart->count >= receive_trigger(uart))
-		uart->ris |= INT_RX;
 }
 
 /* Take what was typed, as far as there is room; in loopback the input is cut off from the pin. */
@@ -126,10 +136,6 @@ static u64 read_data(struct pl011 *uart)
 		uart->count--;
 		take_input(uart);
 	}
-	if (!uart->count)
-		uart->ris &= ~(u32)INT_RT;
-	if (uart->count < receive_trigger(uart))
-		uart->ris &= ~(u32)INT_RX;
 	/*
 	 * "The status information for overrun is set immediately when an overrun condition occurs."
 	 */
@@ -143,7 +149,7 @@ static void write_data(struct pl011 *uart, u8 byte)
 		receive_byte(uart, byte);
 	else
 		vmm_console_put(uart->vm, byte);
-	uart->ris |= INT_TX;
+	uart->latched |= INT_TX;
 }
 
 static u64 read_flags(const struct pl011 *uart)
@@ -186,9 +192,9 @@ static u64 read_register(struct pl011 *uart, u64 offset)
 	case UARTIMSC:
 		return uart->imsc;
 	case UARTRIS:
-		return uart->ris;
+		return raw_interrupts(uart);
 	case UARTMIS:
-		return uart->ris & uart->imsc;
+		return raw_interrupts(uart) & uart->imsc;
 	case UARTDMACR:
 		return uart->dmacr;
 	default:
@@ -196,15 +202,15 @@ static u64 read_register(struct pl011 *uart, u64 offset)
 	}
 }
 
-/* Turning the FIFOs off or on empties them. */
+/* Turning the FIFOs off empties them. Turned on, they begin with what the holding register had. */
 static void write_line_control(struct pl011 *uart, u32 value)
 {
-	if ((uart->lcr_h ^ value) & LCR_H_FEN) {
+	if (uart->lcr_h & ~value & LCR_H_FEN) {
 		uart->count = 0;
 		uart->overrun = false;
-		uart->ris &= ~(u32)(INT_RX | INT_RT);
 	}
 	uart->lcr_h = value & 0xff;
+	take_input(uart);
 }
 
 static void write_register(struct pl011 *uart, u64 offset, u32 value)
@@ -230,6 +236,7 @@ static void write_register(struct pl011 *uart, u64 offset, u32 value)
 		break;
 	case UARTCR:
 		uart->cr = value & 0xff87;
+		take_input(uart);
 		break;
 	case UARTIFLS:
 		uart->ifls = value & 0x3f;
@@ -238,7 +245,7 @@ static void write_register(struct pl011 *uart, u64 offset, u32 value)
 		uart->imsc = value & INT_ALL;
 		break;
 	case UARTICR:
-		uart->ris &= ~(value & INT_ALL);
+		uart->latched &= ~value;
 		break;
 	case UARTDMACR:
 		uart->dmacr = value & 7;
@@ -297,6 +304,7 @@ static void pl011_reset(struct vm *vm, void *state)
 	uart->vm = vm;
 	uart->cr = CR_RESET;
 	uart->ifls = IFLS_RESET;
+	take_input(uart);
 }
 
 DEVICE(pl011, .base = PL011_BASE, .size_bytes = PL011_SIZE, .state_bytes = sizeof(struct pl011),

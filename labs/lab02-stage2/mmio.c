@@ -136,12 +136,37 @@ static inline enum trap_result mmio_finish(struct vcpu *vcpu)
 }
 
 /**
+ * mmio_bus_order() - between what the guest's register has and what a device's has
+ * @value: the lowest mmio_size() bytes count
+ *
+ * A device is little-endian. Which end of a datum comes first in memory is the guest's choice:
+ * SCTLR_EL1.EE at EL1, E0E at EL0, PSTATE.E in AArch32 (Arm ARM, "Mixed-endian support").
+ * Return: @value, or those bytes in reverse order if the guest's data are big-endian. The vCPU is
+ * loaded.
+ */
+static u64 mmio_bus_order(const struct vcpu *vcpu, u64 esr, u64 value)
+{
+	u64 pstate = vcpu->frame.pstate;
+	u64 big = (pstate & SPSR_M_MASK) == SPSR_EL0T ? SCTLR_E0E : SCTLR_EE;
+	bool reverse = pstate & SPSR_AARCH32 ? pstate & SPSR_E : read_sysreg(sctlr_el1) & big;
+
+	return reverse ? mmio_reverse(esr, value) : value;
+}
+
+/* Whether mmio_bus_order() must be asked. Nearly all loads pay no more for it than this. */
+static inline bool mmio_is_unusual(const struct vcpu *vcpu)
+{
+	return __builtin_expect(read_sysreg(sctlr_el1) & (SCTLR_EE | SCTLR_E0E), 0) ||
+	       __builtin_expect(vcpu->frame.pstate & SPSR_AARCH32, 0);
+}
+
+/**
  * mmio_load() - let a device model serve the guest's load
  *
  * An access that is not mmio_is_aligned() is refused with mmio_refuse(). Otherwise: note
  * vcpu->exit.size, call the model's read() with the VM's device lock held, pass what it says
- * through mmio_load_value() to exit.value and to the register mmio_register(); number 31 swallows
- * it. The result is mmio_finish()'s.
+ * through mmio_bus_order() and then mmio_load_value() to exit.value and to the register
+ * mmio_register(); number 31 swallows it. The result is mmio_finish()'s.
  */
 EXERCISE(2.7)
 enum trap_result mmio_load(struct vcpu *vcpu, u64 esr, u64 offset,
@@ -153,8 +178,8 @@ enum trap_result mmio_load(struct vcpu *vcpu, u64 esr, u64 offset,
 /**
  * mmio_store() - let a device model serve the guest's store
  *
- * As mmio_load(). The model's write() gets mmio_store_value() of the register, as does exit.value;
- * register 31 is zero.
+ * As mmio_load(). The model's write() gets mmio_store_value() of the register in mmio_bus_order(),
+ * as does exit.value; register 31 is zero.
  */
 EXERCISE(2.7)
 enum trap_result mmio_store(struct vcpu *vcpu, u64 esr, u64 offset,

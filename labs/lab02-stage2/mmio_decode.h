@@ -71,6 +71,12 @@ static inline u64 mmio_load_value(u64 esr, u64 value)
 	return mmio_extend(esr, value);
 }
 
+/** mmio_reverse() - the lowest mmio_size() bytes of @value in reverse order, zeros above */
+static inline u64 mmio_reverse(u64 esr, u64 value)
+{
+	return __builtin_bswap64(value) >> (64 - 8 * mmio_size(esr));
+}
+
 /**
  * mmio_is_aligned() - whether the access at @offset is at a multiple of its own size
  *
