@@ -97,9 +97,9 @@ static void accesses(const char *ram, const char *load, const char *store)
 		write32(ILPR, 0x43);
 		write32(IBRD, 0x7685);
 		in_ram |= access(loads[i].insn, (u64)&word + offset, 0) != loads[i].value ? BIT(i)
-											 : 0;
-		in_device |= access(loads[i].insn, loads[i].address, 0) != loads[i].value ? BIT(i)
 											  : 0;
+		in_device |=
+			access(loads[i].insn, loads[i].address, 0) != loads[i].value ? BIT(i) : 0;
 	}
 	report_equal(ram, in_ram, 0);
 	report_equal(load, in_device, 0);
