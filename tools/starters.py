@@ -179,6 +179,11 @@ def overview(course: Course, labs: Iterable[Lab]) -> str:
         "You write the functions below `EXERCISE(n.m)` in these directories; the comment over each is",
         "its specification, `README.md` of the lab is its text. Everything else is given.",
         "",
+        "`make lab01` builds lab 1 and names the next exercise, `make grade LAB=1` tests it, `make hint EX=1.1`",
+        "helps, `make debug LAB=1` shows the machine; in a clone that has `solution/`, give `IMPL=labs` to `run` and",
+        "`debug`. Abbreviations: [glossary](../docs/glossary.md). Silence: [debugging guide](../docs/debugging.md).",
+        "Points: [grading](../docs/grading.md). More: [where to read on](../docs/reading.md).",
+        "",
     ]
     for lab in labs:
         lines += [f"## Lab {lab.number}: [{lab.title}]({lab.directory}/{LAB_TEXT}), about {lab.hours} hours",
@@ -187,8 +192,7 @@ def overview(course: Course, labs: Iterable[Lab]) -> str:
             files = ", ".join(f"`{name}`" for name in exercise.functions)
             lines.append(f"| {exercise.id} | {exercise.title} | {exercise.points} | {files} |")
         lines.append("")
-    lines += [f"`make lab02` builds labs 1 to 2 and names the next exercise. {MANIFEST} holds the hashes of",
-              "the starters as they were handed out.", ""]
+    lines += [f"{MANIFEST} holds the hashes of the starters as they were handed out.", ""]
     return "\n".join(lines)
 
 

@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+from grader.verdict import Verdict
 from tools import handout, links, lint, picture, starters
 from tools.course import ROOT, load_course
 
@@ -73,3 +76,49 @@ def test_the_picture_shows_a_session_as_a_person_reads_it() -> None:
     root = ElementTree.fromstring(picture.draw(lines, "make run"))
     shown = ["".join(text.itertext()) for text in root.iter("{http://www.w3.org/2000/svg}text")]
     assert shown == ["make run", *lines[:2], lines[2][:picture.COLUMNS - 1] + "…"]
+
+
+# ---- the glossary ----------------------------------------------------------------------------------
+
+ABBREVIATION = re.compile(r"(?<![\w./^-])[A-Za-z]*[A-Z][A-Za-z0-9]*[A-Z][A-Za-z0-9]*(?![\w.]*[_(])\b")
+# Everybody's words, processors and general registers, other people's products, what stands for a name.
+KNOWN = re.compile(r"AND|C11|[AN]\d+|[XWV]\d+|ARMv8|[GMK]i?B|[GM]Hz|SHA|JSON|XML|CSV|README|CONTRIBUTING|TODO|MIT|GPL|"
+                   r"JUnit|GitHub|GitLab|JPlag|MOSS|JavaScript|SoCs?|SUCCESS|EXERCISE|NAME|VALUE|FUNCTION|ARGUMENTS|"
+                   r"HEARTBEAT")
+MAKE_COMMAND = re.compile(r"`make [^`]*`")
+LINK_TARGET = re.compile(r"\]\([^)]*\)")
+
+
+def abbreviations(path: Path) -> Iterator[tuple[int, str]]:
+    """Words with two capitals or more. A name with underscores is a register or a function, which the
+    manual or the source has by that name."""
+    for number, line in links.prose(path):
+        for match in ABBREVIATION.finditer(LINK_TARGET.sub("]", MAKE_COMMAND.sub("", line)).replace("<n>", "1")):
+            yield number, match[0]
+
+
+def glossary_rows() -> list[list[str]]:
+    """Term, meaning, and section where the table has that column; the list of documents is no such table."""
+    text = (ROOT / "docs/glossary.md").read_text("utf-8").partition("\n## ")[2]
+    rows = (line.strip("|").split("|") for line in text.splitlines() if line.startswith("| "))
+    return [[cell.strip() for cell in row] for row in rows if row[0].strip() != "term"]
+
+
+def test_an_abbreviation_of_a_text_stands_in_the_glossary() -> None:
+    terms = {word for term, *_ in glossary_rows() for word in re.split(r"[, ]+", term)}
+    terms |= {term.partition("_EL")[0] for term in terms}
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    terms |= {"LAB", *re.findall(r"^([A-Z]+) \?=", makefile, re.MULTILINE), *(verdict.name for verdict in Verdict)}
+    texts = [*ROOT.glob("solution/*/README.md"), *ROOT.glob("docs/*.md")]
+    missing = {f"{path.relative_to(ROOT)}:{number}: {word}: docs/glossary.md has no line for it"
+               for path in texts if path.name not in ("glossary.md", "reading.md")  # titles of others
+               for number, word in abbreviations(path)
+               if not {word, word.removesuffix("s")} & terms and not KNOWN.fullmatch(word)}
+    assert not missing, "\n".join(sorted(missing))
+
+
+def test_a_term_of_the_glossary_is_told_once_and_with_its_section() -> None:
+    rows = glossary_rows()
+    terms = [term for row in rows for term in row[0].split(", ")]
+    assert not {term for term in terms if terms.count(term) > 1}
+    assert not [row for row in rows if not all(row)]
