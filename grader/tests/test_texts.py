@@ -84,7 +84,7 @@ ABBREVIATION = re.compile(r"(?<![\w./^-])[A-Za-z]*[A-Z][A-Za-z0-9]*[A-Z][A-Za-z0
 # Everybody's words, processors and general registers, other people's products, what stands for a name.
 KNOWN = re.compile(r"AND|C11|[AN]\d+|[XWV]\d+|ARMv8|[GMK]i?B|[GM]Hz|SHA|JSON|XML|CSV|README|CONTRIBUTING|TODO|MIT|GPL|"
                    r"JUnit|GitHub|GitLab|JPlag|MOSS|JavaScript|SoCs?|SUCCESS|EXERCISE|NAME|VALUE|FUNCTION|ARGUMENTS|"
-                   r"HEARTBEAT")
+                   r"HEARTBEAT|ALONE|SAMPLE")
 MAKE_COMMAND = re.compile(r"`make [^`]*`")
 LINK_TARGET = re.compile(r"\]\([^)]*\)")
 
