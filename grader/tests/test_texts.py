@@ -83,7 +83,7 @@ def test_the_picture_shows_a_session_as_a_person_reads_it() -> None:
 ABBREVIATION = re.compile(r"(?<![\w./^-])[A-Za-z]*[A-Z][A-Za-z0-9]*[A-Z][A-Za-z0-9]*(?![\w.]*[_(])\b")
 # Everybody's words, processors and general registers, other people's products, what stands for a name.
 KNOWN = re.compile(r"AND|C11|[AN]\d+|[XWV]\d+|ARMv8|[GMK]i?B|[GM]Hz|SHA|JSON|XML|CSV|README|CONTRIBUTING|TODO|MIT|GPL|"
-                   r"JUnit|GitHub|GitLab|JPlag|MOSS|JavaScript|SoCs?|SUCCESS|EXERCISE|NAME|VALUE|FUNCTION|ARGUMENTS|"
+                   r"JUnit|GitHub|GitLab|JPlag|MOSS|JavaScript|SoCs?|SUCCESS|ON|OFF|EXERCISE|NAME|VALUE|FUNCTION|ARGUMENTS|"
                    r"HEARTBEAT|ALONE|SAMPLE")
 MAKE_COMMAND = re.compile(r"`make [^`]*`")
 LINK_TARGET = re.compile(r"\]\([^)]*\)")
