@@ -58,7 +58,7 @@ void trap_dispatch(struct vcpu *vcpu, u64 esr);
 /** trap_irq() - handle a physical interrupt that arrived while a guest ran */
 void trap_irq(struct vcpu *vcpu);
 
-/** trap_serror() - a physical SError arrived while @vcpu ran: its VM ends */
+/** trap_serror() - a physical SError: the VM of @vcpu, which ran, ends, or cpu->serror_vm if noted */
 void trap_serror(struct vcpu *vcpu, u64 esr);
 
 /**

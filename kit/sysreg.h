@@ -36,6 +36,7 @@
 #define HCR_EL2_TLOR SR_BIT(35)
 #define HCR_EL2_TERR SR_BIT(36)
 #define HCR_EL2_FWB SR_BIT(46)
+#define HCR_EL2_TID5 SR_BIT(58)
 
 /* ESR_ELx */
 #define ESR_EC_SHIFT 26
@@ -197,6 +198,16 @@ static inline void dsb_ishst(void)
 static inline void dsb_sy(void)
 {
 	asm volatile("dsb sy" ::: "memory");
+}
+
+/**
+ * esb() - SErrors that earlier accesses caused have been taken, or deferred to DISR_EL1 (FEAT_RAS)
+ *
+ * A NOP without FEAT_RAS. Not every assembler knows the instruction's name without being asked.
+ */
+static inline void esb(void)
+{
+	asm volatile("hint #16" ::: "memory");
 }
 
 /** mmio_read32(), mmio_write32(), ... - one access to a device register, in program order */

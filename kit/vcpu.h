@@ -48,6 +48,12 @@ struct debug_state {
 	bool os_lock;
 };
 
+/** struct el1_optional - the same for registers that only some CPUs have */
+struct el1_optional {
+	u64 vdisr; /* VDISR_EL2, which the guest knows as DISR_EL1 */
+	u64 tpidr2_el0;
+};
+
 /** struct fp_state - the SIMD and floating-point registers */
 struct fp_state {
 	u64 v[32][2] __attribute__((aligned(16)));
@@ -98,6 +104,7 @@ struct vcpu {
 	struct list run_node;
 	struct vcpu_exit exit;
 	struct el1_state el1;
+	struct el1_optional el1_optional;
 	struct vgic_cpu vgic;
 	struct vtimer vtimer;
 	struct fp_state fp;
@@ -146,6 +153,7 @@ struct vm {
  * @fp_owner: whose registers the SIMD unit holds; trusted when fp_owner->fp_cpu is this CPU
  * @fp_enabled: the loaded vCPU uses the SIMD unit without a trap
  * @cntv_active: the physical PPI of CNTV may be active, left so for a guest to complete
+ * @serror_vm: whose SError was pending when its vCPU left, on a CPU without RAS; NULL: nobody's
  * @run_lock: protects @run_queue and the state of the vCPUs that belong to this CPU; nothing
  *	nests inside it
  * @deadline_lock: protects @deadlines, layer 4's queue; innermost
@@ -158,6 +166,7 @@ struct cpu {
 	struct vcpu *fp_owner;
 	bool fp_enabled;
 	bool cntv_active;
+	struct vm *serror_vm;
 	struct spinlock run_lock;
 	struct list run_queue;
 	u32 runnable_count;

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from grader import crash
-from grader.bench import Bench, trap_result
+from grader.bench import Bench, hook_of, trap_result
 from grader.conftest import Lab
 from grader.decode import el2_registers as el2
 from grader.decode.esr import Esr
@@ -147,7 +147,8 @@ def test_an_exit_saves_every_register(lab: Lab, seed: int) -> None:
 
 # 1.3 EL2 configuration.
 
-WANTED_HCR = 0x18_807C_0638
+WANTED_HCR = 0x0400_0018_807D_0638
+HCR_TID5 = 1 << 58  # of MTE, which no CPU here has tags for
 WANTED_CPTR = 0x4010_37FF
 WANTED_MDCR = 0x8_4E60  # and HPMN
 
@@ -181,7 +182,7 @@ def test_every_control_of_el2_is_written(lab: Lab, seed: int, cpu: str) -> None:
     counters = machine.register("PMCR_EL0") >> 11 & 0x1F
     expect("el2_configure() returns 0", bench.call("el2_configure", bench.cpu.address) & 0xFFFF_FFFF, 0)
     controls: tuple[tuple[str, int, dict[int, str], int], ...] = (
-        ("HCR_EL2", WANTED_HCR, el2.HCR_BITS, 3 << 35),
+        ("HCR_EL2", WANTED_HCR & ~HCR_TID5, el2.HCR_BITS, 3 << 35),
         ("CPTR_EL2", WANTED_CPTR, el2.CPTR_BITS, 1 << 30 | 1 << 12 | 1 << 8),
         ("MDCR_EL2", WANTED_MDCR | counters, el2.MDCR_BITS, 1 << 19 | 1 << 14),
         ("CNTHCTL_EL2", 1, el2.CNTHCTL_BITS, 0),
@@ -445,6 +446,47 @@ def test_el1_state_is_saved_and_loaded(lab: Lab, seed: int) -> None:
     for member, (register, _) in EL1_STATE.items():
         expect(f"world_load_el1(): {register} is {member}", machine.register(register), wanted[member])
     expect("world_load_el1(): MDSCR_EL1 is mdscr", machine.register("MDSCR_EL1"), 1 << 12)
+
+
+def test_what_only_some_cpus_have_follows_its_vcpu(lab: Lab, seed: int) -> None:
+    """DISR_EL1, which a guest has where the CPU has RAS: it is VDISR_EL2, since HCR_EL2.AMO is set."""
+    bench = cold(lab, seed)
+    save, load, reset = (hook_of(bench.machine, LAB, hook) for hook in ("vcpu_save", "vcpu_load", "vcpu_reset"))
+    bench.call(hook_of(bench.machine, LAB, "init"))
+    left, came = 0x8000_0000 | bench.random.getrandbits(24), 0x8000_0000 | bench.random.getrandbits(24)
+    vcpu = bench.vcpu(hcr=WANTED_HCR)
+    bench.sysreg("VDISR_EL2", left)
+    bench.call(save, vcpu.address)
+    expect("the guest that leaves takes VDISR_EL2 along", vcpu.get("el1_optional.vdisr"), left)
+    bench.put(vcpu, el1_optional__vdisr=came)
+    bench.call(load, vcpu.address)
+    expect("the one that comes finds its own", bench.read_sysreg("VDISR_EL2"), came)
+    bench.call(reset, vcpu.address)
+    expect("after a reset it is 0", vcpu.get("el1_optional.vdisr"), 0)
+
+
+def test_an_serror_of_the_guest_that_leaves_ends_no_other(lab: Lab, seed: int) -> None:
+    """QEMU raises none: DISR_EL1 is as ESB would have left it, or the owner as a switch notes it."""
+    bench = cold(lab, seed)
+    bench.call(hook_of(bench.machine, LAB, "init"))
+    leaves, runs = bench.make("struct vm"), bench.make("struct vm")
+    vcpu = bench.vcpu(vm=leaves.address, hcr=WANTED_HCR)
+
+    def ended(function: str | int, *arguments: int) -> list[int]:
+        bench.call(function, *arguments, stubs={"vm_stop": 0})
+        return [call.arguments[0] for call in bench.calls]
+
+    save = hook_of(bench.machine, LAB, "vcpu_save")
+    bench.sysreg("DISR_EL1", 0x11)
+    expect("a switch with DISR_EL1.A = 0 ends no VM", ended(save, vcpu.address), [])
+    bench.sysreg("DISR_EL1", 1 << 31 | 0x11)
+    expect("one with DISR_EL1.A = 1 ends the VM that leaves", ended(save, vcpu.address), [leaves.address])
+    expect("and DISR_EL1 is ready for the next", bench.read_sysreg("DISR_EL1") >> 31, 0)
+    vcpu = bench.vcpu(vm=runs.address)
+    expect("an SError ends the VM that runs", ended("trap_serror", vcpu.address, 0xBE00_0000), [runs.address])
+    bench.put(bench.cpu, serror_vm=leaves.address)
+    expect("or the one that a switch noted", ended("trap_serror", vcpu.address, 0xBE00_0000), [leaves.address])
+    expect("once", ended("trap_serror", vcpu.address, 0xBE00_0000), [runs.address])
 
 
 TFP = 1 << 10

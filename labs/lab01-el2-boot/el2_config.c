@@ -13,9 +13,10 @@
  * el2_guest_hcr() - HCR_EL2 while a vCPU of an image with this layer alone runs
  *
  * RW: EL1 is AArch64. FMO, IMO, AMO: physical interrupts and SErrors are EL2's. TSC: SMC traps.
- * TID3: identification registers trap. TIDCP, TACR, TLOR, TERR: so do implementation defined,
- * auxiliary, LORegion and error-record registers. TSW: and set/way maintenance. FB and BSU = inner
- * shareable: what a guest invalidates or orders for itself reaches the CPU that it migrates to.
+ * TID1, TID3, TID5: identification registers trap. TIDCP, TACR, TLOR, TERR: so do implementation
+ * defined, auxiliary, LORegion and error-record registers. TSW: and set/way maintenance. FB and
+ * BSU = inner shareable: what a guest invalidates or orders for itself reaches the CPU that it
+ * migrates to.
  * Everything else 0: no PAuth, no MTE, no nested virtualization, HVC enabled.
  */
 EXERCISE(1.3)
@@ -24,24 +25,61 @@ u64 el2_guest_hcr(void)
 	TODO(1.3);
 }
 
+#define MPAM2_EL2_TRAPMPAM1EL1 BIT(48)
+#define MPAM2_EL2_TRAPMPAM0EL1 BIT(49)
+#define MPAM2_EL2_TIDR BIT(58)
+#define MPAMHCR_EL2_TRAP_MPAMIDR_EL1 BIT(31)
+#define MPAMIDR_EL1_HAS_HCR BIT(17)
+#define MPAMIDR_EL1_HAS_TIDR BIT(58)
+
 /*
- * Controls that only exist on later CPUs. Fine-grained traps are all off (what is hidden is already
- * trapped or disabled by older controls) and HCRX_EL2 enables nothing.
+ * Memory partitioning: partition 0 for all, and a guest's registers trap. Which control traps
+ * MPAMIDR_EL1 depends on the version (Arm ARM, "MPAM2_EL2", "MPAMHCR_EL2").
+ */
+static void el2_configure_mpam(void)
+{
+	u64 idr = read_sysreg(S3_0_C10_C4_4); /* MPAMIDR_EL1 */
+	u64 tidr = idr & MPAMIDR_EL1_HAS_TIDR ? MPAM2_EL2_TIDR : 0;
+
+	write_sysreg(S3_4_C10_C5_0 /* MPAM2_EL2 */,
+		     MPAM2_EL2_TRAPMPAM0EL1 | MPAM2_EL2_TRAPMPAM1EL1 | tidr);
+	if (idr & MPAMIDR_EL1_HAS_HCR)
+		write_sysreg(S3_4_C10_C4_0 /* MPAMHCR_EL2 */, MPAMHCR_EL2_TRAP_MPAMIDR_EL1);
+}
+
+/*
+ * Controls that only exist on later CPUs. All bits of the fine-grained traps are 0: what is named
+ * "n..." traps, which is every register that came with or after them; what is older traps, or is
+ * disabled, by older controls. HCRX_EL2 enables nothing.
  */
 static void el2_configure_extensions(void)
 {
+	u64 pfr0 = read_sysreg(id_aa64pfr0_el1);
+	u64 pfr1 = read_sysreg(id_aa64pfr1_el1);
 	u64 mmfr0 = read_sysreg(id_aa64mmfr0_el1);
 	u64 mmfr1 = read_sysreg(id_aa64mmfr1_el1);
+	u64 fgt = bits_get(mmfr0, 59, 56);
 
-	if (bits_get(mmfr0, 59, 56)) { /* FGT */
+	if (fgt >= 1) {
 		write_sysreg(S3_4_C1_C1_4, 0); /* HFGRTR_EL2 */
 		write_sysreg(S3_4_C1_C1_5, 0); /* HFGWTR_EL2 */
 		write_sysreg(S3_4_C1_C1_6, 0); /* HFGITR_EL2 */
 		write_sysreg(S3_4_C3_C1_4, 0); /* HDFGRTR_EL2 */
 		write_sysreg(S3_4_C3_C1_5, 0); /* HDFGWTR_EL2 */
 	}
+	if (fgt >= 1 && bits_get(pfr0, 47, 44)) /* AMU */
+		write_sysreg(S3_4_C3_C1_6, 0); /* HAFGRTR_EL2 */
+	if (fgt >= 2) { /* FGT2 */
+		write_sysreg(S3_4_C3_C1_2, 0); /* HFGRTR2_EL2 */
+		write_sysreg(S3_4_C3_C1_3, 0); /* HFGWTR2_EL2 */
+		write_sysreg(S3_4_C3_C1_7, 0); /* HFGITR2_EL2 */
+		write_sysreg(S3_4_C3_C1_0, 0); /* HDFGRTR2_EL2 */
+		write_sysreg(S3_4_C3_C1_1, 0); /* HDFGWTR2_EL2 */
+	}
 	if (bits_get(mmfr1, 43, 40)) /* HCX */
 		write_sysreg(S3_4_C1_C2_2, 0); /* HCRX_EL2 */
+	if (bits_get(pfr0, 43, 40) || bits_get(pfr1, 19, 16)) /* MPAM, MPAM_frac */
+		el2_configure_mpam();
 }
 
 /**

@@ -2,7 +2,8 @@
 /*
  * Trapped system registers that no layer claims one by one: whole groups with one answer.
  *
- *	identification	through the allow-list (id_registers.c)
+ *	identification	through the allow-list (id_registers.c); REVIDR_EL1 and AIDR_EL1, which
+ *			trap with SMIDR_EL1 (HCR_EL2.TID1), as they are
  *	debug		the guest's own (debug.c)
  *	DC xSW		nothing: set/way maintenance cannot be virtualized, and EL2 hands out
  *			memory clean to the point of coherency
@@ -32,6 +33,8 @@ static u32 crm(u32 encoding)
 	return bits_get(encoding, 4, 1);
 }
 
+#define REVIDR_EL1 SYSREG_ENCODING(3, 0, 0, 0, 6)
+#define AIDR_EL1 SYSREG_ENCODING(3, 1, 0, 0, 7)
 #define ACTLR_EL1 SYSREG_ENCODING(3, 0, 1, 0, 1)
 
 static bool is_set_way(u32 encoding)
@@ -53,6 +56,14 @@ enum trap_result sysreg_fallback(struct vcpu *vcpu, struct sysreg_access *access
 		return TRAP_SKIP_INSN;
 	if (encoding == ACTLR_EL1) {
 		access->value = 0;
+		return TRAP_SKIP_INSN;
+	}
+	if (encoding == REVIDR_EL1 && !access->is_write) {
+		access->value = read_sysreg(revidr_el1);
+		return TRAP_SKIP_INSN;
+	}
+	if (encoding == AIDR_EL1 && !access->is_write) {
+		access->value = read_sysreg(aidr_el1);
 		return TRAP_SKIP_INSN;
 	}
 	if (op0(encoding) == 3 && op1(encoding) == 0 && crn(encoding) == 0 && crm(encoding) >= 1 &&

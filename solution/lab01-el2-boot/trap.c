@@ -193,7 +193,11 @@ void trap_irq(struct vcpu *vcpu)
 
 void trap_serror(struct vcpu *vcpu, u64 esr)
 {
-	vm_stop(vcpu->vm, VM_STOPPED, "SError while vCPU %u ran, ESR_EL2=0x%lx", vcpu->index, esr);
+	struct cpu *cpu = this_cpu();
+	struct vm *vm = cpu->serror_vm ? cpu->serror_vm : vcpu->vm;
+
+	cpu->serror_vm = NULL;
+	vm_stop(vm, VM_STOPPED, "SError, ESR_EL2=0x%lx", esr);
 }
 
 /**

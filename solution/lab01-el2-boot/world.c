@@ -3,6 +3,11 @@
  * The world switch as two plain lists: every EL1 and EL0 register that a guest can change and that
  * no trap guards. A register missing here is a channel between VMs.
  *
+ * Of registers that EL1 writes without a trap these are not in the lists: the interrupt controller's
+ * CPU interface (ICC_*: layer 3, vgic_world.c) and the timer's (CNTKCTL_EL1, CNTV_*: layer 4,
+ * vtimer.c). A layer switches what it brings to life; an image without layer 3 or 4 leaves these to
+ * the next VM. What only some CPUs have stands apart (struct el1_optional).
+ *
  * No barrier is needed between these accesses: the ERET into the guest is a context
  * synchronization event, and EL2 itself uses none of them (Arm ARM, "Synchronization requirements
  * for AArch64 System registers").
@@ -10,6 +15,21 @@
 #include "el2_boot.h"
 #include "exercise.h"
 #include "layer1.h"
+#include "lib/bits.h"
+
+/* Two registers at a time, since the compiler then makes one STP or LDP of both. */
+#define SAVE_PAIR(member_a, register_a, member_b, register_b)                                      \
+	do {                                                                                       \
+		u64 a_ = read_sysreg(register_a), b_ = read_sysreg(register_b);                    \
+		state->member_a = a_;                                                              \
+		state->member_b = b_;                                                              \
+	} while (0)
+#define LOAD_PAIR(member_a, register_a, member_b, register_b)                                      \
+	do {                                                                                       \
+		u64 a_ = state->member_a, b_ = state->member_b;                                    \
+		write_sysreg(register_a, a_);                                                      \
+		write_sysreg(register_b, b_);                                                      \
+	} while (0)
 
 /**
  * world_save_el1() - copy the EL1 and EL0 registers of the guest that leaves into @state
@@ -19,63 +39,116 @@
 EXERCISE(1.8)
 void world_save_el1(struct el1_state *state)
 {
-	state->sp_el0 = read_sysreg(sp_el0);
-	state->sp_el1 = read_sysreg(sp_el1);
-	state->elr_el1 = read_sysreg(elr_el1);
-	state->spsr_el1 = read_sysreg(spsr_el1);
-	state->sctlr = read_sysreg(sctlr_el1);
-	state->cpacr = read_sysreg(cpacr_el1);
-	state->ttbr0 = read_sysreg(ttbr0_el1);
-	state->ttbr1 = read_sysreg(ttbr1_el1);
-	state->tcr = read_sysreg(tcr_el1);
-	state->mair = read_sysreg(mair_el1);
-	state->amair = read_sysreg(amair_el1);
-	state->vbar = read_sysreg(vbar_el1);
-	state->esr = read_sysreg(esr_el1);
-	state->far = read_sysreg(far_el1);
-	state->afsr0 = read_sysreg(afsr0_el1);
-	state->afsr1 = read_sysreg(afsr1_el1);
-	state->par = read_sysreg(par_el1);
-	state->contextidr = read_sysreg(contextidr_el1);
-	state->tpidr_el0 = read_sysreg(tpidr_el0);
-	state->tpidrro_el0 = read_sysreg(tpidrro_el0);
-	state->tpidr_el1 = read_sysreg(tpidr_el1);
-	state->csselr = read_sysreg(csselr_el1);
+	SAVE_PAIR(sp_el0, sp_el0, sp_el1, sp_el1);
+	SAVE_PAIR(elr_el1, elr_el1, spsr_el1, spsr_el1);
+	SAVE_PAIR(sctlr, sctlr_el1, cpacr, cpacr_el1);
+	SAVE_PAIR(ttbr0, ttbr0_el1, ttbr1, ttbr1_el1);
+	SAVE_PAIR(tcr, tcr_el1, mair, mair_el1);
+	SAVE_PAIR(amair, amair_el1, vbar, vbar_el1);
+	SAVE_PAIR(esr, esr_el1, far, far_el1);
+	SAVE_PAIR(afsr0, afsr0_el1, afsr1, afsr1_el1);
+	SAVE_PAIR(par, par_el1, contextidr, contextidr_el1);
+	SAVE_PAIR(tpidr_el0, tpidr_el0, tpidrro_el0, tpidrro_el0);
+	SAVE_PAIR(tpidr_el1, tpidr_el1, csselr, csselr_el1);
 }
 
 /** world_load_el1() - put all of @state, mdscr included, into the CPU for the guest that comes */
 EXERCISE(1.8)
 void world_load_el1(const struct el1_state *state)
 {
-	write_sysreg(sp_el0, state->sp_el0);
-	write_sysreg(sp_el1, state->sp_el1);
-	write_sysreg(elr_el1, state->elr_el1);
-	write_sysreg(spsr_el1, state->spsr_el1);
-	write_sysreg(sctlr_el1, state->sctlr);
-	write_sysreg(cpacr_el1, state->cpacr);
-	write_sysreg(ttbr0_el1, state->ttbr0);
-	write_sysreg(ttbr1_el1, state->ttbr1);
-	write_sysreg(tcr_el1, state->tcr);
-	write_sysreg(mair_el1, state->mair);
-	write_sysreg(amair_el1, state->amair);
-	write_sysreg(vbar_el1, state->vbar);
-	write_sysreg(esr_el1, state->esr);
-	write_sysreg(far_el1, state->far);
-	write_sysreg(afsr0_el1, state->afsr0);
-	write_sysreg(afsr1_el1, state->afsr1);
-	write_sysreg(par_el1, state->par);
-	write_sysreg(contextidr_el1, state->contextidr);
-	write_sysreg(tpidr_el0, state->tpidr_el0);
-	write_sysreg(tpidrro_el0, state->tpidrro_el0);
-	write_sysreg(tpidr_el1, state->tpidr_el1);
-	write_sysreg(csselr_el1, state->csselr);
+	LOAD_PAIR(sp_el0, sp_el0, sp_el1, sp_el1);
+	LOAD_PAIR(elr_el1, elr_el1, spsr_el1, spsr_el1);
+	LOAD_PAIR(sctlr, sctlr_el1, cpacr, cpacr_el1);
+	LOAD_PAIR(ttbr0, ttbr0_el1, ttbr1, ttbr1_el1);
+	LOAD_PAIR(tcr, tcr_el1, mair, mair_el1);
+	LOAD_PAIR(amair, amair_el1, vbar, vbar_el1);
+	LOAD_PAIR(esr, esr_el1, far, far_el1);
+	LOAD_PAIR(afsr0, afsr0_el1, afsr1, afsr1_el1);
+	LOAD_PAIR(par, par_el1, contextidr, contextidr_el1);
+	LOAD_PAIR(tpidr_el0, tpidr_el0, tpidrro_el0, tpidrro_el0);
+	LOAD_PAIR(tpidr_el1, tpidr_el1, csselr, csselr_el1);
 	write_sysreg(mdscr_el1, state->mdscr);
 }
+
+/* ---- what only some CPUs have ---- */
+
+#define DISR_EL1_A BIT(31)
+#define ISR_EL1_A BIT(8)
+
+enum {
+	HAS_RAS = 1 << 0, /* DISR_EL1, which with HCR_EL2.AMO set is VDISR_EL2 for a guest; ESB */
+	HAS_TPIDR2 = 1 << 1, /* TPIDR2_EL0 without a trap for it */
+};
+
+static u32 world_optional; /* HAS_*, the same on all CPUs */
+
+/* SME brings TPIDR2_EL0, and needs FEAT_FGT, which traps it. QEMU 7.2 has the one and not the other. */
+static void world_optional_init(void)
+{
+	u64 pfr0 = read_sysreg(id_aa64pfr0_el1);
+	u64 pfr1 = read_sysreg(id_aa64pfr1_el1);
+	u64 mmfr0 = read_sysreg(id_aa64mmfr0_el1);
+
+	if (bits_get(pfr0, 31, 28))
+		world_optional |= HAS_RAS;
+	if (bits_get(pfr1, 27, 24) && !bits_get(mmfr0, 59, 56))
+		world_optional |= HAS_TPIDR2;
+}
+
+/*
+ * An SError that the guest's accesses caused and that waits until EL2 unmasks it would be taken when
+ * the next guest is entered, and end its VM. So what is on its way is made to arrive here, where the
+ * guest to blame is still known: with RAS, ESB defers it to DISR_EL1 (Arm ARM, "Error
+ * synchronization event"); without, DSB completes the accesses, ISR_EL1 says whether an SError is
+ * pending, and trap_serror() will find its owner noted.
+ */
+static void world_settle_errors(struct vcpu *vcpu, u32 optional)
+{
+	u64 disr;
+
+	if (optional & HAS_RAS) {
+		esb();
+		disr = read_sysreg(S3_0_C12_C1_1); /* DISR_EL1 */
+		if (!(disr & DISR_EL1_A))
+			return;
+		write_sysreg(S3_0_C12_C1_1, 0);
+		vm_stop(vcpu->vm, VM_STOPPED, "SError, DISR_EL1=0x%lx", disr);
+		return;
+	}
+	dsb_sy();
+	isb(); /* ISR_EL1 is not read before that */
+	if (read_sysreg(isr_el1) & ISR_EL1_A)
+		this_cpu()->serror_vm = vcpu->vm;
+}
+
+static void world_save_optional(struct vcpu *vcpu)
+{
+	u32 optional = world_optional;
+
+	if (optional & HAS_RAS)
+		vcpu->el1_optional.vdisr = read_sysreg(S3_4_C12_C1_1); /* VDISR_EL2 */
+	if (optional & HAS_TPIDR2)
+		vcpu->el1_optional.tpidr2_el0 = read_sysreg(S3_3_C13_C0_5);
+	world_settle_errors(vcpu, optional);
+}
+
+static void world_load_optional(const struct vcpu *vcpu)
+{
+	u32 optional = world_optional;
+
+	if (optional & HAS_RAS)
+		write_sysreg(S3_4_C12_C1_1, vcpu->el1_optional.vdisr); /* VDISR_EL2 */
+	if (optional & HAS_TPIDR2)
+		write_sysreg(S3_3_C13_C0_5, vcpu->el1_optional.tpidr2_el0);
+}
+
+/* ---- the layer ---- */
 
 static void world_load(struct vcpu *vcpu)
 {
 	u64 hcr = vcpu->hcr, vmpidr = vcpu->vmpidr;
 
+	world_load_optional(vcpu);
 	write_sysreg(hcr_el2, hcr);
 	write_sysreg(vmpidr_el2, vmpidr);
 	if (__builtin_expect(vcpu->el1.mdscr & MDSCR_EL1_MDE, 0))
@@ -86,12 +159,14 @@ static void world_load(struct vcpu *vcpu)
 static void world_save(struct vcpu *vcpu)
 {
 	fp_leave(vcpu);
+	world_save_optional(vcpu);
 	world_save_el1(&vcpu->el1);
 }
 
 static void world_reset(struct vcpu *vcpu)
 {
 	vcpu->el1 = (struct el1_state){.sctlr = SCTLR_EL1_RES1};
+	vcpu->el1_optional = (struct el1_optional){0};
 	vcpu->hcr = el2_guest_hcr();
 	/* MPIDR_EL1: bit 31 is RES1, U = 0, affinity 0.0.0.index. */
 	vcpu->vmpidr = 1UL << 31 | vcpu->index;
@@ -103,6 +178,7 @@ static int layer1_init(void)
 {
 	trap_dispatch_init();
 	vcpu_hooks_init();
+	world_optional_init();
 	return 0;
 }
 
