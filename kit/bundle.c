@@ -15,6 +15,7 @@
 #include "platform/qemu_virt.h"
 
 #define BELOW_BUNDLE ((u64)PLAT_BUNDLE_BASE - PLAT_RAM_BASE)
+#define METADATA_BYTES_MAX (sizeof(struct bundle_header) + VM_MAX * sizeof(struct bundle_vm))
 #define MACHINE_MEMORY_MAX GIB(255) /* QEMU's high devices begin above */
 #define PAYLOAD_ALIGN 4096
 #define VM_MEMORY_ALIGN MIB(2)
@@ -64,7 +65,18 @@ static int check_identity(const struct bundle_header *bundle)
 	return 0;
 }
 
-static int check_machine(const struct bundle_header *bundle)
+static int check_memory(u64 memory_bytes)
+{
+	if (!memory_bytes)
+		return reject("the boot loader gave no device tree (x0) with memory at 0x%x",
+			      PLAT_RAM_BASE);
+	if (memory_bytes < BELOW_BUNDLE + METADATA_BYTES_MAX)
+		return reject("the machine's %lu MiB do not reach to a bundle at 0x%x",
+			      memory_bytes >> 20, PLAT_BUNDLE_BASE);
+	return 0;
+}
+
+static int check_machine(const struct bundle_header *bundle, u64 memory_bytes)
 {
 	u64 memory = bundle->machine_memory_bytes;
 	u64 length = bundle->length_bytes;
@@ -81,6 +93,9 @@ static int check_machine(const struct bundle_header *bundle)
 	if (memory > MACHINE_MEMORY_MAX)
 		return reject("the bundle is for a machine with %lu MiB, allowed are %lu",
 			      memory >> 20, MACHINE_MEMORY_MAX >> 20);
+	if (memory > memory_bytes)
+		return reject("the bundle is for a machine with %lu MiB, this one has %lu MiB",
+			      memory >> 20, memory_bytes >> 20);
 	if (length < metadata_bytes(bundle) + sizeof(u64) || !is_aligned(length, sizeof(u64)))
 		return reject("the bundle cannot be %lu bytes long", length);
 	if (memory < BELOW_BUNDLE || length > memory - BELOW_BUNDLE)
@@ -172,13 +187,15 @@ static int check_vm(const struct bundle_header *bundle, const struct bundle_vm *
 	return 0;
 }
 
-static int check_all(const struct bundle_header *bundle)
+static int check_all(const struct bundle_header *bundle, u64 memory_bytes)
 {
 	const struct bundle_vm *table = bundle_vms(bundle);
-	int error = check_identity(bundle);
+	int error = check_memory(memory_bytes);
 
 	if (!error)
-		error = check_machine(bundle);
+		error = check_identity(bundle);
+	if (!error)
+		error = check_machine(bundle, memory_bytes);
 	if (error)
 		return error;
 
@@ -195,9 +212,9 @@ static int check_all(const struct bundle_header *bundle)
 	return 0;
 }
 
-int bundle_check(const struct bundle_header *bundle, const char **problem)
+int bundle_check(const struct bundle_header *bundle, u64 memory_bytes, const char **problem)
 {
-	int error = check_all(bundle);
+	int error = check_all(bundle, memory_bytes);
 
 	*problem = error ? problem_text : NULL;
 	return error;

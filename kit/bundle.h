@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The bundle: what QEMU's loader puts into RAM beside the hypervisor, and all that EL2 knows of
- * the machine's size and of its VMs. tools/bundle writes it; every number is little endian.
+ * The bundle: what QEMU's loader puts into RAM beside the hypervisor, and all that EL2 knows of its
+ * VMs and of the machine that they need. tools/bundle writes it; every number is little endian.
  *
  *	header (64 bytes) | VM table (256 bytes each) | payloads, 4 KiB aligned | magic again
+ *
+ * Whoever loads it cleans it to the point of coherency, as the arm64 boot protocol has it for the
+ * image: EL2 reads header and VM table with its MMU off.
  *
  * The CRC covers header and VM table. Payloads carry a CRC of their own, which `tools/bundle
  * verify` checks on the build machine: at EL2 it would cost more instructions than virtualization
@@ -66,7 +69,8 @@ _Static_assert(sizeof(struct bundle_vm) == 256, "format of the bundle");
 
 /**
  * bundle_check() - decide whether a bundle can be used
- * @bundle: first byte of the bundle in memory
+ * @bundle: first byte of the bundle in memory, at PLAT_BUNDLE_BASE of the machine
+ * @memory_bytes: RAM of the machine; 0 if that is not known
  * @problem: on failure, a sentence for the user
  *
  * After success every offset and size in the header, the VM table and the segments lies inside the
@@ -74,7 +78,7 @@ _Static_assert(sizeof(struct bundle_vm) == 256, "format of the bundle");
  *
  * Return: 0, or -EINVAL.
  */
-int bundle_check(const struct bundle_header *bundle, const char **problem);
+int bundle_check(const struct bundle_header *bundle, u64 memory_bytes, const char **problem);
 
 /** bundle_vms() - the VM table of a checked bundle */
 static inline const struct bundle_vm *bundle_vms(const struct bundle_header *bundle)

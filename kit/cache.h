@@ -12,8 +12,8 @@
 
 /**
  * dcache_clean_invalidate() - what caches hold of [@start, @start + @bytes) goes to memory
- * @bytes: a multiple of 4 KiB
  *
+ * If @bytes is no multiple of 4 KiB, some of what comes behind as well.
  * Written back to the point of coherency and dropped, so that later writes past the caches are not
  * hidden by a line that stayed. Complete on return (DSB).
  */

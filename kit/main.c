@@ -6,8 +6,10 @@
  * (hyp_mmu.c), and so the page allocator comes after it.
  */
 #include "bundle.h"
+#include "cache.h"
 #include "console.h"
 #include "el2_boot.h"
+#include "fdt.h"
 #include "image.h"
 #include "mailbox.h"
 #include "page_alloc.h"
@@ -18,7 +20,22 @@ struct cpu_stacks cpu_stacks[PLAT_CPU_MAX];
 struct vm *vms[VM_MAX];
 u32 vm_count;
 
-void strata_main(void) __attribute__((noreturn));
+void strata_main(pa_t device_tree) __attribute__((noreturn));
+
+/*
+ * The machine's RAM, 0 if the tree does not say. A boot loader may have left the tree in its
+ * caches, past which EL2 reads here: it is cleaned first, the first page and then what that says.
+ */
+static u64 machine_memory(pa_t device_tree)
+{
+	const void *fdt = phys_to_virt(device_tree);
+
+	if (device_tree.pa < PLAT_RAM_BASE)
+		return 0;
+	dcache_clean_invalidate(fdt, PAGE_SIZE);
+	dcache_clean_invalidate(fdt, fdt_bytes(fdt));
+	return fdt_memory_bytes(fdt, PLAT_RAM_BASE);
+}
 
 static void layers_init(struct cpu *cpu)
 {
@@ -38,13 +55,13 @@ static void layers_init(struct cpu *cpu)
 	}
 }
 
-void strata_main(void)
+void strata_main(pa_t device_tree)
 {
 	const struct bundle_header *bundle = phys_to_virt(PA(PLAT_BUNDLE_BASE));
 	const char *problem;
 
 	console_init();
-	if (bundle_check(bundle, &problem))
+	if (bundle_check(bundle, machine_memory(device_tree), &problem))
 		config_error("%s", problem);
 	layers_init(this_cpu());
 	page_alloc_init(virt_to_phys(image_end), PA(PLAT_RAM_BASE + bundle->machine_memory_bytes),

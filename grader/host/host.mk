@@ -2,6 +2,7 @@
 # What is linked with test_X.c: sources of the kit, and files of the layer that X begins with.
 HOST_SOURCES_page_alloc := kit/page_alloc.c
 HOST_SOURCES_bundle := kit/bundle.c kit/crc.c
+HOST_SOURCES_fdt := kit/fdt.c
 HOST_SOURCES_console := kit/console.c kit/lib/printf.c
 # The kit's functions beside the C library's.
 KIT_PRINTF := -Dsnprintf=kit_snprintf -Dvsnprintf=kit_vsnprintf

@@ -19,6 +19,7 @@
 #define ROOM (MACHINE_BYTES - (PLAT_BUNDLE_BASE - PLAT_RAM_BASE) - VALID_BYTES)
 
 static u8 *image; /* malloc'ed, VALID_BYTES */
+static u64 machine_bytes = GIB(1); /* RAM that there is */
 
 static struct bundle_header *header(void)
 {
@@ -71,7 +72,7 @@ static void make_valid(void)
 static bool accepted(void)
 {
 	const char *problem = "unset";
-	int result = bundle_check(header(), &problem);
+	int result = bundle_check(header(), machine_bytes, &problem);
 
 	if (result == 0) {
 		CHECK(!problem);
@@ -87,7 +88,7 @@ static const char *problem_of_sealed(void)
 	const char *problem;
 
 	seal();
-	CHECK(bundle_check(header(), &problem) == -EINVAL);
+	CHECK(bundle_check(header(), machine_bytes, &problem) == -EINVAL);
 	return problem;
 }
 
@@ -139,6 +140,8 @@ static void test_header(void)
 	REFUSED("0 CPUs", header()->machine_cpus = 0);
 	REFUSED("9 CPUs", header()->machine_cpus = PLAT_CPU_MAX + 1);
 	REFUSED("MiB", header()->machine_memory_bytes = ~0UL);
+	REFUSED("is for a machine with 1025 MiB, this one has 1024 MiB",
+		header()->machine_memory_bytes = MIB(1025));
 	REFUSED("does not fit into a machine", header()->machine_memory_bytes = MIB(160));
 	REFUSED("does not fit into a machine", header()->machine_memory_bytes = 0);
 	REFUSED("does not fit into a machine", header()->length_bytes = ~7UL);
@@ -152,6 +155,28 @@ static void test_header(void)
 	CHECK(!accepted());
 	ACCEPTED(header()->gic_version = 2);
 	ACCEPTED(header()->machine_cpus = PLAT_CPU_MAX);
+}
+
+/* Where there is no RAM, nothing of the bundle may be read: its memory is made unreadable. */
+static void test_too_little_memory(void)
+{
+	static const u64 too_little[] = {0, MIB(128), MIB(160), MIB(160) + 4096};
+	u8 *kept = image;
+
+	image = mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(image != MAP_FAILED);
+	for (unsigned i = 0; i < ARRAY_SIZE(too_little); i++) {
+		machine_bytes = too_little[i];
+		CHECK(!accepted());
+	}
+	munmap(image, 4096);
+	image = kept;
+	machine_bytes = MACHINE_BYTES;
+	ACCEPTED(header()->machine_memory_bytes = MACHINE_BYTES);
+	REFUSED("this one has 512 MiB", header()->machine_memory_bytes = MACHINE_BYTES + 1);
+	machine_bytes = MACHINE_BYTES - 1;
+	REFUSED("this one has 511 MiB", header()->machine_memory_bytes = MACHINE_BYTES);
+	machine_bytes = GIB(1);
 }
 
 static void test_vm(void)
@@ -284,6 +309,7 @@ static void test_damage_under_a_right_crc(void)
 
 	CHECK(machine != MAP_FAILED);
 	image = machine;
+	machine_bytes = span;
 	for (unsigned round = 0; round < 100000; round++) {
 		make_valid();
 		for (u64 n = check_below(3) + 1; n > 0; n--) {
@@ -308,6 +334,7 @@ static void test_damage_under_a_right_crc(void)
 	}
 	CHECK(good > 100); /* else the rounds above say nothing */
 	image = small;
+	machine_bytes = GIB(1);
 	munmap(machine, span);
 }
 
@@ -333,6 +360,7 @@ int main(void)
 	image = malloc(VALID_BYTES);
 	test_crc();
 	test_header();
+	test_too_little_memory();
 	test_vm();
 	test_segments();
 	test_every_byte_counts();

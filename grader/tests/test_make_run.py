@@ -75,6 +75,17 @@ def test_without_el2_the_image_says_so_and_fails() -> None:
     assert done.returncode != 0, done.stdout + done.stderr
 
 
+def test_a_machine_smaller_than_the_bundle_says_is_refused_in_one_line() -> None:
+    """EL2 believes the device tree of the machine, and not what the bundle's header claims of it."""
+    vms = build_directory() / "guests" / "hypercalls.toml"
+    done = subprocess.run(command("run", LAB="4", VMS=str(vms), QEMU_EXTRA="-m 200M"), check=False,
+                          capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL,
+                          env=environment(), timeout=NET_SECONDS)
+    said = [line for line in done.stdout.splitlines() if "[strata]" in line]
+    assert len(said) == 1 and "MiB, this one has 200 MiB" in said[0], done.stdout + done.stderr
+    assert done.returncode != 0, done.stdout + done.stderr
+
+
 class Terminal:
     """A program on a pseudo-terminal; every wait is on its descriptor."""
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The first instructions. The boot loader enters here as it would enter Linux (arm64 boot
- * protocol): MMU off, one CPU, x0 = device tree, which Strata does not need.
+ * protocol): MMU off, one CPU, x0 = device tree.
  *
  * Nothing about the CPU is taken for granted but its exception level, and even that is checked:
  * reset values of system registers are UNKNOWN unless the manual says otherwise.
@@ -31,8 +31,8 @@ _start:
  * CPU: SCTLR_EL2 = its RES1 bits (MMU and caches off), zero from bss_start up to bss_end, let
  * TPIDR_EL2 point at cpus[0], set its stack_top and emergency_top to the upper ends of
  * cpu_stacks[0].stack and .emergency, SP to stack_top, VBAR_EL2 to vectors with an ISB, and call
- * strata_main, which does not return. Offsets into struct cpu and struct cpu_stacks (kit/vcpu.h,
- * kit/stacks.h) have names, too: kit/asm_offsets.c.
+ * strata_main with x0 as it was at the entry; it does not return. Offsets into struct cpu and
+ * struct cpu_stacks (kit/vcpu.h, kit/stacks.h) have names, too: kit/asm_offsets.c.
  */
 boot:
 EXERCISE_BEGIN(1.1)
