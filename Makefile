@@ -86,7 +86,7 @@ ifneq ($(and $(HANDOUT),$(instructors_goals)),)
 $(error $(instructors_goals): this is a handout, which has no solution/ to do that with)
 endif
 
-ifneq ($(filter run debug map image test unit measure,$(MAKECMDGOALS)),)
+ifneq ($(filter run debug map listing image test unit measure,$(MAKECMDGOALS)),)
 ifneq ($(call missing_dirs,$(IMPL),$(LAB),$(BASE)),)
 $(error LAB=$(LAB) IMPL=$(IMPL) needs $(call missing_dirs,$(IMPL),$(LAB),$(BASE)), which does not exist; LAB takes: $(or $(call labs_in,$(IMPL)),none yet))
 endif
@@ -453,6 +453,17 @@ transcripts: ready ##! (authors) run the GDB transcripts of the texts again; CHE
 
 handout: ready ##! (instructors; LAB=2 DEST=dir) what students get: no solution, no history
 	$(call given,DEST,dir: a directory that does not exist yet)$(Q)$(PYTHON) -m tools.handout --lab $(LAB) --dest $(call quoted,$(DEST)) --build $(BUILD)
+
+# ---- for editors and readers ---------------------------------------------------------------------
+
+.PHONY: listing compile_commands.json
+listing: $(IMAGE) ## (LAB=2) the image disassembled, with its source between the instructions
+	$(Q)$(CROSS)objdump -dS --no-show-raw-insn $(IMAGE_DIR)/strata.elf > $(IMAGE_DIR)/strata.lst
+	@echo $(IMAGE_DIR)/strata.lst
+
+# The one file that is written outside $(BUILD): editors look for it here.
+compile_commands.json: ready
+	$(Q)$(MAKE) -Bn V=1 images guests $(HOST_TESTS:%=$(HOST)/test_%) | $(PYTHON) -m tools.compile_commands
 
 # ---- dependencies found by the compiler ----------------------------------------------------------
 

@@ -19,6 +19,7 @@ import pytest
 
 from tools import bundle, callgraph, cpio, dtb, lint, run, vms
 from tools import fdt as flattened
+from tools.compile_commands import compile_commands
 from tools.errors import UserError
 from tools.qemu import MachineOptions, add_machine_arguments, qemu_command
 
@@ -513,3 +514,26 @@ def test_what_a_killed_program_has_started_ends_with_it() -> None:
         assert program.stdout and program.stdout.readline() == b"up\n"
         program.kill()
         assert program.stdout.read() == b""
+
+
+# ---- for editors -----------------------------------------------------------------------------------
+
+
+def test_an_editor_is_told_how_each_source_is_compiled() -> None:
+    environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    plan = subprocess.run(["make", "-Bn", "V=1", "image", "guests"], cwd=ROOT, check=True, capture_output=True,
+                          text=True, env=environment)
+    entries = {str(entry["file"]): entry for entry in compile_commands(plan.stdout.splitlines(), str(ROOT))}
+    assert {path.relative_to(ROOT).as_posix() for path in ROOT.glob("kit/*.c")} - {"kit/asm_offsets.c"} <= entries.keys()
+    assert {path.relative_to(ROOT).as_posix() for path in ROOT.glob("guests/probes/*.c")} <= entries.keys()
+    words = entries["kit/main.c"]["arguments"]
+    assert isinstance(words, list)
+    flags = words[1:words.index("-MMD")]
+    subprocess.run([words[0], *flags, "-fsyntax-only", "kit/main.c"], cwd=ROOT, check=True)
+
+
+def test_of_several_sources_in_one_command_each_has_its_own_entry() -> None:
+    commands = ["mkdir -p x", "gcc -O1 'a b.c' c.c -o t", "aarch64-linux-gnu-gcc -O2 -c -o c.o c.c", "ar rcs x.a c.o"]
+    assert list(compile_commands(commands, "/here")) == [
+        {"directory": "/here", "file": "a b.c", "arguments": ["gcc", "-O1", "a b.c", "-o", "t"]},
+        {"directory": "/here", "file": "c.c", "arguments": ["gcc", "-O1", "c.c", "-o", "t"]}]
