@@ -78,6 +78,37 @@ def test_the_picture_shows_a_session_as_a_person_reads_it() -> None:
     assert shown == ["make run", *lines[:2], lines[2][:picture.COLUMNS - 1] + "…"]
 
 
+# ---- commands --------------------------------------------------------------------------------------
+
+MAKE = r"make (?:[A-Z]+=\S+ )*([a-z][\w.-]*)"
+
+
+def commands(path: Path) -> Iterator[tuple[int, str]]:
+    """The targets that a text tells its reader to make, in code."""
+    prose = {number for number, _ in links.prose(path)}
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
+        pattern = f"`{MAKE}" if number in prose else rf"^\s*(?:\$ )?{MAKE}"
+        yield from ((number, match[1]) for match in re.finditer(pattern, line))
+
+
+def targets() -> set[str]:
+    makefile = (ROOT / "Makefile").read_text("utf-8")
+    loops = re.search(r"^LAB_LOOPS := (.*)", makefile, re.MULTILINE)
+    assert loops
+    rules = re.findall(r"^([A-Za-z][\w .-]*):(?!=)", makefile, re.MULTILINE)
+    return {*loops[1].split(), *(name for rule in rules for name in rule.split())}
+
+
+def test_a_text_tells_to_make_what_there_is() -> None:
+    known = targets()
+    texts = [path for path in lint.repository_files() if path.suffix == ".md"]
+    told = [(f"{path}:{number}", target) for path in texts for number, target in commands(ROOT / path)]
+    tasks = re.findall(MAKE, (ROOT / ".vscode/tasks.json").read_text("utf-8").replace("lab0${input:lab}", "lab01"))
+    told += [(".vscode/tasks.json", target) for target in tasks]
+    assert len(told) > 50 and len(tasks) > 5
+    assert not [f"{where}: make {target}" for where, target in told if target not in known]
+
+
 # ---- the glossary ----------------------------------------------------------------------------------
 
 ABBREVIATION = re.compile(r"(?<![\w./^-])[A-Za-z]*[A-Z][A-Za-z0-9]*[A-Z][A-Za-z0-9]*(?![\w.]*[_(])\b")
