@@ -62,15 +62,19 @@ def occurs(elf: Path, pattern: str) -> bool:
     return any(instruction.is_like(pattern) for instruction in disassemble(elf).values())
 
 
-def missing(elf: Path, start: str, barriers: tuple[str, ...], before: str) -> Iterator[tuple[int, str, int]]:
+def missing(elf: Path, start: str | int, barriers: tuple[str, ...], before: str) -> Iterator[tuple[int, str, int]]:
     """For each `start` from which a path comes to `before` without all `barriers`, in their order:
-    its address, the barrier that is missing, and the address where it should have been in effect."""
+    its address, the barrier that is missing, and the address where it should have been in effect.
+    `start` is what instructions look like, or the address of a function."""
     code = disassemble(elf)
     for instruction in code.values():
-        if not instruction.is_like(start):
+        if isinstance(start, int) and instruction.address == start:
+            todo = [(start, 0)]
+        elif isinstance(start, str) and instruction.is_like(start):
+            todo = [(address, 0) for address in successors(instruction)]
+        else:
             continue
         seen: set[tuple[int, int]] = set()
-        todo = [(address, 0) for address in successors(instruction)]
         while todo:
             address, passed = todo.pop()
             if (address, passed) in seen or address not in code:

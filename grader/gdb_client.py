@@ -273,10 +273,10 @@ class Gdb:
         reply = self.command(f"-break-insert {flags}{quote(place)}")
         return int(str(reply["bkpt"]["number"]))
 
-    def insert_watchpoint(self, expression: str) -> int:
-        """Number of a new watchpoint: stops when the value is written and has changed."""
-        reply = self.command(f"-break-watch {quote(expression)}")
-        return int(reply["wpt"]["number"])
+    def insert_watchpoint(self, expression: str, reads: bool = False) -> int:
+        """Number of a new watchpoint: stops when the value is written and has changed, or read."""
+        reply = self.command(f"-break-watch {'-r ' if reads else ''}{quote(expression)}")
+        return int(reply["hw-rwpt" if reads else "wpt"]["number"])
 
     def delete_breakpoint(self, number: int) -> None:
         self.command(f"-break-delete {number}")

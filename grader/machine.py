@@ -188,9 +188,9 @@ class Machine:
                 self.gdb.delete_breakpoint(number)
 
     @contextmanager
-    def watchpoint(self, expression: str) -> Iterator[int]:
+    def watchpoint(self, expression: str, reads: bool = False) -> Iterator[int]:
         """A watchpoint for the length of a block."""
-        number = self.gdb.insert_watchpoint(expression)
+        number = self.gdb.insert_watchpoint(expression, reads)
         try:
             yield number
         finally:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+import pytest
+
 from grader.bench import Bench, hook_of
 from grader.conftest import Lab, MakeLab
 from grader.decode.list_register import ListRegister, ich_hcr
@@ -165,10 +167,44 @@ def test_physical_gic_is_set_up_whatever_firmware_left(lab: Lab) -> None:
     at = GICR + SGI_BASE
     expect("GICR_ISENABLER0: what the registry claims", read(at + ISENABLER), claimed(bench, 0))
     expect("GICR_ISACTIVER0", read(at + ISACTIVER), 0)
+    expect("GICR_ISPENDR0 of INTIDs 28 and 29", read(at + ISPENDR) & 0x3000_0000, 0)
     expect("GICR_IGROUPR0: Group 1", read(at + IGROUPR), ALL)
     expect("GICR_IPRIORITYR7: GIC_PRIORITY", read(at + IPRIORITYR + 28), 0xA0A0_A0A0)
     count = bench.objects.machine.variable("gic_v3.lr_count")
     expect("lr_count is ICH_VTR_EL2.ListRegs + 1", count, 4)
+
+
+@pytest.mark.parametrize("name", ["GICD_CTLR", "GICR_CTLR"])
+def test_what_is_disabled_is_off_before_it_is_set_up(lab: Lab, name: str) -> None:
+    """RWP: writing ICENABLER takes effect some time later. QEMU's are in effect at once."""
+    bench = Bench.at(lab.start("gic_enable"), LAB, "init")
+    machine = bench.machine
+    distributor = name == "GICD_CTLR"
+    control, enable = (GICD, GICD + ISENABLER + 4) if distributor else (GICR, GICR + SGI_BASE + ISENABLER)
+    bench.store32(enable, 0x3000_0000)
+    done = hook_of(machine, LAB, "vm_create")
+    with machine.watchpoint(f"*(unsigned *){control:#x}", reads=True) as looks, machine.breakpoint(done):
+        while (stop := machine.run(2_000_000)).number == looks:
+            if not bench.device32(enable) and not (distributor and bench.device32(GICD) & 3):
+                return
+    raise machine.finding(Verdict.FAIL, f"{name} is read when all is disabled, before anything is enabled",
+                          observed=f"the set-up is over ({stop.kind.value})", expected="a loop until RWP is 0")
+
+
+def test_gicv2_is_set_up_whatever_firmware_left(make_lab: MakeLab) -> None:
+    bench = Bench.at(make_lab(LAB, 2).start("gic_enable"), LAB, "init")
+    for offset in (IGROUPR, ISENABLER, ISACTIVER, ISPENDR):
+        for word in (0, 1):
+            bench.store32(GICD + offset + 4 * word, 0x3000_0000)
+    bench.store32(GICD + 0xF20, 0x0101_0101)  # GICD_SPENDSGIR0: SGIs 0 to 3
+    bench = bench.go_on(LAB, "vm_create")
+    read = bench.device32
+    for word in (0, 1):
+        at = GICD + 4 * word
+        expect(f"GICD_IGROUPR{word}: Group 0", read(at + IGROUPR), 0)
+        expect(f"GICD_ISENABLER{word}: what the registry claims", read(at + ISENABLER) & ~0xFFFF, claimed(bench, word) & ~0xFFFF)  # fmt: skip
+        expect(f"GICD_ISACTIVER{word}", read(at + ISACTIVER), 0)
+        expect(f"GICD_ISPENDR{word}", read(at + ISPENDR) & 0x3000_FFFF, 0)
 
 
 def test_every_interrupt_is_dispatched_and_completed(lab: Lab, gic: int) -> None:
