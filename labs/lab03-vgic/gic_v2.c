@@ -5,7 +5,8 @@
  * guests see as GICV (vgic_world.c maps it). EL2's interrupts are Group 0 of the only security
  * state and signalled as IRQ. List registers have 32 bits here and are converted.
  *
- * All accesses go to device memory and stay in program order among themselves.
+ * All accesses to the GIC go to device memory and stay in program order among themselves. Another
+ * device is another matter: a DSB stands between its registers and GICC_IAR or GICC_EOIR.
  * Manual: IHI 0048, "GIC CPU interface register descriptions", "GIC virtual interface control
  * register descriptions".
  */
@@ -16,6 +17,7 @@
 #include "vcpu.h"
 
 #define GICD_ITARGETSR 0x800
+#define GICD_CPENDSGIR 0xf10
 #define GICC_CTLR 0x00
 #define GICC_CTLR_ENABLE_GRP0 BIT(0)
 #define GICC_CTLR_EOIMODE BIT(9)
@@ -49,6 +51,7 @@ static void gic_v2_init(void)
 		gicd_write(GICD_ICENABLER + word * 4, ~0U);
 		gicd_write(GICD_ICPENDR + word * 4, ~0U);
 		gicd_write(GICD_ICACTIVER + word * 4, ~0U);
+		gicd_write(GICD_IGROUPR + word * 4, 0);
 		for (u32 n = 0; n < 32; n += 4)
 			gicd_write(GICD_IPRIORITYR + word * 32 + n, GIC_PRIORITY * 0x01010101U);
 	}
@@ -59,7 +62,11 @@ static void gic_v2_init_cpu(struct cpu *cpu)
 {
 	(void)cpu;
 	gicd_write(GICD_ICENABLER, ~0U);
+	gicd_write(GICD_ICPENDR, ~0U);
+	for (u32 n = 0; n < 16; n += 4)
+		gicd_write(GICD_CPENDSGIR + n, ~0U);
 	gicd_write(GICD_ICACTIVER, ~0U);
+	gicd_write(GICD_IGROUPR, 0);
 	for (u32 n = 0; n < VGIC_PRIVATE_COUNT; n += 4)
 		gicd_write(GICD_IPRIORITYR + n, GIC_PRIORITY * 0x01010101U);
 	mmio_write32(PLAT_GICC_BASE + GICC_PMR, 0xff);
@@ -91,13 +98,19 @@ static void gic_v2_disable(u32 intid)
 	gicd_write(GICD_ICENABLER + intid / 32 * 4, 1U << intid % 32);
 }
 
+/* The DSB keeps the handler's device accesses behind the acknowledge. */
 static u32 gic_v2_acknowledge(void)
 {
-	return mmio_read32(PLAT_GICC_BASE + GICC_IAR);
+	u32 iar = mmio_read32(PLAT_GICC_BASE + GICC_IAR);
+
+	dsb_sy();
+	return iar;
 }
 
+/* The handler's device accesses have silenced a level before the interrupt may fire again. */
 static void gic_v2_end(u32 iar)
 {
+	dsb_sy();
 	mmio_write32(PLAT_GICC_BASE + GICC_EOIR, iar);
 }
 

@@ -21,6 +21,8 @@
 #define GICD_CTLR_ARE BIT(4)
 #define GICD_CTLR_RWP BIT(31)
 #define GICD_IROUTER 0x6000
+#define GICR_CTLR 0x00
+#define GICR_CTLR_RWP BIT(3)
 #define GICR_TYPER 0x08
 #define GICR_TYPER_VLPIS BIT(1)
 #define GICR_TYPER_LAST BIT(4)
@@ -31,6 +33,7 @@
 #define MPIDR_AFFINITY 0xff00ffffffUL
 #define ICC_SRE_EL2_SRE_DFB_DIB 7 /* Enable clear: a guest's access to ICC_SRE_EL1 traps */
 #define ICC_CTLR_EL1_EOIMODE BIT(1)
+#define ICH_VTR_EL2_TDS BIT(19)
 
 static u64 redistributor[PLAT_CPU_MAX];
 
@@ -45,17 +48,29 @@ static u64 gic_v3_bank(u32 intid, u32 offset)
 	return intid < VGIC_PRIVATE_COUNT ? gicr_sgi(offset) : PLAT_GICD_BASE + offset;
 }
 
-/* Register Write Pending: GICD_CTLR and ICENABLER take effect some time after the write. */
+/*
+ * Register Write Pending: what is switched off, by GICD_CTLR or an ICENABLER, is off some time after
+ * the write. Until then it may be signalled, and its trigger must not be changed (IHI 0069,
+ * "GICD_CTLR", "GICR_CTLR", RWP; "GICD_ICFGR<n>").
+ */
 static void gicd_wait(void)
 {
 	while (mmio_read32(PLAT_GICD_BASE + GICD_CTLR) & GICD_CTLR_RWP)
 		asm volatile("yield");
 }
 
+/* The same for this CPU's SGIs and PPIs. */
+static void gicr_wait(void)
+{
+	while (mmio_read32(redistributor[this_cpu()->index] + GICR_CTLR) & GICR_CTLR_RWP)
+		asm volatile("yield");
+}
+
 /*
  * Set up the distributor with all groups off: affinity routing on; every SPI that GICD_TYPER says
- * exists (in blocks of 32) disabled, not pending, not active, Group 1, at GIC_PRIORITY. Then
- * enable Group 1. Each write to GICD_CTLR is waited for by its RWP bit.
+ * exists (in blocks of 32) disabled; when that has come into effect not pending, not active,
+ * Group 1, at GIC_PRIORITY. Then enable Group 1. gicd_wait() after each write to GICD_CTLR, and
+ * once after SPIs were disabled.
  */
 EXERCISE(3.1)
 static void gic_v3_init(void)
@@ -75,13 +90,25 @@ static u64 gicr_find(u64 mpidr)
 }
 
 /*
+ * What the layer counts on: five bits of preemption level (PREbits, less one), so that each group
+ * has one register of active priorities; and a trap of ICC_DIR_EL1 alone.
+ */
+static void gic_v3_require(u64 vtr)
+{
+	if (bits_get(vtr, 28, 26) != 4)
+		config_error("GIC: the virtual interface has not 5 bits of preemption level");
+	if (!(vtr & ICH_VTR_EL2_TDS))
+		config_error("GIC: ICH_HCR_EL2.TDIR is not implemented");
+}
+
+/*
  * Set up this CPU: note its redistributor in redistributor[] and wake it (clear ProcessorSleep,
- * wait until ChildrenAsleep reads 0); SGIs and PPIs disabled, inactive, Group 1, at GIC_PRIORITY;
- * system register interface on (ICC_SRE_EL2, with Enable clear so that the guest's access to
- * ICC_SRE_EL1 traps, then ICC_SRE_EL1); priority mask open, binary point 0, EOImode 1 (priority
- * drop apart from deactivation), Group 1 enabled; virtual interface off with empty list registers.
- * lr_count is ICH_VTR_EL2.ListRegs + 1. The layer counts on five bits of preemption level:
- * config_error() when ICH_VTR_EL2.PREbits, which is their number less one, says otherwise.
+ * wait until ChildrenAsleep reads 0); SGIs and PPIs disabled; when that has come into effect
+ * (gicr_wait()) not pending, inactive, Group 1, at GIC_PRIORITY; system register interface on
+ * (ICC_SRE_EL2, with Enable clear so that the guest's access to ICC_SRE_EL1 traps, then
+ * ICC_SRE_EL1); priority mask open, binary point 0, EOImode 1 (priority drop apart from
+ * deactivation), Group 1 enabled; virtual interface off with empty list registers. lr_count is
+ * ICH_VTR_EL2.ListRegs + 1; gic_v3_require() looks at the rest of that register.
  */
 EXERCISE(3.1)
 static void gic_v3_init_cpu(struct cpu *cpu)
@@ -105,6 +132,10 @@ static void gic_v3_disable(u32 intid)
 	if (intid >= GIC_INTID_COUNT)
 		return;
 	mmio_write32(gic_v3_bank(intid, GICD_ICENABLER + intid / 32 * 4), 1U << intid % 32);
+	if (intid < VGIC_PRIVATE_COUNT)
+		gicr_wait();
+	else
+		gicd_wait();
 	dsb_sy();
 }
 
@@ -117,11 +148,15 @@ static u32 gic_v3_acknowledge(void)
 	return iar;
 }
 
-/* The handler's device accesses have silenced a level before the interrupt may fire again. */
+/*
+ * The handler's device accesses have silenced a level before the interrupt may fire again. ISB: the
+ * priority has dropped before the interrupt is deactivated, or the next one is asked for.
+ */
 static void gic_v3_end(u32 iar)
 {
 	dsb_sy();
 	write_sysreg(icc_eoir1_el1, iar);
+	isb();
 }
 
 static void gic_v3_deactivate(u32 iar)
