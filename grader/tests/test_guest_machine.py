@@ -9,11 +9,14 @@ import pytest
 
 from grader.conftest import MakeLab
 from grader.images import build_directory
+from grader.machine import EL2_ONLY
+from grader.objects import Objects
 from grader.probe import ProbeVm
 from grader.tests import test_lab04
 from grader.tests.test_make_run import Terminal, command, environment
 
 LABS = (1, 2, 3, 4)
+CPU_SUSPEND = 0xC400_0001
 
 
 @pytest.mark.parametrize("gic", [2, 3])
@@ -39,6 +42,16 @@ def test_psci_answers_as_on_a_machine_with_one_cpu(make_lab: MakeLab, number: in
 @pytest.mark.parametrize("number", LABS[:3])
 def test_a_standby_that_nothing_could_end_ends_at_once(make_lab: MakeLab, number: int) -> None:
     make_lab(number).probe("psci_standby")
+
+
+def test_a_fallback_gives_way_to_the_layer_that_claims_its_function(make_lab: MakeLab) -> None:
+    """Layer 4 waits in CPU_SUSPEND, layer 1 would return at once."""
+    machine = make_lab(4).start("psci_suspend")
+    objects = Objects(machine)
+    fallback = objects.handler("hypercall_entry", "registry_hypercall_fallbacks", "function_id", CPU_SUSPEND)
+    claimed = objects.hypercall(CPU_SUSPEND)
+    with machine.breakpoint(fallback, EL2_ONLY):
+        machine.run_to(claimed, EL2_ONLY)
 
 
 @pytest.mark.parametrize("number", [1, 4])
