@@ -33,8 +33,8 @@
 #define SMCCC_NOT_SUPPORTED (~0UL)
 #define SMCCC_INVALID_PARAMETER (~1UL)
 #define SMCCC_64BIT 0x40000000 /* of a function id: its arguments are X registers */
-#define PSCI_INVALID_PARAMETERS ((u64)-2)
-#define PSCI_ALREADY_ON ((u64)-4)
+#define PSCI_INVALID_PARAMETERS ((u64)(-2))
+#define PSCI_ALREADY_ON ((u64)(-4))
 
 /** struct sysreg_access - a trapped MSR or MRS */
 struct sysreg_access {

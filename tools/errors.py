@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -32,5 +33,6 @@ def run_main(main: Callable[[], int]) -> None:
         if error.errno not in FULL:
             raise
         print(f"error: {error.filename or 'writing'}: {error.strerror}", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what found no room there is not tried again at the end
         status = EXIT_DISK_FULL
     sys.exit(status)

@@ -5,7 +5,7 @@
  */
 #include "probe.h"
 
-#define TRANSPORT(n) (0x0a000000UL + (n)*0x200UL)
+#define TRANSPORT(n) (0x0a000000UL + 0x200UL * (n))
 #define TRANSPORT_COUNT 32
 #define MAGIC 0x74726976
 #define VENDOR 0x554d4551

@@ -7,8 +7,8 @@
 #include "probe.h"
 
 #define MPIDR_AFFINITY 0xff00ffffffUL
-#define INVALID_PARAMETERS ((u32)-2)
-#define ALREADY_ON ((u32)-4)
+#define INVALID_PARAMETERS ((u32)(-2))
+#define ALREADY_ON ((u32)(-4))
 #define AFFINITY_ON 0
 
 static u32 psci(u64 fid, u64 a, u64 b, u64 c)
