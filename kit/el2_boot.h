@@ -116,16 +116,39 @@ void inject_undefined(struct vcpu *vcpu, u64 esr);
  */
 void inject_abort(struct vcpu *vcpu, u64 esr, u64 far);
 
-/* ---- vCPUs and their CPU (vcpu.c, sched_queue.c) ---- */
+/* ---- vCPUs and their CPU (vcpu.c, run_queue.c) ---- */
 
-/** vcpu_reset() - architectural reset state; entry point and x0 as given; runs all layers' hooks */
+/**
+ * vcpu_reset() - architectural reset state; entry point and x0 as given; runs all layers' hooks
+ *
+ * @vcpu is OFF and vm->power_lock is held, so that nobody else starts it.
+ */
 void vcpu_reset(struct vcpu *vcpu, u64 entry, u64 x0);
 
-/** vcpu_make_runnable() - queue an OFF or BLOCKED vCPU at the tail of its CPU's queue */
+/** vcpu_make_runnable() - queue an OFF or BLOCKED vCPU at the tail of the queue of its CPU */
 void vcpu_make_runnable(struct vcpu *vcpu);
 
-/** vcpu_wake() - vcpu_make_runnable() if it is BLOCKED; make a running one look at entry_work */
+/**
+ * vcpu_wake() - vcpu_make_runnable() if it is BLOCKED; make a running one look at entry_work
+ *
+ * Callable from any CPU. What the vCPU is to find was written before.
+ */
 void vcpu_wake(struct vcpu *vcpu);
+
+/** vcpu_is_off() - whether @vcpu is OFF, and so loaded nowhere; takes a run_lock */
+bool vcpu_is_off(struct vcpu *vcpu);
+
+/**
+ * vcpu_steal() - take a vCPU that waits on the queue of @from for @to, which executes this
+ * @allowed: whether @to may run it; called under the run_lock of @from, takes no lock
+ *
+ * The first in the queue that is allowed and not loaded on @from any more. It is RUNNING
+ * afterwards and @to must load it: what a layer's steal hook returns.
+ *
+ * Return: the vCPU, or NULL.
+ */
+struct vcpu *vcpu_steal(struct cpu *from, struct cpu *to,
+			bool (*allowed)(const struct vcpu *vcpu, const struct cpu *to));
 
 /** vcpu_block() - the running vCPU waits; it leaves the CPU before its next instruction */
 void vcpu_block(struct vcpu *vcpu);
@@ -155,17 +178,25 @@ void fp_open(struct vcpu *vcpu);
 /** fp_forget() - the vCPU's SIMD state was replaced in memory: do not trust the registers */
 void fp_forget(struct vcpu *vcpu);
 
-/* ---- VMs (vm.c) ---- */
+/* ---- VMs (vm.c, vm_end.c) ---- */
 
 /** vm_create_all() - create and start every VM of a checked bundle; an error is a config_error() */
 void vm_create_all(const struct bundle_header *bundle);
+
+/**
+ * vcpu_start() - let a vCPU that is OFF run from @entry with @x0
+ *
+ * Return: 0; -EBUSY when it is not OFF; -ECANCELED when its VM is ending or being reset, which does
+ * not end it again.
+ */
+int vcpu_start(struct vcpu *vcpu, u64 entry, u64 x0);
 
 /**
  * vm_stop() - end a VM
  * @state: VM_POWERED_OFF or VM_STOPPED
  *
  * Its vCPUs leave their CPUs before their next instruction, its memory is freed when the last one
- * has. Says so on the console with the reason.
+ * has. Says so on the console with the reason. The first end counts; an end during a reset does.
  */
 void vm_stop(struct vm *vm, enum vm_state state, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -173,10 +204,16 @@ void vm_stop(struct vm *vm, enum vm_state state, const char *fmt, ...)
 /** vm_request_reset() - start the VM again from its pristine image once its vCPUs have left */
 void vm_request_reset(struct vm *vm);
 
-/** vm_reap() - finish the stop or reset of VMs whose vCPUs have all left; called with none loaded */
-void vm_reap(void);
+/**
+ * vm_reap_waits() - whether what a VM has left behind still has to be cleared up
+ *
+ * That takes turns on the CPU like a vCPU: who ends time slices has to know.
+ */
+static inline bool vm_reap_waits(void)
+{
+	extern u32 vms_ending; /* vm_end.c */
 
-/** vm_any_alive() - whether any VM still runs */
-bool vm_any_alive(void);
+	return __builtin_expect(__atomic_load_n(&vms_ending, __ATOMIC_RELAXED) != 0, 0);
+}
 
 #endif

@@ -16,13 +16,16 @@
  * struct guest_memory - an implementation of guest RAM
  * @create: prepare @vm's RAM, vm->ram_bytes large, and set vm->ram_base; 0 or -ENOMEM. Runs before
  *	the layers' vm_create
- * @destroy: give everything back; runs after the layers' vm_destroy
+ * @release: give back a bounded piece of the RAM of a VM that has ended; false when there is none
+ *	any more. Runs after the layers' vm_destroy, again and again, interrupts are taken in between
+ * @destroy: give back everything else; harmless when nothing is left, or nothing ever was
  * @page: EL2's pointer to the 4 KiB page around @address, brought in if need be; NULL when that
  *	is not RAM of the VM, or memory is out
  */
 struct guest_memory {
 	const char *name;
 	int (*create)(struct vm *vm);
+	bool (*release)(struct vm *vm);
 	void (*destroy)(struct vm *vm);
 	void *(*page)(struct vm *vm, ipa_t address);
 };

@@ -37,7 +37,7 @@ static u64 machine_memory(pa_t device_tree)
 	return fdt_memory_bytes(fdt, PLAT_RAM_BASE);
 }
 
-static void layers_init(struct cpu *cpu)
+void layers_init(void)
 {
 	for_each_layer (layer) {
 		int error = layer->init ? layer->init() : 0;
@@ -46,6 +46,10 @@ static void layers_init(struct cpu *cpu)
 			config_error("layer %u (%s) did not start: error %d", layer->number,
 				     layer->name, error);
 	}
+}
+
+void layers_init_cpu(struct cpu *cpu)
+{
 	for_each_layer (layer) {
 		int error = layer->init_cpu ? layer->init_cpu(cpu) : 0;
 
@@ -63,7 +67,8 @@ void strata_main(pa_t device_tree)
 	console_init();
 	if (bundle_check(bundle, machine_memory(device_tree), &problem))
 		config_error("%s", problem);
-	layers_init(this_cpu());
+	layers_init();
+	layers_init_cpu(this_cpu());
 	page_alloc_init(virt_to_phys(image_end), PA(PLAT_RAM_BASE + bundle->machine_memory_bytes),
 			PA(PLAT_BUNDLE_BASE), PA(PLAT_BUNDLE_BASE + bundle->length_bytes));
 	console_printf("layers 1-%u, %u VM%s, %lu MiB\n", registry_layers_end[-1].number,

@@ -51,7 +51,7 @@ enum irq_result {
  * @number: 1..6; hooks run in ascending order, vcpu_save and vm_destroy in descending order
  * @init: once, on the boot CPU; 0 or a negative errno, the first error stops the machine. There is
  *	no page allocator yet, nor with the boot CPU's @init_cpu: its own data are all that it writes
- * @init_cpu: once on every CPU, after init
+ * @init_cpu: on every CPU, by itself, each time that it starts; after init
  * @vm_create: set up this layer's part of a VM; 0 or a negative errno, upon which the layers
  *	already done are asked to vm_destroy
  * @vm_destroy: release it; also called for a VM whose creation failed half-way
@@ -60,9 +60,16 @@ enum irq_result {
  * @vcpu_save: it leaves this CPU: take its state out of the hardware
  * @vcpu_enter: called before each entry for which vcpu->entry_work was not empty
  * @vcpu_has_wakeup: whether the (not running) vCPU has a reason to leave WFI
- * @irq: acknowledge and dispatch what is pending at this CPU's interface
+ * @irq: acknowledge and dispatch what is pending at this CPU's interface. This hook, @kick, @place
+ *	and @steal are one layer's alone
  * @irq_line: a device model changed the level of its interrupt line
- * @kick: make another CPU look at its entry_work
+ * @kick: make another CPU look at its run queue and at the entry_work of its vCPU, soon: from its
+ *	guest, from WFI, or before it next enters or sleeps. What was written before is seen there
+ *	(a message by an interrupt needs a DSB first). Without it there is one CPU
+ * @place: where a vCPU that becomes runnable goes; @cpu is where it ran last. Called with the
+ *	run_lock of @cpu held: it decides and takes no lock. Without it: there
+ * @steal: @cpu has nothing to run: a vCPU for it, taken away by vcpu_steal(), or NULL. Called
+ *	without a lock each time that @cpu is about to sleep
  */
 struct layer {
 	unsigned number;
@@ -79,6 +86,8 @@ struct layer {
 	void (*irq)(struct cpu *cpu);
 	void (*irq_line)(struct vm *vm, u32 intid, bool level);
 	void (*kick)(struct cpu *cpu);
+	struct cpu *(*place)(struct vcpu *vcpu, struct cpu *cpu);
+	struct vcpu *(*steal)(struct cpu *cpu);
 };
 
 typedef enum trap_result (*trap_handler_fn)(struct vcpu *vcpu, u64 esr);
@@ -190,5 +199,16 @@ extern const struct irq_entry registry_irqs[], registry_irqs_end[];
 	for (const struct layer *layer = registry_layers; layer < registry_layers_end; layer++)
 #define for_each_layer_reverse(layer)                                                              \
 	for (const struct layer *layer = registry_layers_end; layer-- > registry_layers;)
+
+/** layers_init() - run every layer's init, once, on the boot CPU; an error is a config_error() */
+void layers_init(void);
+
+/**
+ * layers_init_cpu() - run every layer's init_cpu on @cpu, which executes this
+ *
+ * Before it: SP at its stack_top, TPIDR_EL2 at @cpu, VBAR_EL2 at the vectors. An error is a
+ * config_error().
+ */
+void layers_init_cpu(struct cpu *cpu);
 
 #endif

@@ -30,6 +30,7 @@ struct device_window {
  *	device lock, only the page allocator's nests inside
  * @vtcr, @vttbr: register values while a vCPU of the VM is loaded
  * @resident_bytes: guest RAM that is backed by memory now (demand paging)
+ * @released_bytes: of a VM that has ended: RAM from its beginning on that has been given back
  * @discarded: bitmap, one bit per 2 MiB of RAM: the guest gave memory there back, what is not
  *	resident reads as zero and no longer as the pristine image
  * @last_vcpu: which vCPU of the VM each CPU loaded last; only that CPU looks at its own
@@ -43,6 +44,7 @@ struct stage2 {
 	u64 vtcr;
 	u64 vttbr;
 	u64 resident_bytes;
+	u64 released_bytes;
 	u64 *discarded;
 	const struct vcpu *last_vcpu[PLAT_CPU_MAX];
 	unsigned window_count;

@@ -210,6 +210,30 @@ static inline void esb(void)
 	asm volatile("hint #16" ::: "memory");
 }
 
+/** counter_read() - the physical count; the ISB keeps it from being read early ("CNTPCT_EL0") */
+static inline u64 counter_read(void)
+{
+	isb();
+	return read_sysreg(cntpct_el0);
+}
+
+/** counter_frequency() - ticks of the physical count in a second */
+static inline u64 counter_frequency(void)
+{
+	return read_sysreg(cntfrq_el0);
+}
+
+/**
+ * wait_for_interrupt() - sleep until one is pending at this CPU, masked or not
+ *
+ * The DSB completes what was written before (Arm ARM, "Wait For Interrupt").
+ */
+static inline void wait_for_interrupt(void)
+{
+	dsb_sy();
+	asm volatile("wfi" ::: "memory");
+}
+
 /** mmio_read32(), mmio_write32(), ... - one access to a device register, in program order */
 static inline u32 mmio_read32(u64 address)
 {
@@ -242,6 +266,11 @@ static inline void mmio_write8(u64 address, u8 value)
 	asm volatile("strb %w0, [%1]" ::"rZ"((u32)value), "r"(address) : "memory");
 }
 
+#else
+/* Supplied by a host test. */
+u64 counter_read(void);
+u64 counter_frequency(void);
+void wait_for_interrupt(void);
 #endif /* __aarch64__ */
 #endif /* __ASSEMBLER__ */
 #endif

@@ -70,10 +70,11 @@ struct vcpu_exit {
 	u64 count; /* stage-2 faults so far that were no plain access to a device */
 };
 
+/* Of these, RUNNABLE and BLOCKED may be loaded still, OFF never is: head of vcpu.c. */
 enum vcpu_state {
-	VCPU_OFF, /* not started, or its VM has stopped */
-	VCPU_RUNNABLE, /* on a run queue */
-	VCPU_RUNNING, /* loaded on vcpu->cpu */
+	VCPU_OFF, /* not started, switched off, or its VM has ended */
+	VCPU_RUNNABLE, /* on the run queue of vcpu->cpu */
+	VCPU_RUNNING, /* taken off it by vcpu->cpu, which has it loaded or is about to */
 	VCPU_BLOCKED, /* in WFI; an interrupt wakes it */
 };
 
@@ -81,7 +82,7 @@ enum vcpu_state {
 enum {
 	ENTRY_RESCHEDULE = 1 << 0,
 	ENTRY_VGIC = 1 << 1, /* list registers are stale */
-	ENTRY_STOPPED = 1 << 2, /* its VM has stopped */
+	ENTRY_STOPPED = 1 << 2, /* leave and be OFF: its VM has ended, or it switched itself off */
 	ENTRY_TURN = 1 << 3, /* a turn on the CPU begins */
 };
 
@@ -89,7 +90,9 @@ enum {
  * struct vcpu - a virtual CPU
  * @frame: must be first: SP_EL2 points at it while the guest runs
  * @entry_work: ENTRY_*; set by any CPU with atomics, consumed by the one that runs it
- * @cpu: the CPU that it runs on, or ran on last; its run queue is the one that it goes to
+ * @state: protected by the run_lock of @cpu
+ * @cpu: the CPU that it runs on, or ran on last; its run queue is the one that it goes to. Changes
+ *	under the run_lock of the CPU that it leaves, while it is not loaded
  * @run_node: on @cpu's run queue while runnable
  */
 struct vcpu {
@@ -118,10 +121,22 @@ enum vm_state {
 	VM_STOPPED, /* by the hypervisor, for stop_reason */
 };
 
+/* What has become of a VM that was stopped or is reset: head of vm_end.c. */
+enum vm_phase {
+	VM_LIVE,
+	VM_LEAVING, /* its vCPUs are to leave their CPUs */
+	VM_LEFT, /* all are OFF: the layers release what they hold */
+	VM_EMPTYING, /* its memory goes back, piece by piece */
+	VM_GONE, /* nothing of it is left */
+};
+
 /**
  * struct vm - a virtual machine
  * @device_lock: serializes its device models; nests outside vgic.lock and stage2.lock. First: the
  *	shortest path takes it, and a lock at another offset costs one instruction more
+ * @power_lock: protects @state, @phase, @restart, and whether a vCPU may start; outermost
+ * @restart: once nothing of it is left, build it anew
+ * @reaping: a CPU is at work on its end
  * @ram_base: where its RAM begins: an IPA, or a physical address without layer 2
  * @flat: layer 1 only: the contiguous memory behind it
  */
@@ -130,7 +145,11 @@ struct vm {
 	char name[16];
 	u32 index;
 	u32 vmid;
+	struct spinlock power_lock;
 	enum vm_state state;
+	enum vm_phase phase;
+	bool restart;
+	bool reaping;
 	char stop_reason[96];
 	u64 reset_count;
 	const struct bundle_vm *config;
@@ -147,7 +166,7 @@ struct vm {
 
 /**
  * struct cpu - a physical CPU; TPIDR_EL2 points at it
- * @vcpu: the loaded vCPU, NULL while idle
+ * @vcpu: the loaded vCPU, or NULL; written by this CPU alone
  * @stack_top: where EL2's stack begins at each exit
  * @emergency_top: stack for the vectors that should never fire
  * @fp_owner: whose registers the SIMD unit holds; trusted when fp_owner->fp_cpu is this CPU
@@ -156,6 +175,8 @@ struct vm {
  * @serror_vm: whose SError was pending when its vCPU left, on a CPU without RAS; NULL: nobody's
  * @run_lock: protects @run_queue and the state of the vCPUs that belong to this CPU; nothing
  *	nests inside it
+ * @runnable_count: length of @run_queue; may be read without the lock
+ * @reap_from: physical count from which on this CPU may again be used for VMs that have ended
  * @deadline_lock: protects @deadlines, layer 4's queue; innermost
  */
 struct cpu {
@@ -170,6 +191,7 @@ struct cpu {
 	struct spinlock run_lock;
 	struct list run_queue;
 	u32 runnable_count;
+	u64 reap_from;
 	struct spinlock deadline_lock;
 	struct list deadlines;
 	struct deadline slice;
@@ -192,6 +214,12 @@ static inline struct cpu *this_cpu(void)
 #else
 struct cpu *this_cpu(void); /* supplied by a host test */
 #endif
+
+/** vcpu_state() - without the run_lock a moment's truth, but for RUNNING, which only its CPU ends */
+static inline enum vcpu_state vcpu_state(const struct vcpu *vcpu)
+{
+	return __atomic_load_n(&vcpu->state, __ATOMIC_RELAXED);
+}
 
 /** vcpu_post_work() - have @work done before the vCPU's next instruction */
 static inline void vcpu_post_work(struct vcpu *vcpu, u32 work)

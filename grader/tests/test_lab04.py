@@ -21,6 +21,7 @@ BUDGET = 600_000_000
 ENABLE, IMASK = 1, 2
 CPU_SUSPEND, SYSTEM_RESET = 0xC400_0001, 0x8400_0009
 MASK64 = (1 << 64) - 1
+VM_RUNNING, VM_STOPPED = 0, 2
 INTID_CNTV = 27
 # ISACTIVER0 of the physical GIC: in the redistributor's SGI frame, or in the distributor.
 ISACTIVER0 = {3: 0x080B_0300, 2: 0x0800_0300}
@@ -307,7 +308,8 @@ def test_reset_brings_the_pristine_image_back(lab: Lab) -> None:
         bench.sysreg(name, value)  # the guest's, which is loaded
     offset = vm.get("counter_offset")
     machine.run_to("*vcpu_reset", EL2_ONLY)
-    expect("EL2 waits for the slice alone", deadlines(machine), [objects.cpu(0).get("slice.ticks")])
+    slice_end = objects.cpu(0).get("slice.ticks")
+    expect("EL2 waits for nothing but the slice", [due for due in deadlines(machine) if due != slice_end], [])
     machine.run_to(RAM_BASE + LOAD_OFFSET, EL1_ONLY)
     expect("the VM counts its reset", vm.get("reset_count"), 1)
     expect("PSTATE is EL1h with all masked", machine.register("PSTATE") & 0x3CF, 0x3C5, el2.spsr)
@@ -315,6 +317,32 @@ def test_reset_brings_the_pristine_image_back(lab: Lab) -> None:
     expect("CNTV is off", machine.register("CNTV_CTL_EL0") & 1, 0)
     later = machine.register("CNTVOFF_EL2")
     expect_that("the virtual counter starts at 0 again", later > offset, later, f"above {offset:#x}")
+
+
+def test_clearing_up_after_a_vm_takes_turns_with_the_others(lab: Lab) -> None:
+    """A VM of 512 MiB, mapped by pages, is reset while its neighbour wants the CPU."""
+    large = ProbeVm("reset_large", memory_mib=512, page_size="4K", reports=False)
+    machine, _ = lab.probe(ProbeVm("reset_neighbour"), large, budget=BUDGET)
+    resets = Objects(machine).vm(1).get("reset_count")
+    expect_that("the large VM was reset and started again meanwhile", resets > 0, resets)
+
+
+@pytest.mark.parametrize("failing", range(5))
+def test_a_vm_that_cannot_be_built_again_ends_alone(lab: Lab, failing: int) -> None:
+    """One allocation after the other of the second life is refused, as when others have all memory."""
+    machine = in_guest(lab, "hostile_spin", "hostile_reset")
+    objects = Objects(machine)
+    pages = machine.symbols["free_page_count"]
+    machine.run_to("*paged_create", EL2_ONLY, budget=BUDGET)
+    free = machine.memory.u64(pages)
+    for _ in range(failing + 1):
+        machine.run_to("*page_alloc_zeroed", EL2_ONLY)
+    machine.gdb.set_core_registers({"x0": MASK64, "pc": machine.register("x30")})
+    expect_that("the machine runs on", runs_on(machine, 30_000_000))
+    expect("state of VM 1", objects.vm(1).get("state"), VM_STOPPED)
+    expect("its reason", objects.vm(1).text("stop_reason"), "no memory to start again")
+    expect("state of VM 0", objects.vm(0).get("state"), VM_RUNNING)
+    expect("nothing of VM 1 is left: free pages", machine.memory.u64(pages), free)
 
 
 def test_el2_sleeps_when_every_guest_does(lab: Lab) -> None:

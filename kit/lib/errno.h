@@ -11,5 +11,6 @@
 #define EINVAL 22
 #define ENOSPC 28
 #define ERANGE 34
+#define ECANCELED 125
 
 #endif
