@@ -275,10 +275,10 @@ $(BUILD)/uboot/vms.toml: guests/uboot/vms.toml guests/uboot/fetch.py | ready
 
 # ---- unit tests on the host ----------------------------------------------------------------------
 
-# grader/host/test_X.c under ASan and UBSan, with the sources that host.mk names. X begins with the lab
+# grader/host/test_X.c under ASan and UBSan, or what host.mk says, with the sources that host.mk names. X begins with the lab
 # (lab02_pgtable) whose files of IMPL are tested, or means the kit.
 -include grader/host/host.mk
-HOST_FLAGS := -std=c11 -O1 -g $(WARN) -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+HOST_FLAGS := -std=c11 -O1 -g $(WARN) -fno-sanitize-recover=all -fno-omit-frame-pointer
 HOST := $(BUILD)/host/$(IMPL)
 host_layer = $(call lab_dir,$(IMPL),$(patsubst lab0%,%,$(filter lab0%,$(firstword $(subst _, ,$1)))))
 HOST_KIT_TESTS := $(filter-out lab0%,$(patsubst grader/host/test_%.c,%,$(sort $(wildcard grader/host/test_*.c))))
@@ -286,7 +286,8 @@ HOST_LAB_TESTS := $(foreach n,$(call upto,$(LAB)),$(patsubst grader/host/test_%.
 HOST_TESTS := $(HOST_KIT_TESTS) $(HOST_LAB_TESTS)
 # $1 = test: what is compiled, and how
 host_sources = $(HOST_SOURCES_$1) $(addprefix $(call host_layer,$1)/,$(HOST_LAYER_$1))
-host_cflags = $(HOST_CFLAGS_$1) $(if $(filter lab0%,$1),-I$(call host_layer,$1) $(if $(filter labs,$(IMPL)),$(UNWRITTEN)))
+MEMORY_SANITIZERS := address,undefined
+host_cflags = -fsanitize=$(or $(HOST_SANITIZER_$1),$(MEMORY_SANITIZERS)) $(HOST_CFLAGS_$1) $(if $(filter lab0%,$1),-I$(call host_layer,$1) $(if $(filter labs,$(IMPL)),$(UNWRITTEN)))
 # What a test may include: a compiler that gets several sources at a time tells of one alone.
 host_reads = $(wildcard kit/*.h kit/*/*.h grader/host/*.h $(if $(filter lab0%,$1),$(call host_layer,$1)/*.[ch]))
 $(HOST)/host.flags: FORCE | ready
@@ -326,7 +327,7 @@ run_unit = @status=0; for t in $1; do \
 		printf '  %-16s ' $$t; tail -n 12 $(HOST)/test_$$t.log; \
 	done; exit $$status
 
-unit: $(HOST_TESTS:%=$(HOST)/test_%) ## (LAB=2 [IMPL=labs]) what of a lab can be tested without the machine, under ASan and UBSan
+unit: $(HOST_TESTS:%=$(HOST)/test_%) ## (LAB=2 [IMPL=labs]) what of a lab can be tested without the machine, under sanitizers
 	$(call run_unit,$(HOST_TESTS))
 
 ifeq ($(HANDOUT),)

@@ -44,8 +44,11 @@ static inline void spinlock_wait(const u16 *serving, u16 ticket)
 #else
 static inline void spinlock_wait(const u16 *serving, u16 ticket)
 {
+	int sched_yield(void);
+
+	/* Threads may be more than the CPUs that they stand for run on. */
 	while (__atomic_load_n(serving, __ATOMIC_ACQUIRE) != ticket)
-		;
+		sched_yield();
 }
 #endif
 
@@ -61,7 +64,9 @@ static inline void spin_lock(struct spinlock *lock)
 /** spin_unlock() - release; everything written before is visible to the next holder */
 static inline void spin_unlock(struct spinlock *lock)
 {
-	__atomic_store_n(&lock->serving, (u16)(lock->serving + 1), __ATOMIC_RELEASE);
+	u16 ticket = __atomic_load_n(&lock->serving, __ATOMIC_RELAXED);
+
+	__atomic_store_n(&lock->serving, (u16)(ticket + 1), __ATOMIC_RELEASE);
 }
 
 /** spin_is_locked() - for assertions of "the caller holds this lock" */

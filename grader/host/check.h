@@ -40,7 +40,7 @@ static inline uint64_t check_below(uint64_t limit)
 
 static inline void check_that(int holds, const char *text, const char *file, int line)
 {
-	check_count++;
+	__atomic_fetch_add(&check_count, 1, __ATOMIC_RELAXED); /* threads */
 	if (holds)
 		return;
 	fprintf(stderr, "%s:%d: CHECK(%s) failed, STRATA_SEED=%lu\n", file, line, text,

@@ -43,6 +43,12 @@ void vcpu_evict(struct vcpu *vcpu);
 
 /* ---- vm.c, vm_end.c ---- */
 
+/** vm_enter_phase() - power_lock is held; a release, for who looks at the phase without it */
+static inline void vm_enter_phase(struct vm *vm, enum vm_phase phase)
+{
+	__atomic_store_n(&vm->phase, phase, __ATOMIC_RELEASE);
+}
+
 /** vm_build() - memory, then each layer's part; 0 or a negative errno and nothing is left of it */
 int vm_build(struct vm *vm);
 

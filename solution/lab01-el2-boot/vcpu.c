@@ -276,9 +276,17 @@ static void world_switch(struct cpu *cpu, struct vcpu *next)
 		hooks.load[i](next);
 }
 
-/* The running vCPU leaves for good: it is unloaded first, so that OFF means on no CPU. */
+/*
+ * The loaded vCPU leaves for good: it is unloaded first, so that OFF means on no CPU. It may have gone
+ * to sleep on its last way here, and been woken since: RUNNING keeps it until it is OFF.
+ */
 static __attribute__((noinline)) void vcpu_retire(struct cpu *cpu, struct vcpu *vcpu)
 {
+	spin_lock(&cpu->run_lock);
+	if (vcpu->state == VCPU_RUNNABLE)
+		run_queue_remove(cpu, vcpu);
+	vcpu_set_state(vcpu, VCPU_RUNNING);
+	spin_unlock(&cpu->run_lock);
 	world_switch(cpu, NULL);
 	spin_lock(&cpu->run_lock);
 	vcpu_set_state(vcpu, VCPU_OFF);

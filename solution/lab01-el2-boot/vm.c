@@ -47,7 +47,7 @@ void vm_start(struct vm *vm)
 
 	for (u32 i = 0; i < vm->vcpu_count; i++)
 		vcpu_reset(vm->vcpus[i], vm->ram_base + config->entry_offset, dtb);
-	vm->phase = VM_LIVE;
+	vm_enter_phase(vm, VM_LIVE);
 	vcpu_make_runnable(vm->vcpus[0]);
 }
 

@@ -13,8 +13,8 @@
  * end of a turn, for half a time slice in one and a half (vm_reap_turn()), interrupts being taken
  * between two pieces. To its neighbours a VM that has ended is like one that runs, but lighter.
  *
- * vm->power_lock protects phase, state and restart up to LEFT; from there on vm->reaping makes one
- * CPU at a time their owner. Starts of vCPUs exclude an end by power_lock, the outermost lock.
+ * vm->power_lock, the outermost lock, protects phase, state and restart: a start of vCPUs and an end
+ * exclude each other. From LEFT on vm->reaping makes one CPU at a time the VM's owner.
  */
 #include <stdarg.h>
 
@@ -29,11 +29,6 @@
 
 u32 vms_ending; /* VMs from LEAVING to GONE */
 u32 vms_present; /* VMs that are not GONE for good */
-
-static void vm_enter_phase(struct vm *vm, enum vm_phase phase)
-{
-	__atomic_store_n(&vm->phase, phase, __ATOMIC_RELEASE);
-}
 
 /* power_lock is held. */
 static void vm_check_left(struct vm *vm)
@@ -139,7 +134,9 @@ static bool vm_reap_one(struct vm *vm, bool may_finish)
 	switch (__atomic_load_n(&vm->phase, __ATOMIC_ACQUIRE)) {
 	case VM_LEFT:
 		layers_destroy(vm, registry_layers_end);
+		spin_lock(&vm->power_lock);
 		vm_enter_phase(vm, VM_EMPTYING);
+		spin_unlock(&vm->power_lock);
 		return true;
 	case VM_EMPTYING:
 		if (guest_memory_ops()->release(vm))
