@@ -74,9 +74,18 @@ static int flat_create(struct vm *vm)
 	return 0;
 }
 
+/* A contiguous piece is given back as it was taken, in one. */
+static bool flat_release(struct vm *vm)
+{
+	(void)vm;
+	return false;
+}
+
 static void flat_destroy(struct vm *vm)
 {
-	page_free_range(PA(vm->ram_base), vm->ram_bytes);
+	if (vm->ram_base)
+		page_free_range(PA(vm->ram_base), vm->ram_bytes);
+	vm->ram_base = 0;
 }
 
 static void *flat_page(struct vm *vm, ipa_t address)
@@ -86,7 +95,8 @@ static void *flat_page(struct vm *vm, ipa_t address)
 	return phys_to_virt(PA(align_down(address.ipa, PAGE_SIZE)));
 }
 
-GUEST_MEMORY(1, .name = "flat", .create = flat_create, .destroy = flat_destroy, .page = flat_page);
+GUEST_MEMORY(1, .name = "flat", .create = flat_create, .release = flat_release,
+	     .destroy = flat_destroy, .page = flat_page);
 
 /* Both directions in pieces of a page; first a dry run, so that a fault half-way copies nothing. */
 static int guest_access(struct vm *vm, ipa_t address, void *buffer, u64 bytes, bool is_write)

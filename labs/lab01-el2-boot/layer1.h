@@ -29,15 +29,69 @@ enum trap_result debug_register(struct vcpu *vcpu, struct sysreg_access *access)
 /** sysreg_emulate() - do what the trapped access does on the guest's machine */
 enum trap_result sysreg_emulate(struct vcpu *vcpu, struct sysreg_access *access);
 
+/* ---- vcpu.c ---- */
+
 /** vcpu_hooks_init() - collect the layers' hooks of a switch */
 void vcpu_hooks_init(void);
 
-/** vm_all_off() - no VM is left: power off, with status 0 if each ended by its own request */
-void vm_all_off(void) __attribute__((noreturn));
+/**
+ * vcpu_evict() - have @vcpu leave its CPU before its next instruction, and be OFF
+ *
+ * One that is on no CPU is OFF on return. The CPU of any other calls vm_vcpu_left() when it is.
+ */
+void vcpu_evict(struct vcpu *vcpu);
+
+/* ---- vm.c, vm_end.c ---- */
+
+/** vm_enter_phase() - power_lock is held; a release, for who looks at the phase without it */
+static inline void vm_enter_phase(struct vm *vm, enum vm_phase phase)
+{
+	__atomic_store_n(&vm->phase, phase, __ATOMIC_RELEASE);
+}
+
+/** vm_build() - memory, then each layer's part; 0 or a negative errno and nothing is left of it */
+int vm_build(struct vm *vm);
+
+/** vm_start() - reset every vCPU of a VM that is built and let the first one run; power_lock is held */
+void vm_start(struct vm *vm);
+
+/** layers_destroy() - have the layers below @behind release their part of @vm, highest first */
+void layers_destroy(struct vm *vm, const struct layer *behind);
+
+/** vm_vcpu_left() - a vCPU of @vm is OFF now; it may have been the last one to leave */
+void vm_vcpu_left(struct vm *vm);
 
 /**
- * run_queue_init() - an empty queue; the functions below need cpu->run_lock
+ * vm_reap() - a bounded piece of the work that VMs which have ended leave; no lock is held
+ * @may_finish: the piece may be the last of a VM, which starts again then if it is reset
+ *
+ * Return: whether it found some that it could do.
  */
+bool vm_reap(bool may_finish);
+
+/** vm_reap_turn() - as much of it as one turn on @cpu, which executes this, allows */
+void vm_reap_turn(struct cpu *cpu);
+
+extern u32 vms_present;
+
+/** vm_is_any_left() - whether a VM runs, or something of one is still there */
+static inline bool vm_is_any_left(void)
+{
+	return __atomic_load_n(&vms_present, __ATOMIC_ACQUIRE) != 0;
+}
+
+/** vm_all_off() - no VM is left: power off, with status 0 if each ended by its own request */
+void vm_all_off(void);
+
+/* ---- run_queue.c ---- */
+
+/** vcpu_set_state() - needs the run_lock of vcpu->cpu, as the functions below that of @cpu */
+static inline void vcpu_set_state(struct vcpu *vcpu, enum vcpu_state state)
+{
+	__atomic_store_n(&vcpu->state, state, __ATOMIC_RELAXED);
+}
+
+/** run_queue_init() - an empty queue, before anybody uses it */
 void run_queue_init(struct cpu *cpu);
 
 /** run_queue_push() - @vcpu becomes runnable, at the tail */
@@ -46,7 +100,7 @@ void run_queue_push(struct cpu *cpu, struct vcpu *vcpu);
 /** run_queue_pop() - take the head off, NULL when nothing is runnable; its state is the caller's */
 struct vcpu *run_queue_pop(struct cpu *cpu);
 
-/** run_queue_remove() - take a runnable vCPU out of the middle */
+/** run_queue_remove() - take a runnable vCPU out of the middle; its state is the caller's */
 void run_queue_remove(struct cpu *cpu, struct vcpu *vcpu);
 
 #endif

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * The queue of vCPUs that could run: first in, first out, so that nobody waits longer than one turn
- * of everybody else. Pure data, tested on the host as well. cpu->run_lock protects it.
+ * of everybody else. Pure data, tested on the host as well. cpu->run_lock protects it; what may be
+ * looked at without the lock (vcpu_state(), cpu->runnable_count) is written in one piece.
  */
 #include "layer1.h"
 
@@ -12,17 +13,22 @@ void run_queue_init(struct cpu *cpu)
 	cpu->runnable_count = 0;
 }
 
+static void run_queue_count(struct cpu *cpu, u32 change)
+{
+	__atomic_store_n(&cpu->runnable_count, cpu->runnable_count + change, __ATOMIC_RELAXED);
+}
+
 void run_queue_push(struct cpu *cpu, struct vcpu *vcpu)
 {
-	vcpu->state = VCPU_RUNNABLE;
+	vcpu_set_state(vcpu, VCPU_RUNNABLE);
 	list_append(&cpu->run_queue, &vcpu->run_node);
-	cpu->runnable_count++;
+	run_queue_count(cpu, 1);
 }
 
 void run_queue_remove(struct cpu *cpu, struct vcpu *vcpu)
 {
 	list_remove(&vcpu->run_node);
-	cpu->runnable_count--;
+	run_queue_count(cpu, -1U);
 }
 
 struct vcpu *run_queue_pop(struct cpu *cpu)

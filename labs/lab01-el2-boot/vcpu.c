@@ -7,7 +7,21 @@
  * A CPU that waits keeps its last vCPU loaded (cpu->vcpu): if that is the one that wakes, nothing
  * needs to be switched. Higher layers add reasons: layer 4 blocks in WFI and ends time slices.
  *
- * Lock order: vm_lock (vm.c), device_lock, vgic.lock, run_lock. One CPU's run_lock at a time.
+ * Several CPUs:
+ *  - State and place in a queue belong to the run_lock of vcpu->cpu. A vCPU may move on before that
+ *    lock is held: vcpu_lock() takes it and looks again.
+ *  - From RUNNING on a vCPU belongs to its CPU, loaded or not yet: only that CPU ends this state. A
+ *    vCPU that is not RUNNING but still loaded must run there once more before anybody may take it:
+ *    its registers are in the hardware. cpu->vcpu is written behind the save hooks (a release), so
+ *    whoever finds another one there finds the state of the old one in memory.
+ *  - Who wants something of a vCPU writes first what that is (entry_work by an atomic OR, an
+ *    interrupt under vgic.lock), then looks at its state under run_lock (vcpu_wake()). A vCPU that
+ *    goes to sleep changes its state under run_lock first, then looks for what was written
+ *    (vcpu_block()). Whichever of them gets the lock second sees the other: no wake-up is lost.
+ *  - A CPU that sleeps or runs a guest is told by a kick, after the lock. The interrupt stays
+ *    pending until that CPU takes it, so it cannot come too early for its WFI or its ERET.
+ *
+ * Lock order: vm->power_lock (vm_end.c), device_lock, vgic.lock, run_lock. One run_lock at a time.
  */
 #include "el2_boot.h"
 #include "exercise.h"
@@ -17,16 +31,24 @@
 
 #define LAYER_MAX 6
 
-/* The hooks of a switch, without the layers that have none; each list ends with NULL. */
+/*
+ * The hooks of a switch, without the layers that have none: lists that end with NULL, and what one
+ * layer alone can do.
+ */
 static struct {
 	void (*save[LAYER_MAX + 1])(struct vcpu *vcpu);
 	void (*load[LAYER_MAX + 1])(struct vcpu *vcpu);
 	void (*enter[LAYER_MAX + 1])(struct vcpu *vcpu, u32 work);
+	bool (*has_wakeup[LAYER_MAX + 1])(struct vcpu *vcpu);
+	void (*irq)(struct cpu *cpu);
+	void (*kick)(struct cpu *cpu);
+	struct cpu *(*place)(struct vcpu *vcpu, struct cpu *cpu);
+	struct vcpu *(*steal)(struct cpu *cpu);
 } hooks;
 
 void vcpu_hooks_init(void)
 {
-	unsigned saves = 0, loads = 0, enters = 0;
+	unsigned saves = 0, loads = 0, enters = 0, wakeups = 0;
 
 	for_each_layer_reverse (layer) {
 		if (layer->vcpu_save)
@@ -37,6 +59,16 @@ void vcpu_hooks_init(void)
 			hooks.load[loads++] = layer->vcpu_load;
 		if (layer->vcpu_enter)
 			hooks.enter[enters++] = layer->vcpu_enter;
+		if (layer->vcpu_has_wakeup)
+			hooks.has_wakeup[wakeups++] = layer->vcpu_has_wakeup;
+		if (layer->irq)
+			hooks.irq = layer->irq;
+		if (layer->kick)
+			hooks.kick = layer->kick;
+		if (layer->place)
+			hooks.place = layer->place;
+		if (layer->steal)
+			hooks.steal = layer->steal;
 	}
 }
 
@@ -46,7 +78,7 @@ void vcpu_reset(struct vcpu *vcpu, u64 entry, u64 x0)
 	vcpu->frame.pc = entry;
 	vcpu->frame.x[0] = x0;
 	vcpu->frame.pstate = SPSR_EL1H | SPSR_DAIF;
-	vcpu->entry_work = 0;
+	__atomic_store_n(&vcpu->entry_work, 0, __ATOMIC_RELAXED);
 	for_each_layer (layer) {
 		if (layer->vcpu_reset)
 			layer->vcpu_reset(vcpu);
@@ -55,44 +87,84 @@ void vcpu_reset(struct vcpu *vcpu, u64 entry, u64 x0)
 
 void cpu_handle_irq(struct cpu *cpu)
 {
-	for_each_layer (layer) {
-		if (layer->irq)
-			layer->irq(cpu);
+	if (hooks.irq)
+		hooks.irq(cpu);
+}
+
+/* This CPU looks at its queue and at entry_work anyway before its next entry or sleep. */
+static void cpu_kick(struct cpu *cpu)
+{
+	if (cpu != this_cpu() && hooks.kick)
+		hooks.kick(cpu);
+}
+
+/* Lock the CPU of @vcpu, which may move to another until the lock is held. */
+static inline struct cpu *vcpu_lock(struct vcpu *vcpu)
+{
+	for (;;) {
+		struct cpu *cpu = __atomic_load_n(&vcpu->cpu, __ATOMIC_ACQUIRE);
+
+		spin_lock(&cpu->run_lock);
+		if (__atomic_load_n(&vcpu->cpu, __ATOMIC_RELAXED) == cpu)
+			return cpu;
+		spin_unlock(&cpu->run_lock);
 	}
 }
 
-/* Make @cpu look at the entry_work of its vCPU. This CPU does so anyway before its next entry. */
-static void cpu_kick(struct cpu *cpu)
+/* Whether the registers of @vcpu are in the hardware of @cpu, its own, whose run_lock is held. */
+static bool vcpu_is_loaded(const struct vcpu *vcpu, const struct cpu *cpu)
 {
-	if (cpu == this_cpu())
-		return;
-	for_each_layer (layer) {
-		if (layer->kick)
-			layer->kick(cpu);
-	}
+	return vcpu->state == VCPU_RUNNING || __atomic_load_n(&cpu->vcpu, __ATOMIC_ACQUIRE) == vcpu;
+}
+
+/*
+ * Before @vcpu is queued: to the CPU that layer 6 chooses, if it is free to go. @cpu, where it is, is
+ * locked; the CPU that is returned is. In between another waker may be faster, so the caller looks at
+ * the state afterwards.
+ */
+static __attribute__((noinline)) struct cpu *vcpu_place(struct vcpu *vcpu, struct cpu *cpu)
+{
+	struct cpu *to;
+
+	if (vcpu->state == VCPU_RUNNABLE || vcpu_is_loaded(vcpu, cpu))
+		return cpu;
+	to = hooks.place(vcpu, cpu);
+	if (to == cpu)
+		return cpu;
+	__atomic_store_n(&vcpu->cpu, to, __ATOMIC_RELEASE);
+	spin_unlock(&cpu->run_lock);
+	return vcpu_lock(vcpu);
+}
+
+/* vcpu_lock() for who is going to queue @vcpu. */
+static inline struct cpu *vcpu_lock_placed(struct vcpu *vcpu)
+{
+	struct cpu *cpu = vcpu_lock(vcpu);
+
+	return __builtin_expect(hooks.place != NULL, 0) ? vcpu_place(vcpu, cpu) : cpu;
 }
 
 void vcpu_make_runnable(struct vcpu *vcpu)
 {
-	struct cpu *cpu = vcpu->cpu;
-	bool queued = false;
+	struct cpu *cpu = vcpu_lock_placed(vcpu);
+	bool waits = vcpu->state == VCPU_OFF || vcpu->state == VCPU_BLOCKED;
 
-	spin_lock(&cpu->run_lock);
-	if (vcpu->state == VCPU_OFF || vcpu->state == VCPU_BLOCKED) {
+	if (waits)
 		run_queue_push(cpu, vcpu);
-		queued = true;
-	}
 	spin_unlock(&cpu->run_lock);
-	if (queued)
+	if (waits)
 		cpu_kick(cpu);
 }
 
 void vcpu_wake(struct vcpu *vcpu)
 {
-	struct cpu *cpu = vcpu->cpu;
 	enum vcpu_state state;
+	struct cpu *cpu;
 
-	spin_lock(&cpu->run_lock);
+	/* What runs here looks for itself before its next instruction, and only this CPU ends that. */
+	if (this_cpu()->vcpu == vcpu && vcpu_state(vcpu) == VCPU_RUNNING)
+		return;
+	cpu = vcpu_lock_placed(vcpu);
 	state = vcpu->state;
 	if (state == VCPU_BLOCKED)
 		run_queue_push(cpu, vcpu);
@@ -101,19 +173,69 @@ void vcpu_wake(struct vcpu *vcpu)
 		cpu_kick(cpu);
 }
 
+bool vcpu_is_off(struct vcpu *vcpu)
+{
+	struct cpu *cpu = vcpu_lock(vcpu);
+	bool off = vcpu->state == VCPU_OFF;
+
+	spin_unlock(&cpu->run_lock);
+	return off;
+}
+
+void vcpu_evict(struct vcpu *vcpu)
+{
+	struct cpu *cpu = vcpu_lock(vcpu);
+	bool loaded = vcpu_is_loaded(vcpu, cpu);
+
+	if (loaded) {
+		/* If it sleeps it has to come back once more, to leave for good. */
+		vcpu_post_work(vcpu, ENTRY_STOPPED);
+		if (vcpu->state == VCPU_BLOCKED)
+			run_queue_push(cpu, vcpu);
+	} else {
+		if (vcpu->state == VCPU_RUNNABLE)
+			run_queue_remove(cpu, vcpu);
+		vcpu_set_state(vcpu, VCPU_OFF);
+	}
+	spin_unlock(&cpu->run_lock);
+	if (loaded)
+		cpu_kick(cpu);
+}
+
+struct vcpu *vcpu_steal(struct cpu *from, struct cpu *to,
+			bool (*allowed)(const struct vcpu *vcpu, const struct cpu *to))
+{
+	struct vcpu *taken = NULL;
+	struct list *node;
+
+	spin_lock(&from->run_lock);
+	list_for_each (node, &from->run_queue) {
+		struct vcpu *vcpu = container_of(node, struct vcpu, run_node);
+
+		if (vcpu_is_loaded(vcpu, from) || !allowed(vcpu, to))
+			continue;
+		run_queue_remove(from, vcpu);
+		vcpu_set_state(vcpu, VCPU_RUNNING);
+		__atomic_store_n(&vcpu->cpu, to, __ATOMIC_RELEASE);
+		taken = vcpu;
+		break;
+	}
+	spin_unlock(&from->run_lock);
+	return taken;
+}
+
 static bool vcpu_has_wakeup(struct vcpu *vcpu)
 {
-	for_each_layer (layer) {
-		if (layer->vcpu_has_wakeup && layer->vcpu_has_wakeup(vcpu))
+	for (unsigned i = 0; hooks.has_wakeup[i]; i++) {
+		if (hooks.has_wakeup[i](vcpu))
 			return true;
 	}
 	return false;
 }
 
 /*
- * The state changes before the last look for a wake-up: an interrupt that arrives before the change
- * is seen here, one that arrives after it finds the vCPU BLOCKED and queues it. In between, both
- * may happen, which is why only a vCPU that is still BLOCKED is queued.
+ * The running vCPU, so its CPU is this one and stays it. Between the change of state and the last
+ * look somebody else may wake it: then it is not BLOCKED any more, and vcpu_wake() does nothing.
  */
 void vcpu_block(struct vcpu *vcpu)
 {
@@ -121,20 +243,26 @@ void vcpu_block(struct vcpu *vcpu)
 
 	vcpu_post_work(vcpu, ENTRY_RESCHEDULE);
 	spin_lock(&cpu->run_lock);
-	vcpu->state = VCPU_BLOCKED;
+	vcpu_set_state(vcpu, VCPU_BLOCKED);
 	spin_unlock(&cpu->run_lock);
 	if (vcpu_has_wakeup(vcpu))
 		vcpu_wake(vcpu);
+}
+
+/* From here on the state of the vCPU that was loaded is in memory, for whoever looks. */
+static void cpu_set_loaded(struct cpu *cpu, struct vcpu *vcpu)
+{
+	__atomic_store_n(&cpu->vcpu, vcpu, __ATOMIC_RELEASE);
 }
 
 /**
  * world_switch() - take the loaded vCPU off this CPU and put @next on it
  * @next: the vCPU to load, or NULL to leave the CPU without one
  *
- * All of hooks.save for the vCPU that leaves, if there is one; then cpu->vcpu and @next->cpu name
- * each other; then all of hooks.load for @next, if there is one. The lists are in order: layers
- * save in descending order, since a higher one may need a lower one's registers to save its own,
- * and load in ascending order.
+ * All of hooks.save for the vCPU that leaves, if there is one; then cpu_set_loaded() says that @next
+ * is loaded; then all of hooks.load for @next, if there is one. The lists are in order: layers save
+ * in descending order, since a higher one may need a lower one's registers to save its own, and load
+ * in ascending order.
  */
 EXERCISE(1.8)
 static void world_switch(struct cpu *cpu, struct vcpu *next)
@@ -142,62 +270,73 @@ static void world_switch(struct cpu *cpu, struct vcpu *next)
 	TODO(1.8);
 }
 
-/* The vCPU of a stopped VM leaves for good; its registers are of no use to anyone. */
-static void vcpu_retire(struct cpu *cpu, struct vcpu *vcpu)
+/*
+ * The loaded vCPU leaves for good: it is unloaded first, so that OFF means on no CPU. It may have gone
+ * to sleep on its last way here, and been woken since: RUNNING keeps it until it is OFF.
+ */
+static __attribute__((noinline)) void vcpu_retire(struct cpu *cpu, struct vcpu *vcpu)
 {
-	world_switch(cpu, NULL);
 	spin_lock(&cpu->run_lock);
 	if (vcpu->state == VCPU_RUNNABLE)
 		run_queue_remove(cpu, vcpu);
-	vcpu->state = VCPU_OFF;
+	vcpu_set_state(vcpu, VCPU_RUNNING);
 	spin_unlock(&cpu->run_lock);
-	vm_reap();
+	world_switch(cpu, NULL);
+	spin_lock(&cpu->run_lock);
+	vcpu_set_state(vcpu, VCPU_OFF);
+	spin_unlock(&cpu->run_lock);
+	vm_vcpu_left(vcpu->vm);
 }
 
 /*
  * Nobody can run: wait for an interrupt, with interrupts masked, so that the one which ends WFI is
- * taken by calling its handler and not by a vector. The DSB completes what EL2 wrote before it
- * sleeps (Arm ARM, "Wait For Interrupt").
+ * taken by calling its handler and not by a vector.
  */
 static void cpu_idle(struct cpu *cpu)
 {
-	dsb_sy();
-	asm volatile("wfi" ::: "memory");
+	wait_for_interrupt();
 	cpu_handle_irq(cpu);
+}
+
+/* Take the next vCPU off the queue; the loaded one, if it could go on, goes to the tail first. */
+static struct vcpu *cpu_take_next(struct cpu *cpu)
+{
+	struct vcpu *loaded = cpu->vcpu, *next;
+
+	spin_lock(&cpu->run_lock);
+	if (loaded && loaded->state == VCPU_RUNNING)
+		run_queue_push(cpu, loaded);
+	next = run_queue_pop(cpu);
+	if (next)
+		vcpu_set_state(next, VCPU_RUNNING);
+	spin_unlock(&cpu->run_lock);
+	return next;
 }
 
 static struct vcpu *cpu_pick_next(struct cpu *cpu)
 {
-	struct vcpu *next;
-
 	for (;;) {
-		if (cpu->vcpu && (cpu->vcpu->entry_work & ENTRY_STOPPED))
-			vcpu_retire(cpu, cpu->vcpu);
-		spin_lock(&cpu->run_lock);
-		next = run_queue_pop(cpu);
-		if (next)
-			next->state = VCPU_RUNNING;
-		spin_unlock(&cpu->run_lock);
+		struct vcpu *next = cpu_take_next(cpu);
+
+		if (!next && hooks.steal)
+			next = hooks.steal(cpu);
 		if (next)
 			return next;
-		if (!vm_any_alive())
+		if (vm_reap_waits() && vm_reap(true)) {
+			cpu_handle_irq(cpu);
+			continue;
+		}
+		if (!vm_is_any_left())
 			vm_all_off();
 		cpu_idle(cpu);
 	}
 }
 
-/* Whether the running vCPU leaves: because it waits, or because it is somebody else's turn. */
-static bool vcpu_gives_way(struct cpu *cpu, struct vcpu *vcpu)
+/* Whether the running vCPU stays: it does not wait, and nobody else waits for its CPU. */
+static bool vcpu_stays(const struct cpu *cpu, const struct vcpu *vcpu)
 {
-	bool leaves = true;
-
-	spin_lock(&cpu->run_lock);
-	if (vcpu->state == VCPU_RUNNING && cpu->runnable_count == 0)
-		leaves = false;
-	else if (vcpu->state == VCPU_RUNNING)
-		run_queue_push(cpu, vcpu);
-	spin_unlock(&cpu->run_lock);
-	return leaves;
+	return vcpu_state(vcpu) == VCPU_RUNNING &&
+	       __atomic_load_n(&cpu->runnable_count, __ATOMIC_RELAXED) == 0;
 }
 
 #define ENTRY_MUST_LEAVE (ENTRY_STOPPED | ENTRY_RESCHEDULE)
@@ -223,6 +362,14 @@ static u32 cpu_switch(struct cpu *cpu, u32 left_undone)
 	return (work & ~ENTRY_MUST_LEAVE) | ENTRY_TURN;
 }
 
+/* The end of a turn: somebody else may have the CPU, or those who clear up after VMs. */
+static u32 cpu_reschedule(struct cpu *cpu, struct vcpu *vcpu, u32 work)
+{
+	if (vm_reap_waits())
+		vm_reap_turn(cpu);
+	return vcpu_stays(cpu, vcpu) ? work : cpu_switch(cpu, work & ~ENTRY_RESCHEDULE);
+}
+
 struct vcpu *vcpu_prepare_entry(struct vcpu *vcpu)
 {
 	struct cpu *cpu = this_cpu();
@@ -236,8 +383,8 @@ struct vcpu *vcpu_prepare_entry(struct vcpu *vcpu)
 		}
 		if (!vcpu)
 			work = cpu_switch(cpu, 0);
-		else if ((work & ENTRY_RESCHEDULE) && vcpu_gives_way(cpu, vcpu))
-			work = cpu_switch(cpu, work & ~ENTRY_RESCHEDULE);
+		else if (work & ENTRY_RESCHEDULE)
+			work = cpu_reschedule(cpu, vcpu, work);
 		vcpu = cpu->vcpu;
 		for (unsigned i = 0; hooks.enter[i]; i++)
 			hooks.enter[i](vcpu, work);

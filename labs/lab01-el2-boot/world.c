@@ -16,6 +16,7 @@
 #include "exercise.h"
 #include "layer1.h"
 #include "lib/bits.h"
+#include "stacks.h"
 
 /* Two registers at a time, since the compiler then makes one STP or LDP of both. */
 #define SAVE_PAIR(member_a, register_a, member_b, register_b)                                      \
@@ -153,8 +154,25 @@ static void world_reset(struct vcpu *vcpu)
 	fp_forget(vcpu);
 }
 
+/*
+ * What others may look at before a CPU has started, and what its first instructions need. The boot
+ * CPU has its stacks.
+ */
+static void cpus_init(void)
+{
+	run_queue_init(&cpus[0]);
+	for (u32 i = 1; i < PLAT_CPU_MAX; i++) {
+		cpus[i].index = i;
+		cpus[i].stack_top = (u64)(cpu_stacks[i].stack + sizeof(cpu_stacks[i].stack));
+		cpus[i].emergency_top =
+			(u64)(cpu_stacks[i].emergency + sizeof(cpu_stacks[i].emergency));
+		run_queue_init(&cpus[i]);
+	}
+}
+
 static int layer1_init(void)
 {
+	cpus_init();
 	trap_dispatch_init();
 	vcpu_hooks_init();
 	world_optional_init();

@@ -325,12 +325,25 @@ static int paged_create(struct vm *vm)
 	return error;
 }
 
+/* One block after the other: none sticks out, nothing has to be split, so this cannot fail. */
+static bool paged_release(struct vm *vm)
+{
+	struct stage2 *s2 = &vm->stage2;
+	u64 start = vm->ram_base + s2->released_bytes;
+
+	if (!s2->resident_bytes || s2->released_bytes >= vm->ram_bytes)
+		return false;
+	spin_lock(&s2->lock);
+	give_back(vm, start, start + BLOCK_SIZE);
+	s2->released_bytes += BLOCK_SIZE;
+	spin_unlock(&s2->lock);
+	return true;
+}
+
 static void paged_destroy(struct vm *vm)
 {
-	spin_lock(&vm->stage2.lock);
-	/* Whole RAM: no block sticks out, so nothing has to be split and this cannot fail. */
-	give_back(vm, vm->ram_base, vm->ram_base + vm->ram_bytes);
-	spin_unlock(&vm->stage2.lock);
+	if (!vm->stage2.discarded)
+		return;
 	stage2_destroy(vm);
 	page_free(virt_to_phys(vm->stage2.discarded), discarded_order(vm));
 	vm->stage2.discarded = NULL;
@@ -351,5 +364,5 @@ static void *paged_page(struct vm *vm, ipa_t address)
 	return page;
 }
 
-GUEST_MEMORY(2, .name = "paged", .create = paged_create, .destroy = paged_destroy,
-	     .page = paged_page);
+GUEST_MEMORY(2, .name = "paged", .create = paged_create, .release = paged_release,
+	     .destroy = paged_destroy, .page = paged_page);

@@ -161,6 +161,7 @@ int stage2_create(struct vm *vm)
 	s2->vtcr = stage2_vtcr(&s2->table);
 	s2->vttbr = stage2_vttbr(vm);
 	s2->resident_bytes = 0;
+	s2->released_bytes = 0;
 	/* The VMID may have belonged to another VM, or to an earlier life of this one. */
 	stage2_invalidate(&s2->table, 0, 1UL << bits);
 	return 0;

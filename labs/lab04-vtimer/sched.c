@@ -39,8 +39,10 @@ void sched_begin_turn(struct vcpu *vcpu)
  * slice_expired() - perhaps the running vCPU has had its turn
  *
  * A CPU whose vCPU is not VCPU_RUNNING idles: no slice. Before cpu->turn_end: arm again for then.
- * At the end of the turn, if another vCPU is runnable on this CPU, the running one is asked to give
- * way before its next instruction (ENTRY_RESCHEDULE); if it is alone a new turn begins.
+ * At the end of the turn, if another vCPU is runnable on this CPU (cpu->runnable_count), or a VM has
+ * to be cleared up (vm_reap_waits()), the running one is asked to give way before its next
+ * instruction (ENTRY_RESCHEDULE), and to begin a new turn if it stays all the same (ENTRY_TURN). If
+ * it is alone a new turn begins here.
  */
 EXERCISE(4.7)
 static void slice_expired(struct deadline *deadline)

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: MIT
+/*
+ * How a VM ends, for a reason, or ends and starts again.
+ *
+ *	LIVE -> LEAVING		vm_stop(), vm_request_reset(): every vCPU is asked to leave
+ *	LEAVING -> LEFT		the last one is OFF, so on no CPU, and vcpu_start() refuses any
+ *	LEFT -> EMPTYING	the layers have released what they hold
+ *	EMPTYING -> GONE	the VM's memory has gone back
+ *	GONE -> LIVE		for a reset, if it can be built again; else the VM has stopped
+ *
+ * The steps from LEFT on are work of EL2 for nobody's benefit, and a large VM has a lot of memory.
+ * So they are done in pieces (vm_reap()): by a CPU that has nothing to run, and by any CPU at the
+ * end of a turn, for half a time slice in one and a half (vm_reap_turn()), interrupts being taken
+ * between two pieces. To its neighbours a VM that has ended is like one that runs, but lighter.
+ *
+ * vm->power_lock, the outermost lock, protects phase, state and restart: a start of vCPUs and an end
+ * exclude each other. From LEFT on vm->reaping makes one CPU at a time the VM's owner.
+ */
+#include <stdarg.h>
+
+#include "el2_boot.h"
+#include "guest_memory.h"
+#include "layer1.h"
+#include "lib/printf.h"
+#include "mailbox.h"
+
+#define REAP_TURNS_PER_SECOND 200 /* 5 ms */
+#define REAP_PAUSES_PER_SECOND 100 /* and 10 ms for the others */
+
+u32 vms_ending; /* VMs from LEAVING to GONE */
+u32 vms_present; /* VMs that are not GONE for good */
+
+/* power_lock is held. */
+static void vm_check_left(struct vm *vm)
+{
+	if (vm->phase != VM_LEAVING)
+		return;
+	for (u32 i = 0; i < vm->vcpu_count; i++) {
+		if (!vcpu_is_off(vm->vcpus[i]))
+			return;
+	}
+	vm_enter_phase(vm, VM_LEFT);
+}
+
+/*
+ * power_lock is held until all are asked: a VM that is gone and has started again before would have
+ * its new vCPUs asked, too.
+ */
+static void vm_leave(struct vm *vm)
+{
+	if (vm->phase != VM_LIVE)
+		return;
+	vm_enter_phase(vm, VM_LEAVING);
+	__atomic_fetch_add(&vms_ending, 1, __ATOMIC_RELAXED);
+	for (u32 i = 0; i < vm->vcpu_count; i++)
+		vcpu_evict(vm->vcpus[i]);
+	vm_check_left(vm);
+}
+
+void vm_vcpu_left(struct vm *vm)
+{
+	struct cpu *cpu = this_cpu();
+
+	spin_lock(&vm->power_lock);
+	vm_check_left(vm);
+	spin_unlock(&vm->power_lock);
+	/* The vCPU has had a turn here: now it is the others'. */
+	cpu->reap_from = counter_read() + counter_frequency() / REAP_PAUSES_PER_SECOND;
+}
+
+static void vm_say_stopped(struct vm *vm)
+{
+	console_vm_flush(vm);
+	console_printf("%s: %s%s\n", vm->name, vm->state == VM_STOPPED ? "stopped: " : "",
+		       vm->stop_reason);
+}
+
+void vm_stop(struct vm *vm, enum vm_state state, const char *fmt, ...)
+{
+	va_list args;
+
+	spin_lock(&vm->power_lock);
+	if (vm->state == VM_RUNNING) {
+		va_start(args, fmt);
+		vsnprintf(vm->stop_reason, sizeof(vm->stop_reason), fmt, args);
+		va_end(args);
+		vm->state = state;
+		vm->restart = false;
+		vm_say_stopped(vm);
+		vm_leave(vm);
+	}
+	spin_unlock(&vm->power_lock);
+}
+
+void vm_request_reset(struct vm *vm)
+{
+	spin_lock(&vm->power_lock);
+	if (vm->phase == VM_LIVE) {
+		vm->restart = true;
+		console_vm_flush(vm);
+		console_printf("%s: reset\n", vm->name);
+		vm_leave(vm);
+	}
+	spin_unlock(&vm->power_lock);
+}
+
+/* ---- what is left of a VM ---- */
+
+/* Nothing of the VM is left: for a reset build it anew. If that fails it has stopped, as it is. */
+static void vm_gone(struct vm *vm)
+{
+	spin_lock(&vm->power_lock);
+	vm_enter_phase(vm, VM_GONE);
+	if (vm->restart && vm_build(vm)) {
+		vm->restart = false;
+		vm->state = VM_STOPPED;
+		snprintf(vm->stop_reason, sizeof(vm->stop_reason), "no memory to start again");
+		vm_say_stopped(vm);
+	}
+	if (vm->restart) {
+		vm->restart = false;
+		vm->reset_count++;
+		vm_start(vm);
+	} else {
+		__atomic_fetch_sub(&vms_present, 1, __ATOMIC_RELEASE);
+	}
+	__atomic_fetch_sub(&vms_ending, 1, __ATOMIC_RELEASE);
+	spin_unlock(&vm->power_lock);
+}
+
+/* A bounded piece of the work that is due for @vm. Return: false if there was none. */
+static bool vm_reap_one(struct vm *vm, bool may_finish)
+{
+	switch (__atomic_load_n(&vm->phase, __ATOMIC_ACQUIRE)) {
+	case VM_LEFT:
+		layers_destroy(vm, registry_layers_end);
+		spin_lock(&vm->power_lock);
+		vm_enter_phase(vm, VM_EMPTYING);
+		spin_unlock(&vm->power_lock);
+		return true;
+	case VM_EMPTYING:
+		if (guest_memory_ops()->release(vm))
+			return true;
+		if (!may_finish)
+			return false;
+		guest_memory_ops()->destroy(vm);
+		vm_gone(vm);
+		return true;
+	default:
+		return false;
+	}
+}
+
+bool vm_reap(bool may_finish)
+{
+	bool worked = false;
+
+	for (u32 i = 0; i < vm_count && !worked; i++) {
+		struct vm *vm = vms[i];
+
+		if (__atomic_exchange_n(&vm->reaping, true, __ATOMIC_ACQUIRE))
+			continue; /* another CPU is at it */
+		worked = vm_reap_one(vm, may_finish);
+		__atomic_store_n(&vm->reaping, false, __ATOMIC_RELEASE);
+	}
+	return worked;
+}
+
+/*
+ * A VM that has started again begins its own turn at once: not behind a turn of this kind, or the
+ * others would wait for both. So the last step is a turn by itself.
+ */
+void vm_reap_turn(struct cpu *cpu)
+{
+	u64 now = counter_read(), end = now + counter_frequency() / REAP_TURNS_PER_SECOND;
+	bool is_first = true;
+
+	if (now < cpu->reap_from)
+		return;
+	while (vm_reap(is_first) && counter_read() < end) {
+		is_first = false;
+		cpu_handle_irq(cpu);
+	}
+	cpu->reap_from = counter_read() + counter_frequency() / REAP_PAUSES_PER_SECOND;
+}
+
+/* ---- the end of all ---- */
+
+void vm_all_off(void)
+{
+	static u32 others;
+	u32 failed = 0;
+
+	if (__atomic_fetch_add(&others, 1, __ATOMIC_RELAXED))
+		return; /* another CPU is about to power the machine off */
+	for (u32 i = 0; i < vm_count; i++)
+		failed += vms[i]->state != VM_POWERED_OFF;
+	console_printf("all VMs are off: %u of %u powered off, %u stopped\n", vm_count - failed,
+		       vm_count, failed);
+	machine_off(failed ? 1 : 0);
+}
