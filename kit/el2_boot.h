@@ -82,7 +82,7 @@ enum trap_result sysreg_fallback(struct vcpu *vcpu, struct sysreg_access *access
  * id_register_guest() - what a guest reads from an identification register
  * @encoding: SYSREG_ENCODING of op0 3, op1 0, CRn 0, CRm 1..7
  *
- * The machine's value through the allow-list of id_registers.c.
+ * The machine's value through the rules of id_rules.c.
  */
 u64 id_register_guest(u32 encoding);
 

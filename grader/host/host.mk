@@ -14,6 +14,7 @@ HOST_LAYER_lab01_smp := vcpu.c run_queue.c vm.c vm_end.c
 HOST_SOURCES_lab01_smp := kit/lib/printf.c
 HOST_CFLAGS_lab01_smp := $(KIT_PRINTF) -pthread
 HOST_SANITIZER_lab01_smp := thread
+HOST_LAYER_lab01_id_rules := id_rules.c
 HOST_LAYER_lab02_pgtable := pgtable.c pgtable_change.c pgtable_formats.c
 HOST_LAYER_lab03_vgic := vgic.c vgic_lr.c vgic_overflow.c vgic_registers.c
 HOST_LAYER_lab04_deadline := deadline.c

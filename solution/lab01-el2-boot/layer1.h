@@ -11,6 +11,13 @@ u64 el2_guest_hcr(void);
 /** el2_configure() - program this CPU's EL2 controls; always 0 */
 int el2_configure(struct cpu *cpu);
 
+/**
+ * id_register_shown() - what a guest sees of an identification register
+ * @encoding: as for id_register_guest()
+ * @physical: the CPU's value
+ */
+u64 id_register_shown(u32 encoding, u64 physical);
+
 /** fp_leave() - save the SIMD registers of the vCPU that leaves, if it used them */
 void fp_leave(struct vcpu *vcpu);
 
