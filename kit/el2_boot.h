@@ -113,6 +113,8 @@ void inject_undefined(struct vcpu *vcpu, u64 esr);
 /**
  * inject_abort() - a synchronous external abort at guest virtual address @far
  * @esr: of the exit, EC 0x20 (instruction) or 0x24 (data)
+ *
+ * With S1PTW in @esr it is one on the walk of the guest's tables. @vcpu is loaded on this CPU.
  */
 void inject_abort(struct vcpu *vcpu, u64 esr, u64 far);
 

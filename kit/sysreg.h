@@ -64,7 +64,10 @@
 #define ESR_EC_SERROR 0x2f
 #define ESR_EC_BRK64 0x3c
 #define ESR_DABT_WNR SR_BIT(6)
+#define ESR_ABORT_S1PTW SR_BIT(7) /* on the guest's own page-table walk */
+#define ESR_ABORT_CM SR_BIT(8) /* a cache maintenance or address translation instruction */
 #define ESR_FSC_EXTERNAL 0x10
+#define ESR_FSC_EXTERNAL_WALK 0x14 /* and the level; -1 is 0x13 */
 #define ESR_FSC_ALIGNMENT 0x21
 
 #define CURRENTEL_EL2 SR_BIT(3)

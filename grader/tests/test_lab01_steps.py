@@ -389,7 +389,8 @@ def test_an_injected_abort_says_whose_it_is(lab: Lab, seed: int) -> None:
     machine = bench.machine
     bench.sysreg("VBAR_EL1", GUEST_VBAR)
     bench.sysreg("SCTLR_EL1", 0x30D0_0800 | 1 << 23)
-    wnr = 1 << 6
+    wnr, s1ptw, cm = 1 << 6, 1 << 7, 1 << 8
+    on_level_2 = 0x16
     for what, pstate, esr, wanted in (
         ("load at EL0", EL0T, 0x24 << 26 | IL | 7, 0x24 << 26 | IL | 0x10),
         ("store at EL0", EL0T, 0x24 << 26 | IL | wnr | 7, 0x24 << 26 | IL | wnr | 0x10),
@@ -398,10 +399,14 @@ def test_an_injected_abort_says_whose_it_is(lab: Lab, seed: int) -> None:
         ("load in AArch32", AARCH32_USR, 0x24 << 26 | IL | 7, 0x24 << 26 | IL | 0x10),
         ("fetch at EL0", EL0T, 0x20 << 26 | IL | 7, 0x20 << 26 | IL | 0x10),
         ("fetch at EL1", EL1H, 0x20 << 26 | IL | 5, 0x21 << 26 | IL | 0x10),
+        ("walk for a load at EL1", EL1H, 0x24 << 26 | IL | s1ptw | 5, 0x25 << 26 | IL | on_level_2),
+        ("walk for a fetch at EL0", EL0T, 0x20 << 26 | IL | s1ptw | 5, 0x20 << 26 | IL | on_level_2),
+        ("AT at EL1", EL1H, 0x24 << 26 | IL | cm | s1ptw | wnr | 5, 0x25 << 26 | IL | cm | wnr | on_level_2),
     ):
         far = bench.noise(1)[0]
         vcpu = bench.vcpu(frame__pc=0x4048_0000, frame__pstate=pstate)
-        bench.call("inject_abort", vcpu.address, esr, far)
+        status = on_level_2 if esr & s1ptw else 0x10
+        bench.call("inject_abort", vcpu.address, esr, far, stubs={"guest_abort_status": status})
         expect(f"{what}: ESR_EL1", machine.register("ESR_EL1"), wanted, Esr)
         expect(f"{what}: FAR_EL1", machine.register("FAR_EL1"), far)
         expect(f"{what}: ELR_EL1", machine.register("ELR_EL1"), 0x4048_0000)

@@ -32,6 +32,7 @@ HVC, DATA_ABORT = 0x16, 0x24  # exception classes
 ALONE = [
     "stage2_abort",
     "stage1",
+    "stage1_walk",
     "mmio_decode",
     "mmio_endian",
     "memory_release",

@@ -589,15 +589,18 @@ ABORTS = [
     Abort("store to the UART", LOAD | WORD | WNR | TRANSLATION, UART + 0xFFC, ("mmio_store", 0xFFC)),
     Abort("pair of loads from the UART", LOAD | TRANSLATION, UART, result=REFLECT),
     Abort("fetch from the UART", FETCH | TRANSLATION, UART, result=REFLECT),
+    Abort("cache maintenance of the UART", LOAD | CM | WNR | TRANSLATION, UART, result=SKIP_INSN),
+    Abort("AT whose walk goes to the UART", LOAD | CM | WNR | S1PTW | TRANSLATION, UART, result=REFLECT),
     Abort("load from nowhere", LOAD | WORD | TRANSLATION, NOWHERE, result=REFLECT),
     Abort("load behind RAM", LOAD | WORD | TRANSLATION, RAM + 16 * MIB, result=REFLECT),
     Abort("cache maintenance nowhere", LOAD | CM | WNR | TRANSLATION, NOWHERE, result=SKIP_INSN),
+    Abort("AT whose walk goes nowhere", LOAD | CM | WNR | S1PTW | TRANSLATION, NOWHERE, result=REFLECT),
     Abort("external abort", LOAD | EXTERNAL, RAM, result=REFLECT),
     Abort("permission fault: HPFAR_EL2 is UNKNOWN", LOAD | WORD | PERMISSION, NOWHERE, result=RESUME, far=RAM + 0x3008),
 ]
 
 
-@pytest.mark.parametrize("group", [ABORTS[:6], ABORTS[6:11], ABORTS[11:]], ids=["RAM", "devices", "elsewhere"])
+@pytest.mark.parametrize("group", [ABORTS[:6], ABORTS[6:12], ABORTS[12:]], ids=["RAM", "devices", "elsewhere"])
 def test_aborts_end_where_they_belong(lab: Lab, seed: int, group: list[Abort]) -> None:
     """Guest memory and device models are stand-ins; stage 1 of the guest is off."""
     machine = lab.start("hypercalls")

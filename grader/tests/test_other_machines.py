@@ -31,6 +31,6 @@ def test_two_guests_do_not_disturb_each_other(make_lab: MakeLab, number: int, pr
 
 
 @pytest.mark.parametrize("cpu", ["cortex-a57", "max"])
-@pytest.mark.parametrize(("number", "gic", "probe"), [(2, 3, "memory_release"), (3, 2, "gic_priority")])
+@pytest.mark.parametrize(("number", "gic", "probe"), [(2, 3, "memory_release"), (2, 3, "stage1_walk"), (3, 2, "gic_priority")])
 def test_older_and_newer_cpus(make_lab: MakeLab, number: int, gic: int, probe: str, cpu: str) -> None:
     make_lab(number, gic=gic).probe(probe, cpu=cpu)
