@@ -259,7 +259,7 @@ guests: $(GUESTS:%=$(BUILD)/guests/%.bin) $(GUESTS:%=$(BUILD)/guests/%.toml) $(p
 
 LINUX_FILES := $(BUILD)/linux/Image $(BUILD)/linux/initramfs.cpio.gz
 .PHONY: linux
-linux: $(BUILD)/linux/vms.toml
+linux: $(BUILD)/linux/vms.toml $(BUILD)/linux/debugger
 $(BUILD)/linux/source.flags: FORCE
 	$(call keep,KERNEL=$(KERNEL) INITRD=$(INITRD))
 $(BUILD)/linux/vms.toml: guests/linux/vms.toml guests/linux/fetch.py guests/linux/init $(BUILD)/linux/source.flags $(call one_name,$(KERNEL)) $(call one_name,$(INITRD)) | ready
@@ -272,6 +272,12 @@ uboot: $(BUILD)/uboot/vms.toml ## Debian's U-Boot as a guest: make run VMS=$(BUI
 $(BUILD)/uboot/vms.toml: guests/uboot/vms.toml guests/uboot/fetch.py | ready
 	$(Q)$(PYTHON) -m guests.uboot.fetch --out $(@D)
 	$(Q)cp $< $@
+
+# A debugger that is the only process of its Linux, for a test.
+$(BUILD)/linux/debugger: guests/linux/debugger.c kit/lib/string.c kit/lib/types.h $(OBJ)/c.flags
+	$(call say,CC,$< (Linux))
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(C_FLAGS) -Ikit -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,noexecstack -o $@ $(filter %.c,$^)
 
 # ---- unit tests on the host ----------------------------------------------------------------------
 

@@ -3,16 +3,22 @@
 
 from __future__ import annotations
 
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from grader.bench import Bench
 from grader.conftest import Lab, MakeLab
 from grader.decode.sysreg_names import ENCODINGS
+from grader.images import build_directory
 from grader.objects import Object
 from grader.probe import ProbeVm
 from grader.tests.test_lab01 import OF_LAYER_4
 from grader.tests.test_lab01_steps import DAIF, EL0T, EL1H, GUEST_VBAR, cold, sysreg_esr
-from grader.verdict import expect, expect_that
+from grader.tests.test_make_run import BATCH_MACHINES, NET_SECONDS, command, environment
+from grader.verdict import expect, expect_that, infrastructure
+from tools import cpio
 
 PROBES = ["debug_registers", "debug_exceptions"]
 EC_SYSREG = 0x18
@@ -146,3 +152,33 @@ def test_without_mde_the_hardware_keeps_its_breakpoints(make_lab: MakeLab, seed:
     bench.call(load, plain.address)
     expect("one without leaves what is there", controls(bench), {"DBGBCR0_EL1": ENABLE | BOTH_LEVELS})
     expect_that("and has it switched off", not bench.read_sysreg("MDSCR_EL1") & MDE)
+
+
+@pytest.mark.parametrize("machine", BATCH_MACHINES, ids=lambda m: "-".join(m.values()) or "default")
+def test_debuggers_in_two_linux_vms_do_not_disturb_each_other(tmp_path: Path, machine: dict[str, str]) -> None:
+    """They watch different words at one address, hundreds of times, while their VMs take turns on one CPU."""
+    linux = build_directory() / "linux"
+    subprocess.run(command("image", "linux", LAB="4"), check=True, capture_output=True, env=environment())
+    (tmp_path / "debugger.cpio.gz").write_bytes(cpio.make_initramfs([
+        cpio.directory("dev"), cpio.character_device("dev/console", 5, 1),
+        cpio.executable("init", (linux / "debugger").read_bytes()),
+    ]))  # fmt: skip
+    vms = tmp_path / "vms.toml"
+    vms.write_text("".join(f"""
+[[vm]]
+name = "vm{word}"
+memory = "256M"
+page_size = "4K"
+kernel = "{linux}/Image"
+initrd = "debugger.cpio.gz"
+cmdline = "console=ttyAMA0 quiet -- {word}"
+""" for word in range(2)))
+    try:
+        done = subprocess.run(command("run", LAB="4", VMS=str(vms), **machine), check=False, capture_output=True,
+                              text=True, errors="replace", stdin=subprocess.DEVNULL, env=environment(),
+                              timeout=NET_SECONDS)
+    except subprocess.TimeoutExpired as late:
+        raise infrastructure(f"no end after {NET_SECONDS} s", str(late.stdout)[-2000:])
+    for word in range(2):
+        assert f"[vm{word}] debugger: 11 of 11" in done.stdout, done.stdout[-4000:] + done.stderr
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
