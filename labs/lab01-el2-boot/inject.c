@@ -8,6 +8,7 @@
  */
 #include "el2_boot.h"
 #include "exercise.h"
+#include "layer1.h"
 #include "lib/bits.h"
 
 /* Offsets in the table at VBAR_EL1 ("Exception vectors"); synchronous entries. */
@@ -54,9 +55,10 @@ void inject_undefined(struct vcpu *vcpu, u64 esr)
 /**
  * inject_abort() - tell the guest that nothing answers at the address it used
  *
- * DFSC/IFSC 0x10, "Synchronous External abort, not on translation table walk". The exception class
- * says whether it comes from EL0 (0x20, 0x24), AArch32 included, or from EL1 itself (0x21, 0x25);
- * WnR of a data abort is handed on; IL is 1, the rest of the syndrome 0; FAR_EL1 is @far.
+ * DFSC/IFSC is guest_abort_status()'s: a synchronous external abort, on a translation table walk or
+ * not. The exception class says whether it comes from EL0 (0x20, 0x24), AArch32 included, or from
+ * EL1 itself (0x21, 0x25); WnR and CM of a data abort are handed on; IL is 1, the rest of the
+ * syndrome 0; FAR_EL1 is @far.
  */
 EXERCISE(1.7)
 void inject_abort(struct vcpu *vcpu, u64 esr, u64 far)

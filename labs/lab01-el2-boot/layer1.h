@@ -36,6 +36,16 @@ enum trap_result debug_register(struct vcpu *vcpu, struct sysreg_access *access)
 /** sysreg_emulate() - do what the trapped access does on the guest's machine */
 enum trap_result sysreg_emulate(struct vcpu *vcpu, struct sysreg_access *access);
 
+/* ---- guest_walk.c ---- */
+
+/**
+ * guest_abort_status() - DFSC or IFSC of the external abort that the guest takes for its last fault
+ *
+ * 0x10, "Synchronous External abort, not on translation table walk"; with S1PTW in @esr that on a
+ * walk, 0x14 and the level of stage 1. @vcpu is loaded, vcpu->exit has the addresses of the fault.
+ */
+u64 guest_abort_status(const struct vcpu *vcpu, u64 esr);
+
 /* ---- vcpu.c ---- */
 
 /** vcpu_hooks_init() - collect the layers' hooks of a switch */

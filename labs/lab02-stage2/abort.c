@@ -19,8 +19,6 @@
 #include "stage2_layer.h"
 #include "tlb.h"
 
-#define ESR_ABORT_CM BIT(8) /* a cache maintenance instruction */
-#define ESR_ABORT_S1PTW BIT(7) /* on the guest's own page-table walk */
 #define ESR_FSC_TYPE 0x3c
 #define ESR_FSC_ADDRESS_SIZE 0x00
 #define ESR_FSC_TRANSLATION 0x04
@@ -87,6 +85,17 @@ static enum trap_result map_constant(struct vcpu *vcpu, const struct device_wind
 }
 
 /*
+ * Cache maintenance by address, which where no memory is has nothing to do. One that faults on the
+ * walk to its address has not come so far, and an AT, which CM stands for as well, faults nowhere
+ * else: both take the abort (Arm ARM, "Address translation instructions").
+ */
+static bool is_maintenance(u64 esr)
+{
+	return (esr & ESR_ABORT_CM) && !(esr & ESR_ABORT_S1PTW) &&
+	       esr >> ESR_EC_SHIFT == ESR_EC_DABT_LOW;
+}
+
+/*
  * An access to a device that its model cannot serve. Without syndrome (load or store of a pair,
  * write-back, exclusive, SIMD, DC ZVA) one would have to decode guest memory, which another vCPU
  * may be changing. No driver accesses a device so. Instruction fetch and table walks do not either.
@@ -100,8 +109,8 @@ static enum trap_result refuse_device(struct vcpu *vcpu, u64 esr, u64 ipa,
 	bool is_data = esr >> ESR_EC_SHIFT == ESR_EC_DABT_LOW && !(esr & ESR_ABORT_S1PTW);
 	struct vm *vm = vcpu->vm;
 
-	if (is_data && esr & ESR_ABORT_CM)
-		return TRAP_SKIP_INSN; /* there is nothing to clean in a device */
+	if (is_maintenance(esr))
+		return TRAP_SKIP_INSN;
 	if (is_data && window->device->page && !(esr & ESR_DABT_WNR))
 		return map_constant(vcpu, window, ipa);
 	if (is_data && window->device->page && esr & ESR_DABT_ISV) {
@@ -162,8 +171,8 @@ static enum trap_result touch_ram(struct vcpu *vcpu, u64 ipa)
  * faults; anything else (external aborts, TLB conflicts, ...): TRAP_REFLECT.
  * The address is fault_ipa()'s, for a permission fault off a table walk translate_stage1()'s; if
  * that fails, TRAP_RESUME. A device window: refuse_device(). RAM: refuse_permission(), or
- * touch_ram() for the other kinds. Elsewhere cache maintenance is skipped and everything else is
- * TRAP_REFLECT.
+ * touch_ram() for the other kinds. Elsewhere cache maintenance (is_maintenance()) is skipped and
+ * everything else is TRAP_REFLECT.
  */
 EXERCISE(2.6)
 static enum trap_result handle_fault(struct vcpu *vcpu, u64 esr)
