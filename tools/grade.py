@@ -133,6 +133,8 @@ def finish(grading: Grading, stem: Path) -> int:
 
 def main() -> int:
     arguments = parser().parse_args()
+    if arguments.measure and arguments.exercise:
+        raise UserError("--measure replaces the numbers of a whole lab: give no --exercise")
     if arguments.submission:
         missing = sandbox.available() if arguments.unconfined else ""
         if not missing:

@@ -40,6 +40,14 @@ def collected() -> list[str]:
     return [line for line in done.stdout.splitlines() if "::" in line]
 
 
+def test_measuring_one_exercise_does_not_drop_the_numbers_of_the_others(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tools.grade", "--lab", "2", "--impl", "solution", "--measure", "--exercise", "2.7",
+               "--out", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == "error: --measure replaces the numbers of a whole lab: give no --exercise\n"
+
+
 @pytest.mark.parametrize("lab", COURSE.labs, ids=lambda lab: f"lab{lab.number}")
 def test_each_test_of_a_lab_proves_one_exercise(collected: list[str], lab: Lab) -> None:
     mine = [name for name in collected if short(name).startswith(f"test_lab{lab.number:02}") and not measures(name)]
