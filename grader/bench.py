@@ -14,9 +14,11 @@ from __future__ import annotations
 
 import random
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 
+from grader.barriers import Instruction, disassemble
 from grader.decode.sysreg_names import ENCODINGS
 from grader.machine import EL2_ONLY, Machine, StopKind
 from grader.memory import RAM_BASE
@@ -294,6 +296,22 @@ class Bench:
         self.machine.returned = None
         self._stop_at(set())
         self.set_registers(**{"sp": self._stack, **registers}, pc=self._address(function))
+
+    def executed(self, like: str, function: str | int, *arguments: int) -> Iterator[Instruction]:
+        """Call a function; each instruction like this (grader/barriers.py), before it is executed."""
+        code = disassemble(self.machine.config.elf)
+        places = [self.nowhere, *(one.address for one in code.values() if one.is_like(like))]
+        self.enter(function, x30=self.nowhere, **{f"x{index}": value for index, value in enumerate(arguments)})
+        with ExitStack() as stack:
+            for place in places:
+                stack.enter_context(self.machine.breakpoint(place, EL2_ONLY))
+            while True:
+                stop = self.machine.run(CALL_BUDGET)
+                if stop.kind is not StopKind.BREAKPOINT:
+                    raise self.machine.finding_for(stop, f"{self.machine.call_text(self._address(function), arguments)} returns")
+                if stop.pc == self.nowhere:
+                    return
+                yield code[stop.pc]
 
     def run_to(self, place: str | int, what: str, condition: str = EL2_ONLY) -> None:
         """Run until `place` is reached; `what` says who should come there."""

@@ -455,6 +455,16 @@ def test_el1_state_is_saved_and_loaded(lab: Lab, seed: int) -> None:
     expect("world_load_el1(): MDSCR_EL1 is mdscr", machine.register("MDSCR_EL1"), 1 << 12)
 
 
+def test_walks_of_the_guest_that_left_are_over_before_its_registers_change(lab: Lab, seed: int) -> None:
+    """Arm ARM, "Out-of-context translation regimes": a DSB; else a walk may end with the tables of two guests."""
+    bench = cold(lab, seed)
+    vcpu = bench.vcpu(hcr=1 << 31)
+    like = r"dsb|msr (ttbr[01]|tcr|sctlr|mair)_el1"
+    seen = [one.name for one in bench.executed(like, hook_of(bench.machine, 1, "vcpu_load"), vcpu.address)]
+    expect("the load of a vCPU begins with", seen[:1], ["dsb"])
+    expect_that("and then writes the registers of EL1's translation", seen.count("msr") >= 5, seen)
+
+
 def test_what_only_some_cpus_have_follows_its_vcpu(lab: Lab, seed: int) -> None:
     """DISR_EL1, which a guest has where the CPU has RAS: it is VDISR_EL2, since HCR_EL2.AMO is set."""
     bench = cold(lab, seed)

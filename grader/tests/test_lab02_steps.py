@@ -8,19 +8,15 @@ looks at the table in that moment.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 import pytest
 
-from grader import images
-from grader.barriers import disassemble
 from grader.bench import Bench, Stub, hook_of, trap_result
 from grader.conftest import Lab
 from grader.decode import stage1, stage2
 from grader.decode.esr import Esr
 from grader.decode.table import PAGE, Table, level_size
-from grader.machine import EL2_ONLY, StopKind
 from grader.objects import Object, Objects
 from grader.verdict import expect, expect_that
 
@@ -487,20 +483,9 @@ def invalidations(
 ) -> list[tuple[str, int, int]]:
     """What a call invalidates: each TLBI, the register that it names or 0, and VTTBR_EL2 in that moment."""
     machine, found = bench.machine, list[tuple[str, int, int]]()
-    code = disassemble(images.hypervisor(LAB).elf)
-    tlbis = [one.address for one in code.values() if one.is_like(like)]
-    bench.enter(function, x30=bench.nowhere, **{f"x{index}": value for index, value in enumerate(arguments)})
-    with ExitStack() as stack:
-        for place in (bench.nowhere, *tlbis):
-            stack.enter_context(machine.breakpoint(place, EL2_ONLY))
-        while True:
-            stop = machine.run()
-            if stop.kind is not StopKind.BREAKPOINT:
-                raise machine.finding_for(stop, "the invalidation returns")
-            if stop.pc == bench.nowhere:
-                break
-            name, *register = code[stop.pc].operands.replace(",", " ").split()
-            found.append((name, machine.register(register[0]) if register else 0, machine.register("VTTBR_EL2")))
+    for one in bench.executed(like, function, *arguments):
+        name, *register = one.operands.replace(",", " ").split()
+        found.append((name, machine.register(register[0]) if register else 0, machine.register("VTTBR_EL2")))
     return found
 
 

@@ -8,9 +8,11 @@
  * vtimer.c). A layer switches what it brings to life; an image without layer 3 or 4 leaves these to
  * the next VM. What only some CPUs have stands apart (struct el1_optional).
  *
- * No barrier is needed between these accesses: the ERET into the guest is a context
- * synchronization event, and EL2 itself uses none of them (Arm ARM, "Synchronization requirements
- * for AArch64 System registers").
+ * One barrier comes first: a table walk that the guest which leaves has begun may still be under
+ * way, and must not end with half of another guest's registers (Arm ARM, "Out-of-context
+ * translation regimes"). None is needed between these accesses: the ERET into the guest is a
+ * context synchronization event, and EL2 itself uses none of them (Arm ARM, "Synchronization
+ * requirements for AArch64 System registers").
  */
 #include "el2_boot.h"
 #include "exercise.h"
@@ -128,6 +130,7 @@ static void world_load(struct vcpu *vcpu)
 {
 	u64 hcr = vcpu->hcr, vmpidr = vcpu->vmpidr;
 
+	dsb_nsh();
 	world_load_optional(vcpu);
 	write_sysreg(hcr_el2, hcr);
 	write_sysreg(vmpidr_el2, vmpidr);
