@@ -16,6 +16,8 @@ import pytest
 
 from grader.machine import Machine
 from grader.mi import file_name
+from grader.report.run import build_error
+from grader.verdict import Finding, Verdict
 from tools import lint
 from tools.lint import repository_files
 
@@ -156,6 +158,21 @@ def test_a_disk_that_is_full_is_no_fault_of_what_is_graded(tmp_path: Path, size:
     assert "does not build" not in done.stdout and "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(("words", "is_full"), [
+    ("labs/x.c:3:1: fatal error: error writing to /tmp/cc1.s: No space left on device\ncompilation terminated.", True),
+    ("mkdir: cannot create directory 'build': Disk quota exceeded", True),
+    ("labs/x.c:3:1: error: expected ';' before 'return'", False)])
+def test_a_build_without_room_is_not_said_to_be_wrong(tmp_path: Path, words: str, is_full: bool) -> None:
+    """That of a submission too, whose compiler runs in the sandbox."""
+    done = subprocess.CompletedProcess(["make"], 2, stdout=words, stderr=None)
+    if not is_full:
+        assert build_error(done, tmp_path) == words
+        return
+    with pytest.raises(Finding) as raised:
+        build_error(done, tmp_path)
+    assert raised.value.verdict is Verdict.ERROR and raised.value.observed == words.splitlines()[0]
+
+
 def test_a_tool_that_cannot_write_says_so_in_one_line() -> None:
     with open("/dev/full", "w") as full:
         done = run(sys.executable, "-m", "tools.course", "titles", capture_output=False, stdout=full, stderr=subprocess.PIPE)
@@ -188,6 +205,15 @@ def test_the_lint_looks_with_the_tools_of_either_debian(
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     assert list(lint.check_format([Path("x.c")])) == (["x.c:3: clang-format lays this out differently"] if looks else [])
     assert ("not checked" in capsys.readouterr().out) is not looks
+
+
+@pytest.mark.parametrize(("line", "found"), [
+    ("#define A(x) ((x)&0xf)", True), ("#define A ((u64)-2)", True), ("#define A(x) \\\n\t((x)*2)", True),
+    ("#define A(x) \\\n\t{          \\\n\t\tx \\\n\t}", True), ("#define A(x) (0xf & (x))", False),
+    ("#define A(x) ((u8 *)&x)", False), ("#define A(x) ((struct a){x})", False), ("a = (u64)-2;", False)])
+def test_what_two_layouts_would_differ_in_is_found_with_one(tmp_path: Path, line: str, found: bool) -> None:
+    (tmp_path / "x.h").write_text(line + "\n", "utf-8")
+    assert bool(list(lint.check_macros(tmp_path / "x.h"))) is found
 
 
 @pytest.mark.parametrize(("words", "says"), [

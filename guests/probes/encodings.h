@@ -25,7 +25,7 @@ enum encoding_flags {
 #define ID_FIELD_CRM(field) ((field) >> 16)
 #define ID_FIELD_OP2(field) ((field) >> 12 & 0xf)
 #define ID_FIELD_LOW(field) ((field) >> 4 & 0xff)
-#define ID_FIELD_LEAST(field) ((field)&0xf)
+#define ID_FIELD_LEAST(field) (0xf & (field))
 
 /**
  * struct encoding - a register, or all with CRm and op2 up to a last one
@@ -57,9 +57,7 @@ struct encoding {
 #define NMI ID_FIELD(4, 1, 36, 1)
 
 #define REG(op0, op1, crn, crm, op2, layer, flags, feature, mask, reset)                           \
-	{                                                                                          \
-		op0, op1, crn, crm, op2, crm, op2, layer, flags, feature, mask, reset              \
-	}
+	((struct encoding){op0, op1, crn, crm, op2, crm, op2, layer, flags, feature, mask, reset})
 
 static const struct encoding encodings[] = {
 	/* Identification: reserved ones are there as well and read as zero. */
