@@ -11,8 +11,8 @@
  * Guests end lines with \r\n. A \r stays the last byte of the text until the next one tells what
  * it was: the first half of a line end, or a return to column 0, which is then behind the prefix.
  *
- * `console_lock` protects the UART, the focus and every vm->console. Nothing nests inside it; it
- * is taken with device locks held.
+ * `console_lock` protects the UART, the focus, every vm->console and vm->input. Layer 4's
+ * deadline_lock nests inside it; it is taken with device locks held.
  */
 #include "console.h"
 
@@ -27,6 +27,7 @@
 static struct spinlock console_lock = SPINLOCK_INIT("console");
 static struct vm *focus; /* NULL until there is a VM */
 static struct vm *on_screen; /* whose unfinished line the cursor stands on; NULL: column 0 */
+static bool patient = true; /* what the VM in focus has no room for waits in the UART */
 
 static void put_text(const char *text)
 {
@@ -118,6 +119,7 @@ static void screen_resume(void)
 static void focus_move(struct vm *vm)
 {
 	uart_listen(true);
+	patient = true;
 	screen_leave();
 	focus = vm;
 	put_prefix("strata");
@@ -291,22 +293,43 @@ static bool input_is_full(const struct vm *vm)
 	return vm && vm->state == VM_RUNNING && vm->input.count == CONSOLE_INPUT_MAX;
 }
 
-/* One byte from the UART to where it belongs; false when there is none, or no room for it. */
+/*
+ * Let the sender wait until the VM in focus reads: what is pasted must not be lost. Only for a
+ * while: a VM that has ceased to read would keep the escape key out for ever.
+ */
+static void wait_for_reader(void)
+{
+	uart_listen(false);
+	patient = false;
+	for_each_layer (layer) {
+		if (!layer->console_waits)
+			continue;
+		patient = true;
+		layer->console_waits();
+	}
+	if (!patient)
+		uart_listen(true);
+}
+
+/* One byte from the UART to where it belongs; false when there is none, or it has to wait. */
 static bool take_byte(void)
 {
-	struct console_input *in;
+	bool full;
 	int byte;
 
 	focus_check();
-	if (input_is_full(focus)) {
-		uart_listen(false);
+	full = input_is_full(focus);
+	if (full && patient)
+		wait_for_reader();
+	if (full && patient)
 		return false;
-	}
 	byte = uart_get();
 	if (byte == CONSOLE_ESCAPE && next_running(focus)) {
 		focus_move(next_running(focus));
-	} else if (byte >= 0 && byte != CONSOLE_ESCAPE && focus && focus->state == VM_RUNNING) {
-		in = &focus->input;
+	} else if (byte >= 0 && byte != CONSOLE_ESCAPE && !full && focus &&
+		   focus->state == VM_RUNNING) {
+		struct console_input *in = &focus->input;
+
 		in->bytes[(in->head + in->count++) % CONSOLE_INPUT_MAX] = (u8)byte;
 	}
 	return byte >= 0;
@@ -328,14 +351,27 @@ void console_poll(void)
 	} while (taken);
 }
 
+void console_lose_patience(void)
+{
+	spin_lock(&console_lock);
+	if (input_is_full(focus)) {
+		patient = false;
+		uart_listen(true);
+	}
+	spin_unlock(&console_lock);
+	console_poll();
+}
+
 int console_vm_get(struct vm *vm)
 {
 	struct console_input *in = &vm->input;
 	int byte = -1;
 
 	spin_lock(&console_lock);
-	if (in->count == CONSOLE_INPUT_MAX)
+	if (in->count == CONSOLE_INPUT_MAX && vm == focus) {
 		uart_listen(true);
+		patient = true;
+	}
 	if (in->count) {
 		byte = in->bytes[in->head];
 		in->head = (in->head + 1) % CONSOLE_INPUT_MAX;

@@ -13,6 +13,7 @@ struct vm;
 #define CONSOLE_LINE_MAX 256
 #define CONSOLE_INPUT_MAX 256
 #define CONSOLE_ESCAPE 0x1d /* Ctrl-] */
+#define CONSOLE_PATIENCE_MS 1000
 
 /** struct console_line - output of a VM that has not been shown yet, or that may be repainted */
 struct console_line {
@@ -42,9 +43,14 @@ void console_vm_flush(struct vm *vm);
  * console_poll() - take what arrived at the physical UART: the escape key moves the focus, the
  * rest waits for the device model with an `input` function of the VM in focus
  *
- * While that VM has no room for more, bytes stay in the physical UART and the sender waits.
+ * While that VM has no room for more, bytes stay in the physical UART and the sender waits. So that
+ * an escape key behind them is found, that ends after CONSOLE_PATIENCE_MS, or at once where no layer
+ * has a clock: until the VM reads again, what it has no room for is lost.
  */
 void console_poll(void);
+
+/** console_lose_patience() - wait no longer for the VM in focus, if it still has no room */
+void console_lose_patience(void);
 
 /** console_vm_get() - the next byte typed for @vm, or -1 */
 int console_vm_get(struct vm *vm);

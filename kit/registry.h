@@ -70,6 +70,7 @@ enum irq_result {
  *	run_lock of @cpu held: it decides and takes no lock. Without it: there
  * @steal: @cpu has nothing to run: a vCPU for it, taken away by vcpu_steal(), or NULL. Called
  *	without a lock each time that @cpu is about to sleep
+ * @console_waits: call console_lose_patience() in CONSOLE_PATIENCE_MS; with the console's lock held
  */
 struct layer {
 	unsigned number;
@@ -88,6 +89,7 @@ struct layer {
 	void (*kick)(struct cpu *cpu);
 	struct cpu *(*place)(struct vcpu *vcpu, struct cpu *cpu);
 	struct vcpu *(*steal)(struct cpu *cpu);
+	void (*console_waits)(void);
 };
 
 typedef enum trap_result (*trap_handler_fn)(struct vcpu *vcpu, u64 esr);

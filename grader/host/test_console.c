@@ -4,6 +4,7 @@
 
 #include "check.h"
 #include "console.h"
+#include "registry.h"
 #include "uart.h"
 #include "vcpu.h"
 
@@ -67,11 +68,25 @@ const struct device registry_devices[] = {
 	{.name = "uart", .input = take_input},
 };
 
+static unsigned waits; /* how often the layer with a clock was asked */
+
+static void console_waits(void)
+{
+	waits++;
+}
+
+const struct layer registry_layers[] = {
+	{.number = 1},
+	{.number = 4, .console_waits = console_waits},
+};
+
 static void __attribute__((used, noinline)) define_registry_end(void)
 {
 	__asm__(".globl registry_devices_end\n"
-		".set registry_devices_end, registry_devices + %c0" ::"i"(
-			sizeof(registry_devices)));
+		".set registry_devices_end, registry_devices + %c0\n"
+		".globl registry_layers_end\n"
+		".set registry_layers_end, registry_layers + %c1" ::"i"(sizeof(registry_devices)),
+		"i"(sizeof(registry_layers)));
 }
 
 static void write_as(unsigned vm, const char *text)
@@ -251,6 +266,56 @@ static void test_slow_reader(void)
 	clear_screen();
 }
 
+/* A VM that reads nothing does not keep the escape key out: its bytes wait, and then are lost. */
+static void test_deaf_vm(void)
+{
+	char typed[CONSOLE_INPUT_MAX + 200];
+
+	setup(2);
+	model_room = 0;
+	memset(typed, 'x', sizeof(typed));
+	strcpy(typed + CONSOLE_INPUT_MAX + 100, "\x1dyz");
+	waits = 0;
+	type(typed);
+	CHECK(input_read == CONSOLE_INPUT_MAX && !listening && waits == 1);
+	expect("");
+	console_lose_patience();
+	expect("[strata] focus: beta\r\n");
+	CHECK(vms[1]->input.count == 2 && listening);
+	CHECK(vms[0]->input.count == CONSOLE_INPUT_MAX);
+	/* Back there, and away again after another wait. */
+	type("\x1dx\x1d");
+	CHECK(!listening && waits == 2 && strstr(screen, "focus: alpha"));
+	clear_screen();
+	console_lose_patience();
+	CHECK(listening && strstr(screen, "focus: beta"));
+	clear_screen();
+}
+
+/* One that begins to read again loses nothing from then on. */
+static void test_deaf_vm_hears_again(void)
+{
+	char typed[CONSOLE_INPUT_MAX + 65];
+
+	setup(2);
+	model_room = 0;
+	memset(typed, 'x', sizeof(typed));
+	typed[sizeof(typed) - 1] = '\0';
+	type(typed);
+	console_lose_patience();
+	CHECK(input_read == input_used && listening);
+	model_room = CONSOLE_INPUT_MAX;
+	spin_lock(&vms[0]->device_lock);
+	take_input(vms[0], vms[0]->device_state[1]);
+	spin_unlock(&vms[0]->device_lock);
+	CHECK(received_count[0] == CONSOLE_INPUT_MAX);
+	model_room = 0;
+	type(typed);
+	CHECK(input_read == CONSOLE_INPUT_MAX && !listening);
+	console_lose_patience();
+	clear_screen();
+}
+
 static void test_focus_of_single_vm(void)
 {
 	setup(1);
@@ -426,6 +491,8 @@ int main(void)
 	test_return_to_column_zero();
 	test_focus_switch();
 	test_slow_reader();
+	test_deaf_vm();
+	test_deaf_vm_hears_again();
 	test_focus_of_single_vm();
 	test_end_of_vm_in_focus();
 	test_end_of_background_vm();

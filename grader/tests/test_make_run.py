@@ -174,6 +174,29 @@ def test_a_shell_answers_and_the_focus_moves(terminal: Terminal) -> None:
     assert terminal.status() == 0
 
 
+@pytest.mark.parametrize("lab", ["3", "4"])
+def test_focus_moves_from_a_guest_that_never_reads(tmp_path: Path, lab: str) -> None:
+    """With a clock EL2 first waits for the guest to make room; without, what has no room is lost."""
+    vms = tmp_path / "vms.toml"
+    vms.write_text("".join(f"""
+[[vm]]
+name = "{name}"
+memory = "16M"
+kernel = "{build_directory()}/guests/hostile_spin.bin"
+""" for name in ("alpha", "beta")))
+    subprocess.run(command("image", "guests", LAB=lab), check=True, capture_output=True, env=environment())
+    opened = Terminal(command("run", LAB=lab, VMS=str(vms)))
+    try:
+        opened.read_until("[alpha] PASS: about to spin")
+        for name in ("beta", "alpha", "beta"):
+            opened.type("x" * 400 + "\x1d")
+            opened.read_until(f"focus: {name}")
+        opened.type("\x01x")
+        assert opened.status() == 0
+    finally:
+        opened.close()
+
+
 def test_ctrl_a_x_quits(terminal: Terminal) -> None:
     terminal.read_until("userspace: Linux")
     terminal.type("\x01x")

@@ -11,6 +11,9 @@ struct vcpu;
 /** timer_now() - the physical count, CNTPCT_EL0 */
 u64 timer_now(void);
 
+/** timer_console_waits() - console_lose_patience() is due in CONSOLE_PATIENCE_MS */
+void timer_console_waits(void);
+
 /** timer_init_cpu() - an empty queue, and all timers of this CPU off */
 void timer_init_cpu(struct cpu *cpu);
 

@@ -217,4 +217,4 @@ IRQ_HANDLER(PLAT_INTID_CNTV, IRQ_LEVEL, vtimer_interrupt);
 
 LAYER(4, vtimer, .init_cpu = vtimer_init_cpu, .vm_create = vtimer_vm_create,
       .vm_destroy = vtimer_vm_destroy, .vcpu_reset = vtimer_reset, .vcpu_load = vtimer_load,
-      .vcpu_save = vtimer_save, .vcpu_enter = vtimer_enter);
+      .vcpu_save = vtimer_save, .vcpu_enter = vtimer_enter, .console_waits = timer_console_waits);

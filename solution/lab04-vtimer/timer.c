@@ -9,6 +9,7 @@
  */
 #include "timer.h"
 
+#include "console.h"
 #include "deadline.h"
 #include "exercise.h"
 #include "registry.h"
@@ -97,6 +98,26 @@ static enum irq_result timer_interrupt(struct cpu *cpu, u32 intid)
 			return IRQ_HANDLED;
 		due->expire(due);
 	}
+}
+
+/* ---- the console's clock ---- */
+
+static void console_expired(struct deadline *deadline)
+{
+	(void)deadline;
+	console_lose_patience();
+}
+
+static struct deadline console_deadline = {
+	.node = {&console_deadline.node, &console_deadline.node},
+	.expire = console_expired,
+};
+
+void timer_console_waits(void)
+{
+	u64 ticks = read_sysreg(cntfrq_el0) / 1000 * CONSOLE_PATIENCE_MS;
+
+	deadline_arm(&console_deadline, timer_now() + ticks);
 }
 
 void timer_init_cpu(struct cpu *cpu)
