@@ -17,7 +17,7 @@ FOREIGN = re.compile(r"^[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 
 
 def prose(path: Path) -> Iterator[tuple[int, str]]:
-    """Lines of a text with their numbers, without what stands in code blocks and code spans."""
+    """Lines of a text with their numbers, without code blocks."""
     fenced = False
     for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
         if FENCE.match(line):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tools.callgraph import CallGraph
 from tools.errors import run_main
+from tools.glossary import check_glossary
 from tools.links import check_index, check_links
 
 C_TREES = ("kit", "solution", "guests", "grader/host")  # labs/ is generated
@@ -129,6 +130,7 @@ def check_texts(files: list[Path]) -> Iterator[str]:
     texts = [path.as_posix() for path in files if path.suffix == ".md"]
     yield from check_links(Path("."), texts, MOVED)
     yield from check_index(Path("."), INDEX, (text for text in texts if text.startswith("docs/")))
+    yield from check_glossary(Path("."), (text for text in texts if text.startswith(("docs/", "solution/"))))
 
 
 def check_fatal_paths(elf: Path, objdump: str) -> Iterator[str]:

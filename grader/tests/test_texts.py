@@ -10,8 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from grader.verdict import Verdict
-from tools import handout, links, lint, picture, starters
+from tools import glossary, handout, links, lint, picture, starters
 from tools.course import ROOT, load_course
 
 COURSE = load_course()
@@ -111,45 +110,30 @@ def test_a_text_tells_to_make_what_there_is() -> None:
 
 # ---- the glossary ----------------------------------------------------------------------------------
 
-ABBREVIATION = re.compile(r"(?<![\w./^-])[A-Za-z]*[A-Z][A-Za-z0-9]*[A-Z][A-Za-z0-9]*(?![\w.]*[_(])\b")
-# Everybody's words, processors and general registers, other people's products, what stands for a name.
-KNOWN = re.compile(r"AND|C11|[AN]\d+|[XWV]\d+|ARMv8|[GMK]i?B|[GM]Hz|SHA|JSON|XML|CSV|README|CONTRIBUTING|TODO|MIT|GPL|"
-                   r"JUnit|GitHub|GitLab|JPlag|MOSS|JavaScript|SoCs?|SUCCESS|ON|OFF|EXERCISE|NAME|VALUE|FUNCTION|ARGUMENTS|"
-                   r"HEARTBEAT|ALONE|SAMPLE")
-MAKE_COMMAND = re.compile(r"`make [^`]*`")
-LINK_TARGET = re.compile(r"\]\([^)]*\)")
 
+def test_a_word_that_the_glossary_does_not_have_is_found(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "Makefile").write_text("SEED ?=\n")
+    (tmp_path / "docs/glossary.md").write_text("""
+| short | document |
+|---|---|
+| Arm ARM | DDI 0487 |
 
-def abbreviations(path: Path) -> Iterator[tuple[int, str]]:
-    """Words with two capitals or more. A name with underscores is a register or a function, which the
-    manual or the source has by that name."""
-    for number, line in links.prose(path):
-        for match in ABBREVIATION.finditer(LINK_TARGET.sub("]", MAKE_COMMAND.sub("", line)).replace("<n>", "1")):
-            yield number, match[0]
+## Registers
 
-
-def glossary_rows() -> list[list[str]]:
-    """Term, meaning, and section where the table has that column; the list of documents is no such table."""
-    text = (ROOT / "docs/glossary.md").read_text("utf-8").partition("\n## ")[2]
-    rows = (line.strip("|").split("|") for line in text.splitlines() if line.startswith("| "))
-    return [[cell.strip() for cell in row] for row in rows if row[0].strip() != "term"]
-
-
-def test_an_abbreviation_of_a_text_stands_in_the_glossary() -> None:
-    terms = {word for term, *_ in glossary_rows() for word in re.split(r"[, ]+", term)}
-    terms |= {term.partition("_EL")[0] for term in terms}
-    makefile = (ROOT / "Makefile").read_text("utf-8")
-    terms |= {"LAB", *re.findall(r"^([A-Z]+) \?=", makefile, re.MULTILINE), *(verdict.name for verdict in Verdict)}
-    texts = [*ROOT.glob("solution/*/README.md"), *ROOT.glob("docs/*.md")]
-    missing = {f"{path.relative_to(ROOT)}:{number}: {word}: docs/glossary.md has no line for it"
-               for path in texts if path.name not in ("glossary.md", "reading.md")  # titles of others
-               for number, word in abbreviations(path)
-               if not {word, word.removesuffix("s")} & terms and not KNOWN.fullmatch(word)}
-    assert not missing, "\n".join(sorted(missing))
-
-
-def test_a_term_of_the_glossary_is_told_once_and_with_its_section() -> None:
-    rows = glossary_rows()
-    terms = [term for row in rows for term in row[0].split(", ")]
-    assert not {term for term in terms if terms.count(term) > 1}
-    assert not [row for row in rows if not all(row)]
+| term | is | section |
+|---|---|---|
+| HCR_EL2, TSC | controls | Arm ARM, "HCR_EL2" |
+| PPI, TSC | an interrupt | |
+""")
+    (tmp_path / "docs/a.md").write_text("""HCR.TSC and PPIs; SEED=1; [TSC](XYZ.md), `make run IMPL=labs`, ICH_VTR_EL2, f.TXT
+TWI, ICH_LR<n>_EL2 and `TWE`
+```
+FENCED
+```
+""")
+    assert list(glossary.check_glossary(tmp_path, ["docs/a.md", "docs/glossary.md"])) == [
+        "docs/glossary.md:11: PPI, TSC: a cell is empty",
+        "docs/glossary.md:11: TSC: stands there twice",
+        "docs/a.md:2: TWI: docs/glossary.md has no line for it",
+        "docs/a.md:2: TWE: docs/glossary.md has no line for it"]
