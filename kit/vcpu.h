@@ -195,7 +195,7 @@ struct cpu {
 	struct spinlock deadline_lock;
 	struct list deadlines;
 	struct deadline slice;
-	u64 turn_end; /* physical count at which the running vCPU's time slice ends */
+	u64 turn_end; /* physical count at which the running vCPU's time slice ends; 0 without slices */
 };
 
 extern struct vm *vms[VM_MAX];

@@ -423,6 +423,7 @@ int main(void)
 	random_state = check_seed() | 1;
 	for (u32 i = 0; i <= CPUS; i++) {
 		cpus[i].index = i;
+		cpus[i].turn_end = 1; /* there are time slices */
 		run_queue_init(&cpus[i]);
 		sem_init(&kicks[i], 0, 0);
 	}

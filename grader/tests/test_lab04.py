@@ -327,24 +327,6 @@ def test_clearing_up_after_a_vm_takes_turns_with_the_others(lab: Lab) -> None:
     expect_that("the large VM was reset and started again meanwhile", resets > 0, resets)
 
 
-@pytest.mark.parametrize("failing", range(5))
-def test_a_vm_that_cannot_be_built_again_ends_alone(lab: Lab, failing: int) -> None:
-    """One allocation after the other of the second life is refused, as when others have all memory."""
-    machine = in_guest(lab, "hostile_spin", "hostile_reset")
-    objects = Objects(machine)
-    pages = machine.symbols["free_page_count"]
-    machine.run_to("*paged_create", EL2_ONLY, budget=BUDGET)
-    free = machine.memory.u64(pages)
-    for _ in range(failing + 1):
-        machine.run_to("*page_alloc_zeroed", EL2_ONLY)
-    machine.gdb.set_core_registers({"x0": MASK64, "pc": machine.register("x30")})
-    expect_that("the machine runs on", runs_on(machine, 30_000_000))
-    expect("state of VM 1", objects.vm(1).get("state"), VM_STOPPED)
-    expect("its reason", objects.vm(1).text("stop_reason"), "no memory to start again")
-    expect("state of VM 0", objects.vm(0).get("state"), VM_RUNNING)
-    expect("nothing of VM 1 is left: free pages", machine.memory.u64(pages), free)
-
-
 def test_el2_sleeps_when_every_guest_does(lab: Lab) -> None:
     """The guest's second instruction becomes WFI for ever: nothing is due, so EL2 sets no deadline."""
     machine = in_guest(lab, "hypercalls")

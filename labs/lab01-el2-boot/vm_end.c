@@ -11,7 +11,8 @@
  * The steps from LEFT on are work of EL2 for nobody's benefit, and a large VM has a lot of memory.
  * So they are done in pieces (vm_reap()): by a CPU that has nothing to run, and by any CPU at the
  * end of a turn, for half a time slice in one and a half (vm_reap_turn()), interrupts being taken
- * between two pieces. To its neighbours a VM that has ended is like one that runs, but lighter.
+ * between two pieces. To its neighbours a VM that has ended is like one that runs, but lighter. In
+ * images without time slices nobody's turn ends but by his own will, and all is done at once.
  *
  * vm->power_lock, the outermost lock, protects phase, state and restart: a start of vCPUs and an end
  * exclude each other. From LEFT on vm->reaping makes one CPU at a time the VM's owner.
@@ -64,6 +65,8 @@ void vm_vcpu_left(struct vm *vm)
 	spin_lock(&vm->power_lock);
 	vm_check_left(vm);
 	spin_unlock(&vm->power_lock);
+	while (!cpu->turn_end && vm_reap(true))
+		;
 	/* The vCPU has had a turn here: now it is the others'. */
 	cpu->reap_from = counter_read() + counter_frequency() / REAP_PAUSES_PER_SECOND;
 }
