@@ -118,7 +118,8 @@ static const struct encoding encodings[] = {
 	REG(3, 0, 12, 8, 0, 3, R, GIC, 0, 0), /* ICC_IAR0 */
 	REG(3, 0, 12, 8, 1, 3, W | KEEP, GIC, 0, 0), /* ICC_EOIR0 */
 	REG(3, 0, 12, 8, 2, 3, R, GIC, 0, 0), /* ICC_HPPIR0 */
-	REG(3, 0, 12, 8, 3, 3, RW, GIC, ALL, 2), /* ICC_BPR0 */
+	REG(3, 0, 12, 8, 3, 3, RW, GIC, 4,
+	    0), /* ICC_BPR0: less than the least is taken by QEMU, and lost */
 	REG(3, 0, 12, 8, 4, 3, RW, GIC, ALL, 0), /* ICC_AP0R0 */
 	REG(3, 0, 12, 9, 0, 3, RW, GIC, ALL, 0), /* ICC_AP1R0 */
 	REG(3, 0, 12, 11, 1, 3, W | KEEP, GIC, 0, 0), /* ICC_DIR */
@@ -129,7 +130,7 @@ static const struct encoding encodings[] = {
 	REG(3, 0, 12, 12, 0, 3, R, GIC, 0, 0), /* ICC_IAR1 */
 	REG(3, 0, 12, 12, 1, 3, W | KEEP, GIC, 0, 0), /* ICC_EOIR1 */
 	REG(3, 0, 12, 12, 2, 3, R, GIC, 0, 0), /* ICC_HPPIR1 */
-	REG(3, 0, 12, 12, 3, 3, RW, GIC, 4, 0), /* ICC_BPR1: QEMU takes 2, and loses it */
+	REG(3, 0, 12, 12, 3, 3, RW, GIC, 4, 0), /* ICC_BPR1: the same */
 	REG(3, 0, 12, 12, 4, 3, RW, GIC, 3, 0), /* ICC_CTLR: EOImode, CBPR */
 	REG(3, 0, 12, 12, 5, 3, RW | KEEP, GIC, 0, 0), /* ICC_SRE */
 	REG(3, 0, 12, 12, 6, 3, RW, GIC, ALL, 0), /* ICC_IGRPEN0 */
