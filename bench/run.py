@@ -7,9 +7,12 @@ import os
 import re
 import shutil
 import subprocess
-import time
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from tools import dtb
 from tools.bundle import build_bundle, machine_memory_for
@@ -30,8 +33,7 @@ class Outcome:
     console: str
     stderr: str
     status: int
-    wall_seconds: float
-    cpu_seconds: float
+    cpu_seconds: float  # of the whole process
 
     @property
     def retired(self) -> int:
@@ -59,20 +61,55 @@ class Setup:
         return self.build / "guests" / f"{name}.bin"
 
 
-def execute(command: list[str]) -> Outcome:
-    """Run to the end; time is that of the whole process."""
-    before = os.times()
-    start = time.monotonic()
+@contextmanager
+def on_one_cpu() -> Iterator[None]:
+    """What is started inside has one CPU of the host to itself, or to share."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True,
-                              timeout=NET_SECONDS, check=False)
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def processor_time_of_children() -> float:
+    """Of those that have ended and were waited for."""
+    times = os.times()
+    return times.children_user + times.children_system
+
+
+def execute(*commands: list[str]) -> list[Outcome]:
+    """Run to the end, all at the same time on one CPU of the host.
+
+    A busy host slows machines down by what it takes from caches and from the other half of a core, from one moment to
+    the next. Those that take turns on one CPU every few milliseconds are slowed down alike.
+    """
+    with ExitStack() as stack:
+        started = []
+        with on_one_cpu():
+            for command in commands:
+                files = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(2)]
+                started.append((stack.enter_context(subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=files[0], stderr=files[1])), files))
+        try:
+            outcomes = [_outcome(process, files) for process, files in started]
+        finally:
+            for process, _ in started:
+                process.kill()  # does nothing to one that has ended
+    return outcomes
+
+
+def _outcome(process: subprocess.Popen[bytes], files: list[IO[bytes]]) -> Outcome:
+    before = processor_time_of_children()
+    try:
+        status = process.wait(NET_SECONDS)
     except subprocess.TimeoutExpired:
-        raise UserError(f"no end after {NET_SECONDS} s: {' '.join(command)}") from None
-    wall = time.monotonic() - start
-    after = os.times()
-    cpu = after.children_user + after.children_system - before.children_user - before.children_system
-    console = done.stdout.decode(errors="replace").replace("\r", "")
-    return Outcome(console, done.stderr.decode(errors="replace"), done.returncode, wall, cpu)
+        raise UserError(f"no end after {NET_SECONDS} s: {process.args!r}") from None
+    seconds = processor_time_of_children() - before
+    for file in files:
+        file.seek(0)
+    console, stderr = (file.read().decode(errors="replace") for file in files)
+    return Outcome(console.replace("\r", ""), stderr, status, seconds)
 
 
 def plugin_arguments(setup: Setup) -> list[str]:
@@ -88,35 +125,37 @@ def plugin_arguments(setup: Setup) -> list[str]:
     return ["-plugin", option_value(target)]
 
 
-def run_hypervisor(setup: Setup, vms: list[VmConfig], *, cpu: str, gic: int = 3, icount: bool = True,
-                   extra: list[str] | None = None) -> Outcome:
-    """Boot the hypervisor with these VMs; a machine that does not end well is an error."""
+def hypervisor_command(setup: Setup, vms: list[VmConfig], *, cpu: str, gic: int = 3, name: str = "measure",
+                       extra: list[str] | None = None) -> list[str]:
+    """Boot the hypervisor with these VMs; `name`: of the bundle, so that several can be there at a time."""
     memory = machine_memory_for(vms)
-    bundle = setup.out / "measure.bundle"
+    bundle = setup.out / f"{name}.bundle"
     write_atomically(bundle, build_bundle(vms, "bench", gic_version=gic, machine_memory=memory))
-    options = MachineOptions(qemu=setup.qemu, cpu=cpu, gic=gic, memory=memory, icount=icount)
-    outcome = execute(qemu_command(options, setup.image, bundle, serial=["-serial", "stdio"], extra=extra))
-    if outcome.status != 0:
-        raise UserError(f"the machine ended with status {outcome.status}: {outcome.console[-400:]}")
-    return outcome
+    options = MachineOptions(qemu=setup.qemu, cpu=cpu, gic=gic, memory=memory, icount=True)
+    return qemu_command(options, setup.image, bundle, serial=["-serial", "stdio"], extra=extra)
 
 
-def run_bare(setup: Setup, vm: VmConfig, *, cpu: str, gic: int = 3, icount: bool = True,
-             extra: list[str] | None = None) -> Outcome:
+def bare_command(setup: Setup, vm: VmConfig, *, cpu: str, gic: int = 3, extra: list[str] | None = None) -> list[str]:
     """Boot the same kernel at EL1 of the same machine without EL2, with the VM's own device tree."""
     tree = setup.out / "bare.dtb"
     write_atomically(tree, bytes(dtb.make_dtb(cpus=vm.cpus, memory=vm.memory, gic_version=gic,
                                               cmdline=vm.cmdline, initrd=None)))
-    model = f"{cpu},cntfrq=1000000000" if icount else cpu
-    command = [*qemu_words(setup.qemu), "-M", f"virt,gic-version={gic}", "-cpu", model, "-smp", str(vm.cpus),
-               "-m", f"{vm.memory // MIB}M", "-nodefaults", "-no-user-config", "-display", "none",
-               "-no-reboot", "-kernel", str(vm.kernel), "-dtb", str(tree), "-append", vm.cmdline,
-               "-serial", "stdio", *(extra or [])]
+    command = [*qemu_words(setup.qemu), "-M", f"virt,gic-version={gic}", "-cpu", f"{cpu},cntfrq=1000000000",
+               "-smp", str(vm.cpus), "-m", f"{vm.memory // MIB}M", "-nodefaults", "-no-user-config",
+               "-display", "none", "-no-reboot", "-kernel", str(vm.kernel), "-dtb", str(tree),
+               "-append", vm.cmdline, "-serial", "stdio", "-icount", "shift=0,sleep=off", *(extra or [])]
     if vm.initrd:
         command += ["-initrd", str(vm.initrd)]
-    if icount:
-        command += ["-icount", "shift=0,sleep=off"]
-    outcome = execute(command)
+    return command
+
+
+def ended_well(outcome: Outcome) -> Outcome:
+    """The same; a machine that does not power itself off is an error."""
     if outcome.status != 0:
-        raise UserError(f"the bare machine ended with status {outcome.status}: {outcome.stderr[-400:]}")
+        raise UserError(f"the machine ended with status {outcome.status}: {outcome.console[-400:]}{outcome.stderr[-400:]}")
     return outcome
+
+
+def run_hypervisor(setup: Setup, vms: list[VmConfig], *, cpu: str, gic: int = 3,
+                   extra: list[str] | None = None) -> Outcome:
+    return ended_well(*execute(hypervisor_command(setup, vms, cpu=cpu, gic=gic, extra=extra)))
