@@ -98,14 +98,17 @@ static void cpu_kick(struct cpu *cpu)
 		hooks.kick(cpu);
 }
 
-/* Lock the CPU of @vcpu, which may move to another until the lock is held. */
+/*
+ * Lock the CPU of @vcpu, which may move to another until the lock is held. The second look acquires,
+ * too: the vCPU may have left and come back, taken from another queue under the lock of that one.
+ */
 static inline struct cpu *vcpu_lock(struct vcpu *vcpu)
 {
 	for (;;) {
 		struct cpu *cpu = __atomic_load_n(&vcpu->cpu, __ATOMIC_ACQUIRE);
 
 		spin_lock(&cpu->run_lock);
-		if (__atomic_load_n(&vcpu->cpu, __ATOMIC_RELAXED) == cpu)
+		if (__atomic_load_n(&vcpu->cpu, __ATOMIC_ACQUIRE) == cpu)
 			return cpu;
 		spin_unlock(&cpu->run_lock);
 	}
