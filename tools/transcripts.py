@@ -25,7 +25,8 @@ What GDB prints of the source is left out: it would give solutions away. So are 
 What is shown is what a run printed; what is compared leaves out what an unrelated edit changes:
     0x40200000 to 0x7fffffff, in the low 48 bits of a number: where EL2, its tables and the memory of
         the VMs lie. The 16 bits above (the VMID of a VTTBR_EL2) are compared.
-    line numbers of sources, the +N behind a function's name, where a guest stands (`pc 0x...`)
+    line numbers of sources, and the file where GDB stops in a function: another compiler inlines another's there
+    the +N behind a function's name, where a guest stands (`pc 0x...`)
     solution/ or labs/ at the start of a path; runs of blanks
 A transcript is rewritten when the comparison fails, and stays as it is otherwise.
 
@@ -221,6 +222,7 @@ RULES: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] 
     (re.compile(r"\b(solution|labs)/(?=lab\d)"), "TREE/"),
     (re.compile(r"(\.[chS]:)\d+"), r"\1N"),
     (re.compile(r"(\.[chS], line )\d+"), r"\1N"),
+    (re.compile(r"(: file |\) at )\S+(?=, line N|:N)"), r"\1FILE"),
     (re.compile(r"(?<=\w)\+\d+(?=[>) ]|$)"), "+N"),
     (re.compile(r"[ \t]+"), " "),
 )

@@ -81,6 +81,8 @@ def same(one: str, other: str, volatile: str = "") -> bool:
 def test_what_an_edit_elsewhere_moves_is_not_compared() -> None:
     assert same("Breakpoint 1 at 0x402044d4: file solution/lab01-el2-boot/trap.c, line 159.",
                 "Breakpoint 1 at 0x402050f0: file labs/lab01-el2-boot/trap.c, line 31.")
+    assert same("Temporary breakpoint 2, f (esr=1) at solution/lab01-el2-boot/inject.c:90",
+                "Temporary breakpoint 2, f (esr=1) at kit/lib/bits.h:19")
     assert same("=> 0x402044d8 <vectors+4>:  adrp", "=> 0x402050d8 <vectors+40>: adrp")
     assert same("VTTBR_EL2 0x100004a010000", "VTTBR_EL2 0x100004a020000")
     assert same("CVAL 0x123", "CVAL 0x124", volatile="CVAL 0x[0-9a-f]+")
@@ -92,6 +94,7 @@ def test_what_a_fault_changes_is_compared() -> None:
     assert not same("$1 = 0x40080000", "$1 = 0x40080004")
     assert same("vCPU 0: running, pc 0x40080000", "vCPU 0: running, pc 0x40080004")
     assert not same("$1 = 0x18807c0638", "$1 = 0x18807c0639")
+    assert not same("f (esr=1) at kit/a.c:1", "f (esr=2) at kit/a.c:1")
     assert not same("trap_dispatch ()", "trap_skip_instruction ()")
 
 
