@@ -226,6 +226,12 @@ static inline u64 counter_frequency(void)
 	return read_sysreg(cntfrq_el0);
 }
 
+/** cpu_relax() - between two looks at what another CPU is to change */
+static inline void cpu_relax(void)
+{
+	asm volatile("yield" ::: "memory");
+}
+
 /**
  * wait_for_interrupt() - sleep until one is pending at this CPU, masked or not
  *
@@ -274,6 +280,7 @@ static inline void mmio_write8(u64 address, u8 value)
 u64 counter_read(void);
 u64 counter_frequency(void);
 void wait_for_interrupt(void);
+void cpu_relax(void);
 #endif /* __aarch64__ */
 #endif /* __ASSEMBLER__ */
 #endif

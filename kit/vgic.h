@@ -92,6 +92,7 @@ struct virq {
  * @hcr: ICH_HCR_EL2 as last written
  * @lr_used: bit n: lr[n] was filled with an interrupt
  * @hw_mask: bit n: private interrupt n is tied to a physical one (vgic_map_hw())
+ * @refills: how often list registers were folded to be filled again
  * @resident: the virtual interface of vcpu->cpu is this vCPU's: @vmcr, @ap0r, @ap1r are stale
  * @loaded: list registers hold the truth about what is in lr[]; implies @resident
  * @ordered: its pending and active interrupts, highest priority first
@@ -103,6 +104,7 @@ struct vgic_cpu {
 	u64 ap0r, ap1r;
 	u32 lr_used;
 	u32 hw_mask;
+	u32 refills;
 	bool resident;
 	bool loaded;
 	struct list ordered;
@@ -147,6 +149,13 @@ bool vgic_has_deliverable(struct vcpu *vcpu);
 
 /** gic_set_active() - set or clear the physical active state of this CPU's PPI @intid */
 void gic_set_active(u32 intid, bool active);
+
+/**
+ * gic_send_sgi() - send the physical SGI @intid (0-15) to @cpu, which has run its init_cpu
+ *
+ * What was written before is seen by its handler (DSB): how a layer's kick tells another CPU.
+ */
+void gic_send_sgi(u32 intid, const struct cpu *cpu);
 
 /** gic_version() - 2 or 3: the physical GIC, and so the one that guests see */
 unsigned gic_version(void);

@@ -121,6 +121,8 @@ struct irq_bank {
 /**
  * vmm_irq_bank_read() - read @size bytes at @offset of a bank
  * @vcpu: whose SGIs and PPIs INTIDs 0-31 are
+ *
+ * It may let go of the device lock and take it again: a model keeps nothing over this call.
  */
 u64 vmm_irq_bank_read(struct vcpu *vcpu, const struct irq_bank *bank, u64 offset, unsigned size);
 

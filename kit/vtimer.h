@@ -10,6 +10,7 @@
 
 #include "lib/list.h"
 #include "lib/types.h"
+#include "spinlock.h"
 
 struct cpu;
 struct vcpu;
@@ -19,7 +20,7 @@ struct vcpu;
  * @node: on the CPU's queue while armed
  * @ticks: CNTPCT_EL0 value from which on it is due
  * @expire: called once at EL2 with interrupts masked, already off the queue
- * @cpu: whose queue it is on, NULL while it is on none
+ * @cpu: whose queue it is on, NULL while it is on none: head of timer.c
  */
 struct deadline {
 	struct list node;
@@ -39,6 +40,8 @@ struct emulated_timer {
  * @cntv_ctl, @cntv_cval: CNTV_CTL_EL0 and CNTV_CVAL_EL0 while it is not loaded
  * @offset: CNTVOFF_EL2 of its VM
  * @background: deadline of CNTV while it is not loaded
+ * @lock: of @physical; nests outside vgic.lock. Its own CPU writes CNTP while another one, where it
+ *	ran before, may find it due
  * @physical: CNTP; @physical_deadline: armed whenever CNTP is enabled, unmasked and not yet due
  */
 struct vtimer {
@@ -46,6 +49,7 @@ struct vtimer {
 	u64 cntkctl;
 	u64 offset;
 	struct deadline background;
+	struct spinlock lock;
 	struct emulated_timer physical;
 	struct deadline physical_deadline;
 };
@@ -53,10 +57,10 @@ struct vtimer {
 /** deadline_init() - not armed; @expire is what happens when it is due */
 void deadline_init(struct deadline *deadline, void (*expire)(struct deadline *));
 
-/** deadline_is_armed() - whether it is on a queue */
+/** deadline_is_armed() - whether it is on a queue; a moment's truth if that may be another CPU's */
 static inline bool deadline_is_armed(const struct deadline *deadline)
 {
-	return !list_is_empty(&deadline->node);
+	return __atomic_load_n(&deadline->cpu, __ATOMIC_RELAXED) != NULL;
 }
 
 /** deadline_arm() - (re)arm on this CPU's queue for the physical count @ticks */

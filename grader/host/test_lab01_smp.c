@@ -12,7 +12,6 @@
  * The registers of a vCPU and the memory of a VM are plain data: an access that the protocol does
  * not order is a data race, which ThreadSanitizer reports whether or not it happened.
  */
-#define _GNU_SOURCE /* sem_timedwait(), usleep() */
 #include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -33,12 +32,12 @@
 #define VCPUS 3
 #define COMMANDS 30000 /* of the fifth thread; then all VMs end */
 #define PIECES 3 /* of a VM's memory */
-#define LATE_SECONDS 30
 
 struct cpu cpus[PLAT_CPU_MAX];
 struct vm *vms[VM_MAX];
 u32 vm_count;
 
+static unsigned long late_seconds = 30; /* STRATA_LATE; a loaded machine is slow */
 static __thread struct cpu *here;
 static __thread u64 random_state;
 static sem_t kicks[CPUS + 1];
@@ -112,7 +111,7 @@ void wait_for_interrupt(void)
 	struct timespec late;
 
 	clock_gettime(CLOCK_REALTIME, &late);
-	late.tv_sec += LATE_SECONDS;
+	late.tv_sec += (time_t)late_seconds;
 	while (sem_timedwait(&kicks[here->index], &late)) {
 		CHECK(errno == EINTR || errno == ETIMEDOUT);
 		if (errno != ETIMEDOUT)
@@ -177,6 +176,7 @@ static void save(struct vcpu *vcpu)
 	struct guest *guest = guest_of(vcpu);
 
 	guest->saved = guest->registers;
+	yield_sometimes();
 	CHECK(__atomic_exchange_n(&guest->loaded_on, 0, __ATOMIC_RELAXED) == here->index + 1);
 }
 
@@ -363,6 +363,7 @@ static void *cpu_main(void *cpu)
 	for (;;) {
 		vcpu = vcpu_prepare_entry(vcpu);
 		run_guest(vcpu);
+		yield_sometimes();
 	}
 	return NULL;
 }
@@ -370,7 +371,7 @@ static void *cpu_main(void *cpu)
 /* Nobody waits for a message for long: it is taken, or its vCPU is off. */
 static void check_is_woken(struct vcpu *vcpu)
 {
-	u64 late = counter_read() + LATE_SECONDS * 1000000000UL;
+	u64 late = counter_read() + late_seconds * 1000000000UL;
 
 	while (has_message(vcpu) && !vcpu_is_off(vcpu)) {
 		CHECK(counter_read() < late);
@@ -386,6 +387,8 @@ static void command(struct vm *vm)
 	case 0:
 		count(&resets);
 		vm_request_reset(vm);
+		while (vm_reap(true)) /* if nobody else comes by */
+			;
 		break;
 	case 1:
 	case 2:
@@ -419,6 +422,8 @@ int main(void)
 {
 	pthread_t threads[CPUS];
 
+	if (getenv("STRATA_LATE"))
+		late_seconds = strtoul(getenv("STRATA_LATE"), NULL, 10);
 	here = &cpus[OUTSIDE];
 	random_state = check_seed() | 1;
 	for (u32 i = 0; i <= CPUS; i++) {
@@ -435,6 +440,10 @@ int main(void)
 		command(vms[draw(VMS)]);
 	for (u32 i = 0; i < VMS; i++)
 		vm_stop(vms[i], VM_POWERED_OFF, "powered off");
+	while (vm_reap(true))
+		;
+	for (u32 i = 0; i < CPUS; i++)
+		kick(&cpus[i]);
 	for (u32 i = 0; i < CPUS; i++)
 		pthread_join(threads[i], NULL);
 	for (u32 i = 0; i < VMS; i++)

@@ -42,6 +42,11 @@ void vcpu_wake(struct vcpu *vcpu)
 		vcpu->state = VCPU_RUNNABLE;
 }
 
+bool vcpu_is_off(struct vcpu *vcpu)
+{
+	return vcpu->state == VCPU_OFF;
+}
+
 pa_t page_alloc_zeroed(unsigned order)
 {
 	return PA((u64)calloc(1, PAGE_SIZE << order));
@@ -318,6 +323,19 @@ static void enter(struct vcpu *vcpu)
 	vgic_vcpu_enter(vcpu, work);
 }
 
+/* The CPU that waits holds no lock: the other one, which was told to, comes by. */
+void cpu_relax(void)
+{
+	unsigned waits = here, other = !here;
+
+	CHECK(!spin_is_locked(&vm.device_lock) && !spin_is_locked(&vm.vgic.lock));
+	CHECK(cpus[other].vcpu && (cpus[other].vcpu->entry_work & ENTRY_VGIC));
+	CHECK(!cpus[waits].vcpu->vgic.loaded);
+	here = other;
+	enter(cpus[other].vcpu);
+	here = waits;
+}
+
 static void settle_cpu(unsigned cpu)
 {
 	struct vcpu *vcpu = cpus[cpu].vcpu;
@@ -416,8 +434,12 @@ static void bank(unsigned v, enum irq_field field, enum irq_bank_style style, u3
 static bool bank_bit(unsigned v, enum irq_field field, u32 intid)
 {
 	const struct irq_bank b = {(u8)field, BANK_SET, 0, 0, VGIC_INTID_COUNT};
+	u64 bits;
 
-	return vmm_irq_bank_read(&vcpus[v], &b, intid / 32 * 4, 4) >> intid % 32 & 1;
+	spin_lock(&vm.device_lock);
+	bits = vmm_irq_bank_read(&vcpus[v], &b, intid / 32 * 4, 4);
+	spin_unlock(&vm.device_lock);
+	return bits >> intid % 32 & 1;
 }
 
 static void act_line(unsigned v, u32 intid, struct state *s)
@@ -674,13 +696,13 @@ static void act_switch(unsigned v)
 		load(cpu, v);
 }
 
-/* The state that registers show of one interrupt, where it can be known exactly. */
+/* What registers show of one interrupt, also if a list register of the other CPU has it. */
 static void look_at(unsigned v, u32 intid)
 {
 	const struct state *s = state_of(v, intid);
-	bool elsewhere = intid >= VGIC_PRIVATE_COUNT && guests[!v].cpu >= 0;
+	bool nobody_asks = intid >= VGIC_PRIVATE_COUNT && guests[v].cpu < 0 && guests[!v].cpu >= 0;
 
-	if (elsewhere || (intid == TIMER && guests[v].cpu < 0))
+	if (nobody_asks || (intid == TIMER && guests[v].cpu < 0))
 		return;
 	CHECK(bank_bit(v, IRQ_PENDING, intid) == model_pending(s));
 	CHECK(bank_bit(v, IRQ_ACTIVE, intid) == s->active);
@@ -695,6 +717,11 @@ static void act_look(unsigned v)
 	CHECK(vgic_has_deliverable(&vcpus[v]) == (model_best(v) != NONE));
 	for (unsigned n = 0; n < INTIDS; n++)
 		look_at(v, intids[n]);
+	if (vcpu_count == 1 || guests[0].cpu < 0 || guests[1].cpu < 0)
+		return;
+	/* The other one's redistributor, while that one is loaded on its own CPU. */
+	CHECK(bank_bit(!v, IRQ_ACTIVE, 20) == private_states[!v][20].active);
+	CHECK(bank_bit(!v, IRQ_PENDING, 20) == model_pending(&private_states[!v][20]));
 }
 
 static void act_groups(unsigned v)

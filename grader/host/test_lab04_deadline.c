@@ -54,7 +54,7 @@ static void arm(int i, uint64_t when)
 	deadlines[i].ticks = some_ticks();
 	is_first = deadline_insert(&queue, &deadlines[i]);
 	armed_at[i] = when;
-	CHECK(deadline_is_armed(&deadlines[i]));
+	CHECK(!list_is_empty(&deadlines[i].node));
 	CHECK(is_first == (model_first() == i));
 	CHECK(!is_first || before != i);
 }
@@ -70,7 +70,7 @@ static void expire_until(uint64_t now)
 			return;
 		}
 		CHECK(due == &deadlines[first]);
-		CHECK(!deadline_is_armed(due));
+		CHECK(list_is_empty(&due->node));
 		armed_at[first] = 0;
 	}
 }

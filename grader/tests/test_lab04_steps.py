@@ -78,10 +78,12 @@ def test_timer_goes_into_the_hardware_and_comes_back(lab: Lab, seed: int) -> Non
     bench.put(vcpu, vtimer__offset=offset)
     bench.put(cpu, cntv_active=1)
     bench.put(vcpu, vtimer__background__node__next=queue, vtimer__background__node__prev=queue)
+    bench.put(vcpu, vtimer__background__cpu=bench.cpu.address)
     bench.call(load, vcpu.address, stubs=away)
     cancelled = [call for call in calls(bench, 1) if call[0] == "deadline_cancel"]
     expect("vtimer_load() cancels the background deadline", cancelled, [("deadline_cancel", timer)])
     bench.put(vcpu, vtimer__background__node__next=timer, vtimer__background__node__prev=timer)
+    bench.put(vcpu, vtimer__background__cpu=0)
     for name, value in (("CNTVOFF_EL2", offset), ("CNTV_CVAL_EL0", cval), ("CNTV_CTL_EL0", ENABLE)):
         expect(f"{name} after vtimer_load()", bench.machine.register(name), value)
     set_active = [call for call in calls(bench, 2) if call[0] == "gic_set_active"]
@@ -250,10 +252,12 @@ def test_cntp_follows_its_registers(lab: Lab) -> None:
     queue = bench.make("struct list").address
     bench.put(vcpu, vtimer__physical__cval=FAR, vtimer__physical__ctl=ENABLE)
     bench.put(vcpu, vtimer__physical_deadline__node__next=queue, vtimer__physical_deadline__node__prev=queue)
+    bench.put(vcpu, vtimer__physical_deadline__cpu=bench.cpu.address)
     expect(f"{what}: CTL 0 written, not due", write(ctl, 0), ([0], []))
     cancelled = [call for call in calls(bench, 1) if call[0] == "deadline_cancel"]
     expect("the deadline of a timer that is off is cancelled", cancelled, [("deadline_cancel", deadline)])
     bench.put(vcpu, vtimer__physical_deadline__node__next=deadline, vtimer__physical_deadline__node__prev=deadline)
+    bench.put(vcpu, vtimer__physical_deadline__cpu=0)
     expect(f"{what}: CTL.ENABLE written, not due", write(ctl, ENABLE), ([0], [(deadline, FAR)]))
     expect("CNTP_CTL_EL0, not due", read(ctl), ENABLE)
     expect(f"{what}: TVAL -1 written, so due", write(tval, 0xFFFF_FFFF), ([1], []))
