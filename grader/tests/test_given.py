@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""What a lab gives and no exercise asks for: how VMs end and start again, the barriers of the GIC's drivers."""
+"""What a lab gives and no exercise asks for: vCPUs on several CPUs, how VMs end and start again, the
+barriers of the GIC's drivers."""
 
 from __future__ import annotations
 
 import pytest
 
+from grader.bench import Bench
 from grader.conftest import MakeLab
 from grader.machine import EL2_ONLY
 from grader.objects import Objects
@@ -48,3 +50,79 @@ def test_priority_has_dropped_before_the_interrupt_is_deactivated() -> None:
 
 def test_reason_of_a_maintenance_interrupt_is_gone_before_the_next_is_asked_for() -> None:
     expect("an ISB follows ICH_HCR_EL2", findings(r"msr ich_hcr_el2", ("isb",), RETURN), [])
+
+
+def test_sgi_is_sent_behind_what_was_written() -> None:
+    expect("a DSB stands before ICC_SGI1R_EL1",
+           findings("dsb", (r"msr icc_sgi1r",), RETURN, "gic_v3_send_sgi"), [])
+    expect("a DSB stands before GICD_SGIR", findings("dsb", (r"str w",), RETURN, "gic_v2_send_sgi"), [])
+
+
+# Of a CPU that has not started there is a queue, and nothing else: enough to see who goes where.
+
+OFF, RUNNABLE, RUNNING, BLOCKED = range(4)
+STOPPED = 1 << 2  # ENTRY_STOPPED
+EBUSY, ECANCELED = 16, 125
+
+
+def two_cpus(make_lab: MakeLab) -> tuple[Bench, Objects, int]:
+    """Before the first entry; VM 0 has the only vCPU in the queue of CPU 0."""
+    bench = Bench.at_first_entry(make_lab(1).start("hypercalls"), seed=1)
+    return bench, bench.objects, bench.objects.cpu(1).address
+
+
+def test_a_vcpu_that_is_about_to_be_loaded_is_asked_to_leave(make_lab: MakeLab) -> None:
+    """It was taken off the queue of CPU 1, which has not loaded it yet."""
+    bench, objects, other = two_cpus(make_lab)
+    vcpu = objects.vm(0).vcpu(0)
+    bench.put(vcpu, cpu=other, state=RUNNING, entry_work=0)
+    bench.call("vm_request_reset", objects.vm(0).address)
+    expect("it is not OFF before it has been there", vcpu.get("state"), RUNNING)
+    expect("it will look before its first instruction", vcpu.get("entry_work") & STOPPED, STOPPED)
+
+
+def test_a_sleeping_vcpu_that_is_loaded_comes_back_to_leave(make_lab: MakeLab) -> None:
+    bench, objects, other = two_cpus(make_lab)
+    vcpu = objects.vm(0).vcpu(0)
+    bench.put(objects.cpu(1), vcpu=vcpu.address)
+    bench.put(vcpu, cpu=other, state=BLOCKED, entry_work=0)
+    bench.call("vm_request_reset", objects.vm(0).address)
+    expect("it is on its CPU's queue", (vcpu.get("state"), objects.cpu(1).get("runnable_count")), (RUNNABLE, 1))
+    expect("to leave for good", vcpu.get("entry_work") & STOPPED, STOPPED)
+
+
+def test_a_vcpu_wakes_on_the_queue_of_its_cpu(make_lab: MakeLab) -> None:
+    bench, objects, other = two_cpus(make_lab)
+    vcpu = objects.vm(0).vcpu(0)
+    before = objects.cpu(0).get("runnable_count")
+    bench.put(vcpu, cpu=other, state=BLOCKED)
+    bench.call("vcpu_wake", vcpu.address)
+    expect("state", vcpu.get("state"), RUNNABLE)
+    counts = objects.cpu(0).get("runnable_count"), objects.cpu(1).get("runnable_count")
+    expect("vCPUs on the queues of CPU 0 and CPU 1", counts, (before, 1))
+    bench.call("vcpu_wake", vcpu.address)
+    expect("and only once", objects.cpu(1).get("runnable_count"), 1)
+
+
+def test_a_vcpu_is_not_started_twice_nor_while_its_vm_ends(make_lab: MakeLab) -> None:
+    bench, objects, other = two_cpus(make_lab)
+    vcpu = objects.vm(0).vcpu(0)
+
+    def start() -> int:
+        return -(bench.call("vcpu_start", vcpu.address, 0x1234, 5) | ~0xFFFF_FFFF) & 0xFFFF_FFFF
+
+    bench.put(vcpu, cpu=other, state=OFF)
+    expect("vcpu_start() of one that is OFF: error", bench.call("vcpu_start", vcpu.address, 0x1234, 5), 0)
+    expect("its entry point and x0", (vcpu.get("frame.pc"), vcpu.get("frame.x[0]")), (0x1234, 5))
+    expect("vcpu_start() of one that is on: error", start(), EBUSY)
+    bench.call("vm_request_reset", objects.vm(0).address)
+    expect("the VM has no vCPU left", vcpu.get("state"), OFF)
+    expect("vcpu_start() in a VM that is reset: error", start(), ECANCELED)
+
+
+def test_an_sgi_arrives_at_its_cpu(make_lab: MakeLab) -> None:
+    """Sent by CPU 0 to itself, with interrupts masked: it is pending in GICR_ISPENDR0."""
+    bench = Bench.at_first_entry(make_lab(3).start("hypercalls"), seed=1)
+    before = bench.device32(0x080B_0200)
+    bench.call("gic_send_sgi", 9, bench.cpu.address)
+    expect("SGI 9 is pending", bench.device32(0x080B_0200), before | 1 << 9)

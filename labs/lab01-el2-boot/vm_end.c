@@ -154,6 +154,13 @@ static bool vm_reap_one(struct vm *vm, bool may_finish)
 	}
 }
 
+static bool vm_is_to_be_reaped(const struct vm *vm)
+{
+	enum vm_phase phase = __atomic_load_n(&vm->phase, __ATOMIC_ACQUIRE);
+
+	return phase == VM_LEFT || phase == VM_EMPTYING;
+}
+
 bool vm_reap(bool may_finish)
 {
 	bool worked = false;
@@ -161,8 +168,10 @@ bool vm_reap(bool may_finish)
 	for (u32 i = 0; i < vm_count && !worked; i++) {
 		struct vm *vm = vms[i];
 
-		if (__atomic_exchange_n(&vm->reaping, true, __ATOMIC_ACQUIRE))
-			continue; /* another CPU is at it */
+		/* Only who has found work claims it: nobody else sleeps for a claim without. */
+		if (!vm_is_to_be_reaped(vm) ||
+		    __atomic_exchange_n(&vm->reaping, true, __ATOMIC_ACQUIRE))
+			continue;
 		worked = vm_reap_one(vm, may_finish);
 		__atomic_store_n(&vm->reaping, false, __ATOMIC_RELEASE);
 	}

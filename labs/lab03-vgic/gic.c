@@ -30,6 +30,11 @@ void gic_set_active(u32 intid, bool active)
 	gic->set_active(intid, active);
 }
 
+void gic_send_sgi(u32 intid, const struct cpu *cpu)
+{
+	gic->send_sgi(intid, cpu);
+}
+
 /* ID_AA64PFR0_EL1.GIC: 0 means that there are no GIC system registers, so a memory-mapped GICv2. */
 int gic_init(void)
 {

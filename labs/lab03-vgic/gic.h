@@ -44,6 +44,7 @@
  * @end: priority drop, of a value that @acknowledge returned
  * @deactivate: end of its handling, likewise
  * @set_active: set or clear the active state of one of this CPU's SGIs or PPIs
+ * @send_sgi: make SGI @intid pending at @cpu, behind all that was written before
  * @read_lr, @write_lr: list register @n, 0 <= @n < @lr_count, in the layout of ICH_LR<n>_EL2
  * @read_hcr, @write_hcr: ICH_HCR_EL2
  * @read_vmcr: ICH_VMCR_EL2
@@ -63,6 +64,7 @@ struct gic_driver {
 	void (*end)(u32 iar);
 	void (*deactivate)(u32 iar);
 	void (*set_active)(u32 intid, bool active);
+	void (*send_sgi)(u32 intid, const struct cpu *cpu);
 	u64 (*read_lr)(unsigned n);
 	void (*write_lr)(unsigned n, u64 value);
 	u64 (*read_hcr)(void);

@@ -18,6 +18,7 @@
 
 #define GICD_ITARGETSR 0x800
 #define GICD_CPENDSGIR 0xf10
+#define GICD_SGIR 0xf00
 #define GICC_CTLR 0x00
 #define GICC_CTLR_ENABLE_GRP0 BIT(0)
 #define GICC_CTLR_EOIMODE BIT(9)
@@ -31,6 +32,8 @@
 #define GICH_VMCR 0x08
 #define GICH_APR 0xf0
 #define GICH_LR 0x100
+
+static u8 interface_bit[PLAT_CPU_MAX]; /* written once by each CPU, before anybody sends to it */
 
 static u32 gicd_read(u32 offset)
 {
@@ -58,9 +61,10 @@ static void gic_v2_init(void)
 	gicd_write(GICD_CTLR, GICD_CTLR_ENABLE_GRP0);
 }
 
+/* The first bytes of GICD_ITARGETSR are read-only and tell the interface number of this CPU. */
 static void gic_v2_init_cpu(struct cpu *cpu)
 {
-	(void)cpu;
+	interface_bit[cpu->index] = (u8)gicd_read(GICD_ITARGETSR);
 	gicd_write(GICD_ICENABLER, ~0U);
 	gicd_write(GICD_ICPENDR, ~0U);
 	for (u32 n = 0; n < 16; n += 4)
@@ -80,7 +84,6 @@ static void gic_v2_init_cpu(struct cpu *cpu)
 		mmio_write32(PLAT_GICH_BASE + GICH_LR + 4 * n, 0);
 }
 
-/* The first bytes of GICD_ITARGETSR are read-only and tell the interface number of this CPU. */
 static void gic_v2_enable(u32 intid, bool edge)
 {
 	u32 icfgr = GICD_ICFGR + intid / 16 * 4;
@@ -89,7 +92,8 @@ static void gic_v2_enable(u32 intid, bool edge)
 	if (intid >= 16)
 		gicd_write(icfgr, (gicd_read(icfgr) & ~(3U << shift)) | (edge ? 2U : 0U) << shift);
 	if (intid >= VGIC_PRIVATE_COUNT)
-		mmio_write8(PLAT_GICD_BASE + GICD_ITARGETSR + intid, (u8)gicd_read(GICD_ITARGETSR));
+		mmio_write8(PLAT_GICD_BASE + GICD_ITARGETSR + intid,
+			    interface_bit[this_cpu()->index]);
 	gicd_write(GICD_ISENABLER + intid / 32 * 4, 1U << intid % 32);
 }
 
@@ -118,6 +122,16 @@ static void gic_v2_deactivate(u32 iar)
 {
 	mmio_write32(PLAT_GICC_BASE + GICC_DIR, iar);
 	dsb_sy();
+}
+
+/*
+ * GICD_SGIR: TargetList [23:16], INTID [3:0]. The DSB: an access to a device is not ordered against
+ * one to memory.
+ */
+static void gic_v2_send_sgi(u32 intid, const struct cpu *cpu)
+{
+	dsb_ishst();
+	gicd_write(GICD_SGIR, (u32)interface_bit[cpu->index] << 16 | intid);
 }
 
 static void gic_v2_set_active(u32 intid, bool active)
@@ -195,6 +209,7 @@ struct gic_driver gic_v2 = {
 	.end = gic_v2_end,
 	.deactivate = gic_v2_deactivate,
 	.set_active = gic_v2_set_active,
+	.send_sgi = gic_v2_send_sgi,
 	.read_lr = gic_v2_read_lr,
 	.write_lr = gic_v2_write_lr,
 	.read_hcr = gic_v2_read_hcr,

@@ -165,6 +165,24 @@ static void gic_v3_deactivate(u32 iar)
 	isb();
 }
 
+/*
+ * ICC_SGI1R_EL1: Aff3 [55:48], RS [47:44], Aff2 [39:32], INTID [27:24], Aff1 [23:16], TargetList
+ * [15:0], one bit for each of the 16 values of Aff0 that RS selects. GICR_TYPER[63:32] has the
+ * affinity. The DSB: a write to a system register is not ordered against accesses to memory. The ISB
+ * sends it now, and not when the CPU next happens to synchronize.
+ */
+static void gic_v3_send_sgi(u32 intid, const struct cpu *cpu)
+{
+	u64 to = mmio_read64(redistributor[cpu->index] + GICR_TYPER) >> 32;
+	u64 aff0 = bits_get(to, 7, 0);
+
+	dsb_ishst();
+	write_sysreg(icc_sgi1r_el1, bits_get(to, 31, 24) << 48 | aff0 / 16 << 44 |
+					    bits_get(to, 23, 16) << 32 | (u64)intid << 24 |
+					    bits_get(to, 15, 8) << 16 | BIT(aff0 % 16));
+	isb();
+}
+
 static void gic_v3_set_active(u32 intid, bool active)
 {
 	mmio_write32(gicr_sgi(active ? GICD_ISACTIVER : GICD_ICACTIVER), 1U << intid);
@@ -275,6 +293,7 @@ struct gic_driver gic_v3 = {
 	.end = gic_v3_end,
 	.deactivate = gic_v3_deactivate,
 	.set_active = gic_v3_set_active,
+	.send_sgi = gic_v3_send_sgi,
 	.read_lr = gic_v3_read_lr,
 	.write_lr = gic_v3_write_lr,
 	.read_hcr = gic_v3_read_hcr,

@@ -10,7 +10,9 @@
  * List registers are a cache (vgic_lr.c). While a vCPU runs on another CPU they cannot be read.
  * The rule: change memory, then have that CPU fold and refill. So that nothing is lost, what the
  * list register took over was moved out of memory (latched to lr_latched), and orders to change the
- * active state are left in virq->request.
+ * active state are left in virq->request. Who has to know what became of an interrupt there waits
+ * until that CPU has folded (vgic_settle()). While it waits it holds no lock that the other could
+ * need, and its own list registers are folded: nobody waits for one who waits.
  *
  * Locks: the VM's device_lock, then vgic.lock, then run-queue locks (by vcpu_wake()).
  * Manual: IHI 0069, "Interrupt handling and prioritization"; IHI 0048 for GICv2.
@@ -47,7 +49,7 @@ bool virq_is_forwarded(const struct vm *vm, const struct virq *virq)
  * vgic_home(): an SGI or PPI belongs to its owner, virq->vcpu. An SPI goes where virq->route says:
  *  - GICv3: the value of GICD_IROUTER. It holds an affinity, of which our vCPUs use Aff0 alone, so
  *    it is the index of a vCPU; any other affinity names none. With Interrupt_Routing_Mode 1
- *    (VGIC_ROUTE_ANY) any CPU may have it: the first that is not VCPU_OFF, or the last if all are.
+ *    (VGIC_ROUTE_ANY) any CPU may have it: the first that is not vcpu_is_off(), or the last.
  *  - GICv2: the byte of GICD_ITARGETSR, a set of CPU interfaces, of which the lowest takes it; an
  *    empty set is nobody. A GICv2 with one CPU has no choice, whatever the byte (IHI 0048,
  *    "GICD_ITARGETSRn": RAZ/WI in a uniprocessor implementation).

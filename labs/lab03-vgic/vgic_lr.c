@@ -73,8 +73,10 @@ void vgic_flush(struct vcpu *vcpu)
 	struct vgic_cpu *interface = &vcpu->vgic;
 	u64 hcr = vgic_quiet_hcr(vcpu);
 
-	if (interface->loaded)
+	if (interface->loaded) {
 		vgic_fold(vcpu);
+		__atomic_store_n(&interface->refills, interface->refills + 1, __ATOMIC_RELAXED);
+	}
 	vgic_resample(vcpu);
 	interface->loaded = true;
 	/* Nearly always there is nothing to deliver: a switch should not pay for more. */

@@ -62,11 +62,46 @@ static u32 bank_intid(const struct irq_bank *bank, u64 offset)
 	return (u32)((offset - bank->base) * 8 / field_bits[bank->field]);
 }
 
+/* Whether the CPU of @owner has not folded since its count of refills was @seen. */
+static bool vgic_is_unread(const struct vcpu *owner, u32 seen)
+{
+	return __atomic_load_n(&owner->vgic.loaded, __ATOMIC_RELAXED) &&
+	       __atomic_load_n(&owner->vgic.refills, __ATOMIC_RELAXED) == seen;
+}
+
+/**
+ * vgic_settle() - before a register of @virq is read: have memory tell how it is now
+ * @vm: whose interrupt it is, and the vCPU's that reads, which is here
+ *
+ * vgic_pull() of the vCPU whose list @virq is on. If that is loaded on another CPU, where @virq may
+ * have changed, that CPU is made to fold. vgic.lock and the VM's device_lock, both held, are let go
+ * meanwhile and taken again.
+ */
+static void vgic_settle(struct vm *vm, const struct virq *virq)
+{
+	struct vcpu *owner = virq->vcpu;
+	u32 seen;
+
+	vgic_pull(owner);
+	if (!owner || !owner->vgic.loaded || (virq->lr == VGIC_NO_LR && !virq->active))
+		return;
+	/* In list registers of another CPU, or active without one and perhaps completed there. */
+	vgic_pull(this_cpu()->vcpu);
+	seen = owner->vgic.refills;
+	vgic_notify(owner);
+	spin_unlock(&vm->vgic.lock);
+	spin_unlock(&vm->device_lock);
+	while (vgic_is_unread(owner, seen))
+		cpu_relax();
+	spin_lock(&vm->device_lock);
+	spin_lock(&vm->vgic.lock);
+}
+
 /*
  * Collect the fields of all interrupts that the access covers, lowest INTID in the lowest bits.
  * INTIDs outside of [bank->first, bank->end) read as zero. At an offset inside a field of 64
  * bits the other half is read. Fields that a list register may know better (pending, active,
- * sources) are read after a pull, under vgic.lock.
+ * sources) are read after vgic_settle(). Under vgic.lock.
  */
 EXERCISE(3.6)
 u64 vmm_irq_bank_read(struct vcpu *vcpu, const struct irq_bank *bank, u64 offset, unsigned size)

@@ -4,8 +4,14 @@
  * queue and is off when the queue is empty. It is the time source that watches over everything that
  * is not in the hardware at the moment: timers of vCPUs that do not run, emulated timers, slices.
  *
- * cpu->deadline_lock protects a queue; it nests inside every other lock and nothing nests in it.
- * Expiry functions run without it. Manual: Arm ARM, "The Generic Timer in AArch64 state".
+ * cpu->deadline_lock protects a queue and what is on it; it nests inside every other lock and nothing
+ * nests in it. Expiry functions run without it.
+ *
+ * Several CPUs may arm and cancel one deadline: its vCPU moves. deadline->cpu says whose queue it is
+ * on. From NULL it becomes a CPU by a compare-and-exchange under that CPU's lock, so of two who arm
+ * it one puts it on a queue; the other takes it off there, and puts it on its own: the last one
+ * counts. Back to NULL it goes under the lock of the CPU that it names, so whoever wants to take it
+ * off reads it, locks, and looks again. Manual: Arm ARM, "The Generic Timer in AArch64 state".
  */
 #include "timer.h"
 
@@ -35,32 +41,68 @@ static void timer_program(struct cpu *cpu)
 	TODO(4.3);
 }
 
+/* Lock the queue that @deadline is on. Return: its CPU, or NULL and nothing is locked. */
+static struct cpu *deadline_lock(struct deadline *deadline)
+{
+	for (;;) {
+		struct cpu *cpu = __atomic_load_n(&deadline->cpu, __ATOMIC_ACQUIRE);
+
+		if (!cpu)
+			return NULL;
+		spin_lock(&cpu->deadline_lock);
+		if (__atomic_load_n(&deadline->cpu, __ATOMIC_RELAXED) == cpu)
+			return cpu;
+		spin_unlock(&cpu->deadline_lock);
+	}
+}
+
+/* @deadline has left its queue: another CPU may put it on its own from now on (a release). */
+static void deadline_let_go(struct deadline *deadline)
+{
+	__atomic_store_n(&deadline->cpu, NULL, __ATOMIC_RELEASE);
+}
+
 void deadline_cancel(struct deadline *deadline)
 {
-	struct cpu *cpu = deadline->cpu;
+	struct cpu *cpu = deadline_lock(deadline);
 	bool was_first;
 
 	if (!cpu)
 		return;
-	spin_lock(&cpu->deadline_lock);
 	was_first = deadline_first(&cpu->deadlines) == deadline;
 	list_remove(&deadline->node);
-	deadline->cpu = NULL;
+	deadline_let_go(deadline);
 	/* Another CPU's timer is left alone: it fires once for nothing and is set right then. */
 	if (was_first && cpu == this_cpu())
 		timer_program(cpu);
 	spin_unlock(&cpu->deadline_lock);
 }
 
+/* Whether @deadline is this CPU's now, or was already; its deadline_lock is held. */
+static bool deadline_claim(struct deadline *deadline, struct cpu *cpu)
+{
+	struct cpu *owner = NULL;
+
+	return __atomic_compare_exchange_n(&deadline->cpu, &owner, cpu, false, __ATOMIC_ACQUIRE,
+					   __ATOMIC_RELAXED) ||
+	       owner == cpu;
+}
+
 void deadline_arm(struct deadline *deadline, u64 ticks)
 {
 	struct cpu *cpu = this_cpu();
+	bool was_first;
 
-	deadline_cancel(deadline);
-	deadline->ticks = ticks;
 	spin_lock(&cpu->deadline_lock);
-	deadline->cpu = cpu;
-	if (deadline_insert(&cpu->deadlines, deadline))
+	while (!deadline_claim(deadline, cpu)) {
+		spin_unlock(&cpu->deadline_lock);
+		deadline_cancel(deadline);
+		spin_lock(&cpu->deadline_lock);
+	}
+	was_first = deadline_first(&cpu->deadlines) == deadline;
+	list_remove(&deadline->node);
+	deadline->ticks = ticks;
+	if (deadline_insert(&cpu->deadlines, deadline) || was_first)
 		timer_program(cpu);
 	spin_unlock(&cpu->deadline_lock);
 }
@@ -69,7 +111,7 @@ void deadline_arm(struct deadline *deadline, u64 ticks)
  * timer_interrupt() - CNTHP fired: run everything that is due
  *
  * Deadlines are taken off the queue one by one, since an expiry function may arm others, this one
- * again included: deadline->cpu is NULL when it is called. At the end CNTHP stands at the next
+ * again included: deadline_let_go() before the lock goes, then the function is called. At the end CNTHP stands at the next
  * deadline, which also lowers its line. Due is what is due at the count of the interrupt's start:
  * what an expiry function arms for a later one waits for the next interrupt even if it has passed by
  * then, so that nobody can hold EL2 here.

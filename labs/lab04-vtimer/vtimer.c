@@ -105,7 +105,7 @@ static bool ptimer_is_due(const struct vtimer *timer, u64 now)
  * ptimer_update() - bring the line of PPI 30 and the deadline in step with the registers
  *
  * The line is up while the timer is enabled, not masked and due. It has a deadline while it is
- * enabled, not masked and not due yet; otherwise none.
+ * enabled, not masked and not due yet; otherwise none. timer->lock is held.
  */
 EXERCISE(4.5)
 static void ptimer_update(struct vcpu *vcpu)
@@ -113,16 +113,33 @@ static void ptimer_update(struct vcpu *vcpu)
 	TODO(4.5);
 }
 
+/*
+ * The guest writes CNTP. The deadline may expire at the same time on a CPU that the vCPU has left;
+ * whoever comes second has to see what the first has made of registers, line and deadline.
+ */
+static void ptimer_write(struct vcpu *vcpu, u64 cval, u32 ctl)
+{
+	struct vtimer *timer = &vcpu->vtimer;
+
+	spin_lock(&timer->lock);
+	timer->physical.cval = cval;
+	timer->physical.ctl = ctl;
+	ptimer_update(vcpu);
+	spin_unlock(&timer->lock);
+}
+
 static void ptimer_expired(struct deadline *deadline)
 {
 	struct vtimer *timer = container_of(deadline, struct vtimer, physical_deadline);
 
+	spin_lock(&timer->lock);
 	ptimer_update(container_of(timer, struct vcpu, vtimer));
+	spin_unlock(&timer->lock);
 }
 
 /**
- * cntp_ctl() - CNTP_CTL_EL0: ENABLE and IMASK are kept, ISTATUS is computed and reads 0 while the
- * timer is disabled
+ * cntp_ctl() - CNTP_CTL_EL0: ENABLE and IMASK are kept, by ptimer_write(); ISTATUS is computed and
+ * reads 0 while the timer is disabled
  */
 EXERCISE(4.5)
 static enum trap_result cntp_ctl(struct vcpu *vcpu, struct sysreg_access *access)
@@ -132,20 +149,18 @@ static enum trap_result cntp_ctl(struct vcpu *vcpu, struct sysreg_access *access
 
 static enum trap_result cntp_cval(struct vcpu *vcpu, struct sysreg_access *access)
 {
-	if (access->is_write) {
-		vcpu->vtimer.physical.cval = access->value;
-		ptimer_update(vcpu);
-	} else {
+	if (access->is_write)
+		ptimer_write(vcpu, access->value, vcpu->vtimer.physical.ctl);
+	else
 		access->value = vcpu->vtimer.physical.cval;
-	}
 	return TRAP_SKIP_INSN;
 }
 
 /**
  * cntp_tval() - CNTP_TVAL_EL0, the 32-bit signed view of the distance to CVAL
  *
- * A write sets CVAL to the count plus the sign-extended low word; a read gives the low word of
- * CVAL minus the count.
+ * A write sets CVAL, by ptimer_write(), to the count plus the sign-extended low word; a read gives the
+ * low word of CVAL minus the count.
  */
 EXERCISE(4.5)
 static enum trap_result cntp_tval(struct vcpu *vcpu, struct sysreg_access *access)
@@ -170,15 +185,29 @@ SYSREG_HANDLER(3, 3, 14, 2, 2, cntp_cval);
 
 /* ---- the layer ---- */
 
-static void vtimer_reset(struct vcpu *vcpu)
+/*
+ * The timers of a vCPU that is OFF stop. Another CPU may be about to call what expired there: it finds
+ * them off.
+ */
+static void vtimer_stop(struct vcpu *vcpu)
 {
 	struct vtimer *timer = &vcpu->vtimer;
 
-	*timer = (struct vtimer){.offset = vcpu->vm->counter_offset};
-	deadline_init(&timer->background, vtimer_expired);
-	deadline_init(&timer->physical_deadline, ptimer_expired);
+	spin_lock(&timer->lock);
+	timer->cntv_ctl = timer->cntv_cval = timer->cntkctl = 0;
+	timer->physical = (struct emulated_timer){.ctl = 0};
+	deadline_cancel(&timer->physical_deadline);
+	deadline_cancel(&timer->background);
+	spin_unlock(&timer->lock);
+}
+
+static void vtimer_reset(struct vcpu *vcpu)
+{
+	vtimer_stop(vcpu);
+	vcpu->vtimer.offset = vcpu->vm->counter_offset;
 	vcpu->hcr |= HCR_EL2_TWI;
 	vgic_map_hw(vcpu, PLAT_INTID_CNTV, PLAT_INTID_CNTV, vtimer_is_asserted);
+	vgic_set_line(vcpu, PLAT_INTID_CNTP, false);
 }
 
 /**
@@ -192,12 +221,25 @@ static int vtimer_vm_create(struct vm *vm)
 	TODO(4.1);
 }
 
-static void vtimer_vm_destroy(struct vm *vm)
+/* Deadlines are made once: a reset of a vCPU may meet them on the queue of some CPU. */
+static int vtimer_create(struct vm *vm)
 {
 	for (u32 i = 0; i < vm->vcpu_count; i++) {
-		deadline_cancel(&vm->vcpus[i]->vtimer.background);
-		deadline_cancel(&vm->vcpus[i]->vtimer.physical_deadline);
+		struct vtimer *timer = &vm->vcpus[i]->vtimer;
+
+		if (timer->background.expire)
+			continue;
+		timer->lock = (struct spinlock)SPINLOCK_INIT("vtimer");
+		deadline_init(&timer->background, vtimer_expired);
+		deadline_init(&timer->physical_deadline, ptimer_expired);
 	}
+	return vtimer_vm_create(vm);
+}
+
+static void vtimer_vm_destroy(struct vm *vm)
+{
+	for (u32 i = 0; i < vm->vcpu_count; i++)
+		vtimer_stop(vm->vcpus[i]);
 }
 
 static int vtimer_init_cpu(struct cpu *cpu)
@@ -215,6 +257,6 @@ static void vtimer_enter(struct vcpu *vcpu, u32 work)
 
 IRQ_HANDLER(PLAT_INTID_CNTV, IRQ_LEVEL, vtimer_interrupt);
 
-LAYER(4, vtimer, .init_cpu = vtimer_init_cpu, .vm_create = vtimer_vm_create,
+LAYER(4, vtimer, .init_cpu = vtimer_init_cpu, .vm_create = vtimer_create,
       .vm_destroy = vtimer_vm_destroy, .vcpu_reset = vtimer_reset, .vcpu_load = vtimer_load,
       .vcpu_save = vtimer_save, .vcpu_enter = vtimer_enter, .console_waits = timer_console_waits);
