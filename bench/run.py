@@ -88,7 +88,7 @@ def execute(*commands: list[str]) -> list[Outcome]:
         started = []
         with on_one_cpu():
             for command in commands:
-                files = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(2)]
+                files: list[IO[bytes]] = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(2)]
                 started.append((stack.enter_context(subprocess.Popen(
                     command, stdin=subprocess.DEVNULL, stdout=files[0], stderr=files[1])), files))
         try:
