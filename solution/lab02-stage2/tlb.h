@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * TLB and instruction cache maintenance. None of these waits: the caller adds the DSB that completes it and the
- * ISB after which its own next instruction is affected (Arm ARM, "TLB maintenance instructions").
+ * TLB and instruction cache maintenance. None of these waits: the caller adds the DSB that
+ * completes it and the ISB after which its own next instruction is affected (Arm ARM, "TLB
+ * maintenance instructions").
  */
 #ifndef STRATA_TLB_H
 #define STRATA_TLB_H

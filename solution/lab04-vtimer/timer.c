@@ -116,10 +116,10 @@ void deadline_arm(struct deadline *deadline, u64 ticks)
  * timer_interrupt() - CNTHP fired: run everything that is due
  *
  * Deadlines are taken off the queue one by one, since an expiry function may arm others, this one
- * again included: deadline_let_go() before the lock goes, then the function is called. At the end CNTHP stands at the next
- * deadline, which also lowers its line. Due is what is due at the count of the interrupt's start:
- * what an expiry function arms for a later one waits for the next interrupt even if it has passed by
- * then, so that nobody can hold EL2 here.
+ * again included: deadline_let_go() before the lock goes, then the function is called. At the end
+ * CNTHP stands at the next deadline, which also lowers its line. Due is what is due at the count of
+ * the interrupt's start: what an expiry function arms for a later one waits for the next interrupt
+ * even if it has passed by then, so that nobody can hold EL2 here.
  */
 EXERCISE(4.3)
 static enum irq_result timer_interrupt(struct cpu *cpu, u32 intid)
