@@ -56,14 +56,16 @@ static void isb(void)
 #define SOON 400 /* ticks */
 
 /*
- * vtimer_expired() may look at what a CPU that the vCPU has moved to is saving: whole words, each read
- * once. If it guesses wrong it raises a line that is withdrawn at the next entry (vgic_resample()); a
- * deadline that is really due is armed again by that save. A lock would cost each world switch.
+ * vtimer_expired() may look at what another CPU is saving or resetting: whole words, each read once.
+ * If it guesses wrong it raises a line that is withdrawn at the next entry (vgic_resample()); a
+ * deadline that is really due is armed again by that save. A lock would cost each world switch. All
+ * four are named, since ThreadSanitizer may have lost the stack of the one that came first.
  */
 const char *__tsan_default_suppressions(void);
 const char *__tsan_default_suppressions(void)
 {
-	return "race_top:vtimer_expired\nrace_top:vtimer_save\nrace_top:vtimer_stop\n";
+	return "race_top:vtimer_expired\nrace_top:vtimer_save\nrace_top:vtimer_stop\n"
+	       "race_top:vtimer_reset\n";
 }
 
 struct cpu cpus[PLAT_CPU_MAX];
