@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What a lab gives and no exercise asks for: vCPUs on several CPUs, how VMs end and start again, the
-barriers of the GIC's drivers."""
+barriers of the world switch and of the GIC's drivers."""
 
 from __future__ import annotations
 
@@ -126,3 +126,10 @@ def test_an_sgi_arrives_at_its_cpu(make_lab: MakeLab) -> None:
     before = bench.device32(0x080B_0200)
     bench.call("gic_send_sgi", 9, bench.cpu.address)
     expect("SGI 9 is pending", bench.device32(0x080B_0200), before | 1 << 9)
+
+
+@pytest.mark.parametrize(("barriers", "read"), [(("esb",), "disr_el1"), (("dsb", "isb"), "isr_el1")], ids=["ras", "no-ras"])
+def test_errors_of_the_guest_that_leaves_have_arrived_before_they_are_looked_for(barriers: tuple[str, ...], read: str) -> None:
+    """Arm ARM, "Error synchronization event"; without FEAT_RAS a DSB completes what may fail."""
+    expect(f"{' and '.join(barriers).upper()} before {read.upper()} is read",
+           findings(barriers[0], barriers[1:], rf"mrs x\d+, {read}", "world_save"), [])
