@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What a lab gives and no exercise asks for: vCPUs on several CPUs, how VMs end and start again, the
-barriers of the world switch and of the GIC's drivers."""
+GICv2's driver, barriers of the world switch and of the GIC."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from grader.conftest import MakeLab
 from grader.machine import EL2_ONLY
 from grader.objects import Objects
 from grader.tests.test_lab03_barriers import RETURN, findings
+from grader.tests.test_lab03_steps import GICD, IGROUPR, ISACTIVER, ISENABLER, ISPENDR, claimed
 from grader.tests.test_lab04 import BUDGET, MASK64, VM_RUNNING, VM_STOPPED, in_guest, runs_on
 from grader.verdict import expect, expect_that
 
@@ -31,6 +32,22 @@ def test_a_vm_that_cannot_be_built_again_ends_alone(make_lab: MakeLab, failing: 
     expect("its reason", objects.vm(1).text("stop_reason"), "no memory to start again")
     expect("state of VM 0", objects.vm(0).get("state"), VM_RUNNING)
     expect("nothing of VM 1 is left: free pages", machine.memory.u64(pages), free)
+
+
+def test_gicv2_is_set_up_whatever_firmware_left(make_lab: MakeLab) -> None:
+    bench = Bench.at(make_lab(3, 2).start("gic_enable"), 3, "init")
+    for offset in (IGROUPR, ISENABLER, ISACTIVER, ISPENDR):
+        for word in (0, 1):
+            bench.store32(GICD + offset + 4 * word, 0x3000_0000)
+    bench.store32(GICD + 0xF20, 0x0101_0101)  # GICD_SPENDSGIR0: SGIs 0 to 3
+    bench = bench.go_on(3, "vm_create")
+    read = bench.device32
+    for word in (0, 1):
+        at = GICD + 4 * word
+        expect(f"GICD_IGROUPR{word}: Group 0", read(at + IGROUPR), 0)
+        expect(f"GICD_ISENABLER{word}: what the registry claims", read(at + ISENABLER) & ~0xFFFF, claimed(bench, word) & ~0xFFFF)  # fmt: skip
+        expect(f"GICD_ISACTIVER{word}", read(at + ISACTIVER), 0)
+        expect(f"GICD_ISPENDR{word}", read(at + ISPENDR) & 0x3000_FFFF, 0)
 
 
 @pytest.mark.parametrize(("version", "iar"), [(3, r"mrs x\d+, icc_iar1_el1"), (2, r"ldr w")])

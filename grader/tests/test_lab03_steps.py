@@ -191,22 +191,6 @@ def test_what_is_disabled_is_off_before_it_is_set_up(lab: Lab, name: str) -> Non
                           observed=f"the set-up is over ({stop.kind.value})", expected="a loop until RWP is 0")
 
 
-def test_gicv2_is_set_up_whatever_firmware_left(make_lab: MakeLab) -> None:
-    bench = Bench.at(make_lab(LAB, 2).start("gic_enable"), LAB, "init")
-    for offset in (IGROUPR, ISENABLER, ISACTIVER, ISPENDR):
-        for word in (0, 1):
-            bench.store32(GICD + offset + 4 * word, 0x3000_0000)
-    bench.store32(GICD + 0xF20, 0x0101_0101)  # GICD_SPENDSGIR0: SGIs 0 to 3
-    bench = bench.go_on(LAB, "vm_create")
-    read = bench.device32
-    for word in (0, 1):
-        at = GICD + 4 * word
-        expect(f"GICD_IGROUPR{word}: Group 0", read(at + IGROUPR), 0)
-        expect(f"GICD_ISENABLER{word}: what the registry claims", read(at + ISENABLER) & ~0xFFFF, claimed(bench, word) & ~0xFFFF)  # fmt: skip
-        expect(f"GICD_ISACTIVER{word}", read(at + ISACTIVER), 0)
-        expect(f"GICD_ISPENDR{word}", read(at + ISPENDR) & 0x3000_FFFF, 0)
-
-
 def test_every_interrupt_is_dispatched_and_completed(lab: Lab, gic: int) -> None:
     bench = Bench.at(lab.start("gic_enable"), LAB, "vm_create")
     entries = bench.objects.registry("irq_entry", "registry_irqs")
