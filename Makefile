@@ -34,7 +34,7 @@ INITRD ?=
 GUEST ?=
 TEST ?=
 SEED ?=
-TESTS ?= $(if $(HANDOUT),$(filter-out grader/tests/test_lab%,$(wildcard grader/tests/test_*.py)),grader/tests)
+TESTS ?= $(if $(HANDOUT),$(filter-out grader/tests/lab%,$(wildcard grader/tests/*/test_*.py)),grader/tests)
 PYTEST_ARGS ?=
 V ?= 0
 
@@ -357,7 +357,7 @@ debug: $(RUN_NEEDS) ## the machine of run, stopped at its first instruction, und
 		$(if $(GUEST),--guest $(call quoted,$(GUEST))) $(GUEST_TEXT) --out $(IMAGE_DIR) $(call quoted,$(RUN_VMS))
 else
 debug: ready # a test's machine where the test fails
-	$(Q)$(TEST_ENVIRONMENT) $(PYTHON) -m tools.debug_test $(call quoted,$(TEST))
+	$(Q)$(TEST_ENVIRONMENT) $(PYTHON) -m grader.grading.debug_test $(call quoted,$(TEST))
 endif
 
 map: $(IMAGE) ## print the registries of an image: layers, trap handlers, hypercalls, devices
@@ -393,9 +393,9 @@ help: ## this text
 
 # What TODO() says of an exercise comes from course.toml.
 EXERCISE_TITLES := $(OBJ)/course/exercise_titles.h
-$(EXERCISE_TITLES): course.toml tools/course.py | ready
+$(EXERCISE_TITLES): course.toml course/registry.py | ready
 	$(Q)mkdir -p $(@D)
-	$(Q)$(PYTHON) -m tools.course titles > $@
+	$(Q)$(PYTHON) -m course.registry titles > $@
 $(OBJ)/kit/todo.c.o: $(EXERCISE_TITLES)
 $(OBJ)/kit/todo.c.o: private INCLUDES += -I$(dir $(EXERCISE_TITLES))
 
@@ -420,13 +420,13 @@ labNN: ## (lab01, lab02, ...) build labs/ up to that lab and say which exercise 
 	@echo 'make lab02 builds labs 1 to 2 and says which exercise is next'
 $(LAB_LOOPS): lab0%: ready
 	$(Q)$(MAKE) image LAB=$* IMPL=labs BASE=$(BASE)
-	$(Q)$(PYTHON) -m tools.lab next --lab $* --base $(BASE)
+	$(Q)$(PYTHON) -m course.lab next --lab $* --base $(BASE)
 
 hint: ready ## (EX=2.3) one more hint for that exercise
-	$(call given,EX,n.m: the exercise)$(Q)$(PYTHON) -m tools.lab hint --exercise $(call quoted,$(EX)) --state $(BUILD)/hints.json
+	$(call given,EX,n.m: the exercise)$(Q)$(PYTHON) -m course.lab hint --exercise $(call quoted,$(EX)) --state $(BUILD)/hints.json
 
 # An unwritten IMPL means the student's own tree here.
-GRADE = $(PYTHON) -m tools.grade --lab $(LAB) --build '$(BUILD)' --qemu $(call quoted,$(QEMU)) --base $(BASE) \
+GRADE = $(PYTHON) -m grader.grading.grade --lab $(LAB) --build '$(BUILD)' --qemu $(call quoted,$(QEMU)) --base $(BASE) \
 	--impl $(if $(filter command environment,$(firstword $(origin IMPL))),$(IMPL),labs)
 GRADER_CHECK_ARGS = $(if $(FULL),--full) $(if $(filter command,$(firstword $(origin LAB))),--lab $(LAB))
 FULL ?=
@@ -437,29 +437,29 @@ grade: ready ## (LAB=2 [EX=2.3] [IMPL=labs] [BASE=reference]) test a lab, and sa
 	$(Q)$(GRADE) $(if $(EX),--exercise $(call quoted,$(EX))) $(if $(SEED),--seed $(call quoted,$(SEED)))
 
 why: ready ## (TEST=name) the last failure of that test in full
-	$(call given,TEST,name: a test or a part of its name)$(Q)$(PYTHON) -m tools.why --build '$(BUILD)' $(call quoted,$(TEST))
+	$(call given,TEST,name: a test or a part of its name)$(Q)$(PYTHON) -m grader.grading.why --build '$(BUILD)' $(call quoted,$(TEST))
 
 grader-check: ready ##! (instructors; FULL=1) do the tests catch known faults, and do cheats get what they deserve?
-	$(Q)$(PYTHON) -m tools.grader_check --build '$(BUILD)' $(GRADER_CHECK_ARGS)
+	$(Q)$(PYTHON) -m grader.proof.grader_check --build '$(BUILD)' $(GRADER_CHECK_ARGS)
 
 grade-class: ready ##! (instructors; LAB=2 SUBMISSIONS=dir [DEST=dir] [JOBS=4]) grade a folder of submissions
-	$(call given,SUBMISSIONS,dir: archives or directories, one a student)$(Q)$(PYTHON) -m tools.grade_class --lab $(LAB) --submissions $(call quoted,$(SUBMISSIONS)) \
+	$(call given,SUBMISSIONS,dir: archives or directories, one a student)$(Q)$(PYTHON) -m grader.grading.grade_class --lab $(LAB) --submissions $(call quoted,$(SUBMISSIONS)) \
 		--dest $(call quoted,$(or $(DEST),$(BUILD)/class)) --jobs $(JOBS) --build '$(BUILD)'
 
 submit: ready ## (LAB=2) pack what is to be handed in, and nothing else
-	$(Q)$(PYTHON) -m tools.submit --lab $(LAB) --out $(BUILD)/submit --scores $(BUILD)/grade
+	$(Q)$(PYTHON) -m course.submit --lab $(LAB) --out $(BUILD)/submit --scores $(BUILD)/grade
 
 starters: ready ##! (instructors) make labs/ from solution/
-	$(Q)$(PYTHON) -m tools.starters $(if $(OVERWRITE),--overwrite)
+	$(Q)$(PYTHON) -m course.starters $(if $(OVERWRITE),--overwrite)
 starters-check: ready
-	$(Q)$(PYTHON) -m tools.starters --check --build $(BUILD)
+	$(Q)$(PYTHON) -m course.starters --check --build $(BUILD)
 
 .PHONY: transcripts
 transcripts: ready ##! (authors) run the GDB transcripts of the texts again; CHECK=1 changes nothing
-	$(Q)$(TEST_ENVIRONMENT) $(PYTHON) -m tools.transcripts $(if $(CHECK),--check) $(TEXTS)
+	$(Q)$(TEST_ENVIRONMENT) $(PYTHON) -m course.transcripts $(if $(CHECK),--check) $(TEXTS)
 
 handout: ready ##! (instructors; LAB=2 DEST=dir) what students get: no solution, no history
-	$(call given,DEST,dir: a directory that does not exist yet)$(Q)$(PYTHON) -m tools.handout --lab $(LAB) --dest $(call quoted,$(DEST)) --build $(BUILD)
+	$(call given,DEST,dir: a directory that does not exist yet)$(Q)$(PYTHON) -m course.handout --lab $(LAB) --dest $(call quoted,$(DEST)) --build $(BUILD)
 
 # ---- for editors and readers ---------------------------------------------------------------------
 

@@ -17,14 +17,14 @@ from _pytest.mark import ParameterSet
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from grader import images  # noqa: E402
-from grader.gdb_client import GdbError  # noqa: E402
-from grader.launch import MachineConfig  # noqa: E402
-from grader.machine import DEFAULT_BUDGET, Machine  # noqa: E402
-from grader.probe import ProbeVm, Report, judge, prepare, run_probes  # noqa: E402
-from grader.report import drift, properties, questions  # noqa: E402
-from grader.verdict import Finding, Verdict  # noqa: E402
-from tools.course import ROOT, load_course  # noqa: E402
+from course.registry import ROOT, load_course  # noqa: E402
+from grader.grading import drift, properties, questions  # noqa: E402
+from grader.machine import images  # noqa: E402
+from grader.machine.gdb_client import GdbError  # noqa: E402
+from grader.machine.launch import MachineConfig  # noqa: E402
+from grader.machine.machine import DEFAULT_BUDGET, Machine  # noqa: E402
+from grader.machine.verdict import Finding, Verdict  # noqa: E402
+from grader.oracle.probe import ProbeVm, Report, judge, prepare, run_probes  # noqa: E402
 
 PROBE_BUDGET = 200_000_000
 

@@ -15,5 +15,5 @@ set -eu
 lab=$1 submissions=$2 dest=$3
 cd "${SLURM_SUBMIT_DIR:-.}"
 task=$((${SLURM_ARRAY_TASK_ID:-0} - ${SLURM_ARRAY_TASK_MIN:-0})) # of --array=1-16, too
-exec "$(tools/doctor --python)" -m tools.grade_class --lab "$lab" --submissions "$submissions" --dest "$dest" \
+exec "$(tools/doctor --python)" -m grader.grading.grade_class --lab "$lab" --submissions "$submissions" --dest "$dest" \
 	--build "build/node-$task" --shard "$task/${SLURM_ARRAY_TASK_COUNT:-1}"

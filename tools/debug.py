@@ -14,8 +14,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from grader.launch import HEARTBEAT
-from grader.mi import file_name
+from grader.machine.launch import HEARTBEAT
+from grader.machine.mi import file_name
 from tools.errors import UserError, run_main
 from tools.qemu import add_machine_arguments, ends_with_us, qemu_command
 from tools.run import add_vm_arguments, prepared

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: MIT
+"""`make handout LAB=n DEST=dir`: what students get.
+
+The tree without solution/, without what course.toml excludes, without later labs and their tests,
+and without history. Labs below n come with the layers of the reference as archives, one a layer, in
+handout/reference/, so that BASE=reference links. Starters are made anew from solution/: what stands
+in labs/ at the moment is not looked at. Nothing is left in DEST when a line of a solution is found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import fnmatch
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from course.registry import ROOT, Course, load_course
+from course.starters import (LAB_TEXT, LABS, MANIFEST, SOLUTION, Tree, check_registry, find_leaks,
+                            make_tree, manifest_of, overview, secret_lines)
+from tools.errors import UserError, run_main
+from tools.files import full_disk
+from tools.lint import repository_files
+
+REFERENCE = Path("handout/reference")
+README = Path("docs/handout.md")  # becomes the README of a handout
+LAB_TEST = re.compile(r"grader/(?:tests/lab(\d\d)/.*|host/test_lab(\d\d)\w*\.c)")
+
+
+def _is_given(name: str, course: Course, number: int) -> bool:
+    """Whether students of lab `number` get this file of the repository as it is."""
+    test = LAB_TEST.fullmatch(name)
+    if test and int(test[1] or test[2]) > number:
+        return False
+    if name.split("/")[0] in (str(SOLUTION), str(LABS), "handout", ".git"):
+        return False
+    if name in (str(README), "README.md"):
+        return False
+    return not any(fnmatch.fnmatchcase(name, pattern) for pattern in course.handout_exclude)
+
+
+def starters_of(course: Course, tree: Tree, number: int) -> dict[str, bytes]:
+    """labs/ with the labs up to `number`."""
+    labs = course.labs[:number]
+    here = tuple(f"{lab.directory}/" for lab in labs)
+    files = {name: data for name, data in tree.files.items() if name.startswith(here)}
+    files[LAB_TEXT] = overview(course, labs).encode()
+    return {**files, MANIFEST: manifest_of(files)}
+
+
+def build_reference(number: int, build: Path) -> list[Path]:
+    """The layers below a lab as archives, made by make."""
+    archives = [build / "reference" / f"lab{layer:02}.a" for layer in range(1, number)]
+    if archives:
+        environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+        done = subprocess.run(["make", "-C", str(ROOT), "--no-print-directory", f"BUILD={build}",
+                               *map(str, archives)], capture_output=True, text=True, check=False,
+                              env=environment)
+        if done.returncode:
+            if full_disk(done.stdout + done.stderr, ROOT / build):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(build))
+            raise UserError(f"the reference does not build:\n{done.stdout}{done.stderr}")
+    return archives
+
+
+def fill(dest: Path, course: Course, tree: Tree, number: int, archives: list[Path]) -> None:
+    """Write the handout into an empty directory."""
+    for path in repository_files():
+        if _is_given(path.as_posix(), course, number):
+            if path.is_symlink():
+                raise UserError(f"{path}: a handout has no symbolic links")
+            (dest / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, dest / path)
+    for name, data in starters_of(course, tree, number).items():
+        (dest / LABS / name).parent.mkdir(parents=True, exist_ok=True)
+        (dest / LABS / name).write_bytes(data)
+    (dest / REFERENCE).mkdir(parents=True)
+    for archive in archives:
+        shutil.copyfile(ROOT / archive, dest / REFERENCE / archive.name)
+    shutil.copyfile(README, dest / "README.md")
+
+
+def inspect(dest: Path, course: Course, number: int, secrets: frozenset[str]) -> Iterator[str]:
+    """What should not be in a handout and is; looks at the result and not at how it was made."""
+    names = sorted(path.relative_to(dest).as_posix() for path in dest.rglob("*"))
+    later = {lab.directory for lab in course.labs[number:]}
+    for name in names:
+        parts = set(Path(name).parts)
+        if parts & {str(SOLUTION), ".git", "mutants", "cheats"} or parts & later:
+            yield f"{name}: does not belong into a handout"
+        elif (dest / name).is_symlink():
+            yield f"{name}: a symbolic link"
+    yield from find_leaks(dest, (name for name in names if (dest / name).is_file()), secrets)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="course/handout.py", description="Make what students get.")
+    parser.add_argument("--lab", type=int, required=True)
+    parser.add_argument("--dest", type=Path, required=True)
+    parser.add_argument("--build", type=Path, default=Path("build"))
+    arguments = parser.parse_args()
+
+    course = load_course()
+    course.lab(arguments.lab)
+    dest: Path = arguments.dest
+    if dest.exists() and (not dest.is_dir() or any(dest.iterdir())):
+        raise UserError(f"DEST={dest}: exists and is not an empty directory")
+    os.chdir(ROOT)
+    tree = make_tree(course)
+    findings = list(check_registry(course, tree))
+    if not findings:
+        archives = build_reference(arguments.lab, arguments.build)
+        dest.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=dest.parent, prefix=".handout-") as folder:
+            made = Path(folder) / "tree"
+            made.mkdir()
+            fill(made, course, tree, arguments.lab, archives)
+            findings = list(inspect(made, course, arguments.lab, secret_lines(tree)))
+            if not findings:
+                made.rename(dest)
+    if findings:
+        print("\n".join(findings), file=sys.stderr)
+        return 1
+    count = sum(1 for path in dest.rglob("*") if path.is_file())
+    print(f"{dest}: {count} files for labs 1 to {arguments.lab}, {len(archives)} layers of the reference, "
+          "no leaks")
+    return 0
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: MIT
+"""course.toml, the registry of the course: labs, exercises, points, files, hints, tests.
+
+Reading it checks it. What a mistake would do later (a score that is not out of 100, a hint that
+never comes) is said here, as one line that names the place.
+
+    python3 -m course.registry check     course.toml is consistent
+    python3 -m course.registry titles    the table that TODO() prints from (C initializers)
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+from tools.errors import UserError, run_main
+
+ROOT = Path(__file__).resolve().parent.parent
+COURSE_FILE = "course.toml"
+ANSWERS = "answers.toml"  # in a lab's directory: what a student answers to its questions
+POINTS_A_LAB = 100
+HINTS_MIN = 2
+MAILBOX_TEXT = 160  # bytes of strata_crash.text: what TODO() says must fit
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One exercise: functions that a student writes, and what is known about them."""
+
+    id: str
+    title: str
+    points: int
+    functions: dict[str, tuple[str, ...]]  # file in the lab's directory -> functions in it
+    tests: tuple[str, ...]
+    needs: tuple[str, ...]  # exercises of the same lab without which it cannot be shown to work
+    hints: tuple[str, ...]  # from vague to concrete
+    manual: tuple[str, ...]  # sections of the architecture's documents
+
+    @property
+    def lab(self) -> int:
+        return int(self.id.split(".")[0])
+
+    @property
+    def anchor(self) -> str:
+        """The name of its place in the lab text: <a id="13"></a> for exercise 1.3."""
+        return self.id.replace(".", "")
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question of a lab's text whose answer is a number, which the grader measures too."""
+
+    id: str  # its key in the lab's answers.toml
+    number: int  # in the lab's text
+    asks: str
+    test: str  # which test of test_labNN_questions.py measures it
+    tolerance: int  # per cent that an answer may be off
+
+
+@dataclass(frozen=True)
+class Lab:
+    number: int
+    directory: str  # in solution/ and in labs/
+    title: str
+    hours: int
+    exercises: tuple[Exercise, ...]
+    questions: tuple[Question, ...] = ()
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files of its directory that hold exercises: what a submission consists of."""
+        return tuple(sorted({name for exercise in self.exercises for name in exercise.functions}))
+
+    def text_of(self, exercise: Exercise) -> str:
+        """Where a student reads about an exercise."""
+        return f"labs/{self.directory}/README.md#{exercise.anchor}"
+
+
+@dataclass(frozen=True)
+class Course:
+    title: str
+    isolated_factor: float  # of a score reached over the reference's lower layers
+    labs: tuple[Lab, ...]
+    handout_exclude: tuple[str, ...]  # patterns of files that no student gets
+
+    @property
+    def exercises(self) -> tuple[Exercise, ...]:
+        return tuple(exercise for lab in self.labs for exercise in lab.exercises)
+
+    def lab(self, number: int) -> Lab:
+        for lab in self.labs:
+            if lab.number == number:
+                return lab
+        known = ", ".join(str(lab.number) for lab in self.labs)
+        raise UserError(f"LAB={number}: {COURSE_FILE} has no such lab; there are {known}")
+
+    def exercise(self, id_: str) -> Exercise:
+        for exercise in self.exercises:
+            if exercise.id == id_:
+                return exercise
+        raise UserError(f"EX={id_}: no such exercise; there are "
+                        f"{', '.join(exercise.id for exercise in self.exercises)}")
+
+
+class _Table:
+    """A table of the file while it is read: every key is asked for once, none may be left over."""
+
+    def __init__(self, values: object, where: str) -> None:
+        if not isinstance(values, dict):
+            raise UserError(f"{where}: must be a table")
+        self._values: dict[str, Any] = dict(values)
+        self.where = where
+
+    def fail(self, key: str, text: str) -> UserError:
+        return UserError(f"{self.where}: {key}: {text}")
+
+    def get(self, key: str, kind: type, default: object = None) -> Any:
+        if key not in self._values:
+            if default is None:
+                raise self.fail(key, "is missing")
+            return default
+        value = self._values.pop(key)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise self.fail(key, f"must be of type {kind.__name__}")
+        return value
+
+    def text(self, key: str) -> str:
+        value = str(self.get(key, str))
+        if not value.strip():
+            raise self.fail(key, "is empty")
+        return value
+
+    def texts(self, key: str, at_least: int = 0, default: object = None) -> tuple[str, ...]:
+        values = self.get(key, list, default)
+        if not all(isinstance(value, str) and value.strip() for value in values):
+            raise self.fail(key, "must be a list of texts, none of them empty")
+        if len(values) < at_least:
+            raise self.fail(key, f"needs {at_least} entries or more")
+        if len(set(values)) != len(values):
+            raise self.fail(key, "says something twice")
+        return tuple(" ".join(value.split()) for value in values)
+
+    def done(self) -> None:
+        if self._values:
+            raise self.fail(next(iter(self._values)), "unknown key")
+
+
+def _functions(table: _Table) -> dict[str, tuple[str, ...]]:
+    functions = _Table(table.get("functions", dict), f"{table.where}: functions")
+    names = tuple(functions._values)
+    if not names:
+        raise table.fail("functions", "is empty")
+    for name in names:
+        if not re.fullmatch(r"[a-z0-9_]+\.[chS]", name):
+            raise table.fail("functions", f'"{name}" is not the name of a source file')
+    found = {name: functions.texts(name, 1) for name in names}
+    functions.done()
+    return found
+
+
+def _exercise(values: object, lab: int, position: int, file: str) -> Exercise:
+    id_ = f"{lab}.{position}"
+    table = _Table(values, f"{file}: exercise {id_}")
+    if table.text("id") != id_:
+        raise table.fail("id", f"exercises are in order and without gaps: this one is {id_}")
+    exercise = Exercise(
+        id=id_,
+        title=table.text("title"),
+        points=table.get("points", int),
+        functions=_functions(table),
+        tests=table.texts("tests", 1),
+        needs=table.texts("needs", default=[]),
+        hints=table.texts("hints", HINTS_MIN),
+        manual=table.texts("manual", 1),
+    )
+    table.done()
+    if exercise.points <= 0:
+        raise table.fail("points", "must be positive")
+    return exercise
+
+
+def _question(values: object, where: str) -> Question:
+    table = _Table(values, where)
+    question = Question(table.text("id"), table.get("number", int), table.text("asks"), table.text("test"),
+                        table.get("tolerance", int, -1))
+    table.done()
+    if not re.fullmatch(r"[a-z0-9_]+", question.id):
+        raise table.fail("id", "is a key of TOML: small letters, digits, _")
+    return replace(question, tolerance=max(0, question.tolerance))
+
+
+def _check_message(lab: Lab, exercise: Exercise) -> None:
+    longest = max(exercise.functions, key=len)
+    message = (f'exercise {exercise.id} "{exercise.title}" is not written yet '
+               f"(labs/{lab.directory}/{longest}:000): see {lab.text_of(exercise)}")
+    if len(message) >= MAILBOX_TEXT:
+        raise UserError(f"{COURSE_FILE}: exercise {exercise.id}: title: "
+                        f"{len(message) - MAILBOX_TEXT + 1} characters too long for the crash mailbox")
+
+
+def _check_needs(table: _Table, lab: Lab) -> None:
+    needs = {exercise.id: exercise.needs for exercise in lab.exercises}
+    try:
+        unknown = set(TopologicalSorter(needs).static_order()) - needs.keys()
+    except CycleError as error:
+        raise table.fail("needs", f"a circle: {' '.join(error.args[1])}") from error
+    if unknown:
+        raise table.fail("needs", f"{min(unknown)} is not an exercise of this lab")
+
+
+def _lab(values: object, number: int, file: str) -> Lab:
+    table = _Table(values, f"{file}: lab {number}")
+    if table.get("number", int) != number:
+        raise table.fail("number", f"labs are in order and without gaps: this one is {number}")
+    exercises = table.get("exercise", list)
+    lab = Lab(
+        number=number,
+        directory=table.text("directory"),
+        title=table.text("title"),
+        hours=table.get("hours", int),
+        exercises=tuple(_exercise(entry, number, position, file)
+                        for position, entry in enumerate(exercises, start=1)),
+        questions=tuple(_question(entry, f"{file}: lab {number}: question {position}")
+                        for position, entry in enumerate(table.get("question", list, []), start=1)),
+    )
+    table.done()
+    if not re.fullmatch(rf"lab{number:02}-[a-z0-9]+(-[a-z0-9]+)*", lab.directory):
+        raise table.fail("directory", f"must be like lab{number:02}-name")
+    _check_needs(table, lab)
+    points = sum(exercise.points for exercise in lab.exercises)
+    if points != POINTS_A_LAB:
+        raise table.fail("exercise", f"the points add up to {points}, not to {POINTS_A_LAB}")
+    for exercise in lab.exercises:
+        _check_message(lab, exercise)
+    return lab
+
+
+@cache
+def load_course(root: Path = ROOT) -> Course:
+    """Read and check course.toml of a tree."""
+    path = root / COURSE_FILE
+    try:
+        values = tomllib.loads(path.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UserError(f"{path}: {error}") from error
+    table = _Table(values, COURSE_FILE)
+    course = _Table(table.get("course", dict), f"{COURSE_FILE}: course")
+    handout = _Table(table.get("handout", dict), f"{COURSE_FILE}: handout")
+    result = Course(
+        title=course.text("title"),
+        isolated_factor=course.get("isolated_factor", float),
+        labs=tuple(_lab(entry, number, COURSE_FILE)
+                   for number, entry in enumerate(table.get("lab", list), start=1)),
+        handout_exclude=handout.texts("exclude"),
+    )
+    for part in (course, handout, table):
+        part.done()
+    if not 0 < result.isolated_factor <= 1:
+        raise UserError(f"{COURSE_FILE}: course: isolated_factor: must be above 0 and at most 1")
+    return result
+
+
+def titles(course: Course) -> Iterator[str]:
+    """One C initializer an exercise: id, title, where its text stands."""
+    yield "/* Made from course.toml by course/registry.py. */"
+    for lab in course.labs:
+        for exercise in lab.exercises:
+            words = (exercise.id, exercise.title, lab.text_of(exercise))
+            yield "\t{" + ", ".join(json.dumps(word) for word in words) + "},"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="course/registry.py", description="Read course.toml.")
+    parser.add_argument("action", choices=("check", "titles"))
+    action = parser.parse_args().action
+    course = load_course()
+    if action == "titles":
+        sys.stdout.write("\n".join(titles(course)) + "\n")
+    else:
+        print(f"{COURSE_FILE}: {len(course.labs)} labs, {len(course.exercises)} exercises")
+    return 0
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: MIT
+"""`make debug TEST=...`: runs one test, and where it fails hands its machine over to GDB.
+
+The test's own debugger is taken away while the machine stands at the instruction at which the
+finding was made, and an interactive one takes its place at QEMU's stub.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from grader.machine.machine import Machine
+from tools.debug import add_guest, debugger_command
+from tools.errors import UserError, run_main
+
+
+class HandOver:
+    """A pytest plugin that acts between a test's failure and the end of its machine."""
+
+    def __init__(self) -> None:
+        self.machine: Machine | None = None
+        self.ran = False
+        remember, started = Machine.__init__, self
+
+        def init(machine: Machine, *arguments: Any, **named: Any) -> None:
+            remember(machine, *arguments, **named)
+            started.machine = machine
+
+        setattr(Machine, "__init__", init)
+
+    def pytest_exception_interact(self, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+        if self.machine is None or call.when != "call":
+            return
+        self.ran = True
+        print(f"\n{report.longrepr}\n", flush=True)
+        take_over(self.machine)
+
+
+def take_over(machine: Machine) -> None:
+    """Replace the machine's debugger by one that a person has."""
+    machine.gdb.close()
+    config = machine.config
+    guests = [add_guest(guest.elf, guest.load_address) for guest in config.guests]
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    subprocess.Popen(debugger_command(config.elf, machine._process.stub.path, guests, []),
+                     preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)).wait()
+    signal.signal(signal.SIGINT, handler)
+
+
+def main() -> int:
+    if len(sys.argv) != 2:
+        raise UserError("TEST takes one test, as a failing one prints it")
+    plugin = HandOver()
+    status = pytest.main(["-q", "-s", "-x", "--tb=no", "-p", "no:cacheprovider", "-p", "no:xdist", sys.argv[1]],
+                         plugins=[plugin])
+    if status == pytest.ExitCode.NO_TESTS_COLLECTED or status == pytest.ExitCode.USAGE_ERROR:
+        raise UserError(f"TEST={sys.argv[1]}: no such test")
+    if not plugin.ran:
+        print("The test passed: there is no failure to look at.")
+    return 0
+
+
+if __name__ == "__main__":
+    run_main(main)

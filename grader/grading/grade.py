@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: MIT
+"""`make grade LAB=n [EX=n.m]`: runs the lab's tests, and says the points and why.
+
+    exit status  0 all points   1 some are missing   2 does not build   3 the grader did not work
+
+Results stand in build/grade/labNN.json (docs/grading.md), beside it as JUnit XML and for
+Gradescope; with GITHUB_STEP_SUMMARY set, a summary goes there too. With --submission an archive or
+directory is graded as data that nobody trusts (grader/grading/grade_submission.py), and --out says where
+results go. --unconfined does without a sandbox where none can be had: in a container, which needs none if it is
+there for this submission alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from course.registry import ROOT, Course, load_course
+from grader.grading import budgets, formats, properties, questions, run, sandbox, submission, text
+from grader.grading.grade_submission import Grader
+from grader.grading.model import EXIT_INFRASTRUCTURE, Grading
+from grader.machine.verdict import Finding, infrastructure
+from tools.errors import UserError, run_main
+from tools.files import FULL, write_atomically
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(prog="grader/grading/grade.py", description="Grade a lab.")
+    made.add_argument("--lab", type=int, required=True)
+    made.add_argument("--exercise", default="")
+    made.add_argument("--impl", choices=("labs", "solution"), default="labs")
+    made.add_argument("--base", choices=("own", "reference"), default="own")
+    made.add_argument("--build", default="build")
+    made.add_argument("--qemu", default="qemu-system-aarch64")
+    made.add_argument("--workers", type=int, default=2)
+    made.add_argument("--seeds", type=int, default=2, help="a probe runs once on each")
+    made.add_argument("--submission", type=Path, help="a tar.gz or directory, as make submit makes it")
+    made.add_argument("--unconfined", action="store_true",
+                      help="with --submission, where no sandbox can be had, in a container that is thrown away: labs/ is written over")
+    made.add_argument("--out", type=Path, help="directory for results (default: BUILD/grade)")
+    made.add_argument("--measure", action="store_true", help="write grader/grading/budgets.json and properties.json")
+    made.add_argument("--seed", type=int, default=1, help="the first of them")
+    return made
+
+
+def stem_of(folder: Path, grading: Grading) -> Path:
+    """build/grade/lab02, or build/grade/exercise-2.3, which is no score of a lab."""
+    name = f"exercise-{grading.exercise.replace('.', '-')}" if grading.exercise else f"lab{grading.lab.number:02}"
+    return folder / name
+
+
+def start(course: Course, arguments: argparse.Namespace) -> Grading:
+    lab = course.lab(arguments.lab)
+    exercise = course.exercise(arguments.exercise) if arguments.exercise else None
+    if exercise and exercise.lab != lab.number:
+        raise UserError(f"EX={exercise.id} belongs to lab {exercise.lab}, not to LAB={lab.number}")
+    answers = questions.read_file(ROOT / arguments.impl / lab.directory / questions.FILE, lab)
+    return Grading(course, lab, arguments.impl, base=arguments.base, exercise=exercise.id if exercise else "",
+                   answers=answers)
+
+
+def instructions(grading: Grading) -> dict[str, int]:
+    """How long the machines of the tests that passed ran for."""
+    column = grading.columns[grading.best]
+    points = {name: result.instructions for name, result in column.results.items() if result.passed}
+    return {name: count for name, count in {**points, **column.spent}.items() if count}
+
+
+def digests(grading: Grading) -> dict[str, list[str]]:
+    """What the probes of the tests that passed looked at."""
+    results = grading.columns[grading.best].results
+    return {name: result.properties for name, result in results.items() if result.passed and result.properties}
+
+
+def grade_submission(arguments: argparse.Namespace) -> int:
+    """The same for an archive or directory that nobody trusts."""
+    problem = sandbox.available()
+    if problem:
+        raise infrastructure("no sandbox on this machine", problem)
+    seeds = tuple(arguments.seed + 1000 * i for i in range(arguments.seeds))
+    with tempfile.TemporaryDirectory(prefix="strata-grade-") as folder:
+        grader = Grader(load_course(), arguments.lab, arguments.build, arguments.qemu, arguments.workers, seeds)
+        grader.prepare(Path(folder) / "template")
+        live: list[text.Live] = []
+
+        def arrived(grading: Grading, column: str, name: str) -> None:
+            if not live:
+                live.append(text.Live(grading))
+            live[0].arrived(column, name)
+
+        try:
+            grading = grader.grade(arguments.submission.absolute(), Path(folder) / "work", arrived)
+        finally:
+            for shown in live:
+                shown.close()
+    return finish(grading, stem_of(arguments.out or ROOT / arguments.build / "grade" / "submission", grading))
+
+
+def take_over(grading: Grading, arguments: argparse.Namespace) -> dict[str, Any]:
+    """Put the files of a submission into labs/ of this tree; what is to be known for the build."""
+    taken = submission.read(arguments.submission.absolute(), grading.course, grading.lab.number)
+    grading.source, grading.refused, grading.ignored = taken.digest, taken.refused, taken.ignored
+    if taken.refused:
+        return {}
+    for name, data in taken.files.items():
+        write_atomically(ROOT / "labs" / name, data)
+    grading.answers = questions.read_file(ROOT / "labs" / grading.lab.directory / questions.FILE, grading.lab)
+
+    def build(lab: int, column: str) -> str:
+        plain = run.Settings(impl="labs", build=arguments.build)
+        return run.build_image(plain, lab, column) or submission.foreign_text(plain.build_path, set(taken.files))
+
+    return {"builder": build}
+
+
+def finish(grading: Grading, stem: Path) -> int:
+    """Everything that is said and written at the end."""
+    formats.write_all(grading, stem)
+    text.print_failures(grading)
+    print()
+    text.summary(grading)
+    if os.environ.get("GITHUB_STEP_SUMMARY"):
+        with Path(os.environ["GITHUB_STEP_SUMMARY"]).open("a", encoding="utf-8") as out:
+            out.write("\n".join(formats.step_summary(grading)) + "\n")
+    print(f"results: {os.path.relpath(stem.with_suffix('.json'), ROOT)}")
+    return grading.status
+
+
+def main() -> int:
+    arguments = parser().parse_args()
+    if arguments.measure and arguments.exercise:
+        raise UserError("--measure replaces the numbers of a whole lab: give no --exercise")
+    if arguments.submission:
+        missing = sandbox.available() if arguments.unconfined else ""
+        if not missing:
+            return grade_submission(arguments)
+        print(f"no sandbox here, so graded without one: {missing}", file=sys.stderr)
+    grading = start(load_course(), arguments)
+    special = take_over(grading, arguments) if arguments.submission else {}
+    settings = run.Settings(impl=arguments.impl, build=arguments.build, qemu=arguments.qemu,
+                            workers=arguments.workers,
+                            seeds=tuple(arguments.seed + 1000 * i for i in range(arguments.seeds)), **special)
+    stem = stem_of(arguments.out or ROOT / arguments.build / "grade", grading)
+    if arguments.measure:
+        os.environ["STRATA_MEASURE"] = "1"
+    live = text.Live(grading)
+
+    def arrived(column: str, name: str) -> None:
+        grading.write(stem.with_suffix(".json"))
+        live.arrived(column, name)
+
+    try:
+        if grading.refused:
+            grading.complete = True
+        else:
+            run.grade(grading, settings, arrived)
+    except KeyboardInterrupt:
+        print("interrupted: what follows is what is known so far", file=sys.stderr)
+        grading.block()
+    finally:
+        live.close()
+        formats.write_all(grading, stem)
+    if arguments.measure:
+        budgets.write(instructions(grading))
+        properties.write(digests(grading))
+    return finish(grading, stem)
+
+
+def guarded() -> int:
+    """Whatever breaks in here is the grader's fault: exit status 3."""
+    try:
+        return main()
+    except (UserError, KeyboardInterrupt):
+        raise
+    except OSError as error:
+        if error.errno in FULL:
+            raise  # one line, and this status
+        sys.excepthook(type(error), error, error.__traceback__)
+        return EXIT_INFRASTRUCTURE
+    except Finding as finding:  # the grader's own: QEMU, compiler or sandbox are not as they should be
+        print(finding, file=sys.stderr)
+        return EXIT_INFRASTRUCTURE
+    except Exception as error:  # noqa: BLE001 - a traceback must not look like a result
+        sys.excepthook(type(error), error, error.__traceback__)
+        return EXIT_INFRASTRUCTURE
+
+
+if __name__ == "__main__":
+    run_main(guarded)

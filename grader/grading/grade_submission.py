@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MIT
+"""Grades one submission: read as data, built and run in the sandbox, judged by the same tests."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from course.registry import ROOT, Course
+from grader.grading import questions, run, sandbox, submission
+from grader.grading.model import ISOLATED, Grading
+from grader.grading.sandbox import Template
+from grader.machine import images
+
+
+@dataclass
+class Grader:
+    """What submissions to one lab share."""
+
+    course: Course
+    lab: int
+    build: str = "build"
+    qemu: str = "qemu-system-aarch64"
+    workers: int = 2
+    seeds: tuple[int, ...] = (1, 1001)
+    only: tuple[str, ...] = ()
+    guests: Path = field(init=False)
+    template: Template = field(init=False)
+
+    def prepare(self, folder: Path) -> None:
+        """Build what does not come from students, once."""
+        images.make("guests", build=self.build)
+        self.guests = (ROOT / self.build / "guests").resolve()
+        self.template = sandbox.make_template(folder, self.lab, self.build)
+
+    def grade(self, source: Path, work: Path, arrived: Callable[[Grading, str, str], None] | None = None) -> Grading:
+        """All there is to know about a submission; `work` is its own directory, and emptied."""
+        taken = submission.read(source, self.course, self.lab)
+        lab = self.course.lab(self.lab)
+        answers = questions.parse(taken.files.get(f"{lab.directory}/{questions.FILE}", b""), lab)
+        grading = Grading(self.course, lab, "labs", source=taken.digest, answers=answers)
+        grading.refused, grading.ignored = taken.refused, taken.ignored
+        if taken.refused:
+            grading.complete = True
+            return grading
+        shutil.rmtree(work, ignore_errors=True)
+        self._lay_out(taken.files, work)
+        settings = run.Settings(
+            impl="labs", build=str(work / "build"), qemu=self.qemu, workers=self.workers, seeds=self.seeds,
+            only=self.only,
+            wrap=lambda command: sandbox.run_command(work, (ROOT, self.guests), command),
+            builder=lambda lab, column: self._build(work, lab, column, set(taken.files)))  # fmt: skip
+        run.grade(grading, settings, lambda column, name: arrived(grading, column, name) if arrived else None)
+        return grading
+
+    def _lay_out(self, files: dict[str, bytes], work: Path) -> None:
+        """The pristine labs/ with the student's files in it, and the starter's objects.
+
+        A file that is as it was given keeps its time, and so its object.
+        """
+        work.mkdir(parents=True)
+        shutil.copytree(self.template.tree / "labs", work / "labs")
+        for name, data in files.items():
+            path = work / "labs" / name
+            if not path.exists() or path.read_bytes() != data:
+                path.write_bytes(data)
+        shutil.copytree(self.template.build, work / "build", symlinks=True)
+        (work / "build" / "guests").symlink_to(self.guests)
+
+    def _build(self, work: Path, lab: int, column: str, names: set[str]) -> str:
+        """Build an image in the sandbox; what to say when there is none."""
+        base = "reference" if column == ISOLATED else "own"
+        wrapped = sandbox.build_command(self.template.tree, work / "labs", work / "build",
+                                        sandbox.image_command(lab, base))
+        done = subprocess.run(wrapped, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              text=True, errors="replace", check=False)
+        if done.returncode:
+            return sandbox.cut(run.build_error(done, work))
+        return submission.foreign_text(work / "build", names)

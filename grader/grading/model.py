@@ -1,0 +1,305 @@
+# SPDX-License-Identifier: MIT
+"""What a grading has found, and the points that follow from it. Every output is made from this.
+
+A test proves one exercise; the tests of an exercise are worth the same. A column is one way to link
+the lab: cumulative takes all layers from the student, isolated the lower ones from the reference.
+The score of a lab is the better of the cumulative points and the isolated ones times a factor: the
+layers in hand are judged as they stand, and a fault far below does not take all that stands on it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from course.registry import Course, Exercise, Lab
+from grader.grading import symptoms
+from grader.grading.plan import assign, measures, prerequisites, short, stands_alone
+from grader.grading.questions import Answers, Row
+from grader.machine.verdict import Verdict
+from tools.files import write_atomically
+
+SCHEMA = 1
+CUMULATIVE, ISOLATED = "cumulative", "isolated"
+TODO_OF = re.compile(r"exercise (\d+\.\d+) \"")
+
+EXIT_PASSED, EXIT_FAILED, EXIT_NOT_BUILT, EXIT_INFRASTRUCTURE = 0, 1, 2, 3
+
+
+@dataclass
+class Result:
+    """How one test ended in one column."""
+
+    verdict: Verdict
+    seconds: float = 0.0
+    instructions: int = 0  # of the longest of the test's machines
+    properties: list[str] = field(default_factory=list)  # what its probes looked at, when measured
+    seed: str = ""
+    what: str = ""
+    observed: str = ""
+    expected: str = ""
+    where: list[str] = field(default_factory=list)
+    facts: dict[str, int] = field(default_factory=dict)
+    symptom: str = ""  # a likely cause, from grader/grading/symptoms.toml
+    blocked_by: str = ""  # the exercise that has to work first
+    shown: Verdict | None = None  # what the test itself ended in, when that was blocked
+
+    @property
+    def passed(self) -> bool:
+        return self.verdict is Verdict.PASS
+
+    @property
+    def message(self) -> str:
+        """All that the grader says; what the machine printed (the console) is no part of it."""
+        end = self.where.index("console:") if "console:" in self.where else len(self.where)
+        return "\n".join([self.what, self.observed, self.expected, *self.where[:end]])
+
+    def values(self) -> dict[str, Any]:
+        """For JSON: only what there is."""
+        found = {key: value for key, value in asdict(self).items() if value not in ("", [], {}, None, 0)}
+        found["verdict"] = self.verdict.value
+        if self.shown:
+            found["shown"] = self.shown.value
+        return found
+
+
+@dataclass
+class Column:
+    """One way to link the lab."""
+
+    name: str
+    results: dict[str, Result] = field(default_factory=dict)  # by the test's short name
+    build_error: str = ""  # the compiler's words when there is no image
+    skipped: str = ""  # why it was not run
+    broken: list[str] = field(default_factory=list)  # what went wrong with the grader itself
+    measured: dict[str, int] = field(default_factory=dict)  # what the lab's questions ask for
+    unmeasured: dict[str, str] = field(default_factory=dict)  # test of a question -> why it measured nothing
+    spent: dict[str, int] = field(default_factory=dict)  # instructions of what measured, by the test's short name
+
+
+@dataclass
+class Grading:
+    """A lab's result, complete or so far."""
+
+    course: Course
+    lab: Lab
+    impl: str
+    base: str = "own"
+    exercise: str = ""  # only this one, when not empty
+    columns: dict[str, Column] = field(default_factory=dict)
+    tests: dict[str, Exercise] = field(default_factory=dict)  # in the order in which they run
+    complete: bool = False
+    source: str = ""  # hash of the submission
+    refused: list[str] = field(default_factory=list)  # why a submission was not built
+    ignored: list[str] = field(default_factory=list)  # files in it that nobody looked at
+    answers: Answers = field(default_factory=Answers)  # the student's, to the lab's questions
+
+    # ---- gathering ----
+
+    def collected(self, nodeids: Iterable[str]) -> None:
+        self.tests.update(assign(self.lab, nodeids))
+
+    def add(self, column: str, line: Mapping[str, Any]) -> str:
+        """Take in a line that the pytest plugin wrote; returns the test's short name, "" when it only measures."""
+        name = short(line["test"])
+        if measures(name):
+            self.columns[column].measured.update(line.get("measured", {}))
+            if line["verdict"] == Verdict.PASS.value:
+                self.columns[column].spent[name] = line["instructions"]
+            else:
+                test = name.split("::")[1].split("[")[0]
+                self.columns[column].unmeasured[test] = ": ".join(
+                    [line["verdict"], *(line[key] for key in ("what", "observed") if line.get(key))])
+            return ""
+        fields: dict[str, Any] = {key: line[key] for key in line if key in Result.__dataclass_fields__}
+        fields["verdict"] = Verdict(line["verdict"])
+        result = Result(**fields)
+        if not result.passed:
+            result.symptom = symptoms.explain(result.facts, result.verdict.value, result.message)
+        self.columns[column].results[name] = result
+        return name
+
+    def block(self) -> None:
+        """What failed because an exercise below it earned nothing is BLOCKED by that exercise."""
+        for column in self.columns.values():
+            empty = {exercise.id for exercise in self.lab.exercises if not self._any_passed(column, exercise)}
+            for name, result in column.results.items():
+                exercise = self.tests.get(name)
+                if exercise is None or result.passed or result.verdict is Verdict.ERROR:
+                    continue
+                cause = self._cause(result, exercise, set() if stands_alone(name) else empty)
+                if cause:
+                    result.shown = result.shown or result.verdict
+                    result.verdict, result.blocked_by = Verdict.BLOCKED, cause
+
+    def _cause(self, result: Result, exercise: Exercise, empty: set[str]) -> str:
+        todo = TODO_OF.search(result.observed) if Verdict.TODO in (result.verdict, result.shown) else None
+        if todo and todo[1] != exercise.id:
+            return todo[1]
+        if todo:
+            return ""
+        return next((e.id for e in prerequisites(self.lab, exercise) if e.id in empty), "")
+
+    def _any_passed(self, column: Column, exercise: Exercise) -> bool:
+        mine = [column.results[name] for name in self.names(exercise) if name in column.results]
+        return not mine or any(result.passed for result in mine)
+
+    @property
+    def asks(self) -> bool:
+        """Whether the lab's questions are a matter of this run: somebody has answered."""
+        return bool(self.answers.values or self.answers.error) and not self.exercise
+
+    @property
+    def questions(self) -> list[Row]:
+        """How each question of the lab stands, in the column that counts."""
+        column = self.columns.get(self.best, Column(""))
+        return [Row(question, self.answers.values.get(question.id), column.measured.get(question.id),
+                    column.unmeasured.get(question.test, "")) for question in self.lab.questions]
+
+    # ---- points ----
+
+    @property
+    def exercises(self) -> list[Exercise]:
+        return [e for e in self.lab.exercises if self.exercise in ("", e.id)]
+
+    def names(self, exercise: Exercise) -> list[str]:
+        return [name for name, owner in self.tests.items() if owner.id == exercise.id]
+
+    def worth(self, name: str) -> Fraction:
+        """Points of one test."""
+        exercise = self.tests[name]
+        return Fraction(exercise.points, len(self.names(exercise)))
+
+    def earned(self, column: str, exercise: Exercise) -> Fraction:
+        results = self.columns[column].results if column in self.columns else {}
+        names = self.names(exercise)
+        passed = sum(name in results and results[name].passed for name in names)
+        return Fraction(exercise.points * passed, len(names)) if names else Fraction(0)
+
+    def column_score(self, column: str) -> Fraction:
+        return sum((self.earned(column, exercise) for exercise in self.exercises), Fraction(0))
+
+    @property
+    def factor(self) -> Fraction:
+        return Fraction(str(self.course.isolated_factor))
+
+    def hopeless(self) -> set[str]:
+        """Tests that came to an exercise that they stand on and that is not written: so they would over any layers."""
+        found = set()
+        for name, result in self.columns[CUMULATIVE].results.items():
+            todo = TODO_OF.search(result.observed) if result.verdict is Verdict.TODO else None
+            mine = self.tests[name]
+            if todo and todo[1] in (mine.id, *(exercise.id for exercise in prerequisites(self.lab, mine))):
+                found.add(name)
+        return found
+
+    def hopeful(self) -> list[str]:
+        """What did not pass over the student's own layers, and may over the reference's."""
+        hopeless = self.hopeless()
+        return [name for name, result in self.columns[CUMULATIVE].results.items()
+                if not result.passed and name not in hopeless]
+
+    def isolated_at_most(self) -> Fraction:
+        """What the isolated column would count for if all passed in it of which nothing else is known yet."""
+        results = self.columns[ISOLATED].results
+        known = {name for name, result in results.items() if result.verdict not in (Verdict.PASS, Verdict.ERROR)}
+        known |= self.hopeless()
+        return self.factor * sum((self.worth(name) for name in self.tests if name not in known), Fraction(0))
+
+    @property
+    def best(self) -> str:
+        """The column that counts."""
+        if CUMULATIVE not in self.columns:
+            return ISOLATED
+        cumulative, isolated = self.column_score(CUMULATIVE), self.column_score(ISOLATED) * self.factor
+        ran = ISOLATED in self.columns and bool(self.columns[ISOLATED].results)
+        # Without points in either, the one over working layers says more about this lab.
+        return ISOLATED if isolated > cumulative or (ran and not cumulative) else CUMULATIVE
+
+    @property
+    def score(self) -> Fraction:
+        factor = self.factor if self.best == ISOLATED else Fraction(1)
+        return self.column_score(self.best) * factor
+
+    @property
+    def maximum(self) -> int:
+        return sum(exercise.points for exercise in self.exercises)
+
+    # ---- the outcome ----
+
+    @property
+    def infrastructure(self) -> list[str]:
+        """What is the grader's fault and nobody else's."""
+        found = [f"{column.name}: {text}" for column in self.columns.values() for text in column.broken]
+        for column in self.columns.values():
+            found += [f"{name}: {result.what}" for name, result in column.results.items()
+                      if result.verdict is Verdict.ERROR]
+        return found
+
+    @property
+    def status(self) -> int:
+        """The exit code."""
+        ran = [column for column in self.columns.values() if not column.skipped]
+        if self.refused or (ran and all(column.build_error for column in ran)):
+            return EXIT_NOT_BUILT
+        if self.infrastructure or not self.complete:
+            return EXIT_INFRASTRUCTURE
+        return EXIT_PASSED if self.score == self.maximum else EXIT_FAILED
+
+    def result_of(self, name: str) -> Result | None:
+        """How a test counts: its result in the column that counts."""
+        return self.columns[self.best].results.get(name) if self.best in self.columns else None
+
+    def values(self) -> dict[str, Any]:
+        """The JSON object, as docs/grading.md describes it."""
+        best = self.best
+        return {
+            "lab": self.lab.number,
+            "impl": self.impl,
+            "score": points(self.score),
+            "max": self.maximum,
+            "tests": [self._test_values(name, best) for name in self.tests],
+            "schema": SCHEMA,
+            "complete": self.complete,
+            "exit_code": self.status,
+            "exercise": self.exercise,
+            "base": self.base,
+            "counts": best,
+            "factor": float(self.factor),
+            "source": self.source,
+            "refused": self.refused,
+            "ignored": self.ignored,
+            "infrastructure": self.infrastructure,
+            "columns": {column.name: {"score": points(self.column_score(column.name)),
+                                      "build_error": column.build_error, "skipped": column.skipped}
+                        for column in self.columns.values()},
+            "exercises": [{"id": exercise.id, "title": exercise.title, "max": exercise.points,
+                           "tests": len(self.names(exercise)),
+                           **{name: points(self.earned(name, exercise)) for name in self.columns}}
+                          for exercise in self.exercises],
+            "questions": [{"id": row.question.id, "number": row.question.number, "state": row.state,
+                           "answer": row.answer, "measured": row.measured if row.answer is not None else None,
+                           "text": str(row)} for row in self.questions],
+            "answers_error": self.answers.error,
+        }  # fmt: skip
+
+    def _test_values(self, name: str, best: str) -> dict[str, Any]:
+        result = self.columns[best].results.get(name) if best in self.columns else None
+        return {"id": name, "exercise": self.tests[name].id, "max": points(self.worth(name)),
+                "verdict": result.verdict.value if result else "",
+                **{column.name: column.results[name].values() for column in self.columns.values()
+                   if name in column.results}}  # fmt: skip
+
+    def write(self, path: Path) -> None:
+        """In one step: a reader never sees half a file."""
+        write_atomically(path, json.dumps(self.values(), indent=1) + "\n")
+
+
+def points(value: Fraction) -> float:
+    """Two decimals; the sums are made before rounding."""
+    return float(round(value, 2))

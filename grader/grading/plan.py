@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: MIT
+"""Which tests prove which exercise: course.toml's `tests`, and what a lower exercise blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+from pathlib import PurePosixPath
+
+from course.registry import ROOT, Course, Exercise, Lab
+
+TESTS = "grader/tests"
+
+
+def _split(name: str) -> tuple[str, str]:
+    """A test's name and its parameters, "" when it has none."""
+    name, _, parameters = name.partition("[")
+    return name, parameters.removesuffix("]")
+
+
+def short(nodeid: str) -> str:
+    """A test as people call it: test_lab02.py::test_x[y] of .../tests/test_lab02.py::test_x[y]."""
+    path, _, name = nodeid.partition("::")
+    return f"{PurePosixPath(path).name}::{name}"
+
+
+def path_of(name: str) -> str:
+    """The path of a test that is called by its short name: test files have names of their own."""
+    file, _, test = name.partition("::")
+    found = sorted((ROOT / TESTS).rglob(file))
+    return "::".join(filter(None, [found[0].relative_to(ROOT).as_posix() if found else f"{TESTS}/{file}", test]))
+
+
+def matches(pattern: str, nodeid: str) -> bool:
+    """Whether a pattern of course.toml (file::name[parameters], the file as a pattern) means a test."""
+    file, _, name = pattern.partition("::")
+    nodefile, _, nodename = short(nodeid).partition("::")
+    (wanted, parameters), (found, actual) = _split(name), _split(nodename)
+    return fnmatchcase(nodefile, file) and wanted == found and fnmatchcase(actual, parameters)
+
+
+def selects(patterns: Iterable[str], nodeid: str) -> bool:
+    return any(matches(pattern, nodeid) for pattern in patterns)
+
+
+def patterns_of(lab: Lab, exercise: Exercise) -> list[str]:
+    """An exercise's tests as full patterns; in course.toml the lab's own files need no name."""
+    own = f"test_lab{lab.number:02}*.py"
+    return [name if "::" in name else f"{own}::{name}" for name in exercise.tests]
+
+
+def selection(course: Course, number: int, exercise: str = "") -> list[str]:
+    """The patterns of a lab, or of one exercise in it."""
+    lab = course.lab(number)
+    return [pattern for entry in lab.exercises if exercise in ("", entry.id)
+            for pattern in patterns_of(lab, entry)]
+
+
+def question_patterns(lab: Lab) -> list[str]:
+    """The tests that measure what the lab's questions ask for."""
+    return sorted({f"test_lab{lab.number:02}_questions.py::{question.test}[*]" for question in lab.questions})
+
+
+def measures(nodeid: str) -> bool:
+    """Whether a test only measures."""
+    return short(nodeid).split("::")[0].endswith("_questions.py")
+
+
+def stands_alone(name: str) -> bool:
+    """Whether a test shows its exercise without any other: those of test_labNN_steps.py do."""
+    return short(name).split("::")[0].endswith("_steps.py")
+
+
+def assign(lab: Lab, nodeids: Iterable[str]) -> dict[str, Exercise]:
+    """The exercise that each test proves, in the registry's order. One that none claims is left out."""
+    left, found = list(nodeids), dict[str, Exercise]()
+    for exercise in lab.exercises:
+        for pattern in patterns_of(lab, exercise):
+            found.update((short(nodeid), exercise) for nodeid in left if matches(pattern, nodeid))
+            left = [nodeid for nodeid in left if short(nodeid) not in found]
+    return found
+
+
+def prerequisites(lab: Lab, exercise: Exercise) -> list[Exercise]:
+    """What an exercise stands on within its lab, what stands lowest first."""
+    by_id = {entry.id: entry for entry in lab.exercises}
+    found: dict[str, Exercise] = {}
+
+    def add(ids: Iterable[str]) -> None:
+        for id_ in ids:
+            add(by_id[id_].needs)
+            found.setdefault(id_, by_id[id_])
+
+    add(exercise.needs)
+    return list(found.values())

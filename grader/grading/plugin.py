@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: MIT
+"""The pytest plugin of a graded run: `-p grader.grading.plugin`.
+
+In the workers it picks the lab's tests, runs each on every seed until one fails, and adds to a
+finding what the symptom table asks for. In the process that started them it passes each result on
+at once, one JSON object a line, so that nothing is lost when the run is cut short.
+
+    STRATA_RESULTS       file descriptor or path that the lines go to
+    STRATA_SEEDS         seeds, separated by spaces: a test is as good as its worst run
+    STRATA_SELECTION     patterns of tests (grader/grading/plan.py), one a line; empty: all
+    STRATA_MEASURE       set: whatever properties the probes have, they are right, and are noted
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from typing import IO, Any
+
+import pytest
+
+from grader.conftest import MACHINES, Lab, finding_of
+from grader.grading import budgets
+from grader.grading.plan import selects
+from grader.machine.gdb_client import GdbError
+from grader.machine.machine import Machine, Stop
+from grader.machine.verdict import Finding, Verdict
+from grader.oracle import crash, exits
+from grader.oracle.probe import varies
+
+# What the conditions of grader/grading/symptoms.toml can speak about, besides the crash mailbox.
+FACTS = ("pc", "sp", "PSTATE", "ESR_EL2", "ELR_EL2", "FAR_EL2", "HPFAR_EL2", "SPSR_EL2", "HCR_EL2",
+         "VBAR_EL2", "VTTBR_EL2", "VTCR_EL2", "SCTLR_EL2", "CNTHCTL_EL2", "CNTHP_CTL_EL2",
+         "CNTV_CTL_EL0", "ESR_EL1", "ELR_EL1", "FAR_EL1", "VBAR_EL1")  # fmt: skip
+
+RUN = pytest.StashKey[dict[str, Any]]()
+
+
+class Worker:
+    """Where tests run: a worker of xdist, or the only process without it."""
+
+    def __init__(self) -> None:
+        self.selection = [line for line in os.environ.get("STRATA_SELECTION", "").splitlines() if line]
+        self.seeds = os.environ.get("STRATA_SEEDS", "1").split()
+        self.current: pytest.Item | None = None
+        self.looking = False  # beyond the budget, at what used it up
+        probe = Lab.probe
+
+        def remember(lab: Lab, *vms: Any, **options: Any) -> Any:
+            """Where no probe computes with the seed, a second one would change nothing."""
+            probes = [vm if isinstance(vm, str) else vm.probe for vm in vms]
+            if self.current is not None and any(map(varies, probes)):
+                self.current.stash[RUN]["uses_seed"] = True
+            machine, reports = probe(lab, *vms, **options)
+            if self.current is not None:
+                self.current.stash[RUN]["properties"] += [report.digest for report in reports]
+            return machine, reports
+
+        setattr(Lab, "probe", remember)
+        self._cap_instructions()
+
+    def _cap_instructions(self) -> None:
+        """No machine of a test runs for longer than many times what the solution takes."""
+        go = Machine._go
+
+        def capped(machine: Machine, command: str, budget: int) -> Stop:
+            most = budgets.most(self.current.nodeid) if self.current and not self.looking else 0
+            left = max(0, most - machine.budget.retired) if most else budget
+            return go(machine, command, min(budget, left))
+
+        setattr(Machine, "_go", capped)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        if self.selection:
+            items[:] = [item for item in items if selects(self.selection, item.nodeid)]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+        from _pytest.runner import runtestprotocol
+
+        hook = item.ihook
+        hook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+        self.current = item
+        for position, seed in enumerate(self.seeds):
+            os.environ["STRATA_SEED"] = seed
+            item.stash[RUN] = {"seed": seed, "uses_seed": False, "properties": []}
+            if position:
+                item._initrequest()  # type: ignore[attr-defined]
+            reports = runtestprotocol(item, log=False, nextitem=nextitem)
+            if not all(report.passed for report in reports) or not item.stash[RUN]["uses_seed"]:
+                break
+        for report in reports:
+            hook.pytest_runtest_logreport(report=report)
+        hook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+        self.current = None
+        return True
+
+    @pytest.hookimpl(hookwrapper=True, tryfirst=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+        """After conftest.py has put the finding into words, with the machine still standing."""
+        outcome = yield
+        report = outcome.get_result()  # type: ignore[attr-defined]
+        machines: list[Machine] = item.stash.get(MACHINES, [])
+        if call.when == "call" and machines:
+            found = sorted(set(item.stash[RUN]["properties"]))
+            report.user_properties = [*report.user_properties, ("properties", found)]
+        if report.passed:
+            return
+        finding, error = finding_of(item, call), call.excinfo.value if call.excinfo else None
+        details: dict[str, Any] = {"seed": item.stash[RUN]["seed"]}
+        if finding is not None:
+            details |= {"verdict": finding.verdict.value, "what": finding.what,
+                        "observed": finding.observed, "expected": finding.expected,
+                        "where": finding.where}  # fmt: skip
+        elif isinstance(error, AssertionError):
+            details |= {"verdict": Verdict.FAIL.value, "what": str(error).splitlines()[0]}
+        else:
+            details |= {"verdict": Verdict.ERROR.value, "what": f"{error!r}",
+                        "where": report.longreprtext.splitlines()[-30:]}  # fmt: skip
+        if machines and call.when == "call":
+            details["facts"] = facts(machines[-1])
+            if details["verdict"] == Verdict.BUDGET.value:
+                self.looking = True
+                details["observed"] = "; ".join(filter(None, [details["observed"], exits.repeated(machines[-1])]))
+                self.looking = False
+        report.user_properties = [*report.user_properties, ("finding", details)]
+
+
+def facts(machine: Machine) -> dict[str, int]:
+    """Numbers of the standing machine; what cannot be read is not there."""
+    found: dict[str, int] = {}
+    for name in FACTS:
+        try:
+            found[name] = machine.register(name)
+        except (GdbError, Finding, ValueError):  # ValueError: the test has ended its machine
+            continue
+    if "PSTATE" in found:
+        found["EL"] = found["PSTATE"] >> 2 & 3
+    for name in ("image_start", "image_end", "text_end", "vectors"):
+        if name in machine.symbols:
+            found[name] = machine.symbols[name]
+    try:
+        report = crash.read(machine)
+    except ValueError:
+        report = None
+    if report is not None:
+        found |= {"crash_kind": int(report.kind), "crash_esr": report.esr, "crash_elr": report.elr,
+                  "crash_far": report.far, "crash_sp": report.sp, "crash_vector": report.vector}  # fmt: skip
+    return found
+
+
+class Reporter:
+    """Where results arrive: writes each as a line."""
+
+    def __init__(self, target: str) -> None:
+        self.out: IO[str] = os.fdopen(int(target), "w") if target.isdigit() else open(target, "a", encoding="utf-8")
+        self.spent: dict[str, float] = {}
+
+    def write(self, **values: Any) -> None:
+        self.out.write(json.dumps(values) + "\n")
+        self.out.flush()
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node: object, ids: list[str]) -> None:
+        del node
+        self.write(kind="collected", tests=ids)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        if session.items:
+            self.write(kind="collected", tests=[item.nodeid for item in session.items])
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.write(kind="broken", what=f"{report.nodeid} cannot be read", text=report.longreprtext)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        seconds = self.spent.get(report.nodeid, 0.0) + report.duration
+        self.spent[report.nodeid] = seconds
+        found = dict(report.user_properties).get("finding")
+        if report.when == "call" or report.failed:
+            details = found if isinstance(found, dict) else {}
+            verdict = details.pop("verdict", Verdict.PASS.value if report.passed else Verdict.ERROR.value)
+            known = dict(report.user_properties)
+            measured = {str(pair[0]): pair[1] for key, pair in report.user_properties
+                        if key == "measured" and isinstance(pair, (list, tuple))}
+            if measured:
+                details["measured"] = measured
+            if "STRATA_MEASURE" in os.environ:
+                details["properties"] = known.get("properties", [])
+            self.write(kind="result", test=report.nodeid, verdict=verdict, seconds=round(seconds, 3),
+                       instructions=known.get("instructions", 0), **details)
+
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        self.write(kind="end", status=int(exitstatus))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    is_worker = hasattr(config, "workerinput")
+    if is_worker or not config.getoption("numprocesses", None):
+        config.pluginmanager.register(Worker(), "strata-worker")
+    if not is_worker:
+        config.pluginmanager.register(Reporter(os.environ["STRATA_RESULTS"]), "strata-reporter")

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: MIT
+"""The numbers that a lab's questions ask for: what a student says, and what the grader measures.
+
+Answers stand in the lab's answers.toml, one key a question, "" while it is open. They earn no points: an
+answer that is wrong is told with what was measured, on the student's own image.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from course.registry import ANSWERS as FILE
+from course.registry import Lab, Question
+
+BITS = 64
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What an answers.toml holds: numbers by question, or why it cannot be read."""
+
+    values: Mapping[str, int] = field(default_factory=dict)
+    error: str = ""
+
+
+def parse(data: bytes, lab: Lab) -> Answers:
+    """Of a file that nobody trusts. An error is one line."""
+    where = f"labs/{lab.directory}/{FILE}"
+    try:
+        found = tomllib.loads(data.decode("utf-8"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        return Answers(error=f"{where}: {' '.join(str(error).split())}")
+    known = [question.id for question in lab.questions]
+    values = {}
+    for key, value in found.items():
+        if key not in known:
+            return Answers(error=f"{where}: {key[:40]!r} is none of the lab's questions: {', '.join(known)}")
+        if value == "":
+            continue
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << BITS:
+            return Answers(error=f'{where}: {key} = {str(value)[:40]!r}: an answer is a whole number below 2^{BITS}'
+                                 ', decimal or 0x..., without quotes, or "" while it is open')
+        values[key] = value
+    return Answers(values)
+
+
+def read_file(path: Path, lab: Lab) -> Answers:
+    """A missing file is one without answers."""
+    try:
+        return parse(path.read_bytes(), lab)
+    except FileNotFoundError:
+        return Answers()
+    except OSError as error:
+        return Answers(error=f"labs/{lab.directory}/{FILE}: {error.strerror}")
+
+
+@dataclass(frozen=True)
+class Row:
+    """How one question stands."""
+
+    question: Question
+    answer: int | None  # None: open
+    measured: int | None  # None: not asked, or it could not be measured
+    problem: str = ""  # why it could not
+
+    @property
+    def state(self) -> str:
+        if self.answer is None:
+            return "open"
+        if self.measured is None:
+            return "not measured"
+        return "right" if is_right(self.question, self.answer, self.measured) else "wrong"
+
+    def __str__(self) -> str:
+        head = f"question {self.question.number}, {self.question.id}"
+        if self.state == "open":
+            return f"{head}: open"
+        if self.measured is None:
+            return f"{head}: not measured: {self.problem or 'its test gave no result'}"
+        if self.state == "right":
+            return f"{head}: right"
+        tolerance = f" (within {self.question.tolerance} %)" if self.question.tolerance else ""
+        return (f"{head}: you say {number(self.answer)}, measured is {number(self.measured)}{tolerance}:"
+                f" {self.question.asks}; {self.question.test} reads it from your image")
+
+
+def number(value: int | None) -> str:
+    """Decimal, and what is long also in hexadecimal."""
+    return "" if value is None else f"{value}" if value < 0x1000 else f"{value} ({value:#x})"
+
+
+def counts(rows: Sequence[Row]) -> str:
+    """3 of 6 right, 1 wrong, 2 open."""
+    found = Counter(row.state for row in rows)
+    words = [f"{found['right']} of {len(rows)} right"]
+    return ", ".join(words + [f"{found[state]} {state}" for state in ("wrong", "open", "not measured") if found[state]])
+
+
+def is_right(question: Question, told: int, measured: int) -> bool:
+    return abs(told - measured) * 100 <= measured * question.tolerance
+

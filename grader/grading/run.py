@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: MIT
+"""Builds the images of a lab and runs its tests; results arrive one by one."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from course.registry import ROOT
+from grader.grading import budgets
+from grader.grading.model import CUMULATIVE, ISOLATED, Column, Grading
+from grader.grading.plan import TESTS, path_of, question_patterns, selection
+from grader.machine.verdict import Finding, infrastructure
+from tools.files import full_disk
+
+OUTPUT_LINES = 40
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run. `wrap` puts a command into a sandbox; an image is built in `root`."""
+
+    impl: str
+    build: str = "build"
+    qemu: str = "qemu-system-aarch64"
+    workers: int = 2
+    seeds: tuple[int, ...] = (1, 2)
+    root: Path = ROOT
+    prebuilt: bool = False
+    wrap: Callable[[list[str]], list[str]] = list
+    only: tuple[str, ...] = ()  # patterns of tests; none: all of the lab
+    patience: int = budgets.TIMES  # how many times the solution's instructions a machine may take
+    builder: Callable[[int, str], str] | None = None  # instead of build_image()
+
+    @property
+    def build_path(self) -> Path:
+        return self.root / self.build
+
+
+def image_name(impl: str, lab: int, column: str) -> str:
+    """The Makefile's name of an image's directory."""
+    return f"{impl}-lab{lab:02}" + ("-reference" if column == ISOLATED else "")
+
+
+def build_image(settings: Settings, lab: int, column: str, targets: tuple[str, ...] = ("image", "guests")) -> str:
+    """Build one; the compiler's words when it fails."""
+    command = ["make", "-C", str(settings.root), "--no-print-directory", "-j2", *targets,
+               f"LAB={lab}", f"IMPL={settings.impl}", f"BUILD={settings.build}",
+               f"BASE={'reference' if column == ISOLATED else 'own'}"]  # fmt: skip
+    environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES")}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    return build_error(done, settings.build_path) if done.returncode else ""
+
+
+def build_error(done: subprocess.CompletedProcess[str], folder: Path) -> str:
+    """Why a build in `folder` failed: the compiler's words, unless there was no room for what it wrote."""
+    words = (done.stderr or "") + done.stdout
+    full = full_disk(words, folder)
+    if full:
+        raise infrastructure("there is room to build the image", full)
+    return compiler_words(words)
+
+
+def compiler_words(output: str) -> str:
+    """What of a failed build's output says why."""
+    telling = re.compile("error|warning|multiple definition|undefined reference")
+    lines = [line for line in output.splitlines() if telling.search(line)]
+    return "\n".join(line[:400] for line in (lines or output.splitlines())[-OUTPUT_LINES:])
+
+
+def same_image(settings: Settings, lab: int) -> bool:
+    """Whether both columns would run the very same bytes."""
+    images = [settings.build_path / image_name(settings.impl, lab, c) / "strata.bin" for c in (CUMULATIVE, ISOLATED)]
+    return all(image.exists() for image in images) and images[0].read_bytes() == images[1].read_bytes()
+
+
+def run_tests(grading: Grading, column: str, settings: Settings, arrived: Callable[[str, str], None],
+              names: Collection[str] = ()) -> None:  # fmt: skip
+    """Run the lab's tests on one column's image, or those of `names`; `arrived(column, test)` after each result."""
+    patterns = list(names) or list(settings.only) or selection(grading.course, grading.lab.number, grading.exercise)
+    if not names:
+        patterns += _of_questions(grading, settings)
+    own = f"{TESTS}/lab{grading.lab.number:02}"
+    files = sorted({own} | {path for p in patterns if "*" not in (file := p.split("::")[0])
+                            and not (path := path_of(file)).startswith(f"{own}/")})
+    read, write = os.pipe()
+    environment = {
+        **os.environ,
+        "STRATA_BUILD": settings.build, "STRATA_IMPL": settings.impl, "STRATA_QEMU": settings.qemu,
+        "STRATA_BASE": "reference" if column == ISOLATED else "own",
+        "STRATA_PREBUILT": "1", "STRATA_PATIENCE": str(settings.patience),
+        "STRATA_SEEDS": " ".join(map(str, settings.seeds)), "STRATA_SELECTION": "\n".join(patterns),
+        "STRATA_RESULTS": str(write), "PYTHONDONTWRITEBYTECODE": "1",
+    }  # fmt: skip
+    workers = ["-n", str(settings.workers)] if settings.workers else ["-p", "no:xdist"]
+    command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "-p", "no:cacheprovider", "-p", "grader.grading.plugin",
+               *workers, *files]  # fmt: skip
+    log = settings.build_path / "grade" / f"pytest-{column}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("w") as output:
+        process = subprocess.Popen(settings.wrap(command), cwd=settings.root, env=environment, pass_fds=(write,),
+                                   stdin=subprocess.DEVNULL, stdout=output, stderr=output)
+        os.close(write)
+        try:
+            ended = _receive(grading, column, read, arrived)
+        except BaseException:
+            process.terminate()
+            raise
+        finally:
+            process.wait()
+    if not ended:
+        tail = "\n".join(log.read_text("utf-8", "replace").splitlines()[-OUTPUT_LINES:])
+        grading.columns[column].broken.append(f"pytest ended with status {process.returncode}:\n{tail}")
+    missing = [name for name in grading.tests
+               if name not in grading.columns[column].results and (not names or name in names)]
+    if missing and not grading.columns[column].broken:
+        grading.columns[column].broken.append(f"{len(missing)} tests gave no result, the first: {missing[0]}")
+
+
+def _of_questions(grading: Grading, settings: Settings) -> list[str]:
+    """The tests that only measure, if anybody wants to know."""
+    return question_patterns(grading.lab) if grading.asks and not settings.only else []
+
+
+def _receive(grading: Grading, column: str, read: int, arrived: Callable[[str, str], None]) -> bool:
+    """Take lines in until the run ends; False when it ended before its end."""
+    ended = False
+    with os.fdopen(read, encoding="utf-8") as lines:
+        for text in lines:
+            line = json.loads(text)
+            if line["kind"] == "collected":
+                grading.collected(line["tests"])
+            elif line["kind"] == "result":
+                name = grading.add(column, line)
+                if name:
+                    arrived(column, name)
+            elif line["kind"] == "broken":
+                grading.columns[column].broken.append(line["what"] + "\n" + line["text"])
+            elif line["kind"] == "end":
+                ended = line["status"] in (0, 1)
+    return ended
+
+
+def grade(grading: Grading, settings: Settings, arrived: Callable[[str, str], None]) -> None:
+    """Fill a grading: the cumulative column, and the isolated one when it can count for more."""
+    number = grading.lab.number
+    for name in ([CUMULATIVE] if grading.base == "own" else []) + [ISOLATED]:
+        column = grading.columns.setdefault(name, Column(name))
+        if name == ISOLATED and CUMULATIVE in grading.columns:
+            column.skipped = _why_not_isolated(grading, settings)
+            if column.skipped:
+                continue
+        try:
+            if settings.builder:
+                column.build_error = settings.builder(number, name)
+            elif not settings.prebuilt:
+                column.build_error = build_image(settings, number, name)
+        except Finding as finding:
+            column.broken.append(f"{finding.what}: {finding.observed}")
+        if column.build_error or column.broken:
+            continue
+        if name == ISOLATED and CUMULATIVE in grading.columns and same_image(settings, number):
+            column.skipped = "the same image as cumulative"
+            continue
+        run_column(grading, column, settings, arrived)
+    grading.block()
+    grading.complete = True
+
+
+def run_column(grading: Grading, column: Column, settings: Settings, arrived: Callable[[str, str], None]) -> None:
+    """All tests; of the isolated column first those that can raise it, and no more when they cannot make it count.
+
+    What cannot pass over any layers is not run again: it has the result that it has over the student's own.
+    """
+    if column.name != ISOLATED or not (CUMULATIVE in grading.columns and grading.columns[CUMULATIVE].results):
+        run_tests(grading, column.name, settings, arrived)
+        return
+    hopeful, hopeless = grading.hopeful(), grading.hopeless()
+    if hopeful:
+        run_tests(grading, column.name, settings, arrived, hopeful)
+    if column.broken:
+        return
+    reached = grading.column_score(CUMULATIVE)
+    if grading.isolated_at_most() <= reached and (reached or not hopeful):
+        column.skipped = "too little of what failed passes over the reference's layers"
+        column.results.clear()
+        return
+    column.results |= {name: replace(grading.columns[CUMULATIVE].results[name]) for name in hopeless}
+    rest = [name for name in grading.tests if name not in column.results] + _of_questions(grading, settings)
+    if rest:
+        run_tests(grading, column.name, settings, arrived, rest)
+
+
+def _why_not_isolated(grading: Grading, settings: Settings) -> str:
+    if grading.lab.number == 1:
+        return "lab 1 stands on no other layer"
+    if settings.impl == "solution":
+        return "the solution is the reference"
+    most = grading.maximum * grading.factor
+    if grading.column_score(CUMULATIVE) >= most:
+        return f"it counts for {float(most):g} points at most"
+    return ""

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: MIT
+"""What a person reads: progress while tests run, one failure in full, the summary.
+
+With a terminal a bar moves; without one each test is a line. Nothing is said by colour alone.
+"""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Iterator
+from fractions import Fraction
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from course.registry import Exercise
+from grader.grading.model import CUMULATIVE, ISOLATED, Grading, Result, points
+from grader.grading.plan import path_of
+from grader.grading.questions import counts
+from grader.machine.console import escape as printable
+from grader.machine.verdict import Verdict
+
+STYLES = {Verdict.PASS: "green", Verdict.BLOCKED: "dim", Verdict.TODO: "cyan", Verdict.ERROR: "magenta"}
+WIDTH = 100
+SHOWN_FAILURES = 3
+
+
+def _number(value: Fraction) -> str:
+    return f"{points(value):g}"
+
+
+class Live:
+    """Progress of a run."""
+
+    def __init__(self, grading: Grading) -> None:
+        self.grading = grading
+        self.console = Console(highlight=False, soft_wrap=True)
+        self.progress: Progress | None = None
+        if self.console.is_terminal:
+            self.progress = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+                                     TimeElapsedColumn(), console=self.console, transient=True)
+            self.progress.start()
+        self.tasks: dict[str, object] = {}
+
+    def arrived(self, column: str, name: str) -> None:
+        result = self.grading.columns[column].results[name]
+        total = len(self.grading.tests)
+        done = len(self.grading.columns[column].results)
+        if self.progress:
+            if column not in self.tasks:
+                self.tasks[column] = self.progress.add_task(column, total=total)
+            self.progress.update(self.tasks[column], completed=done, total=total)  # type: ignore[arg-type]
+        if not self.progress or not result.passed:
+            style = STYLES.get(result.verdict, "red")
+            verdict = f"[{style}]{result.verdict.value:7}[/]"
+            self.console.print(f"{done:3}/{total} {column:10} {verdict} {result.seconds:5.1f} s  {escape(name)}")
+
+    def close(self) -> None:
+        if self.progress:
+            self.progress.stop()
+
+
+def _verdict_counts(grading: Grading, column: str, exercise: Exercise) -> str:
+    results = grading.columns[column].results
+    counts: dict[str, int] = {}
+    blockers = set()
+    for name in grading.names(exercise):
+        result = results.get(name)
+        if result is None:
+            continue
+        counts[result.verdict.value] = counts.get(result.verdict.value, 0) + 1
+        if result.blocked_by:
+            blockers.add(result.blocked_by)
+    words = [f"{count} {verdict}" for verdict, count in sorted(counts.items(), key=lambda item: item[0] != "PASS")
+             if verdict != Verdict.BLOCKED.value]
+    blocked = counts.get(Verdict.BLOCKED.value)
+    if blocked:
+        words.append(f"{blocked} BLOCKED" + (f" by {', '.join(sorted(blockers))}" if blockers else ""))
+    return ", ".join(words)
+
+
+def summary(grading: Grading, console: Console | None = None) -> None:
+    """Points by exercise, and the score."""
+    console = console or Console(highlight=False, soft_wrap=True)
+    columns = [name for name in (CUMULATIVE, ISOLATED) if name in grading.columns
+               and not grading.columns[name].skipped]
+    table = Table(box=None, pad_edge=False, show_footer=False)
+    table.add_column("exercise")
+    table.add_column("of", justify="right")
+    for name in columns:
+        table.add_column(name, justify="right")
+    table.add_column("tests")
+    for exercise in grading.exercises:
+        earned = [_number(grading.earned(name, exercise)) for name in columns]
+        table.add_row(f"{exercise.id} {escape(exercise.title)}", str(exercise.points), *earned,
+                      _verdict_counts(grading, grading.best, exercise) if grading.columns else "")
+    if grading.asks:
+        table.add_row("questions of the text", "0", *("" for _ in columns),
+                      "" if grading.answers.error else counts(grading.questions))
+    console.print(table)
+    for line in question_lines(grading):
+        console.print(escape(printable(line)))
+    for column in grading.columns.values():
+        if column.build_error:
+            console.print(f"{column.name}: does not build:\n{escape(printable(column.build_error))}")
+        elif column.skipped:
+            console.print(f"{column.name}: not run, {column.skipped}")
+    for text in grading.refused:
+        console.print(f"refused: {escape(printable(text))}")
+    troubles = grading.infrastructure
+    for text in troubles[:SHOWN_FAILURES]:
+        console.print(f"not the student's fault: {escape(printable(text))}")
+    if len(troubles) > SHOWN_FAILURES:
+        console.print(f"... and {len(troubles) - SHOWN_FAILURES} more of this kind")
+    how = f" ({_number(grading.column_score(ISOLATED))} isolated x {float(grading.factor):g})" \
+        if grading.best == ISOLATED and grading.columns else ""
+    what = f"exercise {grading.exercise}" if grading.exercise else f"lab {grading.lab.number}"
+    console.print(f"[bold]{what}: {_number(grading.score)} of {grading.maximum} points[/]{how}")
+
+
+def question_lines(grading: Grading) -> list[str]:
+    """What is to be said of the answers: nothing where they are right or open."""
+    if grading.answers.error:
+        return [f"answers not read: {grading.answers.error}"]
+    return [str(row) for row in grading.questions if grading.asks and row.state in ("wrong", "not measured")]
+
+
+def failures(grading: Grading) -> list[tuple[str, str, Result]]:
+    """What is worth looking at first: not what is blocked, the lowest exercise first."""
+    found = []
+    for exercise in grading.exercises:
+        for name in grading.names(exercise):
+            result = grading.result_of(name)
+            if result and not result.passed and result.verdict is not Verdict.BLOCKED:
+                found.append((exercise.id, name, result))
+    return found
+
+
+def explain(grading: Grading, name: str, result: Result, build: str = "build") -> Iterator[str]:
+    """A failure in full: what, observed, expected, where, why perhaps, what to read, how to see it."""
+    exercise = grading.tests[name]
+    yield f"{(result.shown or result.verdict).value} {name}"
+    if result.blocked_by:
+        yield f"  BLOCKED: exercise {result.blocked_by} comes first"
+    yield f"  exercise {exercise.id} \"{exercise.title}\": {grading.lab.text_of(exercise)}"
+    yield from _field("tested", result.what)
+    yield from _field("observed", result.observed)
+    yield from _field("expected", result.expected)
+    for line in result.where:
+        yield f"  {printable(line)}"
+    yield from _field("likely cause", result.symptom)
+    for section in exercise.manual:
+        yield f"  manual: {section}"
+    yield from _field("hint", exercise.hints[0])
+    yield f"  reproduce: {reproduce(grading, name, result)}"
+
+
+def _field(title: str, text: str) -> Iterator[str]:
+    if text:
+        yield from textwrap.wrap(f"{title}: {printable(text)}", WIDTH, initial_indent="  ", subsequent_indent="    ")
+
+
+def reproduce(grading: Grading, name: str, result: Result) -> str:
+    """The command whose GDB stands at the instruction of the failing observation."""
+    words = ["make debug", f"TEST='{path_of(name)}'", f"IMPL={grading.impl}"]
+    if grading.best == ISOLATED:
+        words.append("BASE=reference")
+    return " ".join([*words, f"SEED={result.seed}"] if result.seed else words)
+
+
+def print_failures(grading: Grading) -> None:
+    """The first few, and where the others are."""
+    found = failures(grading)
+    seen: set[str] = set()
+    shown: list[tuple[str, Result]] = []
+    for id_, name, result in found:
+        if id_ not in seen and len(shown) < SHOWN_FAILURES:
+            seen.add(id_)
+            shown.append((name, result))
+    for name, result in shown:
+        print()
+        print("\n".join(explain(grading, name, result)))
+    if len(found) > len(shown):
+        print(f"\n{len(found) - len(shown)} more failures; each in full: make why TEST=name, for example")
+        print(f"  make why TEST='{found[-1][1].split('::')[1]}'")
+    sys.stdout.flush()

@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: MIT
+"""`make why TEST=name`: the last failure of a test in full, from what `make grade` wrote down."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from course.registry import ROOT, load_course
+from grader.grading.model import Column, Grading, Result
+from grader.grading.text import explain
+from grader.machine.verdict import Verdict
+from tools.errors import UserError, run_main
+
+
+def read(path: Path) -> Grading | None:
+    """A grading as it was written; None when it is not one."""
+    try:
+        values = json.loads(path.read_text("utf-8"))
+        return restore(values)
+    except (OSError, ValueError, KeyError, TypeError, UserError):
+        return None
+
+
+def restore(values: dict[str, Any]) -> Grading:
+    course = load_course()
+    grading = Grading(course, course.lab(values["lab"]), values["impl"], values["base"], values["exercise"])
+    grading.complete, grading.source, grading.refused = values["complete"], values["source"], values["refused"]
+    grading.ignored = values["ignored"]
+    for name, entry in values["columns"].items():
+        grading.columns[name] = Column(name, build_error=entry["build_error"], skipped=entry["skipped"])
+    for test in values["tests"]:
+        grading.tests[test["id"]] = course.exercise(test["exercise"])
+        for name, column in grading.columns.items():
+            if name in test:
+                fields: dict[str, Any] = dict(test[name])
+                for key in ("verdict", "shown"):
+                    if key in fields:
+                        fields[key] = Verdict(fields[key])
+                column.results[test["id"]] = Result(**fields)
+    return grading
+
+
+def newest_first(folder: Path) -> Iterator[Grading]:
+    paths = [path for path in folder.glob("*.json") if "." not in path.stem]
+    for path in sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True):
+        grading = read(path)
+        if grading:
+            yield grading
+
+
+def find(folder: Path, wanted: str) -> tuple[Grading, str]:
+    """A test of this name, or whose name holds it, that did not pass when it ran last, and that grading."""
+    wanted = wanted.removeprefix("grader/").removeprefix("tests/")
+    ran: list[str] = []  # of each only the last run counts
+    for grading in newest_first(folder):
+        names = [name for name in grading.tests if grading.result_of(name) and name not in ran]
+        found = [name for name in names if wanted in (name, name.split("::")[1])]
+        found = found or [name for name in names if wanted in name]
+        failed = [name for name in found if not grading.result_of(name).passed]  # type: ignore[union-attr]
+        if failed:
+            return grading, failed[0]
+        ran += found
+    if ran:
+        raise UserError(f"TEST={wanted}: {ran[0]} passed when it last ran")
+    raise UserError(f"TEST={wanted}: no test of that name has run; make grade runs them")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="grader/grading/why.py", description="The last failure of a test.")
+    parser.add_argument("--build", default="build")
+    parser.add_argument("test")
+    arguments = parser.parse_args()
+    grading, name = find(ROOT / arguments.build / "grade", arguments.test)
+    result = grading.result_of(name)
+    assert result is not None
+    print("\n".join(explain(grading, name, result)))
+    return 0
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: MIT
+"""What machine to start, and the processes and descriptors that belong to it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from grader.machine.budget import Budget, build_plugin
+from grader.machine.console import Console
+from grader.machine.memory import PhysicalMemory
+from grader.machine.verdict import infrastructure
+from tools.qemu import MachineOptions, ends_with_us, option_value, qemu_command, qemu_version
+from tools.stub import Stub
+
+MIB = 1 << 20
+
+# A timer of the emulator that never stops. With sleep=off QEMU lets time jump to the next deadline
+# whenever all CPUs are idle, and a CPU that stands at a breakpoint counts as idle. The jump is then
+# at most this long; and it is never one to the end of time, which a timer of the guest that has
+# expired already sets as its next deadline and at which QEMU would loop for ever. A packet filter
+# on a hub without ports is the smallest thing in QEMU that has such a timer.
+HEARTBEAT_MICROSECONDS = 500
+HEARTBEAT = [
+    "-netdev", "hubport,id=beat,hubid=0",
+    "-object", f"filter-buffer,id=heartbeat,netdev=beat,interval={HEARTBEAT_MICROSECONDS}",
+]  # fmt: skip
+
+# QEMU takes 5,000 page faults to start; with 2 MiB pages for its heap there are 3,100.
+ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A guest whose symbols are known: its ELF, and where byte 0 of its image lies in VM memory."""
+
+    name: str
+    elf: Path
+    load_address: int
+
+
+@dataclass(frozen=True)
+class MachineConfig:
+    """One machine. `image` is the flat binary that boots, `elf` holds its symbols."""
+
+    image: Path
+    elf: Path
+    bundle: Path | None = None
+    guests: tuple[Guest, ...] = ()
+    gic: int = 3
+    cpu: str = "cortex-a76"
+    smp: int = 1
+    memory_mib: int = 512
+    qemu: str = "qemu-system-aarch64"
+    deterministic: bool = True
+    extra: tuple[str, ...] = ()
+    build: Path = field(default_factory=lambda: Path(os.environ.get("STRATA_BUILD", "build")))
+
+
+class Process:
+    """QEMU, stopped before its first instruction, and our ends of all that it was given."""
+
+    def __init__(self, config: MachineConfig) -> None:
+        self.directory = tempfile.TemporaryDirectory(prefix="strata-")
+        folder = Path(self.directory.name)
+        self.stub = Stub(folder)
+        self._stderr_path = folder / "stderr"
+        plugin = build_plugin(config.qemu, config.build / "grader")
+        self.version = qemu_version(config.qemu)
+        self.budget = Budget()
+        self.memory = PhysicalMemory(config.memory_mib * MIB)
+        self.monitor, monitor_child = socket.socketpair()
+        self.console = Console(folder / "serial")
+        serial = [
+            "-chardev", f"socket,id=qmp,fd={monitor_child.fileno()}",
+            "-mon", "chardev=qmp,mode=control",
+            "-chardev", f"pipe,id=serial0,path={option_value(self.console.path)}",
+            "-serial", "chardev:serial0",
+        ]  # fmt: skip
+        control = [
+            *self.stub.arguments(),
+            "-S",
+            "-action", "shutdown=pause,panic=pause,reboot=shutdown",
+            "-plugin", self.budget.argument(plugin, self.memory),
+            *self.memory.arguments(),
+            *(HEARTBEAT if config.deterministic else []),
+            *config.extra,
+        ]  # fmt: skip
+        options = MachineOptions(
+            qemu=config.qemu,
+            cpu=config.cpu,
+            gic=config.gic,
+            smp=config.smp,
+            memory=config.memory_mib * MIB,
+            icount=config.deterministic,
+        )
+        command = qemu_command(options, config.image, config.bundle, serial=serial, extra=control)
+        self.command = command
+        fds = (monitor_child.fileno(), self.stub.fileno(), self.memory.fd)
+        with self._stderr_path.open("wb") as stderr:
+            try:
+                self._qemu = subprocess.Popen(
+                    ends_with_us(command),
+                    stdin=subprocess.DEVNULL,
+                    stdout=stderr,
+                    stderr=stderr,
+                    pass_fds=(*fds, *self.budget.child_fds),
+                    env={**os.environ, **ENVIRONMENT},
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise infrastructure(f"{config.qemu} cannot be run", str(error)) from error
+        self.pid = self._qemu.pid
+        monitor_child.close()
+        self.stub.inherited()
+        self.budget.close_child_ends()
+
+    def errors(self) -> str:
+        """What QEMU said on its error output."""
+        lines = self._stderr_path.read_text("utf-8", "replace").splitlines()
+        return "\n".join(lines[-6:])
+
+    def main_thread_call(self) -> str:
+        """The system call in which QEMU's main thread sleeps, with its first argument."""
+        try:
+            words = Path(f"/proc/{self.pid}/syscall").read_text().split()
+        except OSError:
+            return "unknown"
+        return " ".join(words[:2])
+
+    def processor_seconds(self) -> float:
+        """What QEMU has used so far; 0 when it is gone."""
+        try:
+            fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def status(self, seconds: float) -> int | None:
+        """How QEMU ended, negative for a signal; None when it still runs after `seconds`."""
+        try:
+            return self._qemu.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
+    def close(self) -> None:
+        """End QEMU and give everything back."""
+        self._qemu.kill()
+        self._qemu.wait()
+        self.monitor.close()
+        self.stub.close()
+        self.console.close()
+        self.budget.close()
+        self.memory.close()
+        self.directory.cleanup()

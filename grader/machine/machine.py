@@ -1,0 +1,595 @@
+# SPDX-License-Identifier: MIT
+"""A machine under test: QEMU under GDB and QMP, run from stop to stop under an instruction budget.
+
+Every wait is on file descriptors: GDB's output, QMP and the plugin's notification.
+Time on the host decides one thing only, how soon a machine whose counter stands still is looked
+at; what is then concluded comes from the machine's registers (quiescence.py).
+"""
+
+from __future__ import annotations
+
+import enum
+import select
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from grader.machine.budget import NO_LIMIT
+from grader.machine.gdb_client import Gdb, GdbError
+from grader.machine.launch import Guest, MachineConfig, Process
+from grader.machine.memory import RAM_BASE
+from grader.machine.mi import Record
+from grader.machine.qmp import Qmp
+from grader.machine.symbols import Symbols, symbols_of
+from grader.machine.verdict import Finding, Verdict, infrastructure, show
+from grader.oracle import crash, guest_stack, quiescence
+
+DEFAULT_BUDGET = 50_000_000
+LOOK_SECONDS = 0.03
+QUIET_LOOKS = 3
+# Two nets under the instruction budget. Some instructions cost the emulator thousands of times what
+# others cost (code in a device's registers, a device in a loop, a sleep of years), and a machine that
+# executes nothing else is at fault for it. That it gets no processor is the host's fault.
+PROCESSOR_SECONDS = 60.0
+# A breakpoint whose condition does not hold stops the machine all the same, twice, and takes the debugger as long as
+# thousands of instructions. Over the solution no run has more than 240 such stops.
+MOST_STOPS = 20 * 250
+WALL_SECONDS = 600.0
+STOP_SECONDS = 60.0
+END_SECONDS = 5.0
+
+EL1_ONLY = "($cpsr & 0xc) == 4"
+EL2_ONLY = "($cpsr & 0xc) == 8"
+
+
+class StopKind(enum.Enum):
+    """Why the machine stands."""
+
+    BREAKPOINT = "breakpoint"
+    WATCHPOINT = "watchpoint"
+    STEP = "step"
+    POWER_OFF = "power off"
+    RESET = "reset"
+    PANIC = "powered off with failure"
+    FINISHED = "the probes have finished"
+    BUDGET = "instruction budget used up"
+    SLOW = "too dear for the emulator"
+    PASSED = "a breakpoint was passed too often"
+    QUIET = "nothing can happen any more"
+
+
+@dataclass(frozen=True)
+class Stop:
+    """One stop. `number` is that of the breakpoint, `reason` a sentence for QUIET."""
+
+    kind: StopKind
+    pc: int = 0
+    cpu: int = 0
+    number: int = 0
+    reason: str = ""
+
+
+class Machine:
+    """Use as a context manager; the machine stands before its first instruction at entry."""
+
+    def __init__(self, config: MachineConfig, log: Path | None = None) -> None:
+        self.config = config
+        self.symbols: Symbols = symbols_of(config.elf)
+        self._process = Process(config)
+        self.memory = self._process.memory
+        self.budget = self._process.budget
+        self.witness = self.budget.witness
+        self.qmp = Qmp(self._process.monitor)
+        self.console = self._process.console
+        self._deadline = time.monotonic() + WALL_SECONDS
+        self._next_check = time.monotonic() + PROCESSOR_SECONDS
+        self._guest_symbols: int | None = None
+        self.guests: list[Guest] = list(config.guests)
+        self.last_stop: Stop | None = None
+        # From which function, called with what, a test's own call has come back (bench.py).
+        self.returned: tuple[int, tuple[int, ...]] | None = None
+        self._log = log
+        self._gdb: Gdb | None = None
+        self._last_stop_allowed = 0  # which of QMP's stops is the last that this run may have
+        try:
+            self.qmp.handshake(self._deadline)
+        except Finding as error:
+            detail = self._process.errors() or str(error)
+            self.close()
+            raise infrastructure("QEMU did not start", detail) from error
+
+    def __enter__(self) -> Machine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Once: the debugger belongs to the next machine from here on."""
+        if self._gdb is not None:
+            self._gdb.give_back()
+        self._process.close()
+
+    @property
+    def gdb(self) -> Gdb:
+        """The debugger. It comes when it is asked for first, to a machine that stands: many tests need none."""
+        if self._gdb is None:
+            gdb = Gdb.take(self.config.elf, self._log)
+            try:
+                gdb.connect(self._process.stub.path)
+            except (Finding, GdbError) as error:
+                gdb.close()
+                raise self._lost(self._process.errors() or str(error)) from error
+            self._gdb = gdb
+        return self._gdb
+
+    @property
+    def emulator_pid(self) -> int:
+        return self._process.pid
+
+    # Running.
+
+    def run(self, budget: int = DEFAULT_BUDGET) -> Stop:
+        """Go on until something stops the machine, at the latest after `budget` instructions."""
+        return self._go("-exec-continue", budget)
+
+    def step_instruction(self) -> Stop:
+        """One instruction of the selected vCPU; interrupts are held off meanwhile."""
+        return self._go("-exec-step-instruction", DEFAULT_BUDGET)
+
+    def finish(self, budget: int = DEFAULT_BUDGET) -> Stop:
+        """Run until the current function returns."""
+        return self._go("-exec-finish", budget)
+
+    def run_to(self, place: str | int, condition: str = "", budget: int = DEFAULT_BUDGET) -> Stop:
+        """Run until `place` is reached with `condition` holding; anything else is a Finding."""
+        with self.breakpoint(place, condition) as number:
+            stop = self.run(budget)
+            if stop.kind is StopKind.BREAKPOINT and stop.number == number:
+                return stop
+        raise self.finding_for(stop, f"the machine reaches {self._name_of(place)}")
+
+    def run_to_guest(self, address: int, budget: int = DEFAULT_BUDGET) -> Stop:
+        """Run until EL1 executes the instruction at this address of the guest."""
+        return self.run_to(address, EL1_ONLY, budget)
+
+    def run_until_off(self, budget: int = DEFAULT_BUDGET) -> Stop:
+        """Run until the machine powers itself off in good order; anything else is a Finding."""
+        stop = self.run(budget)
+        if stop.kind is StopKind.POWER_OFF and crash.read(self) is None:
+            return stop
+        raise self.finding_for(stop, "the machine powers off when its work is done")
+
+    @contextmanager
+    def breakpoint(self, place: str | int, condition: str = "") -> Iterator[int]:
+        """A breakpoint for the length of a block. An int is an address, a str what GDB takes.
+
+        GDB's own answer to a symbol is the instruction after the prologue; give `*symbol` for the
+        first one. QEMU compares addresses, so one set at EL2 also fires in a guest at the same
+        address: the condition tells them apart (EL1_ONLY, EL2_ONLY).
+        """
+        text = f"*{place:#x}" if isinstance(place, int) else place
+        try:
+            number = self.gdb.insert_breakpoint(text, condition)
+        except GdbError as error:
+            raise Finding(
+                Verdict.FAIL,
+                f"the image has the function {place}",
+                observed=str(error),
+                expected="the name that the contract gives",
+            ) from error
+        try:
+            yield number
+        finally:
+            if not self.gdb.closed:
+                self.gdb.delete_breakpoint(number)
+
+    @contextmanager
+    def watchpoint(self, expression: str, reads: bool = False) -> Iterator[int]:
+        """A watchpoint for the length of a block."""
+        number = self.gdb.insert_watchpoint(expression, reads)
+        try:
+            yield number
+        finally:
+            if not self.gdb.closed:
+                self.gdb.delete_breakpoint(number)
+
+    # Looking.
+
+    def register(self, name: str) -> int:
+        """A register of the selected vCPU, system registers by the manual's name."""
+        return self.gdb.register(name)
+
+    @property
+    def pc(self) -> int:
+        return self.register("pc")
+
+    @property
+    def exception_level(self) -> int:
+        return self.register("PSTATE") >> 2 & 3
+
+    def variable(self, expression: str) -> int:
+        """An integer or pointer of the image, by its name in C."""
+        return self.gdb.evaluate_int(expression)
+
+    def layout(self, expression: str) -> int:
+        """What the image's types alone decide, as sizeof does: GDB is asked once for each image."""
+        known = self.symbols.layout
+        if expression not in known:
+            known[expression] = self.variable(expression)
+        return known[expression]
+
+    def select_cpu(self, cpu: int) -> None:
+        """Make later questions speak about this vCPU of the machine."""
+        self.gdb.select_thread(self.gdb.threads()[cpu][0])
+
+    def memory_start(self) -> int:
+        """First physical address of RAM: devices lie below."""
+        return RAM_BASE
+
+    def guest_named(self, name: str) -> Guest:
+        return next(guest for guest in self.guests if guest.name == name)
+
+    def place(self, address: int, el: int | None = None) -> str:
+        """A code address with its symbol; `el` says in whose address space it lies."""
+        el = self.exception_level if el is None else el
+        if el == 2:
+            name = self.symbols.place(address)
+            line = self.gdb.source_line(address) if name else ""
+            return f"{address:#x} {name or '(outside the image)'}" + (f" ({line})" if line else "")
+        for guest in self.guests:
+            found = symbols_of(guest.elf).place(address - guest.load_address)
+            if found:
+                return f"{address:#x} {found} of {guest.name}"
+        return f"{address:#x}"
+
+    def backtrace(self) -> list[str]:
+        """Where the selected vCPU stands; at EL2 followed by where EL1 was when it was left."""
+        lines = self.frames()
+        if self.exception_level == 2:
+            lines += guest_stack.lines(self)
+            self._load_guest_symbols(2)
+        return lines
+
+    def frames(self) -> list[str]:
+        """The stack of the exception level that the selected vCPU is at."""
+        el = self.exception_level
+        self._load_guest_symbols(el)
+        lines: list[str] = []
+        seen: set[int] = set()
+        for frame in self.gdb.backtrace():
+            if frame.address in seen:
+                break  # assembly without frame information: GDB goes round in circles
+            seen.add(frame.address)
+            lines.append(f"EL{el} {frame}")
+        return lines
+
+    def _load_guest_symbols(self, el: int) -> None:
+        """EL1 and EL2 use the same numbers as addresses: one side's symbols at a time."""
+        if self._guest_symbols is not None:
+            self.gdb.remove_symbols(self._guest_symbols)
+            self._guest_symbols = None
+        if el != 1 or not self.guests:
+            return
+        pc = self.pc
+        for guest in self.guests:
+            if symbols_of(guest.elf).place(pc - guest.load_address):
+                self.gdb.add_symbols(guest.elf, guest.load_address)
+                self._guest_symbols = guest.load_address + symbols_of(guest.elf).base()
+                return
+
+    # Findings.
+
+    def finding(
+        self, verdict: Verdict, what: str, observed: object = "", expected: object = ""
+    ) -> Finding:
+        """A Finding that carries where the machine stands."""
+        return Finding(verdict, what, show(observed), show(expected), self.where())
+
+    def where(self) -> list[str]:
+        """Place, stacks and console, as far as they can still be read."""
+        lines = []
+        try:
+            if self.returned:
+                lines += [f"{self.call_text(*self.returned)} has returned"]
+            else:
+                lines += [f"vCPU at EL{self.exception_level}, pc {self.place(self.pc)}"]
+                lines += self.backtrace()
+        except (Finding, GdbError) as error:
+            lines.append(f"(the machine cannot be asked any more: {error})")
+        self.console.poll()
+        tail = self.console.tail()
+        return lines + (["console:"] + ["| " + line for line in tail] if tail else [])
+
+    def call_text(self, function: int, arguments: tuple[int, ...]) -> str:
+        """A call that a test made: function, where it is written, arguments."""
+        return f"{self.place(function, el=2).partition(' ')[2]}, called with ({', '.join(map(hex, arguments))}),"
+
+    def finding_for(self, stop: Stop, what: str) -> Finding:
+        """The verdict on a machine that stopped otherwise than the test asked for."""
+        report = crash.read(self)
+        if report is not None:
+            verdict = Verdict.TODO if report.kind is crash.Kind.TODO else Verdict.CRASH
+            return self.finding(verdict, what, observed=report.describe(self))
+        verdict = Verdict.FAIL
+        observed = stop.kind.value
+        if stop.kind is StopKind.BUDGET and self.budget.looping:
+            verdict = Verdict.HANG
+            observed = f"an exception whose vector raises the next one, for ever, at {self.place(stop.pc)}"
+        elif stop.kind is StopKind.BUDGET:
+            verdict = Verdict.BUDGET
+            observed = f"{self.budget.retired} instructions used, at {self.place(stop.pc)}"
+        elif stop.kind is StopKind.SLOW:
+            verdict = Verdict.BUDGET
+            observed = (
+                f"{self.budget.retired} instructions, with what they do in devices and sleep, took the"
+                f" emulator {PROCESSOR_SECONDS:g} s of processor time; at {self.place(stop.pc)}"
+            )
+        elif stop.kind is StopKind.PASSED:
+            verdict = Verdict.BUDGET
+            observed = (
+                f"what the test watches happens again and again, and never as it asks: {MOST_STOPS} stops,"
+                f" {self.budget.retired} instructions used, at {self.place(stop.pc)}"
+            )
+        elif stop.kind is StopKind.QUIET:
+            verdict = Verdict.HANG
+            observed = stop.reason
+        elif stop.kind is StopKind.BREAKPOINT:
+            observed = f"stopped at {self.place(stop.pc)}"
+        return self.finding(verdict, what, observed=observed)
+
+    def _name_of(self, place: str | int) -> str:
+        if isinstance(place, str):
+            return place.lstrip("*")
+        for el in (1, 2):
+            text = self.place(place, el)
+            if " " in text:
+                return text
+        return f"{place:#x}"
+
+    # Waiting.
+
+    def _go(self, command: str, budget: int) -> Stop:
+        ended = self._ended()
+        if ended is not None:
+            return Stop(ended, self.pc)
+        self.budget.limit = min(self.budget.retired + budget, NO_LIMIT)
+        try:
+            stop = self._run_alone() if self._gdb is None and command == "-exec-continue" else None
+            if stop is None:
+                self.gdb.resume(command)
+                stop = self._wait(command)
+            self.last_stop = stop
+        except GdbError as error:
+            raise self._lost(str(error)) from error
+        except Finding as error:
+            if error.verdict is not Verdict.ERROR:
+                raise
+            raise self.emulator_failure() or error from error
+        return self.last_stop
+
+    def _run_alone(self) -> Stop | None:
+        """Run without a debugger, until an end or the plugin stops the machine; None: look at it with one."""
+        self.qmp.command("cont", deadline=self._deadline)
+        last = self.budget.retired
+        while True:
+            ready = select.select([self.qmp, self.budget.notify_fd], [], [], LOOK_SECONDS)[0]
+            printed = self.console.poll()
+            self.qmp.poll()
+            if self.qmp.closed:
+                raise self._lost("QEMU closed its monitor")
+            quiet = not ready and not printed and self.budget.retired == last
+            stopped = quiet or self.budget.notify_fd in ready or self._is_slow()
+            if stopped:
+                self._stop_by_monitor()
+            if stopped and self.budget.reached:
+                stop = self._stop_of_budget()
+                if not self._is_guests_loop(stop):
+                    return stop
+                self.budget.allow_loops()
+                return None
+            ended = self._ended()
+            if ended is not None:
+                while self.qmp.command("query-status", deadline=self._deadline)["running"]:
+                    pass  # the event comes before QEMU's main loop stops the machine
+                return Stop(ended)
+            if stopped:
+                return None
+            last = self.budget.retired
+
+    def _stop_of_budget(self) -> Stop:
+        kind = StopKind.FINISHED if self.budget.finished else StopKind.BUDGET
+        return Stop(kind, self.budget.pc, self.budget.cpu)
+
+    def _wait(self, command: str) -> Stop:
+        """Until the machine stands for a reason that a test wants to know."""
+        start = last = self.budget.retired
+        quiet = 0
+        self._last_stop_allowed = self.qmp.stops + MOST_STOPS
+        while True:
+            record = self._next_stop()
+            if record is not None:
+                found = self._classify(record)
+                if command != "-exec-continue" or not self._is_guests_loop(found):
+                    return found
+                self.budget.allow_loops()
+                self.gdb.resume("-exec-continue")
+                continue
+            dear = self._too_dear()
+            if dear:
+                return self._hold_at_once(dear)
+            if self.budget.retired != last:
+                last, quiet = self.budget.retired, 0
+            elif command == "-exec-continue":
+                stop = self._look()
+                if stop is not None and stop.kind is not StopKind.QUIET:
+                    return stop
+                quiet = quiet + 1 if stop else 0
+                if stop is not None and quiet == QUIET_LOOKS:
+                    return stop
+                # Continue steps over a breakpoint at the very place; the machine may just have
+                # reached that one when it was looked at. Where it was resumed it has had its stop.
+                moved = self.budget.retired != start
+                self.gdb.resume(f"-exec-jump *{self.pc:#x}" if moved else "-exec-continue")
+
+    def _is_guests_loop(self, stop: Stop) -> bool:
+        """Whether only a guest raises exceptions for ever, in its own memory. It may: others get their turn."""
+        mine = stop.kind is StopKind.BUDGET and self.budget.looping
+        return mine and self.exception_level == 1 and stop.pc >= RAM_BASE
+
+    def _next_stop(self) -> Record | None:
+        """GDB's next *stopped; None when nothing at all came for LOOK_SECONDS, or the machine is too dear."""
+        while True:
+            record = self._stop_that_came()
+            if record is not None:
+                return record
+            if self._too_dear() or not self._attend():
+                return None
+
+    def _interrupt(self) -> Record:
+        """Stop the machine by its debugger, or wait for the stop that comes first.
+
+        QEMU overlooks an interrupt while it stands at a breakpoint that GDB is about to pass: then there is another.
+        """
+        again = 0.0
+        while True:
+            record = self._stop_that_came()
+            if record is not None:
+                return record
+            if time.monotonic() >= again:
+                self.gdb.command("-exec-interrupt")
+                again = time.monotonic() + LOOK_SECONDS
+            self._attend()
+
+    def _stop_that_came(self) -> Record | None:
+        record = self.gdb.next_stop()
+        if record is None and time.monotonic() > self._deadline:
+            raise self._stuck()
+        return record
+
+    def _attend(self) -> bool:
+        """Wait for LOOK_SECONDS at most, and do what is due; whether anything came."""
+        ready = select.select([self.gdb, self.qmp, self.budget.notify_fd], [], [], LOOK_SECONDS)[0]
+        # What is printed wakes nobody: the pipe holds what comes between two looks.
+        printed = self.console.poll()
+        self.qmp.poll()
+        if self.qmp.closed:
+            raise self._lost("QEMU closed its monitor")
+        if self.budget.notify_fd in ready:
+            self._stop_by_monitor()
+        return bool(ready) or printed
+
+    def _too_dear(self) -> StopKind | None:
+        """Which of the nets under the instruction budget holds the machine."""
+        if self.qmp.stops > self._last_stop_allowed:
+            return StopKind.PASSED
+        return StopKind.SLOW if self._is_slow() else None
+
+    def _is_slow(self) -> bool:
+        """Whether the emulator has used too much processor time; looked up when that can be so."""
+        now = time.monotonic()
+        if now < self._next_check:
+            return False
+        left = PROCESSOR_SECONDS - self._process.processor_seconds()
+        self._next_check = now + max(0.0, left)
+        return left <= 0
+
+    def _hold_at_once(self, kind: StopKind) -> Stop:
+        self._deadline = max(self._deadline, time.monotonic() + STOP_SECONDS)
+        record = self._interrupt()
+        if record.results.get("signal-name") != "SIGINT" or self._ended():
+            return self._classify(record)
+        return Stop(kind, self.pc)
+
+    def _stuck(self) -> Finding:
+        """The wall-clock net: nobody's failure."""
+        used = self._process.processor_seconds()
+        return infrastructure(
+            "the machine comes to its end while the grader waits",
+            f"{self.budget.retired} instructions in {used:.0f} s of processor time",
+        )
+
+    def _lost(self, words: str) -> Finding:
+        return self.emulator_failure() or infrastructure("QEMU and GDB run", words)
+
+    def emulator_failure(self) -> Finding | None:
+        """QEMU's own end, if what the machine did brought it about: it aborts on some nonsense."""
+        status = self._process.status(END_SECONDS if self.qmp.closed else 0)
+        if status is None or status == -signal.SIGKILL or not self.budget.retired:
+            return None
+        return Finding(
+            Verdict.CRASH,
+            "the emulator can execute what the hypervisor does",
+            observed=f"QEMU ended with status {status}: {self._process.errors()}",
+            where=[f"after {self.budget.retired} instructions"],
+        )
+
+    def _stop_by_monitor(self) -> None:
+        """QMP's stop. A vCPU that the plugin holds, now or before QEMU answers, is let go when the stop is pending."""
+        self.qmp.send("stop")
+        while not self.qmp.replied and not self.qmp.closed:
+            left = max(0.0, self._deadline - time.monotonic())
+            ready = select.select([self.qmp, self.budget.notify_fd], [], [], left)[0]
+            self.qmp.poll()
+            if self.budget.notify_fd in ready:
+                self._until_stop_is_pending()
+                self.budget.release()
+            if not ready:
+                break
+        self.qmp.reply(self._deadline)
+
+    def _until_stop_is_pending(self) -> None:
+        before = ""
+        for _ in range(2000):
+            call = self._process.main_thread_call()
+            # Asleep for a lock or condition twice at the same address: it waits for the vCPU.
+            if call == before and call.split()[0] in _FUTEX_CALLS:
+                return
+            before = call
+            select.select([], [], [], 0.0005)
+
+    def _look(self) -> Stop | None:
+        """Stop the machine between two instructions and decide whether it can still move."""
+        self._last_stop_allowed += 1
+        record = self._interrupt()
+        if record.results.get("signal-name") != "SIGINT" or self._ended():
+            return self._classify(record)
+        if self.budget.reached:
+            return self._classify(record)
+        reason = quiescence.reason(self)
+        return Stop(StopKind.QUIET, self.pc, reason=reason) if reason else None
+
+    def _classify(self, record: Record) -> Stop:
+        self.qmp.poll()
+        self.console.poll()
+        pc = int(record.results["frame"]["addr"], 16)
+        cpu = int(record.results.get("thread-id", "1")) - 1
+        reason = str(record.results.get("reason", ""))
+        ended = self._ended()
+        if ended is not None:
+            return Stop(ended, pc, cpu)
+        if reason == "breakpoint-hit":
+            return Stop(StopKind.BREAKPOINT, pc, cpu, int(record.results["bkptno"]))
+        if reason.endswith("watchpoint-trigger"):
+            number = next(v["number"] for k, v in record.results.items() if k.endswith("wpt"))
+            return Stop(StopKind.WATCHPOINT, pc, cpu, int(number))
+        if self.budget.reached:
+            return self._stop_of_budget()
+        if reason in ("end-stepping-range", "function-finished", "location-reached"):
+            return Stop(StopKind.STEP, pc, cpu)
+        raise infrastructure("GDB stopped for a reason unknown to the grader", str(record))
+
+    def _ended(self) -> StopKind | None:
+        if self.qmp.event("GUEST_PANICKED"):
+            return StopKind.PANIC
+        event = self.qmp.event("SHUTDOWN")
+        if event is None:
+            return None
+        reset = event["data"].get("reason") == "guest-reset"
+        return StopKind.RESET if reset else StopKind.POWER_OFF
+
+
+_FUTEX_CALLS = ("202", "98")  # futex on x86-64 and on arm64 hosts

@@ -1,0 +1,502 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the harness sees of the instructions that a machine executes, as a TCG plugin: their number,
+ * with the vCPU held at the translation block in which the budget runs out, and what the probes in
+ * VMs report.
+ *
+ * QEMU's headers are not part of its Debian package, so the few prototypes are declared here; they
+ * are the same from plugin API 1 (QEMU 7.2) to 4 (QEMU 10). Only the version number differs, and it
+ * comes from the compiler's command line (-DPLUGIN_API_VERSION=n).
+ *
+ * The counter lives in a page that the harness maps too, and so does the limit, which the harness
+ * may change whenever the machine is stopped. When the limit is reached the vCPU thread writes one
+ * byte to the notify pipe and sleeps on the resume pipe: meanwhile the harness asks QEMU to stop,
+ * so that the stop is pending before the first instruction after the limit could be executed.
+ *
+ * A block that is entered a thousand times in a row, and does not branch to itself, faults and is the
+ * vector of its own exception. That is held at once and not at the limit: an exception costs the emulator
+ * as much as a thousand instructions. A guest may live like that, and the harness can allow it.
+ *
+ * A block is counted when it is entered. A block left early by an exception counts whole: the
+ * number is an upper bound, and the same one in every run under icount.
+ *
+ * EL2 owns the VMs' memory and could change there what a probe wrote. Therefore a result counts as
+ * it is when the probe stores it: the last store of an entry, at a known place of the probe's code,
+ * copies the entry out of physical memory before another instruction can run. The code that runs
+ * at the probe's addresses must be the probe's, each time that it is translated. And after a trip to
+ * EL2 a probe must go on where it was, or at its exception vectors, having left by an instruction
+ * that can trap: EL2 neither moves a probe about nor steps it from instruction to instruction. That
+ * is watched where one VM runs; among several nobody can say for certain which one came back.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+typedef uint64_t qemu_plugin_id_t;
+struct qemu_plugin_tb;
+struct qemu_info_t;
+struct qemu_plugin_insn;
+struct qemu_plugin_hwaddr;
+enum qemu_plugin_cb_flags {
+	QEMU_PLUGIN_CB_NO_REGS
+};
+enum qemu_plugin_mem_rw {
+	QEMU_PLUGIN_MEM_R = 1,
+	QEMU_PLUGIN_MEM_W
+};
+
+typedef void (*tb_translated_fn)(qemu_plugin_id_t id, struct qemu_plugin_tb *tb);
+typedef void (*tb_executed_fn)(unsigned cpu, void *data);
+typedef void (*accessed_fn)(unsigned cpu, uint32_t info, uint64_t vaddr, void *data);
+
+extern void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id, tb_translated_fn fn);
+extern void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *tb, tb_executed_fn fn,
+						 enum qemu_plugin_cb_flags flags, void *data);
+extern size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
+extern uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *tb);
+extern struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb,
+							size_t index);
+extern void *qemu_plugin_insn_haddr(const struct qemu_plugin_insn *insn);
+extern void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn, tb_executed_fn fn,
+						   enum qemu_plugin_cb_flags flags, void *data);
+extern void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *insn, accessed_fn fn,
+					     enum qemu_plugin_cb_flags flags,
+					     enum qemu_plugin_mem_rw rw, void *data);
+extern struct qemu_plugin_hwaddr *qemu_plugin_get_hwaddr(uint32_t info, uint64_t vaddr);
+extern uint64_t qemu_plugin_hwaddr_phys_addr(const struct qemu_plugin_hwaddr *address);
+
+#if PLUGIN_API_VERSION >= 3
+extern size_t qemu_plugin_insn_data(const struct qemu_plugin_insn *insn, void *data, size_t size);
+
+static uint32_t word_of(const struct qemu_plugin_insn *insn)
+{
+	uint32_t word = 0;
+
+	qemu_plugin_insn_data(insn, &word, sizeof(word));
+	return word;
+}
+#else
+extern const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *insn);
+
+static uint32_t word_of(const struct qemu_plugin_insn *insn)
+{
+	uint32_t word;
+
+	memcpy(&word, qemu_plugin_insn_data(insn), sizeof(word));
+	return word;
+}
+#endif
+
+#define EXPORT __attribute__((visibility("default")))
+
+EXPORT int qemu_plugin_version = PLUGIN_API_VERSION;
+
+#define PROGRAM_MAX 8
+#define PROGRAM_BYTES 0x10000
+#define SLOT_MAX 2
+#define ENTRY_MAX 4096
+#define ENTRY_WORDS 8
+#define CPU_MAX 8
+#define PAGE_MAX 1024
+#define PAGE_MASK 0xfffUL
+
+/* The code of a probe, at the addresses where it runs. Offsets count from base. */
+struct program {
+	uint64_t base;
+	uint64_t bytes;
+	uint64_t commit; /* the store that ends an entry */
+	uint64_t finish; /* the instruction that a probe executes at its end, if that counts */
+	uint64_t vectors; /* its exception vectors, 2 KiB */
+	uint64_t slots[SLOT_MAX]; /* instructions that the probe itself replaces */
+	uint32_t text[PROGRAM_BYTES / 4];
+};
+
+/* Why a vCPU is held. */
+enum reason {
+	NOT_HELD,
+	AT_LIMIT,
+	IN_LOOP,
+	FINISHED,
+};
+
+/* Shared with grader/machine/budget.py and grader/oracle/witness.py. */
+struct shared {
+	_Atomic uint64_t retired;
+	_Atomic uint64_t limit;
+	_Atomic uint64_t
+		reached; /* enum reason, from the moment of a hold until the next limit is set */
+	_Atomic uint64_t pc; /* first instruction of the block that would cross the limit */
+	_Atomic uint64_t cpu;
+	_Atomic uint64_t loops_allowed; /* exception loops are nobody's concern any more */
+	uint64_t foreign_pc; /* the first instruction that ran in a probe's place and is not its */
+	uint64_t foreign_word;
+	uint64_t foreign_count;
+	uint64_t
+		moved_from; /* the block that a probe left for EL2, and the place where it went on */
+	uint64_t moved_to;
+	uint64_t moved_how; /* EL2's vector, as an offset from VBAR_EL2 */
+	uint64_t moved_count;
+	uint64_t entry_count;
+	uint64_t finish_count; /* probes that came to their end */
+	uint64_t finish_wanted; /* with so many the machine is held */
+	uint64_t vm_count;
+	uint64_t program_count;
+	uint64_t entries[ENTRY_MAX][ENTRY_WORDS];
+	struct program programs[PROGRAM_MAX];
+};
+
+#define LOOPS_MAX 1000
+
+struct block {
+	uint64_t pc;
+	uint64_t insns;
+	int may_repeat; /* it can lead to itself without an exception */
+	const struct program *program; /* NULL: EL2, or a guest that is not watched */
+	uint64_t host_page; /* where its code lies in the emulator's memory */
+	uint64_t foreign_pc;
+	uint64_t foreign_word;
+};
+
+/* A place at which a probe was left for EL2. */
+struct left {
+	const struct block *block;
+	uint64_t how;
+};
+
+static struct shared *shared;
+static const char *ram;
+static uint64_t ram_base, ram_bytes;
+static uint64_t last_pc[CPU_MAX]; /* of blocks */
+static unsigned loops[CPU_MAX]; /* how often the last one was entered in a row */
+static const struct block *inside[CPU_MAX]; /* the block of a probe that a CPU is in */
+static struct left left; /* where the one VM was, until it comes back; or nobody came back to it */
+static uint64_t pages[PAGE_MAX]; /* of host memory, from which code of probes has run */
+static unsigned page_count;
+static int notify_fd = -1;
+static int resume_fd = -1;
+
+static void hold(unsigned cpu, const struct block *block, enum reason reason)
+{
+	uint64_t expected = NOT_HELD;
+	char byte = 'B';
+
+	if (!atomic_compare_exchange_strong(&shared->reached, &expected, reason))
+		return;
+	atomic_store(&shared->pc, block->pc);
+	atomic_store(&shared->cpu, cpu);
+	while (write(notify_fd, &byte, 1) < 0 && errno == EINTR)
+		;
+	while (read(resume_fd, &byte, 1) < 0 && errno == EINTR)
+		;
+}
+
+static uint32_t insn_at(const struct block *block, uint64_t pc)
+{
+	return block->program->text[(pc - block->program->base) / 4];
+}
+
+static uint64_t end_of(const struct block *block)
+{
+	return block->pc + 4 * block->insns;
+}
+
+static int is_in(uint64_t value, uint64_t start, uint64_t bytes)
+{
+	return value - start < bytes;
+}
+
+static int is_slot(const struct program *program, uint64_t offset)
+{
+	return offset == program->slots[0] || offset == program->slots[1];
+}
+
+/* Whether an instruction of a guest can be the reason of a synchronous exception to EL2: load or
+ * store, SIMD, HVC and the like, system instruction; or whatever a probe has put into a slot. */
+static int can_trap(const struct block *block, uint64_t pc)
+{
+	uint32_t word = insn_at(block, pc);
+
+	return (word & 0x0a000000) == 0x08000000 || (word & 0x0e000000) == 0x0e000000 ||
+	       word >> 25 == 0xd4 >> 1 || is_slot(block->program, pc - block->program->base);
+}
+
+static uint64_t branch_target(uint64_t pc, uint32_t word, unsigned low, unsigned bits)
+{
+	int64_t offset = (int64_t)((uint64_t)word << (64 - low - bits)) >> (64 - bits);
+
+	return pc + 4 * (uint64_t)offset;
+}
+
+/* Whether the instruction at @last can lead to @pc by itself. */
+static int insn_leads_to(uint64_t last, uint32_t word, uint64_t pc)
+{
+	if ((word & 0x7c000000) == 0x14000000) /* B, BL */
+		return pc == branch_target(last, word, 0, 26);
+	if ((word & 0xfe000000) == 0x54000000 || (word & 0x7e000000) == 0x34000000) /* B.c, CBZ */
+		return pc == last + 4 || pc == branch_target(last, word, 5, 19);
+	if ((word & 0x7e000000) == 0x36000000) /* TBZ */
+		return pc == last + 4 || pc == branch_target(last, word, 5, 14);
+	return (word & 0xfe000000) == 0xd6000000 ||
+	       pc == last + 4; /* BR, BLR, RET, ERET: anywhere */
+}
+
+static int leads_to(const struct block *block, uint64_t pc)
+{
+	uint64_t last = end_of(block) - 4;
+
+	return insn_leads_to(last, insn_at(block, last), pc);
+}
+
+static int page_is_new(uint64_t page)
+{
+	for (unsigned i = 0; i < page_count; i++)
+		if (pages[i] == page)
+			return 0;
+	if (page_count < PAGE_MAX)
+		pages[page_count++] = page;
+	return 1;
+}
+
+/* Whether a probe that was left there can rightly go on at the start of this block. */
+static int may_go_on(const struct left *place, const struct block *block, int new_page)
+{
+	const struct block *from = place->block;
+	uint64_t pc = block->pc;
+	int within = is_in(pc, from->pc, 4 * from->insns + 1);
+
+	if (place->how != 0x400) /* an interrupt; or code of the guest that is not the probe's */
+		return within || leads_to(from, pc);
+	if (within && pc > from->pc && can_trap(from, pc - 4))
+		return 1;
+	if (within && pc < end_of(from) && can_trap(from, pc))
+		return 1;
+	return new_page && (within || leads_to(from, pc)); /* it was not mapped yet */
+}
+
+static void probe_left(unsigned cpu, const struct block *next)
+{
+	left.block = inside[cpu];
+	left.how = next->pc & 0x7ff;
+	inside[cpu] = NULL;
+}
+
+/* The CPU runs a probe's code, and did not before. */
+static void probe_entered(const struct block *block)
+{
+	uint64_t offset = block->pc - block->program->base;
+	int new_page = page_is_new(block->host_page);
+
+	if (shared->vm_count > 1)
+		return; /* which of the VMs comes back, and from where, cannot be told for certain */
+	if (left.block && may_go_on(&left, block, new_page)) {
+		left.block = NULL;
+		return;
+	}
+	if (!offset)
+		page_count = 0; /* the VM begins anew: its memory too */
+	if (!offset || (is_in(offset, block->program->vectors, 0x800) && offset % 0x80 == 0))
+		return;
+	if (!shared->moved_count++) {
+		shared->moved_from = left.block ? left.block->pc : 0;
+		shared->moved_how = left.how;
+		shared->moved_to = block->pc;
+	}
+}
+
+static void watch(unsigned cpu, const struct block *block)
+{
+	if (!block->program) {
+		if (inside[cpu])
+			probe_left(cpu, block);
+		return;
+	}
+	if (!inside[cpu])
+		probe_entered(block);
+	inside[cpu] = block;
+}
+
+/* Exceptions that lead to the instruction which raises the next one. */
+static void watch_loop(unsigned cpu, const struct block *block)
+{
+	if (block->pc != last_pc[cpu] || block->may_repeat) {
+		last_pc[cpu] = block->pc;
+		loops[cpu] = 0;
+	} else if (++loops[cpu] == LOOPS_MAX && !atomic_load(&shared->loops_allowed)) {
+		hold(cpu, block, IN_LOOP);
+	}
+}
+
+static void tb_executed(unsigned cpu, void *data)
+{
+	const struct block *block = data;
+	uint64_t before =
+		atomic_fetch_add_explicit(&shared->retired, block->insns, memory_order_relaxed);
+
+	if (before + block->insns > atomic_load_explicit(&shared->limit, memory_order_relaxed))
+		hold(cpu, block, AT_LIMIT);
+	if (cpu >= CPU_MAX)
+		return;
+	watch_loop(cpu, block);
+	if (shared->program_count)
+		watch(cpu, block);
+}
+
+/* A program that other code was put into: nothing that it says counts any more. */
+static void foreign_executed(unsigned cpu, void *data)
+{
+	const struct block *block = data;
+
+	(void)cpu;
+	if (!shared->foreign_count++) {
+		shared->foreign_pc = block->foreign_pc;
+		shared->foreign_word = block->foreign_word;
+	}
+}
+
+/* The last store of an entry: the words before it are in memory, and still what the probe wrote. */
+static void entry_committed(unsigned cpu, uint32_t info, uint64_t vaddr, void *data)
+{
+	const struct qemu_plugin_hwaddr *address = qemu_plugin_get_hwaddr(info, vaddr);
+	uint64_t bytes = sizeof(shared->entries[0]);
+	uint64_t end = address ? qemu_plugin_hwaddr_phys_addr(address) + 8 - ram_base : 0;
+	uint64_t index = shared->entry_count++;
+
+	(void)cpu;
+	(void)data;
+	if (index < ENTRY_MAX && end >= bytes && end <= ram_bytes)
+		memcpy(shared->entries[index], ram + end - bytes, bytes);
+}
+
+static void probe_finished(unsigned cpu, void *data)
+{
+	if (++shared->finish_count == shared->finish_wanted)
+		hold(cpu, data, FINISHED);
+}
+
+static int is_own(const struct program *program, uint64_t at, uint32_t word)
+{
+	return is_slot(program, at) || (at < program->bytes && word == program->text[at / 4]);
+}
+
+/* How many instructions of a block are this program's, from its start on. */
+static uint64_t own_insns(const struct qemu_plugin_tb *tb, struct block *block,
+			  const struct program *program)
+{
+	uint64_t start = block->pc - program->base;
+
+	for (uint64_t n = 0; n < block->insns; n++) {
+		uint32_t word = word_of(qemu_plugin_tb_get_insn(tb, n));
+
+		if (is_own(program, start + 4 * n, word))
+			continue;
+		block->foreign_pc = block->pc + 4 * n;
+		block->foreign_word = word;
+		return n;
+	}
+	return block->insns;
+}
+
+/*
+ * The program that this block belongs to; NULL, with foreign_pc set, when it is none's there. Probes
+ * have code in common: of several it is one whose end counts.
+ */
+static const struct program *program_of(const struct qemu_plugin_tb *tb, struct block *block)
+{
+	const struct program *found = NULL;
+
+	for (unsigned i = 0; i < shared->program_count && i < PROGRAM_MAX; i++) {
+		const struct program *program = &shared->programs[i];
+
+		if (block->pc - program->base >= program->bytes)
+			continue;
+		if (own_insns(tb, block, program) < block->insns)
+			continue;
+		if (!found || program->finish < program->bytes)
+			found = program;
+	}
+	if (found)
+		block->foreign_pc = 0;
+	return found;
+}
+
+static void tb_translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
+{
+	struct block *block = calloc(1, sizeof(*block));
+	struct qemu_plugin_insn *first = qemu_plugin_tb_get_insn(tb, 0);
+	uint32_t last;
+	uint64_t commit, finish;
+
+	(void)id;
+	if (!block)
+		abort();
+	block->pc = qemu_plugin_tb_vaddr(tb);
+	block->insns = qemu_plugin_tb_n_insns(tb);
+	qemu_plugin_register_vcpu_tb_exec_cb(tb, tb_executed, QEMU_PLUGIN_CB_NO_REGS, block);
+	last = word_of(qemu_plugin_tb_get_insn(tb, block->insns - 1));
+	block->may_repeat = insn_leads_to(end_of(block) - 4, last, block->pc);
+	block->program = program_of(tb, block);
+	block->host_page = (uintptr_t)qemu_plugin_insn_haddr(first) & ~PAGE_MASK;
+	commit = finish = block->insns;
+	if (block->program) {
+		commit = (block->program->base + block->program->commit - block->pc) / 4;
+		finish = (block->program->base + block->program->finish - block->pc) / 4;
+	}
+	if (commit < block->insns)
+		qemu_plugin_register_vcpu_mem_cb(qemu_plugin_tb_get_insn(tb, commit),
+						 entry_committed, QEMU_PLUGIN_CB_NO_REGS,
+						 QEMU_PLUGIN_MEM_W, NULL);
+	if (finish < block->insns)
+		qemu_plugin_register_vcpu_insn_exec_cb(qemu_plugin_tb_get_insn(tb, finish),
+						       probe_finished, QEMU_PLUGIN_CB_NO_REGS,
+						       block);
+	if (block->foreign_pc)
+		qemu_plugin_register_vcpu_tb_exec_cb(tb, foreign_executed, QEMU_PLUGIN_CB_NO_REGS,
+						     block);
+}
+
+static void *map_file(const char *path, int protection, size_t size)
+{
+	int fd = open(path, (protection & PROT_WRITE ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+	void *map;
+
+	if (fd < 0)
+		return NULL;
+	map = mmap(NULL, size, protection, MAP_SHARED, fd, 0);
+	close(fd);
+	return map == MAP_FAILED ? NULL : map;
+}
+
+EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info_t *info, int argc,
+			       char **argv)
+{
+	const char *ram_path = NULL;
+
+	(void)info;
+	for (int i = 0; i < argc; i++) {
+		if (!strncmp(argv[i], "shared=", 7))
+			shared = map_file(argv[i] + 7, PROT_READ | PROT_WRITE, sizeof(*shared));
+		else if (!strncmp(argv[i], "ram=", 4))
+			ram_path = argv[i] + 4;
+		else if (!strncmp(argv[i], "base=", 5))
+			ram_base = strtoull(argv[i] + 5, NULL, 0);
+		else if (!strncmp(argv[i], "bytes=", 6))
+			ram_bytes = strtoull(argv[i] + 6, NULL, 0);
+		else if (!strncmp(argv[i], "notify=", 7))
+			notify_fd = atoi(argv[i] + 7);
+		else if (!strncmp(argv[i], "resume=", 7))
+			resume_fd = atoi(argv[i] + 7);
+		else
+			return -1;
+	}
+	if (ram_path)
+		ram = map_file(ram_path, PROT_READ, ram_bytes);
+	if (!shared || !ram || notify_fd < 0 || resume_fd < 0)
+		return -1;
+	qemu_plugin_register_vcpu_tb_trans_cb(id, tb_translated);
+	return 0;
+}

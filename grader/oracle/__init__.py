@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""What is true of a machine that stands: tables, objects, stacks, what probes said. It judges nothing."""

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+"""Barriers, checked in the disassembly: QEMU behaves the same with and without them.
+
+Every path from an instruction that needs a barrier is followed, over branches, until the barrier is
+found. Arriving at a return without it, at EL1 or at another TLB instruction that relies on it, is a
+finding. What happens in a function that is called is not looked at.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from grader.machine.images import cross_prefix
+
+LINE = re.compile(r"^\s*([0-9a-f]+):\s+(\S+)\s*(.*?)\s*(?://.*)?$")
+TARGET = re.compile(r"\b([0-9a-f]+) <")
+CONDITIONAL = re.compile(r"b\.\w+|cbz|cbnz|tbz|tbnz")
+
+
+@dataclass(frozen=True)
+class Instruction:
+    address: int
+    name: str
+    operands: str
+
+    def is_like(self, pattern: str) -> bool:
+        return bool(re.match(pattern, f"{self.name} {self.operands}".strip()))
+
+
+@cache
+def disassemble(elf: Path) -> dict[int, Instruction]:
+    """The code of an image in the order of its addresses."""
+    done = subprocess.run([cross_prefix() + "objdump", "-d", "--no-show-raw-insn", str(elf)],
+                          capture_output=True, text=True, check=True)
+    found = {}
+    for line in done.stdout.splitlines():
+        match = LINE.match(line)
+        if match:
+            address = int(match[1], 16)
+            found[address] = Instruction(address, match[2], match[3])
+    return found
+
+
+def successors(instruction: Instruction) -> list[int]:
+    """Where execution may go on in the same function."""
+    following = instruction.address + 4
+    target = TARGET.search(instruction.operands)
+    if instruction.name == "b" and target:
+        return [int(target[1], 16)]
+    if CONDITIONAL.fullmatch(instruction.name) and target:
+        return [int(target[1], 16), following]
+    return [] if instruction.name in ("br", "ret", "eret") else [following]
+
+
+def occurs(elf: Path, pattern: str) -> bool:
+    """Whether the image has such an instruction: where there is none, no barrier can be missing."""
+    return any(instruction.is_like(pattern) for instruction in disassemble(elf).values())
+
+
+def missing(elf: Path, start: str | int, barriers: tuple[str, ...], before: str) -> Iterator[tuple[int, str, int]]:
+    """For each `start` from which a path comes to `before` without all `barriers`, in their order:
+    its address, the barrier that is missing, and the address where it should have been in effect.
+    `start` is what instructions look like, or the address of a function."""
+    code = disassemble(elf)
+    for instruction in code.values():
+        if isinstance(start, int) and instruction.address == start:
+            todo = [(start, 0)]
+        elif isinstance(start, str) and instruction.is_like(start):
+            todo = [(address, 0) for address in successors(instruction)]
+        else:
+            continue
+        seen: set[tuple[int, int]] = set()
+        while todo:
+            address, passed = todo.pop()
+            if (address, passed) in seen or address not in code:
+                continue
+            seen.add((address, passed))
+            here = code[address]
+            if here.is_like(barriers[passed]):
+                passed += 1
+                if passed == len(barriers):
+                    continue
+            elif here.is_like(before):
+                yield instruction.address, barriers[passed], address
+                break
+            todo += [(following, passed) for following in successors(here)]

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: MIT
+"""Runs probes in VMs and judges what they reported.
+
+A probe's console is for people. What counts is what the plugin saw the probe's own code store
+(witness.py), that this was all that the probe has to say, and that it said so in its own VM.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from grader.machine import images
+from grader.machine.launch import Guest, MachineConfig
+from grader.machine.machine import Machine, StopKind
+from grader.machine.symbols import symbols_of
+from grader.machine.verdict import Finding, Verdict, expect, show
+from grader.oracle.objects import Objects
+from grader.oracle.witness import Entry
+from tools.bundle import build_bundle, machine_memory_for
+from tools.vms import PAGE_SIZES, VmConfig
+
+MIB = 1 << 20
+RAM_BASE = 0x4000_0000
+LOAD_OFFSET = 0x8_0000
+BAIT = "!"
+
+
+@dataclass(frozen=True)
+class ProbeVm:
+    """A VM that runs a probe."""
+
+    probe: str
+    name: str = ""
+    memory_mib: int | None = None  # None: probe_mib()
+    cpus: int = 1
+    page_size: str = "2M"  # as in vms.toml
+    seed: int | None = None
+    reports: bool = True  # False: a neighbour that never finishes
+
+
+def probe_mib(lab: int) -> int:
+    """Memory of a VM of which its test says nothing: little where all of it is cleared at the start."""
+    return 4 if lab == 1 else 16
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one probe said, oldest first."""
+
+    vm: str
+    probe: str
+    entries: tuple[Entry, ...]
+
+    def text(self, entry: Entry) -> str:
+        """The property in words: from the probe's file, not from the VM's memory."""
+        image = images.guest(self.probe)
+        offset = entry.name - symbols_of(image.elf).base()
+        text = image.binary.read_bytes()[offset : offset + 160].split(b"\0")[0]
+        return text.decode("ascii", "backslashreplace")
+
+    def is_bait(self, entry: Entry) -> bool:
+        """A comparison with a value that no hypervisor may answer with: it must not hold."""
+        return self.text(entry).startswith(BAIT)
+
+    @property
+    def properties(self) -> list[Entry]:
+        return [entry for entry in self.entries if not self.is_bait(entry)]
+
+    @property
+    def digest(self) -> str:
+        """Which properties these are, in their order, whether they hold or not."""
+        texts = [self.text(entry) for entry in self.properties]
+        return f"{self.vm} {self.probe}: {len(texts)} {zlib.crc32(chr(10).join(texts).encode()):08x}"
+
+
+def varies(probe: str) -> bool:
+    """Whether the probe computes with the seed: otherwise it does the same on every one."""
+    return "seed_number" in symbols_of(images.guest(probe).elf)
+
+
+def packed(probe: str, seed: int, vm: int, folder: Path) -> Path:
+    """A copy of the probe's binary that knows its seed and its VM."""
+    image = images.guest(probe)
+    symbols = symbols_of(image.elf)
+    data = bytearray(image.binary.read_bytes())
+    for name, value in {"probe_seed": seed, "probe_vm": vm}.items():
+        struct.pack_into("<Q", data, symbols[name] - symbols.base(), value)
+    target = folder / f"{probe}-{vm}.bin"
+    target.write_bytes(data)
+    return target
+
+
+def prepare(
+    lab: int,
+    vms: list[ProbeVm],
+    folder: Path,
+    *,
+    seed: int,
+    gic: int = 3,
+    cpu: str = "cortex-a76",
+    qemu: str = "qemu-system-aarch64",
+    machine_mib: int | None = None,
+    extra: tuple[str, ...] = (),
+    deterministic: bool = True,
+) -> MachineConfig:
+    """The machine that runs these VMs under the image of `lab`."""
+    hypervisor = images.hypervisor(lab)
+    configs, guests = [], []
+    for index, vm in enumerate(vms):
+        name = vm.name or f"vm{index}"
+        kernel = packed(vm.probe, vm.seed if vm.seed is not None else seed, index, folder)
+        memory = MIB * (probe_mib(lab) if vm.memory_mib is None else vm.memory_mib)
+        configs.append(
+            VmConfig(name, memory, kernel, vm.cpus, page_size=PAGE_SIZES[vm.page_size])
+        )
+        guests.append(Guest(name, images.guest(vm.probe).elf, RAM_BASE + LOAD_OFFSET))
+    memory = machine_mib * MIB if machine_mib else machine_memory_for(configs)
+    bundle = folder / "test.bundle"
+    bundle.write_bytes(
+        build_bundle(configs, "test", gic_version=gic, machine_memory=memory, machine_cpus=1)
+    )
+    return MachineConfig(
+        image=hypervisor.binary,
+        elf=hypervisor.elf,
+        bundle=bundle,
+        guests=tuple(guests),
+        gic=gic,
+        cpu=cpu,
+        memory_mib=memory // MIB,
+        qemu=qemu,
+        extra=extra,
+        deterministic=deterministic,
+        build=images.build_directory(),
+    )
+
+
+def ram_bases(machine: Machine, vms: list[ProbeVm], lab: int) -> list[int]:
+    """Where each VM's RAM begins. Without stage 2 the hypervisor chose, and is asked."""
+    if lab >= 2:
+        return [RAM_BASE] * len(vms)
+    machine.run_to("*vcpu_enter")
+    bases = [vm.ram_base for vm in Objects(machine).vms()]
+    for index, (guest, base) in enumerate(zip(machine.guests, bases, strict=True)):
+        machine.guests[index] = replace(guest, load_address=base + LOAD_OFFSET)
+    return bases
+
+
+def run_probes(machine: Machine, vms: list[ProbeVm], lab: int, budget: int) -> list[Report]:
+    """Run until every probe that reports has finished; reports in the order of the VMs."""
+    ram_bases(machine, vms, lab)  # without stage 2 it tells machine.guests where they are
+    wanted = [index for index, vm in enumerate(vms) if vm.reports]
+    for guest, vm in zip(machine.guests, vms, strict=True):
+        machine.witness.watch(guest.elf, guest.load_address, vm.reports)
+    stop = machine.run(budget)
+    if stop.kind is not StopKind.FINISHED:
+        names = ", ".join(f"{vms[index].probe} in VM {index}" for index in wanted)
+        ended = f" ({machine.witness.finished} did)" if len(wanted) > 1 else ""
+        finding = machine.finding_for(stop, f"these probes come to their end: {names}{ended}")
+        for objection in machine.witness.objections():
+            finding.where.insert(0, f"{objection.what}: {objection.observed}")
+        raise finding
+    return [
+        Report(f"vm{index}", vms[index].probe, tuple(machine.witness.entries(index)))
+        for index in wanted
+    ]
+
+
+def judge(machine: Machine, reports: list[Report], ignore: tuple[str, ...] = ()) -> None:
+    """FAIL with every property that a probe found violated; no entries at all is a FAIL too.
+
+    `ignore` names properties, by words in them, that belong to a layer which is not linked.
+    """
+    for report in reports:
+        taken = [entry.observed for entry in report.entries if report.is_bait(entry) and entry.passed]
+        expect(f"{report.vm}: SMCCC_VERSION answers what is so, not what its caller hopes", taken, [])
+    lines = []
+    for report in reports:
+        if not report.properties:
+            lines.append(f"{report.vm}: {report.probe} reported nothing")
+        for entry in report.properties:
+            text = report.text(entry)
+            if entry.passed or any(words in text for words in ignore):
+                continue
+            lines.append(
+                f"{report.vm}: {text}: observed {show(entry.observed)},"
+                f" expected {show(entry.expected)}"
+            )
+    if lines:
+        first = reports[0].probe
+        raise Finding(
+            Verdict.FAIL,
+            f"{first}: {len(lines)} of {sum(len(r.properties) for r in reports)} properties",
+            where=[*lines, *machine.where()],
+        )
+    for report in reports:
+        numbers = [entry.number for entry in report.entries]
+        expect(
+            f"{report.vm}: {report.probe} ran once, from its start to its end",
+            numbers,
+            list(range(1, len(numbers) + 1)),
+        )

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: MIT
+"""Decides from the machine's own state whether anything can still happen in it.
+
+A counter that stands still on the host proves nothing: the host may be busy. What proves it is
+that every vCPU sleeps and no timer which could wake one has its deadline still ahead, or that it
+takes an exception whose vector it cannot fetch: that is the same exception again, for ever.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from grader.machine.gdb_client import GdbError
+from grader.machine.symbols import symbols_of
+from grader.machine.verdict import Finding
+from grader.oracle.decode.esr import Esr
+from grader.oracle.objects import Objects
+
+if TYPE_CHECKING:
+    from grader.machine.machine import Machine
+
+# Each timer that wakes a CPU: the name people use for it, its control register, its deadline.
+TIMERS = {
+    "CNTHP": ("CNTHP_CTL_EL2", "CNTHP_CVAL_EL2"),
+    "CNTHV": ("CNTHV_CTL_EL2", "CNTHV_CVAL_EL2"),
+    "CNTP": ("CNTP_CTL_EL0", "CNTP_CVAL_EL0"),
+    "CNTV": ("CNTV_CTL_EL0", "CNTV_CVAL_EL0"),
+}
+FAR_TICKS = 1 << 40  # 18 minutes of the machine's time: no test lasts for seconds
+ENABLE, IMASK, ISTATUS = 1, 2, 4
+CURRENT_EL_SPX = 0x200  # offset in a vector table: synchronous, from the same EL
+EC_FETCH_AT_SAME_EL = 0x21
+WAITS = {0xD503207F: "WFI", 0xD503205F: "WFE"}
+BLOCKED = 3  # enum vcpu_state
+
+
+def timer_state(control: int, deadline: int = 0) -> str:
+    """A timer in words."""
+    if not control & ENABLE:
+        return "off"
+    if control & IMASK:
+        return "masked"
+    if control & ISTATUS:
+        return "expired but not delivered"
+    return "armed" if deadline < FAR_TICKS else f"armed for {deadline:#x}, which is never"
+
+
+def reason(machine: Machine) -> str | None:
+    """Why nothing can happen any more, or None when something still can. The machine stands."""
+    threads = machine.gdb.threads()
+    asleep, looping = [], []
+    for index, (number, description) in enumerate(threads):
+        machine.gdb.select_thread(number)
+        if "halted" not in description:
+            loop = _exception_loop(machine)
+            if loop is None:
+                return None
+            looping.append(f"CPU {index} {loop}")
+            continue
+        states = _timers(machine)
+        if "armed" in states.values():
+            return None
+        timers = ", ".join(f"{name} {state}" for name, state in states.items())
+        asleep.append(f"CPU {index} {_wait(machine)}; {timers}")
+    machine.gdb.select_thread(threads[0][0])
+    if looping:
+        return " | ".join(looping + asleep)
+    return "all vCPUs asleep and no timer ahead: " + " | ".join(asleep) + _blocked(machine)
+
+
+def _exception_loop(machine: Machine) -> str | None:
+    """What a vCPU does that cannot fetch the first instruction of its own vector; else None."""
+    el = machine.exception_level
+    if el not in (1, 2):
+        return None
+    vector = machine.register(f"VBAR_EL{el}") + CURRENT_EL_SPX
+    syndrome = Esr(machine.register(f"ESR_EL{el}"))
+    fault = [machine.register(name) for name in ("pc", f"ELR_EL{el}", f"FAR_EL{el}")]
+    if syndrome.ec != EC_FETCH_AT_SAME_EL or fault != [vector] * 3:
+        return None
+    return (
+        f"takes the same exception for ever: its vector, VBAR_EL{el} + {CURRENT_EL_SPX:#x} ="
+        f" {vector:#x}, cannot be executed ({syndrome})"
+    )
+
+
+def _timers(machine: Machine) -> dict[str, str]:
+    states = {}
+    offset = machine.register("CNTVOFF_EL2")
+    for name, (control, deadline) in TIMERS.items():
+        try:
+            ticks = machine.register(deadline) + (offset if name == "CNTV" else 0)
+            states[name] = timer_state(machine.register(control), ticks & (1 << 64) - 1)
+        except GdbError:
+            continue
+    return states
+
+
+def _blocked(machine: Machine) -> str:
+    """Where the guests stand that EL2 has put to sleep, as far as its own objects can be read."""
+    words = ""
+    try:
+        for vm, guest in zip(Objects(machine).vms(), machine.guests, strict=True):
+            vcpu = vm.vcpu(0)
+            if vcpu.get("state") != BLOCKED:
+                continue
+            pc = vcpu.get("frame.pc")
+            symbols, address = symbols_of(guest.elf), pc - guest.load_address
+            wait = WAITS.get(symbols.word(address) or 0)
+            how = f" at its {wait} and not behind it," if wait else ", to go on"
+            words += f" | VM {vm.index} blocked{how} at {pc:#x} {symbols.place(address) or ''} of {guest.name}"
+    except (Finding, GdbError, LookupError, ValueError, struct.error):
+        pass  # what else there is to say stands already
+    return words
+
+
+def _wait(machine: Machine) -> str:
+    """Which instruction a halted vCPU sleeps in, and where."""
+    pc = machine.pc
+    try:
+        opcode = int.from_bytes(machine.gdb.read_virtual(pc - 4, 4), "little")
+    except GdbError:
+        opcode = 0
+    if opcode not in WAITS:
+        return f"powered off (pc {pc:#x})"
+    return f"in {WAITS[opcode]} at EL{machine.exception_level}, {machine.place(pc - 4)}"

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""The registry, starters, handouts, texts."""

@@ -1,0 +1,336 @@
+# SPDX-License-Identifier: MIT
+"""The course's machinery: course.toml, the starters, what a student is told, what is handed in."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Callable
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+
+from course import lab as loop
+from course import starters, submit
+from course.registry import ROOT, Course, load_course
+from grader.conftest import Lab
+from grader.machine import images
+from grader.machine.machine import StopKind
+from grader.oracle import crash
+from grader.oracle.probe import ProbeVm, prepare
+from tools.errors import UserError
+
+COURSE = load_course()
+PRESENT = [lab.number for lab in COURSE.labs if (ROOT / "solution" / lab.directory).is_dir()]
+NOT_WRITTEN = re.compile(r'exercise (\d\.\d) "(.+)" is not written yet \((labs|solution)/(\S+):(\d+)\): '
+                         r"see (labs/\S+/README\.md#\d+)")
+
+
+@pytest.fixture(scope="module")
+def tree() -> starters.Tree:
+    return starters.make_tree(COURSE)
+
+
+# ---- what is committed -----------------------------------------------------------------------------
+
+
+def test_every_mark_has_its_entry_and_the_reverse(tree: starters.Tree) -> None:
+    assert list(starters.check_registry(COURSE, tree)) == []
+
+
+def test_regeneration_changes_nothing_and_no_line_of_a_solution_leaks(tree: starters.Tree) -> None:
+    assert list(starters.check_tree(tree)) == []
+
+
+def test_generation_is_deterministic(tree: starters.Tree) -> None:
+    assert starters.make_tree(COURSE) == tree
+
+
+def test_a_leaked_line_is_found(tree: starters.Tree, tmp_path: Path) -> None:
+    secrets = starters.secret_lines(tree)
+    assert len(secrets) > 300
+    secret = max(secrets, key=len)
+    (tmp_path / "text.md").write_text(f"Try this:\n\n    {secret.replace(' ', '   ')} // so\n", "utf-8")
+    assert list(starters.find_leaks(tmp_path, ["text.md"], secrets))[0].startswith("text.md:3: ")
+
+
+# ---- how a starter is made -------------------------------------------------------------------------
+
+SOURCE = """// SPDX-License-Identifier: MIT
+#include "exercise.h"
+
+static int helper(int a);
+
+/* Doubles. */
+EXERCISE_PRIVATE(2.1)
+static int helper(int a)
+{
+	return 2 * a;
+}
+
+/** answer() - twice @a, or zero when @a is negative */
+EXERCISE(2.1)
+int answer(int a,
+	   int b)
+{
+	if (a < 0) {
+		return 0;
+	}
+	return helper(a) + b;
+}
+
+int given(void)
+{
+	return answer(21, 0);
+}
+"""
+STARTER = """// SPDX-License-Identifier: MIT
+#include "exercise.h"
+
+/** answer() - twice @a, or zero when @a is negative */
+EXERCISE(2.1)
+int answer(int a,
+	   int b)
+{
+	TODO(2.1);
+}
+
+int given(void)
+{
+	return answer(21, 0);
+}
+"""
+
+
+def starter_of(folder: Path, text: str, name: str = "file.c", only: set[str] | None = None) -> starters.Starter:
+    path = folder / name
+    path.write_text(text, "utf-8")
+    return starters.make_starter(path, only)
+
+
+def test_bodies_become_todo_and_private_helpers_vanish(tmp_path: Path) -> None:
+    starter = starter_of(tmp_path, SOURCE)
+    assert starter.text == STARTER
+    assert [(tag.id, tag.name, tag.is_private) for tag in starter.tags] == [
+        ("2.1", "helper", True), ("2.1", "answer", False)]
+    assert "\treturn helper(a) + b;" in starter.removed
+
+
+def test_one_exercise_alone_can_be_taken_out(tmp_path: Path) -> None:
+    assert starter_of(tmp_path, SOURCE, only={"2.2"}).text == SOURCE
+
+
+def test_assembly_between_the_marks_becomes_todo(tmp_path: Path) -> None:
+    text = "boot:\nEXERCISE_BEGIN(1.1)\n\tmov\tx0, #1\n\tret\nEXERCISE_END\n\tnop\n"
+    starter = starter_of(tmp_path, text, "file.S")
+    assert starter.text == "boot:\nEXERCISE_BEGIN(1.1)\n\tTODO(1.1)\nEXERCISE_END\n\tnop\n"
+    assert [(tag.id, tag.name) for tag in starter.tags] == [("1.1", "boot")]
+
+
+@pytest.mark.parametrize(("name", "text"), [
+    ("file.c", "EXERCISE(2.1)\n\nint f(void)\n{\n\treturn 0;\n}\n"),
+    ("file.c", "EXERCISE(two)\nint f(void)\n{\n\treturn 0;\n}\n"),
+    ("file.c", "EXERCISE(2.1)\nint f(void) { return 0; }\n"),
+    ("file.c", "EXERCISE(2.1)\nint f;\n"),
+    ("file.S", "f:\nEXERCISE_BEGIN(1.1)\n\tret\n"),
+    ("file.S", "f:\n\tret\nEXERCISE_END\n"),
+    ("file.S", "EXERCISE_BEGIN(1.1)\n\tret\nEXERCISE_END\n"),
+])
+def test_a_misplaced_mark_is_an_error_that_names_its_line(tmp_path: Path, name: str, text: str) -> None:
+    with pytest.raises(UserError, match=rf"{name}:\d+: "):
+        starter_of(tmp_path, text, name)
+
+
+def test_work_in_labs_is_not_written_over(tree: starters.Tree, tmp_path: Path) -> None:
+    starters.write_tree(tree, tmp_path)
+    assert starters.write_tree(tree, tmp_path) == []
+    mine = tmp_path / "labs" / COURSE.labs[0].directory / "trap.c"
+    mine.write_text("my work\n", "utf-8")
+    with pytest.raises(UserError, match="was changed by hand"):
+        starters.write_tree(tree, tmp_path)
+    assert mine.read_text("utf-8") == "my work\n"
+    assert starters.write_tree(tree, tmp_path, overwrite=True) == [f"{COURSE.labs[0].directory}/trap.c"]
+    assert list(starters.check_tree(tree, tmp_path)) == []
+
+
+# ---- starters build and run ------------------------------------------------------------------------
+
+
+def image_of(lab: int, base: str) -> images.Image:
+    images.make("image", f"LAB={lab}", "IMPL=labs", f"BASE={base}")
+    suffix = "-reference" if base == "reference" else ""
+    folder = images.build_directory() / f"labs-lab{lab:02}{suffix}"
+    return images.Image(folder / "strata.bin", folder / "strata.elf")
+
+
+def not_written(
+    lab: Lab, image: images.Image, folder: Path, qemu: str, extra: tuple[str, ...] = ()
+) -> re.Match[str]:
+    """What a machine with this image says about the exercise at which it stopped."""
+    config = prepare(lab.number, [ProbeVm("hypercalls")], folder, seed=1, qemu=qemu, extra=extra)
+    machine = lab._start(replace(config, image=image.binary, elf=image.elf))
+    stop = machine.run()
+    assert stop.kind in (StopKind.POWER_OFF, StopKind.PANIC), stop
+    report = crash.read(machine)
+    assert report is not None, "the crash mailbox is filled"
+    assert report.kind == crash.Kind.TODO
+    match = NOT_WRITTEN.fullmatch(report.text)
+    assert match, report.text
+    exercise = COURSE.exercise(match[1])
+    assert match[2] == exercise.title
+    assert match[6] == COURSE.lab(exercise.lab).text_of(exercise)
+    assert Path(match[4]).name in exercise.functions
+    return match
+
+
+@pytest.mark.parametrize("base", ["own", "reference"])
+@pytest.mark.parametrize("number", PRESENT)
+def test_a_starter_builds_and_ends_in_a_defined_not_written_yet(
+    make_lab: Callable[..., Lab], tmp_path: Path, qemu: str, number: int, base: str
+) -> None:
+    match = not_written(make_lab(number), image_of(number, base), tmp_path, qemu)
+    if base == "own":
+        assert match[1] == "1.1"
+    else:
+        assert match[1].startswith(f"{number}.")
+    line = (ROOT / match[3] / match[4]).read_text("utf-8").splitlines()[int(match[5]) - 1]
+    assert f"TODO({match[1]})" in line
+
+
+def test_a_starter_says_so_on_a_machine_without_el2_too(
+    make_lab: Callable[..., Lab], tmp_path: Path, qemu: str
+) -> None:
+    match = not_written(make_lab(1), image_of(1, "own"), tmp_path, qemu, ("-machine", "virtualization=off"))
+    assert match[1] == "1.1"
+
+
+def test_todo_works_in_assembly_wherever_it_stands(
+    make_lab: Callable[..., Lab], tmp_path: Path, qemu: str
+) -> None:
+    """Before there is a stack, in a vector with the guest's registers live, on the way to a guest."""
+    copy = tmp_path / "tree"
+    copy.mkdir()
+    for name in ("Makefile", "course.toml"):
+        shutil.copy2(ROOT / name, copy)
+    for name in ("course", "kit", "tools"):
+        shutil.copytree(ROOT / name, copy / name)
+    directory = Path("solution") / COURSE.labs[0].directory
+    shutil.copytree(ROOT / directory, copy / directory)
+    folder = copy / "build" / "solution-lab01"
+    image = images.Image(folder / "strata.bin", folder / "strata.elf")
+    environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    for exercise in ("1.1", "1.2", "1.4"):
+        for path in sorted((ROOT / directory).glob("*.S")):
+            text = starters.make_starter(path, {exercise}).text
+            (copy / directory / path.name).write_text(text, "utf-8")
+        done = subprocess.run(["make", "-C", str(copy), "image", "LAB=1", "BUILD=build"],
+                              capture_output=True, text=True, check=False, env=environment)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert not_written(make_lab(1), image, tmp_path, qemu)[1] == exercise
+
+
+# ---- course.toml -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("old", "new", "says"), [
+    ("points = 10", "points = 11", "lab 1: exercise: the points add up to 101, not to 100"),
+    ("hours = 10", "hour = 10", "lab 1: hours: is missing"),
+    ("hours = 10", "hours = 10\nweeks = 2", "lab 1: weeks: unknown key"),
+    ('id = "1.2"', 'id = "1.3"', "exercise 1.2: id: exercises are in order"),
+    ("tests = [", 'tests = [ "a", "a",', "exercise 1.1: tests: says something twice"),
+    ('needs = ["1.1"', 'needs = ["1.9"', "lab 1: needs: 1.9 is not an exercise of this lab"),
+    ('title = "Entry at EL2"', f'title = "{"x" * 99}"', "exercise 1.1: title: "),
+    ('title = "Entry at EL2"', "title = 3", "exercise 1.1: title: must be of type str"),
+    ("isolated_factor = 0.9", "isolated_factor = 1.5", "isolated_factor: must be above 0"),
+])
+def test_a_mistake_in_the_registry_is_named(tmp_path: Path, old: str, new: str, says: str) -> None:
+    text = (ROOT / "course.toml").read_text("utf-8")
+    assert old in text
+    (tmp_path / "course.toml").write_text(text.replace(old, new, 1), "utf-8")
+    with pytest.raises(UserError, match=re.escape(says)):
+        load_course(tmp_path)
+
+
+# ---- the student's loop ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def student(tree: starters.Tree, tmp_path: Path) -> Path:
+    """A tree with untouched starters."""
+    starters.write_tree(tree, tmp_path)
+    return tmp_path
+
+
+def write_exercise(student: Path, course: Course, id_: str) -> None:
+    """Fill the holes of an exercise with nothing at all."""
+    lab = course.lab(course.exercise(id_).lab)
+    for name in course.exercise(id_).functions:
+        path = student / "labs" / lab.directory / name
+        path.write_text(path.read_text("utf-8").replace(f"TODO({id_})", f"/* was TODO({id_}) */"), "utf-8")
+
+
+def test_the_next_exercise_is_the_first_that_still_says_todo(student: Path) -> None:
+    assert "next: exercise 1.1 " in loop.next_text(COURSE, 2, "own", student)
+    write_exercise(student, COURSE, "1.1")
+    text = loop.next_text(COURSE, 2, "own", student)
+    assert "1 of 16 exercises are written" in text
+    assert re.search(r'next: exercise 1\.2 ".*\n  labs/lab01-el2-boot/vectors\.S:\d+', text)
+    assert "labs/lab01-el2-boot/README.md#12" in text
+    assert "next: exercise 2.1 " in loop.next_text(COURSE, 2, "reference", student)
+    for exercise in COURSE.labs[0].exercises:
+        write_exercise(student, COURSE, exercise.id)
+    assert "8 of 8 exercises are written" in loop.next_text(COURSE, 1, "own", student)
+
+
+def test_hints_come_one_by_one(tmp_path: Path) -> None:
+    state = tmp_path / "hints.json"
+    hints = COURSE.exercise("2.3").hints
+    for given in range(1, len(hints) + 2):
+        text = " ".join(loop.hint_text(COURSE, "2.3", state).split())
+        assert [hint in text for hint in hints] == [n < given for n in range(len(hints))]
+    assert "that is all of them" in text
+    state.write_text("rubbish", "utf-8")
+    assert " 2. " not in loop.hint_text(COURSE, "2.3", state)
+    with pytest.raises(UserError, match="EX=7.7: no such exercise"):
+        loop.hint_text(COURSE, "7.7", state)
+
+
+def test_a_submission_is_the_registered_files_and_always_the_same_bytes(student: Path) -> None:
+    names = submit.registered_files(COURSE, 2)
+    data = submit.pack(student, names)
+    for path in student.rglob("*.c"):
+        os.utime(path, (1, 1))
+        path.chmod(0o600)
+    assert submit.pack(student, list(reversed(names))) == data
+    with tarfile.open(fileobj=BytesIO(gzip.decompress(data))) as archive:
+        assert archive.getnames() == sorted(f"labs/{name}" for name in names)
+        assert {(entry.mtime, entry.uid, entry.mode) for entry in archive} == {(0, 0, 0o644)}
+    directories = {name.split("/")[0] for name in names}
+    assert directories == {COURSE.labs[0].directory, COURSE.labs[1].directory}
+
+
+def test_what_is_not_handed_in_is_said(student: Path) -> None:
+    directory = student / "labs" / COURSE.labs[0].directory
+    assert submit.left_out(student, COURSE, 1) == []
+    (directory / "trap.c").write_text("registered\n", "utf-8")
+    (directory / "layer1.h").write_text("given, and changed\n", "utf-8")
+    (directory / "mine.c").write_text("new\n", "utf-8")
+    assert submit.left_out(student, COURSE, 1) == [f"{directory.name}/layer1.h", f"{directory.name}/mine.c"]
+
+
+def test_a_submission_takes_files_only(student: Path) -> None:
+    path = student / "labs" / COURSE.labs[0].directory / "trap.c"
+    path.unlink()
+    path.symlink_to("/etc/hostname")
+    with pytest.raises(UserError, match=r"trap\.c: must be a file"):
+        submit.pack(student, submit.registered_files(COURSE, 1))
+    path.unlink()
+    path.write_bytes(b"\n" * (submit.FILE_BYTES_MAX + 1))
+    with pytest.raises(UserError, match="at most"):
+        submit.pack(student, submit.registered_files(COURSE, 1))

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: MIT
+"""The grader and the tools themselves."""

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: MIT
+"""The `strata` commands, typed into the GDB of a standing machine."""
+
+from __future__ import annotations
+
+import pytest
+
+from grader.conftest import Lab, MakeLab
+from grader.machine.images import ROOT
+from grader.machine.machine import EL1_ONLY, Machine
+from grader.oracle.probe import LOAD_OFFSET, ProbeVm, ram_bases
+
+COMMANDS = ["vms", "vcpu", "s2walk", "esr", "lrs", "irqs", "timers", "break-exit"]
+
+
+def typed(machine: Machine, line: str) -> str:
+    """What GDB answers; a command's error is its answer too."""
+    return machine.gdb.execute(
+        f"python\ntry: gdb.execute({line!r})\nexcept gdb.error as e: print(e)"
+    )
+
+
+def in_guest(lab: Lab, *vms: ProbeVm) -> Machine:
+    """The machine at the first instruction of VM 0, with the commands loaded."""
+    machine = lab.start(*vms)
+    machine.gdb.execute(f"source {ROOT / 'grader' / 'gdb' / 'strata.py'}")
+    base = ram_bases(machine, list(vms), lab.number)[0]
+    machine.run_to(base + LOAD_OFFSET, EL1_ONLY)
+    return machine
+
+
+TWO = (ProbeVm("hypercalls", name="alpha"), ProbeVm("hypercalls", name="beta"))
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_vms_and_vcpus_are_listed(make_lab: MakeLab, number: int) -> None:
+    machine = in_guest(make_lab(number), *TWO)
+    text = typed(machine, "strata vms")
+    assert "0 alpha: running, RAM" in text
+    assert "1 beta: running, RAM" in text
+    assert "(loaded)" in text
+    assert ("KiB resident" in text) == (number >= 2)
+    text = typed(machine, "strata vcpu beta.0")
+    assert text.startswith("beta.0: runnable")
+    assert "x30" in text
+    assert "EL1 state in memory:" in text
+    assert "alpha.0: running" in typed(machine, "strata vcpu")
+
+
+def test_walk_through_stage_2(make_lab: MakeLab) -> None:
+    machine = in_guest(make_lab(2), *TWO)
+    machine.run_to(machine.pc + 4, EL1_ONLY)
+    text = typed(machine, "strata s2walk 0x40080000")
+    assert "VTTBR_EL2" in text
+    assert "level 3 [0x" in text or "level 2 [0x" in text
+    assert "0x40080000 -> 0x" in text
+    assert "rwx Normal, inner write-back, outer write-back" in text
+    assert "translation fault" in typed(machine, "strata s2walk 0x10000000 beta")
+
+
+def test_commands_about_layers_that_are_not_linked_say_so(make_lab: MakeLab) -> None:
+    machine = in_guest(make_lab(1), *TWO)
+    assert "no stage 2: layer 2 is not linked" in typed(machine, "strata s2walk 0x40080000")
+    assert "layer 3 is not linked" in typed(machine, "strata lrs")
+    assert "layer 3 is not linked" in typed(machine, "strata irqs")
+    assert "layer 4 is not linked" in typed(machine, "strata timers")
+
+
+def test_interrupts_and_list_registers(make_lab: MakeLab) -> None:
+    machine = in_guest(make_lab(3), ProbeVm("gic_enable", name="alpha"), TWO[1])
+    assert "alpha.0 (loaded): ICH_HCR_EL2" in typed(machine, "strata lrs")
+    assert "beta: GICD_CTLR 0x0" in typed(machine, "strata irqs beta")
+
+
+def test_timers(make_lab: MakeLab) -> None:
+    machine = in_guest(make_lab(4), *TWO)
+    text = typed(machine, "strata timers")
+    assert "CPU: CNTHP" in text
+    assert "alpha.0: CNTV is in the CPU" in text
+    assert "beta.0: CNTV off" in text
+
+
+def test_syndromes_in_words(make_lab: MakeLab) -> None:
+    machine = in_guest(make_lab(1), TWO[0])
+    assert "HVC: #0x12" in typed(machine, "strata esr 0x5a000012")
+    assert "ESR_EL1" in typed(machine, "strata esr")
+
+
+def test_break_at_an_exit_class(make_lab: MakeLab) -> None:
+    machine = in_guest(make_lab(4), ProbeVm("id_registers", name="alpha"))
+    assert "exits with EC 0x18" in typed(machine, "strata break-exit 0x18")
+    stop = machine.run()
+    assert machine.exception_level == 2
+    assert stop.pc == machine.register("VBAR_EL2") + 0x400
+    assert machine.register("ESR_EL2") >> 26 == 0x18
+    assert "mrs x" in typed(machine, "strata esr")
+
+
+def test_wrong_arguments_are_answered_in_a_sentence(make_lab: MakeLab) -> None:
+    machine = in_guest(make_lab(2), *TWO)
+    assert "no VM gamma; there are: 0 alpha, 1 beta" in typed(machine, "strata vcpu gamma")
+    assert "has 1 vCPUs" in typed(machine, "strata vcpu alpha.3")
+    assert "address is missing" in typed(machine, "strata s2walk")
+    assert "not an exception class" in typed(machine, "strata break-exit 0x3f")
+    assert "too many arguments" in typed(machine, "strata vms 1 2")
+
+
+def test_before_any_vm_exists(make_lab: MakeLab) -> None:
+    machine = make_lab(2).start("hypercalls")
+    machine.gdb.execute(f"source {ROOT / 'grader' / 'gdb' / 'strata.py'}")
+    assert "no VM has been created yet" in typed(machine, "strata vms")
+
+
+def test_every_command_has_help(make_lab: MakeLab) -> None:
+    machine = make_lab(1).start("hypercalls")
+    machine.gdb.execute(f"source {ROOT / 'grader' / 'gdb' / 'strata.py'}")
+    listed = typed(machine, "help strata")
+    for command in COMMANDS:
+        assert f"strata {command}" in listed
+        assert f"strata {command}" in typed(machine, f"help strata {command}").splitlines()[0]

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: MIT
+"""A folder of submissions: nothing in it is forgotten, nothing earned is lost, whatever breaks."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from course.registry import ROOT, load_course
+from grader.grading import grade_class
+from grader.grading.grade_submission import Grader
+from grader.grading.model import CUMULATIVE, Column, Grading, Result
+from grader.machine.verdict import Verdict
+from tools.errors import UserError
+
+COURSE = load_course()
+TEST = "test_lab01_steps.py::test_boot_prepares_the_cpu_for_c"
+
+
+@pytest.fixture
+def submissions(tmp_path: Path) -> Path:
+    """Each with another text in one file, which is what tells them apart; and what is no submission at all."""
+    folder = tmp_path / "in"
+    for name, text in {"anna": "good", "bert": "good", "cora": "bad", "dora": "breaks"}.items():
+        for file in COURSE.lab(1).files:
+            path = folder / name / "labs" / COURSE.lab(1).directory / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"/* {text} */\n", "utf-8")
+    (folder / "emil.zip").write_bytes(b"PK\x03\x04")
+    (folder / "fred").symlink_to("/missing")
+    (folder / ".hidden").write_text("", "utf-8")
+    return folder
+
+
+class Room:
+    """grade-class with a grader that reads its verdict in the submission."""
+
+    def __init__(self, folder: Path, dest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder, self.dest = folder, dest
+        self.graded: list[str] = []
+        self.broken = {"breaks"}
+        real = Grader.grade
+
+        def grade(grader: Grader, source: Path, work: Path, arrived: object = None) -> Grading:
+            if not source.is_dir():
+                return real(grader, source, work)
+            self.graded.append(source.name)
+            text = (source / "labs" / COURSE.lab(1).directory / "boot.S").read_text("utf-8").split()[1]
+            if text in self.broken:
+                raise OSError("no space left on device")
+            grading = Grading(COURSE, COURSE.lab(1), "labs", source=course.digest(source), complete=True)
+            grading.collected([TEST])
+            grading.columns[CUMULATIVE] = Column(CUMULATIVE, {TEST: Result(Verdict.PASS if text == "good" else Verdict.FAIL)})
+            return grading
+
+        monkeypatch.setattr(Grader, "grade", grade)
+        monkeypatch.setattr(Grader, "prepare", lambda grader, path: None)
+        course = grade_class.Class(self.arguments(), dest)
+
+    def arguments(self) -> argparse.Namespace:
+        return argparse.Namespace(lab=1, dest=self.dest, build="build", qemu="", jobs=2, seeds=1)
+
+    def run(self) -> list[str]:
+        """Who was graded in this call."""
+        self.graded.clear()
+        grade_class.grade_all(grade_class.entries(self.folder), self.arguments())
+        found = list(grade_class.results(self.dest))
+        grade_class.write_csv(self.dest, found)
+        grade_class.write_summary(self.dest, 1, found)
+        return sorted(self.graded)
+
+    def table(self) -> dict[str, tuple[str, str, str]]:
+        with (self.dest / "grades.csv").open(encoding="utf-8") as rows:
+            return {row["student"]: (row["score"], row["status"], row["note"]) for row in csv.DictReader(rows)}
+
+
+@pytest.fixture
+def room(submissions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Room:
+    return Room(submissions, tmp_path / "out", monkeypatch)
+
+
+def test_every_entry_is_a_line_and_what_broke_is_tried_again(room: Room) -> None:
+    assert room.run() == ["anna", "cora", "dora"], "bert's work is anna's"
+    table = room.table()
+    assert list(table) == ["anna", "bert", "cora", "dora", "emil.zip", "fred"]
+    assert table["anna"] == table["bert"] == ("10.0", "graded", "")
+    assert table["cora"] == ("0.0", "graded", "")
+    assert table["dora"] == ("0.0", "not graded: infrastructure", "OSError: no space left on device")
+    assert table["emil.zip"][1:] == ("refused", "emil.zip: not a tar.gz archive as make submit makes it (not a gzip file)")
+    assert table["fred"][1:] == ("refused", "fred: a symbolic link")
+    assert room.run() == ["dora"]
+    room.broken.clear()
+    assert room.run() == ["dora"]
+    assert room.table()["dora"][1] == "graded"
+    assert room.run() == []
+    html = (room.dest / "summary.html").read_text("utf-8")
+    assert TEST in html and "emil.zip" in html and "refused" in html
+
+
+def test_what_was_killed_in_the_middle_goes_on_where_it_was(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The process is gone after its first result; half a file of another lies about."""
+    write = grade_class.write_atomically
+
+    def once(path: Path, text: bytes | str) -> None:
+        write(path, text)
+        if path.parent.name == "students":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(grade_class, "write_atomically", once)
+    with pytest.raises(KeyboardInterrupt):
+        room.run()
+    monkeypatch.setattr(grade_class, "write_atomically", write)
+    known = [name for name, _ in grade_class.results(room.dest)]
+    (room.dest / "students" / "cora.json").write_text('{"score": 5', "utf-8")
+    again = room.run()
+    assert not {name for name in known if name in ("anna", "bert")} & set(again)
+    assert room.table()["cora"][1] == "graded" and len(room.table()) == 6
+
+
+def test_work_that_changed_is_graded_again_and_nothing_else(room: Room) -> None:
+    room.broken.clear()
+    room.run()
+    (room.folder / "cora" / "labs" / COURSE.lab(1).directory / "boot.S").write_text("/* good indeed */\n", "utf-8")
+    assert room.run() == ["cora"]
+    assert room.table()["cora"][0] == "10.0"
+
+
+def test_two_submissions_of_one_student_are_a_mistake(submissions: Path) -> None:
+    (submissions / "anna.tar.gz").write_bytes(b"")
+    with pytest.raises(UserError, match="a second submission of anna"):
+        grade_class.entries(submissions)
+
+
+@pytest.mark.parametrize("shard", ["1", "2/2", "-1/2", "0/0", "a/b"])
+def test_a_shard_that_means_nothing_is_refused(submissions: Path, tmp_path: Path, shard: str) -> None:
+    command = [sys.executable, "-m", "grader.grading.grade_class", "--lab", "1", "--submissions", str(submissions),
+               "--dest", str(tmp_path / "out"), f"--shard={shard}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode != 0 and "takes i/n" in done.stderr
+
+
+def test_the_tasks_of_a_job_array_take_every_submission_once(tmp_path: Path) -> None:
+    """As sbatch --array=1-3 starts them, each of them only saying what it would do."""
+    bin_ = tmp_path / "tools"
+    bin_.mkdir()
+    (bin_ / "doctor").write_text("#!/bin/sh\necho echo\n", "utf-8")
+    (bin_ / "doctor").chmod(0o755)
+    shards = []
+    for task in ("1", "2", "3"):
+        environment = {**os.environ, "SLURM_SUBMIT_DIR": str(tmp_path), "SLURM_ARRAY_TASK_ID": task,
+                       "SLURM_ARRAY_TASK_MIN": "1", "SLURM_ARRAY_TASK_COUNT": "3"}
+        done = subprocess.run(["sh", ROOT / "templates/slurm.sh", "1", "in", "out"], capture_output=True, text=True,
+                              check=True, env=environment)
+        assert "--lab 1 --submissions in --dest out" in done.stdout
+        shards.append(done.stdout.split("--shard ")[1].split()[0])
+    assert shards == ["0/3", "1/3", "2/3"]
+
+
+def test_each_job_keeps_to_a_cpu_of_its_own_while_there_are_some(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grade_class, "_taken", [])
+    monkeypatch.setattr(grade_class, "TAKEN", f"\0strata-test-{os.getpid()}-cpu-")  # others may grade here meanwhile
+    allowed, found = os.sched_getaffinity(0), list[set[int]]()
+
+    def job() -> None:
+        grade_class.bind_to_a_cpu()
+        found.append(os.sched_getaffinity(0))
+
+    for _ in range(len(allowed) + 1):  # each thread has an affinity of its own
+        thread = threading.Thread(target=job)
+        thread.start()
+        thread.join()
+    for name in grade_class._taken:
+        name.close()
+    assert found == [*({cpu} for cpu in sorted(allowed)), allowed]
+    assert os.sched_getaffinity(0) == allowed

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+"""Submissions are data; known faults and cheats get what they must get (a sample of each)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from course.registry import ROOT, load_course
+from course.submit import pack, registered_files
+from grader.grading import sandbox, submission
+from grader.machine import images
+from grader.proof import cheating, mutation
+
+COURSE = load_course()
+BUILD = str(images.build_directory())
+
+
+def starters(tmp_path: Path) -> Path:
+    archive = tmp_path / "anna.tar.gz"
+    archive.write_bytes(pack(ROOT, registered_files(COURSE, 2)))
+    return archive
+
+
+def test_what_make_submit_packs_is_taken_as_it_is(tmp_path: Path) -> None:
+    found = submission.read(starters(tmp_path), COURSE, 2)
+    assert found.refused == []
+    assert sorted(found.files) == sorted(registered_files(COURSE, 2))
+
+
+def test_the_same_files_are_the_same_submission(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    for name in registered_files(COURSE, 2):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes((ROOT / "labs" / name).read_bytes())
+    (folder / "notes.txt").write_text("hello")
+    read = submission.read(folder, COURSE, 2)
+    assert read.digest == submission.read(starters(tmp_path), COURSE, 2).digest
+    assert read.ignored == ["notes.txt"]
+
+
+@pytest.mark.parametrize("tree", ["labs", "solution"])
+def test_nothing_that_we_write_is_refused(tree: str) -> None:
+    names = registered_files(COURSE, COURSE.labs[-1].number)
+    findings = [text for name in names for text in submission.inspect(name, (ROOT / tree / name).read_bytes())]
+    assert findings == []
+
+
+@pytest.mark.parametrize("line", [
+    '#include </etc/passwd>', '# /* */ include "/etc/passwd"', '%:include "../x.h"', "#include NAME",
+    '#include_next "vcpu.h"', '#inc\\\nlude "../x.h"', '??=include "vcpu.h"', '__asm__(".incbin \\"x\\"");',
+    "\t.include \"x\"", '__attribute__((section(".text.head"))) int x;', '\t.pushsection .foo', "LAYER(7, mine);", "a\0b",
+])  # fmt: skip
+def test_what_would_bring_in_more_than_the_file_is_refused(line: str) -> None:
+    assert list(submission.inspect("lab01-el2-boot/trap.c", f"int a;\n{line}\n".encode())) != []
+
+
+needs_sandbox = pytest.mark.skipif(bool(sandbox.available()), reason="no bubblewrap here")
+
+
+@needs_sandbox
+@pytest.mark.parametrize("lab", sorted({cheat.lab for cheat in cheating.all_cheats()}))
+def test_cheats_get_what_they_deserve(tmp_path: Path, lab: int) -> None:
+    assert {name for name in cheating.SAMPLE} <= {cheat.name for cheat in cheating.all_cheats()}
+    wanted = [cheat for cheat in cheating.all_cheats() if cheat.lab == lab and cheat.name in cheating.SAMPLE]
+    found: dict[str, list[str]] = {}
+    cheating.try_all(BUILD, wanted, tmp_path, lambda cheat, problems: found.update({cheat.name: problems}))
+    assert {name: problems for name, problems in found.items() if problems} == {}
+
+
+def test_there_are_enough_mutants_and_each_names_its_tests() -> None:
+    mutants = mutation.all_mutants()
+    for lab in COURSE.labs:
+        assert sum(mutant.lab == lab.number and bool(mutant.fails) for mutant in mutants) >= 8
+    assert [mutant.name for mutant in mutants if not mutant.fails or not mutant.text] == []
+    assert len(mutation.sampled(mutants)) >= len(COURSE.labs)
+
+
+def test_all_mutants_still_apply() -> None:
+    for mutant in mutation.all_mutants():
+        for file, old, _ in mutation.hunks(mutant.path.read_text("utf-8")):
+            assert (ROOT / file).read_text("utf-8").count(old) == 1, f"{mutant.name}: {file} has changed"
+
+
+def test_known_faults_are_noticed() -> None:
+    wanted = mutation.sampled(mutation.all_mutants())
+    outcomes = mutation.try_all(BUILD, wanted, whole=False, done=lambda _: None)
+    assert {o.mutant.name: o.problem or o.missed for o in outcomes if not o.good} == {}

@@ -1,0 +1,359 @@
+# SPDX-License-Identifier: MIT
+"""The harness judges machines whose fate is known: they are the grader's own images."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grader.conftest import MakeLab
+from grader.machine import images
+from grader.machine import machine as machine_module
+from grader.machine.launch import MachineConfig
+from grader.machine.machine import EL2_ONLY, Machine, StopKind
+from grader.machine.verdict import Finding, Verdict, expect, expect_that
+from grader.oracle import crash, exits
+
+StartSelftest = Callable[..., Machine]
+
+
+def finding_of(machine: Machine, **options: int) -> Finding:
+    """What is found in a machine that does not power off in good order."""
+    with pytest.raises(Finding) as caught:
+        machine.run_until_off(**options)
+    return caught.value
+
+
+def test_budget_stops_at_the_same_instruction_in_every_run(start_selftest: StartSelftest) -> None:
+    places = []
+    for _ in range(2):
+        machine = start_selftest("spin")
+        stop = machine.run(budget=1_234_567)
+        assert stop.kind is StopKind.BUDGET
+        places.append((stop.pc, machine.pc, machine.budget.retired, machine.register("x9")))
+    assert places[0] == places[1]
+
+
+def test_budget_is_hit_within_a_block(start_selftest: StartSelftest) -> None:
+    machine = start_selftest("spin")
+    machine.run(budget=100_000)
+    assert 100_000 <= machine.budget.retired < 100_000 + 64
+    machine.run(budget=50_000)
+    assert 150_000 <= machine.budget.retired < 150_000 + 128
+
+
+def test_budget_names_the_place(start_selftest: StartSelftest) -> None:
+    machine = start_selftest("spin")
+    found = finding_of(machine, budget=10_000)
+    assert found.verdict is Verdict.BUDGET
+    assert "spin_work" in str(found) or "inner" in str(found)
+
+
+@pytest.mark.parametrize("with_debugger", [False, True])
+def test_a_vcpu_that_is_held_while_nothing_seems_to_happen_is_let_go(
+    start_selftest: StartSelftest, monkeypatch: pytest.MonkeyPatch, with_debugger: bool
+) -> None:
+    """A loaded host: the budget runs out between the look that saw nothing and the stop that it leads to."""
+    machine = start_selftest("spin")
+    if with_debugger:
+        expect("PC", machine.pc, 0x4000_0000)
+    look, unseen = select.select, [3]
+
+    def late(reads: list[Any], writes: list[Any], others: list[Any], seconds: float | None = None) -> Any:
+        if seconds == machine_module.LOOK_SECONDS and unseen[0]:
+            unseen[0] -= 1
+            look([], [], [], seconds)
+            return [], [], []
+        return look(reads, writes, others, seconds)
+
+    monkeypatch.setattr(select, "select", late)
+    assert machine.run(budget=10_000).kind is StopKind.BUDGET
+
+
+def test_an_exit_that_comes_again_and_again_is_named(start_selftest: StartSelftest) -> None:
+    machine = start_selftest("smc_for_ever")
+    machine.run_to("guest")
+    assert machine.run(budget=10_000).kind is StopKind.BUDGET
+    guest = machine.symbols["guest"]
+    assert exits.repeated(machine) == (f"the same exit again and again: of {exits.LOOKS} in a row, {exits.LOOKS} times "
+                                       f"0x5e000000 EC 0x17 SMC: #0x0 at ELR_EL2 {guest:#x}")
+
+
+def test_a_guest_that_calls_in_a_loop_makes_progress(start_selftest: StartSelftest) -> None:
+    machine = start_selftest("smc_for_ever")
+    machine.run_to("guest")
+    machine.gdb.set_register("x20", 4)
+    assert machine.run(budget=10_000).kind is StopKind.BUDGET
+    assert exits.repeated(machine) == ""
+
+
+def test_a_machine_without_exits_has_none_that_repeats(start_selftest: StartSelftest) -> None:
+    machine = start_selftest("spin")
+    assert machine.run(budget=10_000).kind is StopKind.BUDGET
+    assert exits.repeated(machine) == ""
+
+
+def test_sleep_without_a_timer_is_a_hang_with_its_reason(start_selftest: StartSelftest) -> None:
+    machine = start_selftest("sleep_forever")
+    found = finding_of(machine)
+    assert found.verdict is Verdict.HANG
+    text = str(found)
+    assert "in WFI at EL2" in text
+    assert "CNTHP off" in text
+
+
+def test_exceptions_whose_vector_cannot_be_fetched_are_a_hang(
+    start_selftest: StartSelftest,
+) -> None:
+    machine = start_selftest("no_vectors")
+    found = finding_of(machine)
+    assert found.verdict is Verdict.HANG
+    text = str(found)
+    assert "VBAR_EL2 + 0x200 = 0x800000000200, cannot be executed" in text
+    assert "address size fault" in text
+
+
+@pytest.mark.parametrize("vectors", [0, 0x0010_0000, 0x4100_0000], ids=["reset", "flash", "zeros"])
+def test_exceptions_without_a_vector_table_do_not_take_the_whole_budget(
+    start_selftest: StartSelftest, vectors: int
+) -> None:
+    machine = start_selftest("exception_loop")
+    machine.gdb.set_register("x20", vectors)
+    found = finding_of(machine)
+    assert found.verdict is Verdict.HANG
+    words = f"an exception whose vector raises the next one, for ever, at {vectors + 0x200:#x}"
+    assert words in str(found)
+    assert machine.budget.retired < 100_000
+
+
+def test_a_guest_may_loop_in_exceptions(start_selftest: StartSelftest) -> None:
+    machine = start_selftest("exception_loop")
+    machine.gdb.set_register("x20", 0x4100_0000)
+    machine.gdb.set_register("x21", 1)
+    assert machine.run(budget=10_000).kind is StopKind.BUDGET
+    assert machine.budget.retired >= 10_000
+
+
+def test_forged_console_text_does_not_change_a_verdict(start_selftest: StartSelftest) -> None:
+    machine = start_selftest("sleep_forever")
+    found = finding_of(machine)
+    assert "all tests passed" in machine.console.text
+    assert found.verdict is Verdict.HANG
+
+
+def test_a_deadline_in_years_is_no_deadline(start_selftest: StartSelftest) -> None:
+    machine = start_selftest("sleep_for_years")
+    found = finding_of(machine)
+    assert found.verdict is Verdict.HANG
+    assert "CNTHP armed for 0x4000000000000000, which is never" in str(found)
+
+
+def test_a_machine_that_is_too_dear_for_the_emulator_is_at_fault_itself(
+    start_selftest: StartSelftest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine_module, "PROCESSOR_SECONDS", 0.3)
+    machine = start_selftest("spin")
+    found = finding_of(machine, budget=1 << 40)
+    assert found.verdict is Verdict.BUDGET
+    assert "s of processor time; at 0x" in str(found)
+    assert "spin" in str(found)
+
+
+def test_a_breakpoint_that_is_passed_for_ever_ends_the_run(
+    start_selftest: StartSelftest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine_module, "MOST_STOPS", 50)
+    machine = start_selftest("spin")
+    with pytest.raises(Finding) as raised:
+        machine.run_to("*spin_work", "$x11 == 1")
+    assert raised.value.verdict is Verdict.BUDGET
+    assert "the machine reaches spin_work" in str(raised.value)
+    assert "what the test watches happens again and again, and never as it asks: 50 stops" in str(raised.value)
+    expect_that("the instruction budget is not what ended it", machine.budget.retired < 1_000_000, machine.budget.retired)
+
+
+@pytest.mark.parametrize(("number", "verdict"), [(signal.SIGABRT, Verdict.CRASH), (signal.SIGKILL, Verdict.ERROR)])
+def test_the_machine_is_at_fault_when_qemu_gives_up_and_not_when_the_host_ends_it(
+    start_selftest: StartSelftest, number: signal.Signals, verdict: Verdict
+) -> None:
+    machine = start_selftest("spin")
+    machine.run(budget=100_000)
+    os.kill(machine.emulator_pid, number)
+    with pytest.raises(Finding) as caught:
+        machine.run(budget=1 << 40)
+    assert caught.value.verdict is verdict
+
+
+def test_sleep_with_a_deadline_ahead_is_no_hang(start_selftest: StartSelftest) -> None:
+    machine = start_selftest("sleep_once")
+    assert machine.run_until_off().kind is StopKind.POWER_OFF
+
+
+def test_filled_mailbox_is_a_crash_although_the_machine_powers_off(
+    start_selftest: StartSelftest,
+) -> None:
+    machine = start_selftest("crash")
+    found = finding_of(machine)
+    assert found.verdict is Verdict.CRASH
+    text = str(found)
+    assert "synchronous exception at EL2" in text
+    assert "translation fault, level 1, write" in text
+    assert "fill" in text
+
+
+def test_unwritten_exercise_is_todo(start_selftest: StartSelftest) -> None:
+    machine = start_selftest("crash")
+    machine.run_to("*fill")
+    machine.gdb.set_register("x20", 3)
+    found = finding_of(machine)
+    assert found.verdict is Verdict.TODO
+
+
+def test_mailbox_without_magic_is_empty(start_selftest: StartSelftest) -> None:
+    machine = start_selftest("crash")
+    machine.run_to("*fill")
+    assert crash.read(machine) is None
+
+
+def test_missing_a_breakpoint_is_a_failure_that_names_it(start_selftest: StartSelftest) -> None:
+    machine = start_selftest("sleep_once")
+    with pytest.raises(Finding) as caught:
+        machine.run_to("*power_off", condition="$x0 == 0x1234567")
+    assert caught.value.verdict is Verdict.FAIL
+    assert "power_off" in str(caught.value)
+
+
+def test_unknown_function_is_the_students_failure(start_selftest: StartSelftest) -> None:
+    machine = start_selftest("spin")
+    with pytest.raises(Finding) as caught:
+        machine.run_to("no_such_function")
+    assert caught.value.verdict is Verdict.FAIL
+
+
+def test_breakpoints_and_steps(start_selftest: StartSelftest) -> None:
+    machine = start_selftest("spin")
+    stop = machine.run_to("*spin_work")
+    assert stop.pc == machine.symbols["spin_work"]
+    before = machine.register("x11")
+    machine.step_instruction()
+    assert machine.pc == stop.pc + 4
+    assert machine.register("x11") == before + machine.register("x10")
+
+
+def test_registers_by_the_manuals_names(start_selftest: StartSelftest) -> None:
+    machine = start_selftest("spin")
+    machine.run_to("*main")
+    assert machine.exception_level == 2
+    assert machine.register("SCTLR_EL1") & 0x800 == 0x800  # RES1
+    assert machine.register("VBAR_EL1") == 0
+    assert machine.register("CNTFRQ_EL0") == 1_000_000_000
+
+
+def test_physical_memory_is_readable_after_power_off(start_selftest: StartSelftest) -> None:
+    machine = start_selftest("sleep_once")
+    machine.run_until_off()
+    header = machine.memory.read(0x4020_0038, 4)
+    assert header == b"ARM\x64"
+
+
+def test_console_takes_keys(start_selftest: StartSelftest) -> None:
+    machine = start_selftest("echo")
+    machine.console.type("abcz")
+    machine.run_until_off()
+    assert machine.console.text == "bcd{"
+
+
+def test_failure_shows_the_console_with_control_characters_escaped(
+    start_selftest: StartSelftest,
+) -> None:
+    machine = start_selftest("echo")
+    machine.console.type("\x1a\x06z")  # prints ESC and BEL
+    machine.run_until_off()
+    tail = "\n".join(machine.console.tail())
+    assert "\\x1b" in tail
+    assert "\x1b" not in tail
+
+
+def spinning(qemu: str) -> MachineConfig:
+    image = images.selftest("spin")
+    return MachineConfig(image=image.binary, elf=image.elf, memory_mib=256, qemu=qemu)
+
+
+def test_a_debugger_serves_the_next_machine_without_a_trace_of_the_last(
+    tmp_path: Path, qemu: str
+) -> None:
+    config = spinning(qemu)
+    with Machine(config) as machine:
+        first = machine.gdb
+        machine.gdb.insert_breakpoint("*spin_work")
+        machine.gdb.insert_watchpoint("*(long *)0x40300000")
+        machine.gdb.add_symbols(config.elf, 0x1000_0000)
+        machine.run()
+    with Machine(config, tmp_path / "gdb.log") as machine:
+        assert machine.gdb is first
+        assert machine.run(budget=100_000).kind is StopKind.BUDGET
+        assert machine.gdb.execute("info symbol 0x50200000").startswith("No symbol")
+    assert "info symbol" in (tmp_path / "gdb.log").read_text()
+
+
+def test_a_machine_that_only_runs_has_no_debugger(tmp_path: Path, qemu: str) -> None:
+    log = tmp_path / "gdb.log"
+    with Machine(spinning(qemu), log) as machine:
+        assert machine.run(budget=10_000).kind is StopKind.BUDGET
+        assert not log.exists()
+        assert machine.register("pc")
+        assert log.exists()
+
+
+def test_a_debugger_that_took_any_command_is_not_used_again(qemu: str) -> None:
+    config = spinning(qemu)
+    with Machine(config) as machine:
+        first = machine.gdb
+        machine.gdb.execute("set $left_behind = 1")
+    with Machine(config) as machine:
+        assert machine.gdb is not first
+
+
+def test_a_debugger_that_is_gone_is_the_graders_trouble(qemu: str) -> None:
+    with Machine(spinning(qemu)) as machine:
+        expect("PC", machine.pc, 0x4000_0000)
+        os.kill(machine.gdb.pid, signal.SIGKILL)
+        with pytest.raises(Finding) as caught:
+            machine.run()
+        assert caught.value.verdict is Verdict.ERROR
+        assert "GDB has ended" in str(caught.value)
+
+
+def test_a_debugger_whose_machine_runs_is_not_used_again(qemu: str) -> None:
+    config = spinning(qemu)
+    with Machine(config) as machine:
+        first = machine.gdb
+        machine.gdb.resume("-exec-continue")
+    with Machine(config) as machine:
+        assert machine.gdb is not first
+
+
+@pytest.mark.skipif(not (images.ROOT / "solution").is_dir(), reason="needs a hypervisor that works")
+def test_stacks_of_both_levels_are_shown(make_lab: MakeLab) -> None:
+    machine = make_lab(4).start("hypercalls")
+    machine.run_to("*trap_dispatch", f"{EL2_ONLY} && ($ESR_EL2 >> 26 & 0x3f) == 0x16")
+    machine.run_to("*vm_stop", EL2_ONLY, budget=600_000_000)
+    before = [machine.register(name) for name in ("pc", "sp", "x19", "x30", "PSTATE")]
+    lines = machine.backtrace()
+    after = [machine.register(name) for name in ("pc", "sp", "x19", "x30", "PSTATE")]
+    expect("looking changes nothing", after, before)
+    expect_that("EL2 stands in vm_stop()", "vm_stop" in lines[0], lines)
+    expect_that(
+        "EL1 was left in probe_finish(), called by guest_main()",
+        any(
+            "EL1 #0" in a and "probe_finish" in a and "guest_main" in b
+            for a, b in zip(lines, lines[1:], strict=False)
+        ),
+        lines,
+    )

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: MIT
+"""`make run` as people use it: two Linux VMs at a terminal, and without one."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from grader.machine.images import build_directory
+from grader.machine.verdict import infrastructure
+from tools import cpio
+
+ROOT = Path(__file__).parents[3]
+NET_SECONDS = 240  # a run that takes this long says nothing about the hypervisor
+BATCH_MACHINES = [{}, {"GIC": "2", "CPU": "cortex-a57"}, {"CPU": "max"}]
+
+
+def command(*goals: str, **variables: str) -> list[str]:
+    variables.setdefault("BUILD", os.environ.get("STRATA_BUILD", "build"))
+    variables.setdefault("QEMU", os.environ.get("STRATA_QEMU", "qemu-system-aarch64"))
+    return ["make", "-C", str(ROOT), *goals, *(f"{name}={value}" for name, value in variables.items())]
+
+
+def environment() -> dict[str, str]:
+    return {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
+
+
+@pytest.mark.parametrize("machine", BATCH_MACHINES, ids=lambda m: "-".join(m.values()) or "default")
+def test_without_a_terminal_both_vms_reach_userspace_and_power_off(machine: dict[str, str]) -> None:
+    try:
+        done = subprocess.run(command("run", LAB="4", **machine), check=False, capture_output=True, text=True,
+                              errors="replace", stdin=subprocess.DEVNULL, env=environment(),
+                              timeout=NET_SECONDS)
+    except subprocess.TimeoutExpired as late:
+        raise infrastructure(f"no end after {NET_SECONDS} s", str(late.stdout)[-2000:])
+    for name in ("alpha", "beta"):
+        assert f"userspace: Linux {name} " in done.stdout, done.stdout[-2000:] + done.stderr
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+
+
+def test_a_kernel_that_panics_ends_the_run_with_a_bad_status(tmp_path: Path) -> None:
+    """Without an init there is no userspace, and Linux would stand still for ever."""
+    (tmp_path / "empty.cpio.gz").write_bytes(cpio.make_initramfs([cpio.directory("dev")]))
+    vms = tmp_path / "vms.toml"
+    vms.write_text(f"""
+[[vm]]
+name = "lost"
+memory = "256M"
+kernel = "{build_directory()}/linux/Image"
+initrd = "empty.cpio.gz"
+cmdline = "console=ttyAMA0"
+""")
+    subprocess.run(command("image", "linux", LAB="4"), check=True, capture_output=True, env=environment())
+    try:
+        done = subprocess.run(command("run", LAB="4", VMS=str(vms)), check=False, capture_output=True,
+                              text=True, errors="replace", stdin=subprocess.DEVNULL, env=environment(),
+                              timeout=NET_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise infrastructure(f"no end after {NET_SECONDS} s")
+    assert "Kernel panic - not syncing" in done.stdout
+    assert done.returncode != 0 and "panicked" in done.stderr
+
+
+def test_without_el2_the_image_says_so_and_fails() -> None:
+    done = subprocess.run(command("run", LAB="1", QEMU_EXTRA="-machine virtualization=off"), check=False,
+                          capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL,
+                          env=environment(), timeout=NET_SECONDS)
+    assert "not entered at EL2: start QEMU with -M virt,virtualization=on" in done.stdout
+    assert done.returncode != 0, done.stdout + done.stderr
+
+
+def test_a_machine_smaller_than_the_bundle_says_is_refused_in_one_line() -> None:
+    """EL2 believes the device tree of the machine, and not what the bundle's header claims of it."""
+    vms = build_directory() / "guests" / "hypercalls.toml"
+    done = subprocess.run(command("run", LAB="4", VMS=str(vms), QEMU_EXTRA="-m 200M"), check=False,
+                          capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL,
+                          env=environment(), timeout=NET_SECONDS)
+    said = [line for line in done.stdout.splitlines() if "[strata]" in line]
+    assert len(said) == 1 and "MiB, this one has 200 MiB" in said[0], done.stdout + done.stderr
+    assert done.returncode != 0, done.stdout + done.stderr
+
+
+class Terminal:
+    """A program on a pseudo-terminal; every wait is on its descriptor."""
+
+    def __init__(self, words: list[str]) -> None:
+        self.seen = b""
+        self.deadline = time.monotonic() + NET_SECONDS
+        self.descriptor, theirs = pty.openpty()
+        # The terminal is that of a session of its own, as after pty.fork(), which a process with threads had better not.
+        self.process = subprocess.Popen(["setsid", "--ctty", *words], stdin=theirs, stdout=theirs, stderr=theirs,
+                                        env=environment())
+        os.close(theirs)
+
+    def read_until(self, text: str, count: int = 1) -> str:
+        """What came up to the count-th appearance of text; it is consumed."""
+        wanted = text.encode()
+        while self.seen.count(wanted) < count:
+            ready, _, _ = select.select([self.descriptor], [], [], max(0, self.deadline - time.monotonic()))
+            if not ready:
+                raise infrastructure(f"waiting for {text!r}, after {NET_SECONDS} s:\n{self.tail()}")
+            try:
+                piece = os.read(self.descriptor, 65536)
+            except OSError:
+                piece = b""
+            assert piece, f"ended before {text!r}:\n{self.tail()}"
+            self.seen += piece
+        end = -1
+        for _ in range(count):
+            end = self.seen.index(wanted, end + 1)
+        out, self.seen = self.seen[:end + len(wanted)], self.seen[end + len(wanted):]
+        return out.decode(errors="replace")
+
+    def tail(self) -> str:
+        return self.seen[-2000:].decode(errors="replace")
+
+    def type(self, text: str) -> None:
+        os.write(self.descriptor, text.encode())
+
+    def type_line(self, text: str) -> None:
+        """As a person types: each character when the one before is on the screen."""
+        for character in text:
+            self.type(character)
+            self.read_until(character)
+        self.type("\r")
+
+    def status(self) -> int:
+        """Read to the end; the program's exit status."""
+        while True:
+            try:
+                if not os.read(self.descriptor, 65536):
+                    break
+            except OSError:
+                break
+        return self.process.wait()
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+        self.process.wait()
+
+
+@pytest.fixture
+def terminal() -> object:
+    subprocess.run(command("image", "linux", LAB="4"), check=True, capture_output=True, env=environment())
+    opened = Terminal(command("run", LAB="4"))
+    yield opened
+    opened.close()
+
+
+def test_a_shell_answers_and_the_focus_moves(terminal: Terminal) -> None:
+    """The answers are computed by the guest, so that an echo cannot pass for one."""
+    terminal.read_until("Ctrl-A x quits")
+    terminal.read_until("userspace: Linux", count=2)
+    terminal.type("\r")
+    terminal.read_until("# ")
+    terminal.type_line("echo $(hostname)-$((6 * 7))")
+    first = "alpha" if "alpha-42" in terminal.read_until("-42") else "beta"
+    other = "beta" if first == "alpha" else "alpha"
+    terminal.type("\x1d")
+    terminal.read_until(f"focus: {other}")
+    terminal.type_line("echo $(hostname)-$((6 * 9))")
+    terminal.read_until(f"{other}-54")
+    terminal.type_line("poweroff -f")
+    terminal.read_until(f"{other}: powered off")
+    terminal.type_line("echo $(hostname)-$((6 * 11))")
+    terminal.read_until(f"{first}-66")
+    terminal.type_line("poweroff -f")
+    assert terminal.status() == 0
+
+
+@pytest.mark.parametrize("lab", ["3", "4"])
+def test_focus_moves_from_a_guest_that_never_reads(tmp_path: Path, lab: str) -> None:
+    """With a clock EL2 first waits for the guest to make room; without, what has no room is lost."""
+    vms = tmp_path / "vms.toml"
+    vms.write_text("".join(f"""
+[[vm]]
+name = "{name}"
+memory = "16M"
+kernel = "{build_directory()}/guests/hostile_spin.bin"
+""" for name in ("alpha", "beta")))
+    subprocess.run(command("image", "guests", LAB=lab), check=True, capture_output=True, env=environment())
+    opened = Terminal(command("run", LAB=lab, VMS=str(vms)))
+    try:
+        opened.read_until("[alpha] PASS: about to spin")
+        for name in ("beta", "alpha", "beta"):
+            opened.type("x" * 400 + "\x1d")
+            opened.read_until(f"focus: {name}")
+        opened.type("\x01x")
+        assert opened.status() == 0
+    finally:
+        opened.close()
+
+
+def test_ctrl_a_x_quits(terminal: Terminal) -> None:
+    terminal.read_until("userspace: Linux")
+    terminal.type("\x01x")
+    assert terminal.status() == 0

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: MIT
+"""The unit tests that run threads find the faults for which they were written.
+
+No machine shows most of these: QEMU's CPUs keep their stores in order, and meet too seldom.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from grader.machine.images import ROOT
+
+LATE_SECONDS = "3"  # until a message that nobody takes is lost
+PATIENCE_SECONDS = 60
+VCPU, TIMER, VTIMER = (
+    f"solution/{file}"
+    for file in ("lab01-el2-boot/vcpu.c", "lab04-vtimer/timer.c", "lab04-vtimer/vtimer.c")
+)
+
+
+@dataclass(frozen=True)
+class Fault:
+    name: str
+    test: str
+    file: str
+    old: str
+    new: str
+
+
+FAULTS = [
+    Fault(
+        "no second look at whose vCPU it is",
+        "lab01_smp",
+        VCPU,
+        "if (__atomic_load_n(&vcpu->cpu, __ATOMIC_ACQUIRE) == cpu)\n",
+        "if (cpu)\n",
+    ),
+    Fault(
+        "no last look before a vCPU sleeps",
+        "lab01_smp",
+        VCPU,
+        "\tif (vcpu_has_wakeup(vcpu))\n\t\tvcpu_wake(vcpu);\n",
+        "\t(void)vcpu_has_wakeup;\n",
+    ),
+    Fault(
+        "a CPU that sleeps is not told",
+        "lab01_smp",
+        VCPU,
+        "\tif (state == VCPU_BLOCKED || state == VCPU_RUNNING)\n\t\tcpu_kick(cpu);\n",
+        "",
+    ),
+    Fault(
+        "a vCPU is stolen while its registers are in the CPU",
+        "lab01_smp",
+        VCPU,
+        "if (vcpu_is_loaded(vcpu, from) || ",
+        "if (",
+    ),
+    Fault(
+        "saved registers are not released",
+        "lab01_smp",
+        VCPU,
+        "__atomic_store_n(&cpu->vcpu, vcpu, __ATOMIC_RELEASE);",
+        "__atomic_store_n(&cpu->vcpu, vcpu, __ATOMIC_RELAXED);",
+    ),
+    Fault(
+        "who leaves for good stays in the queue",
+        "lab01_smp",
+        VCPU,
+        "\tif (vcpu->state == VCPU_RUNNABLE)\n\t\trun_queue_remove(cpu, vcpu);\n\tvcpu_set_state(vcpu, VCPU_RUNNING);\n",
+        "",
+    ),
+    Fault(
+        "a deadline that was taken off is not released",
+        "lab04_smp",
+        TIMER,
+        "__atomic_store_n(&deadline->cpu, NULL, __ATOMIC_RELEASE);",
+        "__atomic_store_n(&deadline->cpu, NULL, __ATOMIC_RELAXED);",
+    ),
+    Fault(
+        "CNTP expires while its guest writes it",
+        "lab04_smp",
+        VTIMER,
+        "\tspin_lock(&timer->lock);\n\tptimer_update(container_of(timer, struct vcpu, vtimer));\n"
+        "\tspin_unlock(&timer->lock);\n",
+        "\tptimer_update(container_of(timer, struct vcpu, vtimer));\n",
+    ),
+]
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=[fault.name.replace(" ", "-") for fault in FAULTS])
+def test_threads_find(fault: Fault, tmp_path: Path) -> None:
+    for name in ("Makefile", "course", "grader", "guests", "kit", "tools", "course.toml"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    shutil.copytree(ROOT / "solution", tmp_path / "solution")
+    file = tmp_path / fault.file
+    text = file.read_text("utf-8")
+    assert text.count(fault.old) == 1, f"{fault.file} is not what this fault was made for"
+    file.write_text(text.replace(fault.old, fault.new), "utf-8")
+    binary = f"build/host/solution/test_{fault.test}"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    subprocess.run(["make", "-C", tmp_path, binary], check=True, capture_output=True, env=environment)
+    run = subprocess.run(
+        [tmp_path / binary],
+        env=environment | {"STRATA_LATE": LATE_SECONDS},
+        timeout=PATIENCE_SECONDS,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode != 0, f"not found: {run.stdout}"
+    assert "CHECK(" in run.stderr or "data race" in run.stderr, run.stderr[-2000:]

@@ -1,0 +1,152 @@
+# SPDX-License-Identifier: MIT
+"""What a lab gives and no exercise asks for: vCPUs on several CPUs, how VMs end and start again, the
+GICv2's driver, barriers of the world switch and of the GIC."""
+
+from __future__ import annotations
+
+import pytest
+
+from grader.conftest import MakeLab
+from grader.machine.machine import EL2_ONLY
+from grader.machine.verdict import expect, expect_that
+from grader.oracle.calls import Bench
+from grader.oracle.objects import Objects
+from grader.tests.lab03.test_lab03_barriers import RETURN, findings
+from grader.tests.lab03.test_lab03_steps import GICD, IGROUPR, ISACTIVER, ISENABLER, ISPENDR, claimed
+from grader.tests.lab04.test_lab04 import BUDGET, MASK64, VM_RUNNING, VM_STOPPED, in_guest, runs_on
+
+
+@pytest.mark.parametrize("failing", range(5))
+def test_a_vm_that_cannot_be_built_again_ends_alone(make_lab: MakeLab, failing: int) -> None:
+    """One allocation after the other of the second life is refused, as when others have all memory."""
+    machine = in_guest(make_lab(4), "hostile_spin", "hostile_reset")
+    objects = Objects(machine)
+    pages = machine.symbols["free_page_count"]
+    machine.run_to("*paged_create", EL2_ONLY, budget=BUDGET)
+    free = machine.memory.u64(pages)
+    for _ in range(failing + 1):
+        machine.run_to("*page_alloc_zeroed", EL2_ONLY)
+    machine.gdb.set_core_registers({"x0": MASK64, "pc": machine.register("x30")})
+    expect_that("the machine runs on", runs_on(machine, 30_000_000))
+    expect("state of VM 1", objects.vm(1).get("state"), VM_STOPPED)
+    expect("its reason", objects.vm(1).text("stop_reason"), "no memory to start again")
+    expect("state of VM 0", objects.vm(0).get("state"), VM_RUNNING)
+    expect("nothing of VM 1 is left: free pages", machine.memory.u64(pages), free)
+
+
+def test_gicv2_is_set_up_whatever_firmware_left(make_lab: MakeLab) -> None:
+    bench = Bench.at(make_lab(3, 2).start("gic_enable"), 3, "init")
+    for offset in (IGROUPR, ISENABLER, ISACTIVER, ISPENDR):
+        for word in (0, 1):
+            bench.store32(GICD + offset + 4 * word, 0x3000_0000)
+    bench.store32(GICD + 0xF20, 0x0101_0101)  # GICD_SPENDSGIR0: SGIs 0 to 3
+    bench = bench.go_on(3, "vm_create")
+    read = bench.device32
+    for word in (0, 1):
+        at = GICD + 4 * word
+        expect(f"GICD_IGROUPR{word}: Group 0", read(at + IGROUPR), 0)
+        expect(f"GICD_ISENABLER{word}: what the registry claims", read(at + ISENABLER) & ~0xFFFF, claimed(bench, word) & ~0xFFFF)  # fmt: skip
+        expect(f"GICD_ISACTIVER{word}", read(at + ISACTIVER), 0)
+        expect(f"GICD_ISPENDR{word}", read(at + ISPENDR) & 0x3000_FFFF, 0)
+
+
+@pytest.mark.parametrize(("version", "iar"), [(3, r"mrs x\d+, icc_iar1_el1"), (2, r"ldr w")])
+def test_interrupt_is_acknowledged_before_its_handler_touches_a_device(version: int, iar: str) -> None:
+    expect("a DSB follows the read of IAR",
+           findings(iar, ("dsb",), RETURN, f"gic_v{version}_acknowledge"), [])
+
+
+@pytest.mark.parametrize(("version", "eoir"), [(3, r"msr icc_eoir1_el1"), (2, r"str w")])
+def test_handler_is_done_with_its_device_before_the_priority_drops(version: int, eoir: str) -> None:
+    expect("a DSB stands before the write of EOIR", findings("dsb", (eoir,), RETURN, f"gic_v{version}_end"), [])
+
+
+def test_priority_has_dropped_before_the_interrupt_is_deactivated() -> None:
+    expect("an ISB follows ICC_EOIR1_EL1", findings(r"msr icc_eoir1_el1", ("isb",), rf"msr icc_dir|{RETURN}"), [])
+
+
+def test_reason_of_a_maintenance_interrupt_is_gone_before_the_next_is_asked_for() -> None:
+    expect("an ISB follows ICH_HCR_EL2", findings(r"msr ich_hcr_el2", ("isb",), RETURN), [])
+
+
+def test_sgi_is_sent_behind_what_was_written() -> None:
+    expect("a DSB stands before ICC_SGI1R_EL1",
+           findings("dsb", (r"msr icc_sgi1r",), RETURN, "gic_v3_send_sgi"), [])
+    expect("a DSB stands before GICD_SGIR", findings("dsb", (r"str w",), RETURN, "gic_v2_send_sgi"), [])
+
+
+# Of a CPU that has not started there is a queue, and nothing else: enough to see who goes where.
+
+OFF, RUNNABLE, RUNNING, BLOCKED = range(4)
+STOPPED = 1 << 2  # ENTRY_STOPPED
+EBUSY, ECANCELED = 16, 125
+
+
+def two_cpus(make_lab: MakeLab) -> tuple[Bench, Objects, int]:
+    """Before the first entry; VM 0 has the only vCPU in the queue of CPU 0."""
+    bench = Bench.at_first_entry(make_lab(1).start("hypercalls"), seed=1)
+    return bench, bench.objects, bench.objects.cpu(1).address
+
+
+def test_a_vcpu_that_is_about_to_be_loaded_is_asked_to_leave(make_lab: MakeLab) -> None:
+    """It was taken off the queue of CPU 1, which has not loaded it yet."""
+    bench, objects, other = two_cpus(make_lab)
+    vcpu = objects.vm(0).vcpu(0)
+    bench.put(vcpu, cpu=other, state=RUNNING, entry_work=0)
+    bench.call("vm_request_reset", objects.vm(0).address)
+    expect("it is not OFF before it has been there", vcpu.get("state"), RUNNING)
+    expect("it will look before its first instruction", vcpu.get("entry_work") & STOPPED, STOPPED)
+
+
+def test_a_sleeping_vcpu_that_is_loaded_comes_back_to_leave(make_lab: MakeLab) -> None:
+    bench, objects, other = two_cpus(make_lab)
+    vcpu = objects.vm(0).vcpu(0)
+    bench.put(objects.cpu(1), vcpu=vcpu.address)
+    bench.put(vcpu, cpu=other, state=BLOCKED, entry_work=0)
+    bench.call("vm_request_reset", objects.vm(0).address)
+    expect("it is on its CPU's queue", (vcpu.get("state"), objects.cpu(1).get("runnable_count")), (RUNNABLE, 1))
+    expect("to leave for good", vcpu.get("entry_work") & STOPPED, STOPPED)
+
+
+def test_a_vcpu_wakes_on_the_queue_of_its_cpu(make_lab: MakeLab) -> None:
+    bench, objects, other = two_cpus(make_lab)
+    vcpu = objects.vm(0).vcpu(0)
+    before = objects.cpu(0).get("runnable_count")
+    bench.put(vcpu, cpu=other, state=BLOCKED)
+    bench.call("vcpu_wake", vcpu.address)
+    expect("state", vcpu.get("state"), RUNNABLE)
+    counts = objects.cpu(0).get("runnable_count"), objects.cpu(1).get("runnable_count")
+    expect("vCPUs on the queues of CPU 0 and CPU 1", counts, (before, 1))
+    bench.call("vcpu_wake", vcpu.address)
+    expect("and only once", objects.cpu(1).get("runnable_count"), 1)
+
+
+def test_a_vcpu_is_not_started_twice_nor_while_its_vm_ends(make_lab: MakeLab) -> None:
+    bench, objects, other = two_cpus(make_lab)
+    vcpu = objects.vm(0).vcpu(0)
+
+    def start() -> int:
+        return -(bench.call("vcpu_start", vcpu.address, 0x1234, 5) | ~0xFFFF_FFFF) & 0xFFFF_FFFF
+
+    bench.put(vcpu, cpu=other, state=OFF)
+    expect("vcpu_start() of one that is OFF: error", bench.call("vcpu_start", vcpu.address, 0x1234, 5), 0)
+    expect("its entry point and x0", (vcpu.get("frame.pc"), vcpu.get("frame.x[0]")), (0x1234, 5))
+    expect("vcpu_start() of one that is on: error", start(), EBUSY)
+    bench.call("vm_request_reset", objects.vm(0).address)
+    expect("the VM has no vCPU left", vcpu.get("state"), OFF)
+    expect("vcpu_start() in a VM that is reset: error", start(), ECANCELED)
+
+
+def test_an_sgi_arrives_at_its_cpu(make_lab: MakeLab) -> None:
+    """Sent by CPU 0 to itself, with interrupts masked: it is pending in GICR_ISPENDR0."""
+    bench = Bench.at_first_entry(make_lab(3).start("hypercalls"), seed=1)
+    before = bench.device32(0x080B_0200)
+    bench.call("gic_send_sgi", 9, bench.cpu.address)
+    expect("SGI 9 is pending", bench.device32(0x080B_0200), before | 1 << 9)
+
+
+@pytest.mark.parametrize(("barriers", "read"), [(("esb",), "disr_el1"), (("dsb", "isb"), "isr_el1")], ids=["ras", "no-ras"])
+def test_errors_of_the_guest_that_leaves_have_arrived_before_they_are_looked_for(barriers: tuple[str, ...], read: str) -> None:
+    """Arm ARM, "Error synchronization event"; without FEAT_RAS a DSB completes what may fail."""
+    expect(f"{' and '.join(barriers).upper()} before {read.upper()} is read",
+           findings(barriers[0], barriers[1:], rf"mrs x\d+, {read}", "world_save"), [])

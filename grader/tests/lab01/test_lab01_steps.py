@@ -1,0 +1,562 @@
+# SPDX-License-Identifier: MIT
+"""Lab 1, each exercise by itself: its functions on the bench (grader/oracle/calls.py), whatever else is written."""
+
+from __future__ import annotations
+
+import pytest
+
+from grader.conftest import Lab
+from grader.machine.machine import EL1_ONLY, EL2_ONLY, Machine, StopKind
+from grader.machine.verdict import expect, expect_that
+from grader.oracle import crash
+from grader.oracle.calls import Bench, hook_of, trap_result
+from grader.oracle.decode import el2_registers as el2
+from grader.oracle.decode.esr import Esr
+from grader.oracle.objects import Object
+
+LAB = 1
+
+SCTLR_EL2_RES1 = 0x30C5_0830
+EL1H, EL1T, EL0T, DAIF = 0b0101, 0b0100, 0b0000, 0x3C0
+HCR_RW = 1 << 31
+IL = 1 << 25
+RESUME, SKIP_INSN = 0, 1
+NOT_SUPPORTED = (1 << 64) - 1
+GUEST_VBAR = 0x5_0000_0000 | 0x800
+
+
+def cold(lab: Lab, seed: int, **options: object) -> Bench:
+    return Bench.cold(lab.start("hypercalls", **options), seed)
+
+
+def same_registers(what: str, observed: list[int], wanted: list[int]) -> None:
+    """FAIL with the general registers that differ, by their names."""
+    words = [f"x{n} is {a:#x}, not {b:#x}" for n, (a, b) in enumerate(zip(observed, wanted, strict=True)) if a != b]
+    expect_that(f"{what} holds the guest's x0 to x30", not words, "; ".join(words))
+
+
+# 1.1 Entry at EL2.
+
+
+def at_main(machine: Machine) -> Machine:
+    """The machine standing at the first C statement."""
+    machine.run_to("*strata_main", EL2_ONLY)
+    return machine
+
+
+def test_boot_prepares_the_cpu_for_c(lab: Lab, seed: int) -> None:
+    """Before it, registers and BSS hold what a boot loader may have left there."""
+    bench = cold(lab, seed)
+    machine = bench.machine
+    start, end = machine.symbols["bss_start"], machine.symbols["bss_end"]
+    for page in range(start, end, 4096):
+        bench.write_u64(page + bench.random.randrange(0, 4096, 8), bench.noise(1)[0])
+    for at in (start, end - 16):
+        bench.write_u64(at, *bench.noise(2))
+    bench.sysreg("SCTLR_EL2", SCTLR_EL2_RES1 | 1 << 12 | 1 << 2)
+    bench.sysreg("TPIDR_EL2", bench.noise(1)[0])
+    general = bench.noise(31)
+    bench.general(general)
+    bench.set_registers(sp=0xDEAD_0000_0000, cpsr=0x9)
+    at_main(machine)
+    expect("x0, the device tree, as the boot loader gave it", machine.register("x0"), general[0])
+    pstate = machine.register("PSTATE")
+    expect("C begins at EL2 with SP_EL2", pstate & 0xF, 0b1001, el2.spsr)
+    expect("with D, A, I and F masked", pstate & DAIF, DAIF, el2.spsr)
+    expect(
+        "SCTLR_EL2 is its RES1 bits: MMU and caches are off",
+        machine.register("SCTLR_EL2"), SCTLR_EL2_RES1, el2.sctlr,
+    )  # fmt: skip
+    stacks = machine.symbols["cpu_stacks"]
+    expect("TPIDR_EL2 points at cpus[0]", machine.register("TPIDR_EL2"), machine.symbols["cpus"])
+    tops = {
+        name: stacks + bench.objects.member("struct cpu_stacks", member)[0] + machine.layout(f"sizeof(cpu_stacks[0].{member})")
+        for name, member in (("stack_top", "stack"), ("emergency_top", "emergency"))
+    }  # fmt: skip
+    for name, top in tops.items():
+        what = f"cpus[0].{name} is the upper end of cpu_stacks[0].{name.removesuffix('_top')}"
+        expect(what, bench.cpu.get(name), top)
+    expect("SP is cpus[0].stack_top", machine.register("sp"), tops["stack_top"])
+    expect("VBAR_EL2 is vectors", machine.register("VBAR_EL2"), machine.symbols["vectors"])
+    expect("the vector table is 2 KiB aligned", machine.symbols["vectors"] & 0x7FF, 0)
+    mine = {bench.address_of(bench.cpu, name) - start for name in tops}
+    bss = machine.memory.read(start, end - start)
+    left = [at for at in range(0, len(bss), 8) if at not in mine and any(bss[at : at + 8])]
+    expect(
+        "BSS is zero but for the two stack tops",
+        [machine.place(start + at, el=2) for at in left[:3]], [],
+    )  # fmt: skip
+
+
+def test_boot_refuses_el1(lab: Lab) -> None:
+    """Without EL2 the first branch goes to boot_not_el2, before any register of EL2 is used."""
+    machine = lab.start("hypercalls", extra=("-machine", "virtualization=off"))
+    machine.run_to("*boot_not_el2", EL1_ONLY)
+
+
+def is_reported(machine: Machine) -> crash.Report:
+    stop = machine.run()
+    expect("the machine ends with failure", stop.kind.value, StopKind.PANIC.value)
+    report = crash.read(machine)
+    expect_that("the crash mailbox is filled", report is not None)
+    assert report is not None
+    return report
+
+
+def test_a_broken_stack_is_reported_and_does_not_loop(lab: Lab) -> None:
+    machine = at_main(lab.start("hypercalls"))
+    machine.gdb.set_register("sp", 0xDEAD_0000_0000)
+    expect("the crash is reported with the stack pointer of that moment", is_reported(machine).sp >> 32, 0xDEAD)
+
+
+def test_wild_jump_at_el2_is_reported(lab: Lab) -> None:
+    machine = at_main(lab.start("hypercalls"))
+    machine.gdb.set_register("pc", 0xDEAD_0000_0000)
+    expect("it is reported as an instruction abort at EL2", Esr(is_reported(machine).esr).ec, 0x21)
+
+
+# 1.2 Vectors and trap frame.
+
+
+def test_an_exit_saves_every_register(lab: Lab, seed: int) -> None:
+    """A vector entered with the state that the hardware gives it, up to guest_return."""
+    bench = cold(lab, seed)
+    machine = bench.machine
+    top = bench.stack
+    bench.put(bench.cpu, stack_top=top)
+    for vector, function in ((0x400, "trap_dispatch"), (0x480, "trap_irq"), (0x580, "trap_serror")):
+        vcpu = bench.vcpu()
+        general = bench.noise(31)
+        pc, pstate, esr = 0x4048_1234, 0x6000_0000 | DAIF | EL1H, 0x5A00_0000 | bench.random.getrandbits(16)
+        for name, value in (("ELR_EL2", pc), ("SPSR_EL2", pstate), ("ESR_EL2", esr)):
+            bench.sysreg(name, value)
+        bench.general(general)
+        bench.enter(machine.symbols["vectors"] + vector, sp=vcpu.address)
+        bench.run_to(f"*{function}", f"the vector at +{vector:#x} calls {function}()")
+        expect("x0 is the vCPU", machine.register("x0"), vcpu.address)
+        if function != "trap_irq":
+            expect("x1 is ESR_EL2", machine.register("x1"), esr, Esr)
+        expect("SP is the CPU's stack_top", machine.register("sp"), top)
+        same_registers(f"vector +{vector:#x}, vcpu->frame", bench.frame(vcpu), general)
+        for member, value in (("frame.pc", pc), ("frame.pstate", pstate)):
+            expect(f"vcpu->{member} is the guest's", vcpu.get(member), value)
+        # What a C function may do: use every register that it need not preserve.
+        bench.general(bench.noise(19))
+        bench.set_registers(pc=machine.register("x30"))
+        bench.run_to("*guest_return", f"after {function}() has returned, guest_return is reached")
+        expect("guest_return finds the vCPU in x19", machine.register("x19"), vcpu.address)
+
+
+# 1.3 EL2 configuration.
+
+WANTED_HCR = 0x0400_0018_807D_0638
+HCR_TID5 = 1 << 58  # of MTE, which no CPU here has tags for
+WANTED_CPTR = 0x4010_37FF
+WANTED_MDCR = 0x8_4E60  # and HPMN
+
+
+def same_fields(name: str, observed: int, wanted: int, bits: dict[int, str]) -> None:
+    """FAIL with the fields that differ, by their names."""
+    words = [f"{bits.get(at, f'bit {at}')} is {observed >> at & 1}" for at in range(64) if (observed ^ wanted) >> at & 1]
+    expect_that(f"{name} has the value that the specification lists", not words,
+                f"{observed:#x}: {', '.join(words)}", f"{wanted:#x}: the opposite of each")
+
+
+def test_hcr_of_guests_is_what_the_specification_lists(lab: Lab, seed: int) -> None:
+    same_fields("HCR_EL2", cold(lab, seed).call("el2_guest_hcr"), WANTED_HCR, el2.HCR_BITS)
+
+
+@pytest.mark.parametrize("cpu", ["cortex-a76", "cortex-a57", "max"])
+def test_every_control_of_el2_is_written(lab: Lab, seed: int, cpu: str) -> None:
+    """Before the call each has what a reset might have left there."""
+    bench = cold(lab, seed, cpu=cpu)
+    machine = bench.machine
+    left = {
+        "CPTR_EL2": 0, "MDCR_EL2": 1 << 7 | 1 << 8, "CNTHCTL_EL2": 2, "HSTR_EL2": 0xFFFF,
+        "CNTVOFF_EL2": bench.noise(1)[0], "VPIDR_EL2": 0, "HCR_EL2": 1 << 29,
+    }  # fmt: skip
+    has_hcrx = machine.gdb.has_register("HCRX_EL2")
+    if has_hcrx:
+        left["HCRX_EL2"] = 1 << 3
+    for name, value in left.items():
+        bench.sysreg(name, value)
+    midr = {"cortex-a76": 0x414F_D0B1, "cortex-a57": 0x411F_D070}.get(cpu)
+    counters = machine.register("PMCR_EL0") >> 11 & 0x1F
+    expect("el2_configure() returns 0", bench.call("el2_configure", bench.cpu.address) & 0xFFFF_FFFF, 0)
+    controls: tuple[tuple[str, int, dict[int, str], int], ...] = (
+        ("HCR_EL2", WANTED_HCR & ~HCR_TID5, el2.HCR_BITS, 3 << 35),
+        ("CPTR_EL2", WANTED_CPTR, el2.CPTR_BITS, 1 << 30 | 1 << 12 | 1 << 8),
+        ("MDCR_EL2", WANTED_MDCR | counters, el2.MDCR_BITS, 1 << 19 | 1 << 14),
+        ("CNTHCTL_EL2", 1, el2.CNTHCTL_BITS, 0),
+        ("HSTR_EL2", 0, {}, 0),
+        ("CNTVOFF_EL2", 0, {}, 0),
+    )
+    for name, wanted, bits, elsewhere in controls:
+        observed = machine.register(name)
+        # `elsewhere`: fields of features that this CPU may lack.
+        if cpu == "cortex-a57":
+            observed = observed & ~elsewhere | wanted & elsewhere
+        same_fields(name, observed, wanted, bits)
+    if midr:
+        expect("VPIDR_EL2 is MIDR_EL1", machine.register("VPIDR_EL2"), midr)
+    if has_hcrx:
+        expect("HCRX_EL2 (el2_configure_extensions())", machine.register("HCRX_EL2"), 0)
+
+
+# 1.4 Guest entry.
+
+
+def test_an_entry_restores_every_register(lab: Lab, seed: int) -> None:
+    bench = cold(lab, seed)
+    machine = bench.machine
+    code = bench.room(4096)
+    general, pstate = bench.noise(31), 0xA000_0000 | DAIF | EL1H
+    vcpu = bench.vcpu(frame__pc=code, frame__pstate=pstate)
+    bench.set_frame(vcpu, general)
+    bench.sysreg("HCR_EL2", HCR_RW)
+    bench.general(bench.noise(31))
+    bench.enter("guest_return", x19=vcpu.address)
+    bench.run_to(code, "the guest is entered at its frame.pc, at EL1", EL1_ONLY)
+    expect("PSTATE is frame.pstate", machine.register("PSTATE") & 0xFFFF_FFFF, pstate, el2.spsr)
+    same_registers("the CPU", bench.read_general(), general)
+    expect("SP_EL2 is the vCPU, for the next exit", machine.register("SP_EL2"), vcpu.address)
+
+
+# 1.5 Trap decode and dispatch.
+
+AARCH32_USR, THUMB = 0x10, 1 << 5
+CV = 1 << 24
+# Condition: flags (N Z C V) with which it holds, and with which not.
+CONDITIONS = {
+    0b0000: (0b0100, 0b1011), 0b0001: (0b1011, 0b0100), 0b0010: (0b0010, 0b1101),
+    0b0011: (0b1101, 0b0010), 0b0100: (0b1000, 0b0111), 0b0101: (0b0111, 0b1000),
+    0b0110: (0b0001, 0b1110), 0b0111: (0b1110, 0b0001), 0b1000: (0b0010, 0b0110),
+    0b1001: (0b0110, 0b0010), 0b1010: (0b1001, 0b1000), 0b1011: (0b0001, 0b1001),
+    0b1100: (0b1001, 0b1101), 0b1101: (0b1101, 0b1001), 0b1110: (0b0000, None),
+    0b1111: (0b0000, None),
+}  # fmt: skip
+
+
+def it_state(it: int) -> int:
+    """PSTATE.IT in its two places."""
+    return (it >> 2 & 0x3F) << 10 | (it & 3) << 25
+
+
+def test_conditions_of_aarch32_instructions(lab: Lab, seed: int) -> None:
+    bench = cold(lab, seed)
+    vcpu = bench.vcpu()
+
+    def passed(pstate: int, esr: int) -> bool:
+        bench.put(vcpu, frame__pstate=pstate)
+        return bool(bench.call("trap_condition_passed", vcpu.address, esr) & 0xFF)
+
+    for condition, (holds, fails) in CONDITIONS.items():
+        for flags, wanted in ((holds, True), (fails, False)):
+            if flags is not None:
+                pstate = flags << 28 | AARCH32_USR
+                what = f"A32, condition {condition:04b}, NZCV = {flags:04b}: executed"
+                expect(what, passed(pstate, CV | condition << 20), wanted)
+    inside = it_state(0b0000_1000) | AARCH32_USR | THUMB  # IT EQ, its last instruction
+    expect("T32 in an IT block EQ, CV = 0, Z set: executed", passed(inside | 1 << 30, 0), True)
+    expect("T32 in an IT block EQ, CV = 0, Z clear: executed", passed(inside, 0), False)
+    expect("T32 in no IT block, CV = 0: executed", passed(AARCH32_USR | THUMB, 0), True)
+    expect("A64, whatever stands in these bits: executed", passed(EL1H, CV), True)
+
+
+def test_a_skipped_instruction_was_executed(lab: Lab, seed: int) -> None:
+    """PC by the length in IL, BTYPE and SS cleared, an IT block moved on."""
+    bench = cold(lab, seed)
+    vcpu = bench.vcpu()
+    ss = 1 << 21
+    thumb = AARCH32_USR | THUMB
+    for what, pstate, esr, length, after in (
+        ("A64", 0xF000_0000 | ss | 1 << 10 | DAIF | EL1H, IL, 4, 0xF000_0000 | DAIF | EL1H),
+        ("A32", AARCH32_USR | ss, IL, 4, AARCH32_USR),
+        ("T32, 16 bits, in an IT block", thumb | it_state(0b0000_0101), 0, 2, thumb | it_state(0b0000_1010)),
+        ("T32, last of an IT block", thumb | it_state(0b1010_1000), IL, 4, thumb),
+        ("T32, IT[7:5] stays", thumb | it_state(0b1101_0110), IL, 4, thumb | it_state(0b1100_1100)),
+    ):  # fmt: skip
+        bench.put(vcpu, frame__pc=0x1000, frame__pstate=pstate)
+        bench.call("trap_skip_instruction", vcpu.address, esr)
+        expect(f"{what}: PC", vcpu.get("frame.pc"), 0x1000 + length)
+        expect(f"{what}: PSTATE", vcpu.get("frame.pstate"), after, el2.spsr)
+
+
+def sysreg_esr(op0: int, op1: int, crn: int, crm: int, op2: int, rt: int, read: bool) -> int:
+    iss = op0 << 20 | op2 << 17 | op1 << 14 | crn << 10 | rt << 5 | crm << 1 | read
+    return 0x18 << 26 | IL | iss
+
+
+def test_trapped_system_registers_are_emulated(lab: Lab, seed: int) -> None:
+    bench = cold(lab, seed)
+    bench.call("trap_dispatch_init")
+    mdscr, oslsr = (2, 0, 0, 2, 2), (2, 0, 1, 1, 4)
+    vcpu = bench.vcpu(frame__pstate=DAIF | EL1H)
+
+    def trap(register: tuple[int, int, int, int, int], rt: int, read: bool) -> None:
+        bench.put(vcpu, frame__pc=0x1000)
+        bench.call("trap_dispatch", vcpu.address, esr := sysreg_esr(*register, rt, read))
+        expect("vcpu->exit.esr is the syndrome", vcpu.get("exit.esr"), esr, Esr)
+        expect(f"{Esr(esr)}: PC", vcpu.get("frame.pc"), 0x1004)
+
+    general = bench.noise(31)
+    general[7] = 1 << 12 | 1 << 15
+    bench.set_frame(vcpu, general)
+    trap(mdscr, 7, read=False)
+    expect("MSR MDSCR_EL1, x7 takes x7", vcpu.get("el1.mdscr"), general[7])
+    trap(mdscr, 30, read=True)
+    general[30] = general[7]
+    trap(oslsr, 0, read=True)
+    general[0] = 8
+    trap(oslsr, 31, read=True)
+    trap(mdscr, 31, read=False)
+    expect("MSR MDSCR_EL1, XZR writes 0", vcpu.get("el1.mdscr"), 0)
+    what = "after MRS x30, MDSCR_EL1, MRS x0, OSLSR_EL1 and MRS XZR, OSLSR_EL1 the frame"
+    same_registers(what, bench.frame(vcpu), general)
+
+
+# 1.6 Hypercalls.
+
+VERSION, ARCH_FEATURES = 0x8000_0000, 0x8000_0001
+PSCI_VERSION, PSCI_FEATURES, SYSTEM_OFF = 0x8400_0000, 0x8400_000A, 0x8400_0008
+
+
+@pytest.mark.parametrize("conduit", ["trap_hvc", "trap_smc"])
+def test_calls_are_served(lab: Lab, seed: int, conduit: str) -> None:
+    bench = cold(lab, seed)
+    bench.call("trap_dispatch_init")
+    vcpu = bench.vcpu(frame__pstate=DAIF | EL1H)
+    ec = 0x16 if conduit == "trap_hvc" else 0x17
+    for what, function, argument, wanted in (
+        ("SMCCC_VERSION", VERSION, 0, 0x10002),
+        ("SMCCC_VERSION with rubbish in X0[63:32]", 0xDEAD_BEEF << 32 | VERSION, 0, 0x10002),
+        ("an unknown function", 0xC600_0077, 0, NOT_SUPPORTED),
+        ("ARCH_FEATURES(VERSION)", ARCH_FEATURES, VERSION, 0),
+        ("ARCH_FEATURES(itself)", ARCH_FEATURES, ARCH_FEATURES, 0),
+        ("ARCH_FEATURES(unknown)", ARCH_FEATURES, 0x8000_7FFF, NOT_SUPPORTED),
+        ("PSCI_VERSION", PSCI_VERSION, 0, 0x10001),
+        ("PSCI_FEATURES(SYSTEM_OFF)", PSCI_FEATURES, SYSTEM_OFF, 0),
+        ("PSCI_FEATURES(SMCCC_VERSION)", PSCI_FEATURES, VERSION, 0),
+        ("PSCI_FEATURES(unknown)", PSCI_FEATURES, 0x8400_001F, NOT_SUPPORTED),
+        ("PSCI_FEATURES(a call that is not PSCI's)", PSCI_FEATURES, 0xC600_0003, NOT_SUPPORTED),
+    ):
+        general = bench.noise(31)
+        general[0], general[1] = function, argument
+        bench.set_frame(vcpu, general)
+        bench.put(vcpu, frame__pc=0x1000)
+        result = bench.call(conduit, vcpu.address, ec << 26 | IL) & 0xFFFF_FFFF
+        pc = vcpu.get("frame.pc") + (4 if result == SKIP_INSN else 0)
+        expect_that(f"{what}: the result is RESUME or SKIP_INSN", result in (RESUME, SKIP_INSN), result)
+        expect(f"{what}: the guest goes on at", pc, 0x1000 if ec == 0x16 else 0x1004)
+        frame = bench.frame(vcpu)
+        expect(f"{what}: X0", frame[0], wanted)
+        same_registers(f"{what} keeps x4 to x30: the frame", general[:4] + frame[4:], general)
+
+
+# 1.7 Injecting exceptions.
+
+
+@pytest.mark.parametrize("cpu", ["cortex-a76", "cortex-a57"])
+def test_an_injected_exception_is_as_from_hardware(lab: Lab, seed: int, cpu: str) -> None:
+    bench = cold(lab, seed, cpu=cpu)
+    machine = bench.machine
+    has_pan = machine.register("ID_AA64MMFR1_EL1") >> 20 & 0xF != 0
+    bench.sysreg("VBAR_EL1", GUEST_VBAR)
+    span, pan, ss_il_btype = 1 << 23, 1 << 22, 1 << 21 | 1 << 20 | 1 << 10
+    for what, pstate, sctlr, offset, after in (
+        ("EL1h", 0xF000_0000 | ss_il_btype | EL1H, span, 0x200, 0xF000_0000),
+        ("EL1t", 0x5000_0000 | EL1T, span, 0x000, 0x5000_0000),
+        ("EL0", DAIF | EL0T, span, 0x400, 0),
+        ("AArch32 EL0", 0x8800_0000 | AARCH32_USR | THUMB | it_state(0xFF), span, 0x600, 0x8000_0000),
+        ("AArch32 EL0 with DIT", 0x0100_0000 | AARCH32_USR, span, 0x600, 0x0100_0000),
+        ("EL1h, SCTLR_EL1.SPAN = 0", EL1H, 0, 0x200, pan if has_pan else 0),
+    ):  # fmt: skip
+        pc, esr, far = bench.noise(1)[0] & ~3 & 0xFFFF_FFFF, 0x0200_0000, bench.noise(1)[0]
+        vcpu = bench.vcpu(frame__pc=pc, frame__pstate=pstate)
+        bench.sysreg("SCTLR_EL1", 0x30D0_0800 & ~span | sctlr)
+        bench.sysreg("FAR_EL1", far)
+        bench.call("inject_exception", vcpu.address, esr)
+        expect(f"from {what}: ESR_EL1", machine.register("ESR_EL1"), esr, Esr)
+        expect(f"from {what}: ELR_EL1 is the guest's PC", machine.register("ELR_EL1"), pc)
+        expect(f"from {what}: SPSR_EL1 is the guest's PSTATE", machine.register("SPSR_EL1"), pstate, el2.spsr)
+        expect(f"from {what}: FAR_EL1 is not touched", machine.register("FAR_EL1"), far)
+        expect(f"from {what}: PC is VBAR_EL1 + {offset:#x}", vcpu.get("frame.pc"), GUEST_VBAR + offset)
+        expect(f"from {what}: PSTATE of the handler", vcpu.get("frame.pstate"), after | DAIF | EL1H, el2.spsr)
+
+
+def test_an_injected_abort_says_whose_it_is(lab: Lab, seed: int) -> None:
+    bench = cold(lab, seed)
+    machine = bench.machine
+    bench.sysreg("VBAR_EL1", GUEST_VBAR)
+    bench.sysreg("SCTLR_EL1", 0x30D0_0800 | 1 << 23)
+    wnr, s1ptw, cm = 1 << 6, 1 << 7, 1 << 8
+    on_level_2 = 0x16
+    for what, pstate, esr, wanted in (
+        ("load at EL0", EL0T, 0x24 << 26 | IL | 7, 0x24 << 26 | IL | 0x10),
+        ("store at EL0", EL0T, 0x24 << 26 | IL | wnr | 7, 0x24 << 26 | IL | wnr | 0x10),
+        ("load at EL1", EL1H, 0x24 << 26 | IL | 1 << 24 | 3 << 16 | 6, 0x25 << 26 | IL | 0x10),
+        ("store at EL1t", EL1T, 0x24 << 26 | IL | wnr | 6, 0x25 << 26 | IL | wnr | 0x10),
+        ("load in AArch32", AARCH32_USR, 0x24 << 26 | IL | 7, 0x24 << 26 | IL | 0x10),
+        ("fetch at EL0", EL0T, 0x20 << 26 | IL | 7, 0x20 << 26 | IL | 0x10),
+        ("fetch at EL1", EL1H, 0x20 << 26 | IL | 5, 0x21 << 26 | IL | 0x10),
+        ("walk for a load at EL1", EL1H, 0x24 << 26 | IL | s1ptw | 5, 0x25 << 26 | IL | on_level_2),
+        ("walk for a fetch at EL0", EL0T, 0x20 << 26 | IL | s1ptw | 5, 0x20 << 26 | IL | on_level_2),
+        ("AT at EL1", EL1H, 0x24 << 26 | IL | cm | s1ptw | wnr | 5, 0x25 << 26 | IL | cm | wnr | on_level_2),
+    ):
+        far = bench.noise(1)[0]
+        vcpu = bench.vcpu(frame__pc=0x4048_0000, frame__pstate=pstate)
+        status = on_level_2 if esr & s1ptw else 0x10
+        bench.call("inject_abort", vcpu.address, esr, far, stubs={"guest_abort_status": status})
+        expect(f"{what}: ESR_EL1", machine.register("ESR_EL1"), wanted, Esr)
+        expect(f"{what}: FAR_EL1", machine.register("FAR_EL1"), far)
+        expect(f"{what}: ELR_EL1", machine.register("ELR_EL1"), 0x4048_0000)
+
+
+# 1.8 World switch.
+
+# Member of struct el1_state: register, and the bits that any CPU has.
+EL1_STATE = {
+    "sp_el0": ("SP_EL0", -1), "sp_el1": ("SP_EL1", -1), "elr_el1": ("ELR_EL1", -1),
+    "spsr_el1": ("SPSR_EL1", 0xF000_03C5), "sctlr": ("SCTLR_EL1", 0x0000_1005),
+    "cpacr": ("CPACR_EL1", 0x30_0000), "ttbr0": ("TTBR0_EL1", 0xFFFF_FFFF_F000),
+    "ttbr1": ("TTBR1_EL1", 0xFFFF_FFFF_F000), "tcr": ("TCR_EL1", 0x3F_003F),
+    "mair": ("MAIR_EL1", -1), "amair": ("AMAIR_EL1", 0), "vbar": ("VBAR_EL1", 0xFFFF_FFFF_F800),
+    "esr": ("ESR_EL1", 0xFFFF_FFFF), "far": ("FAR_EL1", -1), "afsr0": ("AFSR0_EL1", 0),
+    "afsr1": ("AFSR1_EL1", 0), "par": ("PAR_EL1", 0xFFFF_FFFF_F000),
+    "contextidr": ("CONTEXTIDR_EL1", 0xFFFF_FFFF), "tpidr_el0": ("TPIDR_EL0", -1),
+    "tpidrro_el0": ("TPIDRRO_EL0", -1), "tpidr_el1": ("TPIDR_EL1", -1),
+}  # fmt: skip
+
+
+def test_el1_state_is_saved_and_loaded(lab: Lab, seed: int) -> None:
+    bench = cold(lab, seed)
+    machine = bench.machine
+
+    def fresh(member: str) -> int:
+        return bench.noise(1)[0] & EL1_STATE[member][1]
+
+    state = bench.make("struct el1_state", mdscr=0x5555)
+    base = 0x30D0_0800
+    written = {}
+    for member, (register, _) in EL1_STATE.items():
+        bench.sysreg(register, fresh(member) | (base if member == "sctlr" else 0))
+        written[member] = machine.register(register)
+    bench.call("world_save_el1", state.address)
+    for member, (register, _) in EL1_STATE.items():
+        observed = state.get(member)
+        expect(f"world_save_el1(): {member} is {register}", observed, written[member])
+    expect("world_save_el1() leaves mdscr", state.get("mdscr"), 0x5555)
+
+    wanted = {member: fresh(member) | (base if member == "sctlr" else 0) for member in EL1_STATE}
+    bench.put(state, mdscr=1 << 12, **wanted)
+    bench.call("world_load_el1", state.address)
+    for member, (register, _) in EL1_STATE.items():
+        expect(f"world_load_el1(): {register} is {member}", machine.register(register), wanted[member])
+    expect("world_load_el1(): MDSCR_EL1 is mdscr", machine.register("MDSCR_EL1"), 1 << 12)
+
+
+def test_walks_of_the_guest_that_left_are_over_before_its_registers_change(lab: Lab, seed: int) -> None:
+    """Arm ARM, "Out-of-context translation regimes": a DSB; else a walk may end with the tables of two guests."""
+    bench = cold(lab, seed)
+    vcpu = bench.vcpu(hcr=1 << 31)
+    like = r"dsb|msr (ttbr[01]|tcr|sctlr|mair)_el1"
+    seen = [one.name for one in bench.executed(like, hook_of(bench.machine, 1, "vcpu_load"), vcpu.address)]
+    expect("the load of a vCPU begins with", seen[:1], ["dsb"])
+    expect_that("and then writes the registers of EL1's translation", seen.count("msr") >= 5, seen)
+
+
+def test_what_only_some_cpus_have_follows_its_vcpu(lab: Lab, seed: int) -> None:
+    """DISR_EL1, which a guest has where the CPU has RAS: it is VDISR_EL2, since HCR_EL2.AMO is set."""
+    bench = cold(lab, seed)
+    save, load, reset = (hook_of(bench.machine, LAB, hook) for hook in ("vcpu_save", "vcpu_load", "vcpu_reset"))
+    bench.call(hook_of(bench.machine, LAB, "init"))
+    left, came = 0x8000_0000 | bench.random.getrandbits(24), 0x8000_0000 | bench.random.getrandbits(24)
+    vcpu = bench.vcpu(hcr=WANTED_HCR)
+    bench.sysreg("VDISR_EL2", left)
+    bench.call(save, vcpu.address)
+    expect("the guest that leaves takes VDISR_EL2 along", vcpu.get("el1_optional.vdisr"), left)
+    bench.put(vcpu, el1_optional__vdisr=came)
+    bench.call(load, vcpu.address)
+    expect("the one that comes finds its own", bench.read_sysreg("VDISR_EL2"), came)
+    bench.call(reset, vcpu.address)
+    expect("after a reset it is 0", vcpu.get("el1_optional.vdisr"), 0)
+
+
+def test_an_serror_of_the_guest_that_leaves_ends_no_other(lab: Lab, seed: int) -> None:
+    """QEMU raises none: DISR_EL1 is as ESB would have left it, or the owner as a switch notes it."""
+    bench = cold(lab, seed)
+    bench.call(hook_of(bench.machine, LAB, "init"))
+    leaves, runs = bench.make("struct vm"), bench.make("struct vm")
+    vcpu = bench.vcpu(vm=leaves.address, hcr=WANTED_HCR)
+
+    def ended(function: str | int, *arguments: int) -> list[int]:
+        bench.call(function, *arguments, stubs={"vm_stop": 0})
+        return [call.arguments[0] for call in bench.calls]
+
+    save = hook_of(bench.machine, LAB, "vcpu_save")
+    bench.sysreg("DISR_EL1", 0x11)
+    expect("a switch with DISR_EL1.A = 0 ends no VM", ended(save, vcpu.address), [])
+    bench.sysreg("DISR_EL1", 1 << 31 | 0x11)
+    expect("one with DISR_EL1.A = 1 ends the VM that leaves", ended(save, vcpu.address), [leaves.address])
+    expect("and DISR_EL1 is ready for the next", bench.read_sysreg("DISR_EL1") >> 31, 0)
+    vcpu = bench.vcpu(vm=runs.address)
+    expect("an SError ends the VM that runs", ended("trap_serror", vcpu.address, 0xBE00_0000), [runs.address])
+    bench.put(bench.cpu, serror_vm=leaves.address)
+    expect("or the one that a switch noted", ended("trap_serror", vcpu.address, 0xBE00_0000), [leaves.address])
+    expect("once", ended("trap_serror", vcpu.address, 0xBE00_0000), [runs.address])
+
+
+TFP = 1 << 10
+
+
+def test_simd_state_follows_its_vcpu(lab: Lab, seed: int) -> None:
+    """Two vCPUs use the unit in turn; the first one comes back, then starts anew."""
+    bench = cold(lab, seed)
+    machine = bench.machine
+    in_memory = "fp.v[5][0]"
+
+    def use(vcpu: Object) -> None:
+        bench.put(bench.cpu, vcpu=vcpu.address)
+        bench.call("fp_open", vcpu.address)
+        expect("fp_open() opens the unit (CPTR_EL2.TFP)", machine.register("CPTR_EL2") & TFP, 0)
+
+    def v5() -> int:
+        return machine.gdb.evaluate_int("$v5.d.u[0]")
+
+    def leave(vcpu: Object) -> None:
+        bench.call("fp_leave", vcpu.address)
+        expect("fp_leave() closes the unit (CPTR_EL2.TFP)", machine.register("CPTR_EL2") & TFP, TFP)
+        expect("fp_leave(): cpu->fp_enabled", bench.cpu.get("fp_enabled"), 0)
+
+    bench.sysreg("CPTR_EL2", WANTED_CPTR)
+    a, b = bench.vcpu(), bench.vcpu()
+    bench.put(a, **{in_memory: 0xA5})
+    bench.put(b, **{in_memory: 0xB5})
+    use(a)
+    expect("the first use loads the vCPU's registers: v5", v5(), 0xA5)
+    machine.gdb.set_register("v5.d.u[0]", 0xA6)
+    leave(a)
+    expect("what it computed is in its memory copy: v5", a.get(in_memory), 0xA6)
+    leave(b)  # it did not use the unit
+    expect("nothing is saved for a vCPU that did not use it", b.get(in_memory), 0xB5)
+    use(b)
+    expect("the next vCPU finds its own registers: v5", v5(), 0xB5)
+    leave(b)
+    use(a)
+    expect("the first one finds its own again: v5", v5(), 0xA6)
+    leave(a)
+    bench.put(a, fp_cpu=0, **{in_memory: 0xA7})  # as after a reset of the VM
+    use(a)
+    expect("registers whose memory copy is newer (fp_cpu is NULL) are loaded: v5", v5(), 0xA7)
+
+
+def test_a_yield_asks_for_another_turn(lab: Lab, seed: int) -> None:
+    bench = cold(lab, seed)
+    vcpu = bench.vcpu(frame__pc=0x1000, entry_work=4)
+    bench.put(vcpu, **{"frame.x[0]": 0xC600_0001})
+    result = bench.call("strata_yield", vcpu.address) & 0xFFFF_FFFF
+    expect("strata_yield() returns", result, RESUME, trap_result)
+    expect("X0 is 0", vcpu.get("frame.x[0]"), 0)
+    work = vcpu.get("entry_work")
+    expect("ENTRY_RESCHEDULE is added to entry_work", work, 4 | 1)
+    expect("the PC stays behind the HVC", vcpu.get("frame.pc"), 0x1000)

@@ -1,0 +1,682 @@
+# SPDX-License-Identifier: MIT
+"""Lab 3, one function at a time: what no guest can show before the other exercises are written.
+
+The functions are called at EL2 where layer 3 is asked for its part of the first VM (grader/oracle/calls.py).
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import pytest
+
+from grader.conftest import Lab, MakeLab
+from grader.machine.verdict import Finding, Verdict, expect, expect_that
+from grader.oracle.calls import Bench, hook_of
+from grader.oracle.decode.list_register import ListRegister, ich_hcr
+from grader.oracle.objects import Object
+from grader.oracle.probe import ProbeVm
+
+LAB = 3
+
+GICD, GICH, GICR = 0x0800_0000, 0x0803_0000, 0x080A_0000
+GICR_WAKER, SGI_BASE = 0x14, 0x1_0000
+IGROUPR, ISENABLER, ISPENDR, ICPENDR, ISACTIVER, ICACTIVER = 0x80, 0x100, 0x200, 0x280, 0x300, 0x380
+IPRIORITYR, IROUTER = 0x400, 0x6000
+ALL = 0xFFFF_FFFF
+UART, TIMER, MAINTENANCE = 33, 27, 25
+PRIVATE, SPIS = 32, 224
+NO_LR = 0xFF
+PENDING, ACTIVE = 1 << 62, 1 << 63
+HANDLED, FORWARDED = 0, 1
+ACTIVATE, DEACTIVATE = 1, 2
+OFF, RUNNING = 0, 2
+ENTRY_VGIC = 2
+GRP0, GRP1 = 1, 2
+ROUTE_ANY = 1 << 31
+LRENPIE, NPIE, GRP0EIE, GRP0DIE, GRP1EIE, GRP1DIE, TDIR = (1 << n for n in (2, 3, 4, 5, 6, 7, 14))
+
+
+@dataclass
+class Stage:
+    """EL2 before its first VM, with the interrupts of that VM idle in memory."""
+
+    bench: Bench
+    vm: Object
+    vcpus: list[Object]
+    spis: int
+
+    @property
+    def gic(self) -> Object:
+        driver = self.bench.machine.variable("gic")
+        return Object(self.bench.objects, "struct gic_driver", driver)
+
+    def irq(self, intid: int, vcpu: int = 0) -> Object:
+        size = self.bench.size("struct virq")
+        first = self.bench.address_of(self.vcpus[vcpu], "vgic.private_irqs")
+        address = (
+            self.spis + size * (intid - PRIVATE) if intid >= PRIVATE else first + size * intid
+        )
+        return Object(self.bench.objects, "struct virq", address)
+
+    def pend(self, intid: int, priority: int = 0xA0, **members: int) -> Object:
+        """An interrupt that is pending by an edge, enabled and of Group 1, or as `members` say."""
+        irq = self.irq(intid)
+        self.bench.put(
+            irq, **{"priority": priority, "enabled": 1, "group1": 1, "edge": 1, "latched": 1, **members}
+        )  # fmt: skip
+        return irq
+
+    def line_up(self, *irqs: Object) -> None:
+        """Make these, in this order, the list of vCPU 0."""
+        bench = self.bench
+        ring = [bench.address_of(self.vcpus[0], "vgic.ordered"), *(irq.address for irq in irqs)]
+        for this, after in zip(ring, ring[1:] + ring[:1], strict=True):
+            bench.machine.memory.write(this, after.to_bytes(8, "little"))
+            bench.machine.memory.write(after + 8, this.to_bytes(8, "little"))
+        for irq in irqs:
+            bench.put(irq, vcpu=self.vcpus[0].address, listed_priority=irq.get("priority"))
+
+    def listed(self, vcpu: int = 0) -> list[int]:
+        """INTIDs of a vCPU's list."""
+        memory = self.bench.machine.memory
+        head = self.bench.address_of(self.vcpus[vcpu], "vgic.ordered")
+        node, found = memory.u64(head), list[int]()
+        while node != head and len(found) < SPIS:
+            found.append(Object(self.bench.objects, "struct virq", node).get("intid"))
+            node = memory.u64(node)
+        expect("the list is closed", node, head)
+        return found
+
+    def load(self) -> None:
+        """vCPU 0 has the CPU and its virtual interface."""
+        cpu = self.bench.objects.cpu(0)
+        self.bench.put(self.vcpus[0], vgic__resident=1, cpu=cpu.address, state=RUNNING)
+        self.bench.put(cpu, vcpu=self.vcpus[0].address)
+
+    def fill(self, irqs: list[Object], values: list[int]) -> None:
+        """List registers with these values, and interrupts that know theirs."""
+        for n, (irq, value) in enumerate(zip(irqs, values, strict=True)):
+            self.bench.ask(self.gic.get("write_lr"), n, value)
+            self.bench.put(irq, lr=n)
+        self.bench.put(self.vcpus[0], vgic__lr_used=(1 << len(irqs)) - 1, vgic__loaded=1)
+
+    def read_lrs(self, count: int = 4) -> list[ListRegister]:
+        return [ListRegister(self.bench.ask(self.gic.get("read_lr"), n)) for n in range(count)]
+
+
+def idle_irqs(bench: Bench, vcpu: int, first: int, address: int, count: int) -> bytes:
+    """`count` interrupts from INTID `first` on, to lie at `address`: on no list, in no list register."""
+    size = bench.size("struct virq")
+    return b"".join(
+        bench.encode(
+            "struct virq",
+            {"node.next": at, "node.prev": at, "vcpu": vcpu, "intid": first + index, "lr": NO_LR},
+        )
+        for index, at in enumerate(range(address, address + size * count, size))
+    )
+
+
+def stage_of(lab: Lab, cpus: int = 1) -> Stage:
+    bench = Bench.at(lab.start(ProbeVm("gic_enable", cpus=cpus)), LAB, "vm_create")
+    vm = Object(bench.objects, "struct vm", bench.machine.register("x0"))
+    spis = bench.allocate("struct virq", SPIS)[0].address
+    bench.machine.memory.write(spis, idle_irqs(bench, 0, PRIVATE, spis, SPIS))
+    vcpus = []
+    for index in range(cpus):
+        vcpu = vm.pointer(f"vcpus[{index}]", "struct vcpu")
+        assert vcpu is not None
+        head = bench.address_of(vcpu, "vgic.ordered")
+        bench.put(vcpu, vgic__ordered__next=head, vgic__ordered__prev=head, vmpidr=1 << 31 | index)
+        irqs = bench.address_of(vcpu, "vgic.private_irqs")
+        data = idle_irqs(bench, vcpu.address, 0, irqs, PRIVATE)
+        bench.machine.memory.write(irqs, data)
+        vcpus.append(vcpu)
+    bench.put(vm, vgic__spis=spis, vgic__ctlr=GRP0 | GRP1)
+    return Stage(bench, vm, vcpus, spis)
+
+
+# 3.1 The physical GIC.
+
+
+def claimed(bench: Bench, word: int) -> int:
+    """GICD_ISENABLER<word> with what the registry claims."""
+    intids = [entry.get("intid") for entry in bench.objects.registry("irq_entry", "registry_irqs")]
+    return sum(1 << intid % 32 for intid in intids if intid // 32 == word)
+
+
+def test_physical_gic_is_set_up_whatever_firmware_left(lab: Lab) -> None:
+    bench = Bench.at(lab.start("gic_enable"), LAB, "init")
+    for offset in (ISENABLER, ISACTIVER, ISPENDR):
+        bench.store32(GICD + offset + 4, 0x300)  # INTIDs 40 and 41
+        bench.store32(GICR + SGI_BASE + offset, 0x3000_0000)  # INTIDs 28 and 29
+    bench = bench.go_on(LAB, "vm_create")
+    read = bench.device32
+    expect("GICD_CTLR: ARE, Group 1 alone enabled", read(GICD) & 0x13, 0x12)
+    for word in range(1, (read(GICD + 4) & 0x1F) + 1):
+        at = GICD + 4 * word
+        expect(f"GICD_ISENABLER{word}: what the registry claims", read(at + ISENABLER), claimed(bench, word))  # fmt: skip
+        expect(f"GICD_ISACTIVER{word}", read(at + ISACTIVER), 0)
+        expect(f"GICD_ISPENDR{word}", read(at + ISPENDR), 0)
+        expect(f"GICD_IGROUPR{word}: Group 1", read(at + IGROUPR), ALL)
+        expect(f"GICD_IPRIORITYR{8 * word}: GIC_PRIORITY", read(GICD + IPRIORITYR + 32 * word), 0xA0A0_A0A0)  # fmt: skip
+        expect(f"GICD_IPRIORITYR{8 * word + 7}: GIC_PRIORITY", read(GICD + IPRIORITYR + 32 * word + 28), 0xA0A0_A0A0)  # fmt: skip
+    expect(f"GICD_IROUTER{UART}: this CPU", read(GICD + IROUTER + 8 * UART), 0)
+    expect("GICR_WAKER: awake", read(GICR + GICR_WAKER) & 6, 0)
+    at = GICR + SGI_BASE
+    expect("GICR_ISENABLER0: what the registry claims", read(at + ISENABLER), claimed(bench, 0))
+    expect("GICR_ISACTIVER0", read(at + ISACTIVER), 0)
+    expect("GICR_ISPENDR0 of INTIDs 28 and 29", read(at + ISPENDR) & 0x3000_0000, 0)
+    expect("GICR_IGROUPR0: Group 1", read(at + IGROUPR), ALL)
+    expect("GICR_IPRIORITYR7: GIC_PRIORITY", read(at + IPRIORITYR + 28), 0xA0A0_A0A0)
+    count = bench.objects.machine.variable("gic_v3.lr_count")
+    expect("lr_count is ICH_VTR_EL2.ListRegs + 1", count, 4)
+
+
+@pytest.mark.parametrize("name", ["GICD_CTLR", "GICR_CTLR"])
+def test_what_is_disabled_is_off_before_it_is_set_up(lab: Lab, name: str) -> None:
+    """RWP: writing ICENABLER takes effect some time later. QEMU's are in effect at once."""
+    bench = Bench.at(lab.start("gic_enable"), LAB, "init")
+    machine = bench.machine
+    distributor = name == "GICD_CTLR"
+    control, enable = (GICD, GICD + ISENABLER + 4) if distributor else (GICR, GICR + SGI_BASE + ISENABLER)
+    bench.store32(enable, 0x3000_0000)
+    done = hook_of(machine, LAB, "vm_create")
+    with machine.watchpoint(f"*(unsigned *){control:#x}", reads=True) as looks, machine.breakpoint(done):
+        while (stop := machine.run(2_000_000)).number == looks:
+            if not bench.device32(enable) and not (distributor and bench.device32(GICD) & 3):
+                return
+    raise machine.finding(Verdict.FAIL, f"{name} is read when all is disabled, before anything is enabled",
+                          observed=f"the set-up is over ({stop.kind.value})", expected="a loop until RWP is 0")
+
+
+def test_every_interrupt_is_dispatched_and_completed(lab: Lab, gic: int) -> None:
+    bench = Bench.at(lab.start("gic_enable"), LAB, "vm_create")
+    entries = bench.objects.registry("irq_entry", "registry_irqs")
+    handler = next(entry.get("handler") for entry in entries if entry.get("intid") == UART)
+    cpu = bench.objects.cpu(0).address
+    bit, stranger = 1 << UART % 32, 1 << 40 % 32
+
+    def take(result: int) -> list[tuple[int, ...]]:
+        bench.call("gic_irq", cpu, stubs={handler: result})
+        return [call.arguments[:2] for call in bench.calls]
+
+    expect("gic_irq() with nothing pending calls no handler", take(HANDLED), [])
+    bench.store32(GICD + ISPENDR + 4, bit)
+    expect("the handler gets the CPU and the INTID", take(HANDLED), [(cpu, UART)])
+    expect("handled: not active", bench.device32(GICD + ISACTIVER + 4) & bit, 0)
+    bench.store32(GICD + ISENABLER + 4, stranger)
+    bench.store32(GICD + ISPENDR + 4, bit | stranger)
+    expect("it can be taken again", take(FORWARDED), [(cpu, UART)])
+    expect("forwarded: left active (EOImode 1: the end is a priority drop)", bench.device32(GICD + ISACTIVER + 4), bit)
+    expect("one without a handler is masked", bench.device32(GICD + ISENABLER + 4) & stranger, 0)
+    bench.store32(GICD + ISPENDR + 4, bit)
+    expect("while active it does not come again", take(FORWARDED), [])
+
+
+# 3.2 State of an interrupt.
+
+
+def test_pending_is_a_latch_or_a_level(lab: Lab, seed: int) -> None:
+    stage = stage_of(lab)
+    numbers = random.Random(seed)
+    names = ("edge", "line", "latched", "lr_latched", "hw")
+    cases = [dict.fromkeys(names, 0) | {"line": 1, "edge": edge, "hw": hw}
+             for edge in (0, 1) for hw in (0, 1)]  # fmt: skip
+    cases += [dict.fromkeys(names, 0) | {"edge": 1, name: 1} for name in ("latched", "lr_latched")]
+    cases += [{name: numbers.getrandbits(1) for name in names} for _ in range(10)]
+    for case in cases:
+        sources = 0 if case["line"] else numbers.choice((0, 0, 4))
+        irq = stage.irq(numbers.randrange(PRIVATE, 256))
+        stage.bench.put(irq, **case, sources=sources)
+        level = case["line"] and (case["hw"] or not case["edge"])
+        wanted = bool(level or case["latched"] or case["lr_latched"] or sources)
+        state = ", ".join(name for name, value in case.items() if value) or "nothing set"
+        observed = bool(stage.bench.call("virq_is_pending", irq.address) & 1)
+        expect(f"virq_is_pending() of {state}, sources {sources:#x}", observed, wanted)
+
+
+def test_active_state_in_a_list_register_is_left_to_the_fold(lab: Lab) -> None:
+    stage = stage_of(lab)
+    bench, vcpu = stage.bench, stage.vcpus[0].address
+    bench.put(stage.gic, set_active=bench.nowhere)
+
+    def set_active(irq: Object, active: int) -> tuple[int, int, list[tuple[int, int]]]:
+        bench.call("virq_set_active", vcpu, irq.address, active, stubs={bench.nowhere: 0})
+        physical = [(call.arguments[0], call.arguments[1] & 1) for call in bench.calls]
+        return irq.get("active"), irq.get("request"), physical
+
+    cached, plain, hardware = stage.irq(50), stage.irq(51), stage.irq(TIMER)
+    bench.put(cached, lr=2)
+    bench.put(hardware, hw=1, pintid=TIMER)
+    stage.load()
+    what = "virq_set_active(): (active, request, calls of gic->set_active())"
+    expect(f"{what} in a list register, to active", set_active(cached, 1), (0, ACTIVATE, []))
+    expect(f"{what} in a list register, to inactive", set_active(cached, 0), (0, DEACTIVATE, []))
+    expect(f"{what} in memory, to active", set_active(plain, 1), (1, 0, []))
+    expect(f"{what} in memory, to inactive", set_active(plain, 0), (0, 0, []))
+    expect(f"{what} hw, its vCPU here, to active", set_active(hardware, 1), (1, 0, []))
+    expect(f"{what} hw, here, to inactive", set_active(hardware, 0), (0, 0, [(TIMER, 0)]))
+    bench.put(stage.vcpus[0], vgic__resident=0)
+    bench.put(hardware, active=1)
+    expect(f"{what} hw, its vCPU loaded nowhere, to inactive", set_active(hardware, 0), (0, 0, []))
+
+
+def test_a_line_that_rises_latches_an_edge(lab: Lab) -> None:
+    stage = stage_of(lab)
+    bench, vcpu = stage.bench, stage.vcpus[0].address
+
+    def set_line(irq: Object, level: int) -> tuple[int, int]:
+        bench.call("vgic_set_line", vcpu, irq.get("intid"), level)
+        return irq.get("line"), irq.get("latched")
+
+    edge, level = stage.irq(60), stage.irq(61)
+    bench.put(edge, edge=1)
+    what = "vgic_set_line(): (line, latched)"
+    expect(f"{what} level-sensitive, rising", set_line(level, 1), (1, 0))
+    expect(f"{what} level-sensitive, falling", set_line(level, 0), (0, 0))
+    expect(f"{what} edge-triggered, rising", set_line(edge, 1), (1, 1))
+    bench.put(edge, latched=0)
+    expect(f"{what} edge-triggered, up already", set_line(edge, 1), (1, 0))
+    bench.put(edge, latched=1)
+    expect(f"{what} edge-triggered, falling", set_line(edge, 0), (0, 1))
+    bench.put(stage.vm, vgic__spis=0)
+    bench.call("vgic_set_line", vcpu, 61, 1)
+    expect("vgic_set_line() for a VM that has ended: line", level.get("line"), 0)
+
+
+# 3.3 Filling list registers.
+
+
+def test_an_interrupt_goes_where_it_is_routed(lab: Lab, gic: int) -> None:
+    stage = stage_of(lab, cpus=3)
+    bench, vm = stage.bench, stage.vm.address
+    place: dict[int, int | None] = {0: None, **{vcpu.address: index for index, vcpu in enumerate(stage.vcpus)}}
+    spi = stage.irq(77)
+
+    def ask(function: str, irq: Object) -> object:
+        found = bench.call(function, vm, irq.address)
+        return place.get(found, hex(found))
+
+    bench.put(stage.vcpus[1], state=RUNNING)
+    routes = {0: 0, 2: 2, 3: None, 0x100: None, ROUTE_ANY: 1, ROUTE_ANY | 2: 1}
+    if gic == 2:
+        routes = {0: None, 1: 0, 4: 2, 6: 1, 7: 0}
+    for route, wanted in routes.items():
+        bench.put(spi, route=route)
+        expect(f"vgic_home() of an SPI with route {route:#x} is vCPU", ask("vgic_home", spi), wanted)
+    expect("vgic_home() of vCPU 2's PPI is vCPU", ask("vgic_home", stage.irq(TIMER, 2)), 2)
+    bench.put(spi, route=4 if gic == 2 else 2)
+    expect("vgic_target() of an idle SPI is vCPU", ask("vgic_target", spi), None)
+    stage.pend(77)
+    expect("vgic_target() of a pending SPI is vCPU", ask("vgic_target", spi), 2)
+    bench.put(spi, enabled=0)
+    expect("vgic_target() when it is disabled is vCPU", ask("vgic_target", spi), None)
+    bench.put(spi, active=1)
+    expect("vgic_target() when software made it active is vCPU", ask("vgic_target", spi), 2)
+    bench.put(spi, vcpu=stage.vcpus[1].address, enabled=1)
+    expect("vgic_target() when vCPU 1 acknowledged it is vCPU", ask("vgic_target", spi), 1)
+
+
+def test_a_list_is_ordered_by_priority_and_then_intid(lab: Lab, seed: int) -> None:
+    stage = stage_of(lab)
+    bench, numbers = stage.bench, random.Random(seed)
+    intids = numbers.sample(range(PRIVATE, 256), 8)
+    priority = {intid: numbers.choice((0x20, 0x80, 0xC8, 0xF8)) for intid in intids}
+
+    def relist(intid: int) -> int:
+        return bench.call("virq_relist", stage.vm.address, stage.irq(intid).address)
+
+    def in_order() -> list[int]:
+        return sorted(priority, key=lambda intid: (priority[intid], intid))
+
+    for intid in intids:
+        stage.pend(intid, priority[intid])
+        expect("virq_relist() returns its vCPU", relist(intid), stage.vcpus[0].address)
+    expect("the list after virq_relist() of each", stage.listed(), in_order())
+    moved, held, gone = numbers.sample(intids, 3)
+    priority[moved] = 0x10
+    bench.put(stage.irq(moved), priority=0x10)
+    relist(moved)
+    expect(f"the list when INTID {moved} has got priority 0x10", stage.listed(), in_order())
+    bench.put(stage.irq(held), lr=1, enabled=0)
+    relist(held)
+    expect("one that a list register holds stays", stage.listed(), in_order())
+    bench.put(stage.irq(gone), enabled=0)
+    expect("virq_relist() of one that was disabled returns", relist(gone), 0)
+    del priority[gone]
+    expect("it is on no list", stage.listed(), in_order())
+    expect("and belongs to no vCPU", stage.irq(gone).get("vcpu"), 0)
+
+
+def test_list_registers_are_filled_from_the_head(lab: Lab) -> None:
+    stage = stage_of(lab)
+    bench = stage.bench
+    stage.load()
+    bench.put(stage.vcpus[0], vgic__lr_used=0xF)
+    for n in range(4):
+        bench.ask(stage.gic.get("write_lr"), n, 1 << 60 | 90 + n)
+    edge = stage.pend(40, 0x20)
+    level = stage.pend(41, 0x48, edge=0, latched=0, line=1, group1=0)
+    hardware = stage.irq(TIMER)
+    bench.put(
+        hardware, priority=0xA0, enabled=1, group1=1, latched=1, active=1, hw=1, pintid=TIMER
+    )
+    stage.line_up(edge, level, hardware)
+    bench.call("vgic_flush", stage.vcpus[0].address)
+    wanted = [
+        ListRegister.make(40, priority=0x20),
+        ListRegister.make(41, priority=0x48, group=0, eoi=True),
+        ListRegister.make(TIMER, priority=0xA0, state=2, pintid=TIMER),
+        ListRegister(0),
+    ]
+    for n, (lr, want) in enumerate(zip(stage.read_lrs(), wanted, strict=True)):
+        expect(f"LR{n}", lr.value, want.value, ListRegister)
+    expect("lr_used", stage.vcpus[0].get("vgic.lr_used"), 7)
+    expect("the edge's latch moved (latched, lr_latched)", (edge.get("latched"), edge.get("lr_latched")), (0, 1))  # fmt: skip
+    expect("each knows its list register", [irq.get("lr") for irq in (edge, level, hardware)], [0, 1, 2])  # fmt: skip
+    hcr = stage.vcpus[0].get("vgic.hcr")
+    expect("ICH_HCR_EL2: on, and no condition asked for", hcr, 1, ich_hcr)
+
+
+def test_an_sgi_carries_its_requester(make_lab: MakeLab) -> None:
+    """GICv2: pending once for each requester, one at a time, the lowest first."""
+    stage = stage_of(make_lab(LAB, 2), cpus=3)
+    bench = stage.bench
+    stage.load()
+    sgi = stage.pend(5, 0x40, latched=0, group1=0, sources=0b110)
+    stage.line_up(sgi)
+    bench.call("vgic_flush", stage.vcpus[0].address)
+    lr = stage.vcpus[0].get("vgic.lr[0]")
+    wanted = ListRegister.make(5 | 1 << 10, priority=0x40, group=0, eoi=True).value
+    expect("LR0: SGI 5 of requester 1, EOI since another waits", lr, wanted, ListRegister)
+    kept = (sgi.get("sources"), sgi.get("active_source"), sgi.get("lr_latched"))
+    expect("(sources, active_source, lr_latched)", kept, (0b100, 1, 1))
+
+
+# 3.4 Folding back.
+
+
+def test_what_the_guest_did_is_folded_back(lab: Lab) -> None:
+    stage = stage_of(lab)
+    bench, vcpu = stage.bench, stage.vcpus[0]
+    stage.load()
+    cached = {"latched": 0, "lr_latched": 1}
+    waits, taken = stage.pend(40, **cached), stage.pend(41, **cached)
+    done, ordered = stage.pend(42, **cached), stage.pend(43, active=1, latched=0)
+    bench.put(ordered, request=DEACTIVATE)
+    states = (1, 2, 0, 2)
+    values = [ListRegister.make(40 + n, state=state).value for n, state in enumerate(states)]
+    stage.fill([waits, taken, done, ordered], values)
+    bench.call("vgic_fold", vcpu.address, stubs={"virq_relist_folded": 0})
+    what = "(active, latched, lr_latched, lr) after the fold of one that"
+
+    def state(irq: Object) -> tuple[int, ...]:
+        return tuple(irq.get(name) for name in ("active", "latched", "lr_latched", "lr"))
+
+    expect(f"{what} still is pending", state(waits), (0, 1, 0, NO_LR))
+    expect(f"{what} was acknowledged", state(taken), (1, 0, 0, NO_LR))
+    expect(f"{what} was acknowledged and completed", state(done), (0, 0, 0, NO_LR))
+    expect(f"{what} was to be deactivated", state(ordered), (0, 0, 0, NO_LR))
+    expect("the request has been carried out", ordered.get("request"), 0)
+    expect("vgic.loaded", vcpu.get("vgic.loaded"), 0)
+    relisted = sorted(call.arguments[1] for call in bench.calls)
+    expect("each is relisted", relisted, [irq.address for irq in (waits, taken, done, ordered)])
+
+
+def test_a_physical_line_is_sampled_again(lab: Lab) -> None:
+    """is_asserted() says no: withdrawn, and the physical interrupt deactivated, if nobody has it."""
+    stage = stage_of(lab)
+    bench, vcpu = stage.bench, stage.vcpus[0]
+    stage.load()
+    sample, deactivate = bench.nowhere, bench.nowhere + 4
+    bench.put(stage.gic, set_active=deactivate)
+    timer = stage.irq(TIMER)
+    bench.put(vcpu, vgic__hw_mask=1 << TIMER)
+    stubs: dict[str | int, int] = {sample: 0, deactivate: 0, "virq_relist_folded": 0}
+    for active, asserted, wanted in ((0, 1, (1, [])), (0, 0, (0, [TIMER])), (1, 0, (0, []))):
+        bench.put(timer, hw=1, pintid=TIMER, line=1, active=active, is_asserted=sample)
+        bench.call("vgic_resample", vcpu.address, stubs={**stubs, sample: asserted})
+        calls = [call.arguments[0] for call in bench.calls if call.name == str(deactivate)]
+        what = f"vgic_resample(), active {active}, physical line {asserted}: (line, deactivated)"
+        expect(what, (timer.get("line"), calls), wanted)
+    bench.put(timer, line=1, active=0)
+    bench.call("vgic_pull", vcpu.address, stubs=stubs)
+    expect("vgic_pull() of a vCPU that is not loaded changes nothing", timer.get("line"), 1)
+    bench.put(vcpu, vgic__loaded=1)
+    bench.call("vgic_pull", vcpu.address, stubs=stubs)
+    expect("vgic_pull() of one that is samples the line", timer.get("line"), 0)
+    expect("and has the entry refill: entry_work", vcpu.get("entry_work"), ENTRY_VGIC)
+
+
+# 3.5 Overflow and maintenance.
+
+
+def test_what_is_left_out_asks_for_its_event(lab: Lab) -> None:
+    stage = stage_of(lab)
+    bench, vcpu = stage.bench, stage.vcpus[0]
+    bench.put(stage.gic, read_vmcr=bench.nowhere)
+    chosen, count = bench.allocate("u64", 17)[0].address, bench.allocate("u64")[0].address
+    off, on, act = {"group1": 0}, dict[str, int](), {"active": 1, "latched": 0}
+    both = {"active": 1}
+    cases = {
+        "six pending": (2, [on] * 6, [0, 1, 2, 3], NPIE),
+        "six active": (2, [act] * 6, [0, 1, 2, 3], LRENPIE | TDIR),
+        "five active before one pending": (2, [act] * 5 + [on], [0, 1, 2, 5], LRENPIE | TDIR),
+        "one pending, five active": (2, [on] + [act] * 5, [0, 1, 2, 3], LRENPIE | TDIR),
+        "four of a group that is off before one": (2, [off] * 4 + [on], [4], GRP0EIE),
+        "active and pending, its group off": (2, [both | off] + [on] * 4, [1, 2, 3, 4], LRENPIE | TDIR),
+        "six of Group 0 pending": (1, [off] * 6, [0, 1, 2, 3], NPIE),
+        "six active, Group 0 on": (1, [act] * 6, [0, 1, 2, 3], LRENPIE | TDIR),
+        "six of Group 1 pending": (0, [on] * 6, [], GRP1EIE),
+        "six pending, two of Group 0": (3, [on] * 4 + [off] * 2, [0, 1, 2, 3], GRP0DIE | GRP1DIE | NPIE),
+    }  # fmt: skip
+    for name, (groups, members, wanted, events) in cases.items():
+        irqs = [stage.pend(40 + n, 8 * n, active=0, **{}) for n in range(len(members))]
+        for irq, extra in zip(irqs, members, strict=True):
+            bench.put(irq, **{"active": 0, "latched": 1, "group1": 1, **extra})
+        stage.line_up(*irqs)
+        asked = bench.call(
+            "vgic_choose_overflow", vcpu.address, chosen, 4, count, stubs={bench.nowhere: groups}
+        )
+        memory = bench.machine.memory
+        place = {irq.address: n for n, irq in enumerate(irqs)}
+        got = [place.get(memory.u64(chosen + 8 * n)) for n in range(memory.u32(count) & 0xF)]
+        name = f"{name}, groups enabled {groups:#04b}"
+        expect(f"{name}, 4 list registers: which of them get one", got, wanted)
+        expect(f"{name}: what is asked for", asked, events, ich_hcr)
+
+
+def test_completions_without_a_list_register_are_counted(lab: Lab) -> None:
+    stage = stage_of(lab)
+    bench, vcpu = stage.bench, stage.vcpus[0]
+    irqs = [stage.pend(40 + n, 8 * n, latched=0, active=int(n != 1)) for n in range(5)]
+    bench.put(irqs[0], lr=0)
+    stage.line_up(*irqs)
+    bench.put(stage.gic, read_hcr=bench.nowhere)
+    bench.call(
+        "vgic_retire_spilled", vcpu.address, stubs={bench.nowhere: 2 << 27, "virq_relist_folded": 0}
+    )
+    active = [irq.get("active") for irq in irqs]
+    expect("EOIcount 2; the first is in a list register, the second inactive", active, [1, 0, 0, 0, 1])  # fmt: skip
+
+
+# 3.6 Distributor and redistributor.
+
+
+class Model:
+    """A device model, as its DEVICE() gives it; vCPU 0 accesses it, and other exercises rest."""
+
+    def __init__(self, stage: Stage, name: str, state: int = 0) -> None:
+        for function in ("vgic_pull", "virq_update"):
+            stage.bench.silence(function)
+        self._bench, self._vcpu, self._state = stage.bench, stage.vcpus[0].address, state
+        for device in self._bench.objects.registry("device", "registry_devices"):
+            if self._bench.machine.memory.text(device.get("name")) == name:
+                self._read, self._write = device.get("read"), device.get("write")
+                return
+        raise Finding(Verdict.FAIL, f"the image has the device {name}")
+
+    def read(self, offset: int, size: int = 4) -> int:
+        return self._bench.call(self._read, self._vcpu, self._state, offset, size)
+
+    def write(self, offset: int, value: int, size: int = 4) -> None:
+        stubs: dict[str | int, int] = {"vmm_irq_send": 0}
+        self._bench.call(
+            self._write, self._vcpu, self._state, offset, size, value, stubs=stubs
+        )
+
+
+def test_a_bank_is_one_field_of_many_interrupts(lab: Lab, seed: int) -> None:
+    stage = stage_of(lab, cpus=2)
+    numbers = random.Random(seed)
+    gicd = Model(stage, "gicd_v3")
+    word = numbers.getrandbits(32) | 1
+    wanted = word & ~0xF0
+    gicd.write(ISENABLER + 8, word)
+    gicd.write(ISENABLER + 0x80 + 8, 0xF0)
+    expect("GICD_ISENABLER2 after a set and a clear", gicd.read(ISENABLER + 8), wanted)
+    enabled = sum(stage.irq(64 + n).get("enabled") << n for n in range(32))
+    expect("enabled of INTIDs 64 to 95", enabled, wanted)
+    gicd.write(IGROUPR + 8, word)
+    expect("GICD_IGROUPR2 is replaced by a write", gicd.read(IGROUPR + 8), word)
+    gicd.write(IPRIORITYR + 101, 0x57, 1)
+    expect("GICD_IPRIORITYR25, byte 1 written 0x57: five bits", gicd.read(IPRIORITYR + 100), 0x5000)
+    gicd.write(IROUTER + 8 * 70, 1, 8)
+    gicd.write(IROUTER + 8 * 70 + 4, 0x7FF)
+    expect("GICD_IROUTER70, upper half written", gicd.read(IROUTER + 8 * 70, 8), 0xFF_0000_0001)
+    gicd.write(0xC00 + 16, ALL)
+    expect("GICD_ICFGR4: bit 1 of each field", gicd.read(0xC00 + 16), 0xAAAA_AAAA)
+    gicd.write(ISENABLER, ALL)
+    expect("GICD_ISENABLER0 is reserved with affinity routing", gicd.read(ISENABLER), 0)
+    expect("a byte of GICD_ISENABLER2 reads", gicd.read(ISENABLER + 8, 1), 0)
+    expect("a reserved offset reads", gicd.read(0x1000), 0)
+    gicr = Model(stage, "gicr", stage.bench.allocate("u64", 8)[0].address)
+    expect("GICR_TYPER of vCPU 0", gicr.read(8, 8), 0)
+    expect("GICR_TYPER of vCPU 1, the last", gicr.read(0x2_0008, 8), 1 << 32 | 1 << 8 | 1 << 4)
+    gicr.write(0x3_0000 + ISENABLER, 1 << TIMER)
+    expect("GICR_ISENABLER0 of vCPU 1", gicr.read(0x3_0000 + ISENABLER), 1 << TIMER)
+    expect("enabled at vCPU 1, not at vCPU 0", [stage.irq(TIMER, n).get("enabled") for n in (0, 1)], [0, 1])  # fmt: skip
+
+
+# 3.7 Software-generated interrupts.
+
+
+def test_an_sgi_reaches_those_that_are_named(lab: Lab) -> None:
+    stage = stage_of(lab, cpus=4)
+    bench = stage.bench
+    handlers = bench.objects.registry("sysreg_entry", "registry_sysregs")
+    sgi1r = next(entry.get("handler") for entry in handlers if entry.get("encoding") == 0x3A3016)
+    access = bench.allocate("struct sysreg_access")[0]
+    for n in range(4):
+        bench.put(stage.irq(7, n), group1=int(n != 2), edge=1)
+    cases = {
+        "target list 0b1011": (0b1011, [0, 1, 3]),
+        "target list 0b0100, of Group 0 there": (0b0100, []),
+        "IRM": (1 << 40 | 0xF, [1, 3]),
+        "Aff1 1": (1 << 16 | 0xF, []),
+        "range 1": (1 << 44 | 0xF, []),
+    }
+    for name, (value, wanted) in cases.items():
+        for n in range(4):
+            bench.put(stage.irq(7, n), latched=0)
+        bench.put(access, is_write=1, value=7 << 24 | value)
+        bench.call(sgi1r, stage.vcpus[0].address, access.address, stubs={"virq_update": 0})
+        got = [n for n in range(4) if stage.irq(7, n).get("latched")]
+        expect(f"ICC_SGI1R_EL1 of vCPU 0, SGI 7, {name}: pending at", got, wanted)
+
+
+def test_an_sgi_is_pending_once_for_each_requester(make_lab: MakeLab) -> None:
+    """GICv2: GICD_SGIR, and what it does to struct virq."""
+    stage = stage_of(make_lab(LAB, 2), cpus=3)
+    bench = stage.bench
+    gicd = Model(stage, "gicd_v2")
+    place = {vcpu.address: n for n, vcpu in enumerate(stage.vcpus)}
+    cases: dict[str, tuple[int, list[int]]] = {
+             "list 0b101": (5 << 16, [0, 2]), "all but self": (1 << 24, [1, 2]),
+             "self": (2 << 24, [0]), "CPUs that there are not": (0xF8 << 16, [])}  # fmt: skip
+    for name, (value, wanted) in cases.items():
+        gicd.write(0xF00, value | 9)
+        sent = [(place[call.arguments[0]], call.arguments[2]) for call in bench.calls]
+        expect(f"GICD_SGIR of vCPU 0, {name}: (to, SGI)", sent, [(n, 9) for n in wanted])
+    for sender in (2, 0, 2):
+        to, requester = stage.vcpus[1].address, stage.vcpus[sender].address
+        bench.call("vmm_irq_send", to, requester, 9, stubs={"virq_update": 0})
+    expect("sources after SGI 9 from 2, 0 and 2", stage.irq(9, 1).get("sources"), 0b101)
+
+
+# 3.8 The interface at a world switch.
+
+
+def test_the_interface_is_saved_and_loaded(lab: Lab, gic: int, seed: int) -> None:
+    stage = stage_of(lab)
+    bench, numbers = stage.bench, random.Random(seed)
+    before, after = bench.allocate("struct vgic_cpu", 2)
+    members = {"vmcr": numbers.randrange(32) << 27 | 0x4C0002, "ap0r": 1 << numbers.randrange(32)}
+    if gic == 3:
+        members |= {"ap1r": 1 << numbers.randrange(32), "vmcr": members["vmcr"] | 8}
+    bench.put(before, **members)
+    bench.call(stage.gic.get("load"), before.address)
+    bench.call(stage.gic.get("save"), after.address)
+    for name, value in members.items():
+        expect(f"{name} after a load and a save", after.get(name), value)
+
+
+def test_list_registers_of_gicv2_are_converted(make_lab: MakeLab) -> None:
+    stage = stage_of(make_lab(LAB, 2))
+    cases = {
+        ListRegister.make(77, priority=0xA8, eoi=True): 1 << 30 | 1 << 28 | 0x15 << 23 | 1 << 19 | 77,
+        ListRegister.make(5 | 3 << 10, state=2, priority=8, group=0): 2 << 28 | 1 << 23 | 3 << 10 | 5,
+        ListRegister.make(27, state=2, pintid=29): 1 << 31 | 1 << 30 | 2 << 28 | 29 << 10 | 27,
+    }  # fmt: skip
+    for n, (lr, wanted) in enumerate(cases.items()):
+        stage.bench.call(stage.gic.get("write_lr"), n, lr.value)
+        expect(f"GICH_LR{n} for {lr}", stage.bench.device32(GICH + 0x100 + 4 * n), wanted)
+        expect(f"list register {n}, read back", stage.read_lrs(n + 1)[n].value, lr.value, ListRegister)  # fmt: skip
+
+
+def test_what_the_interface_would_signal(lab: Lab) -> None:
+    """The same as the hardware: group, mask, running priority without its subpriority."""
+    stage = stage_of(lab)
+    bench, vcpu = stage.bench, stage.vcpus[0]
+    usual = {"mask": 0xF0, "bpr0": 2, "bpr1": 3, "on": 3, "cbpr": 0, "ap": 0}
+    cases: list[tuple[int, dict[str, int], bool]] = [
+        (0x80, {}, True), (0x80, {"mask": 0x80}, False), (0x80, {"mask": 0x88}, True),
+        (0x80, {"on": 1}, False), (0x80, {"ap": 1 << 16}, False), (0x80, {"ap": 1 << 17}, True),
+        (0x88, {"ap": 1 << 18, "bpr1": 5}, True), (0x88, {"ap": 1 << 16, "bpr1": 5}, False),
+        (0x98, {"ap": 1 << 18, "bpr1": 5}, True), (0x98, {"ap": 1 << 18, "bpr1": 5, "cbpr": 1}, False),
+    ]  # fmt: skip
+    irq = stage.pend(40)
+    for priority, changes, wanted in cases:
+        state = usual | changes
+        bench.put(irq, priority=priority)
+        stage.line_up(irq)
+        vmcr = state["mask"] << 24 | state["bpr0"] << 21 | state["bpr1"] << 18
+        bench.put(vcpu, vgic__vmcr=vmcr | state["cbpr"] << 4 | state["on"], vgic__ap1r=state["ap"])
+        signalled = bool(bench.call("vgic_would_signal", stage.vm.address, vcpu.address) & 1)
+        text = ", ".join(f"{name} {value:#x}" for name, value in state.items())
+        expect(f"Group 1 at priority {priority:#x} is signalled with {text}", signalled, wanted)
+    bench.put(irq, active=1)
+    signalled = bool(bench.call("vgic_would_signal", stage.vm.address, vcpu.address) & 1)
+    expect("one that is active is signalled", signalled, False)
+
+
+def test_a_vcpu_that_leaves_takes_its_interface_along(lab: Lab) -> None:
+    stage = stage_of(lab)
+    bench, vcpu = stage.bench, stage.vcpus[0]
+    stage.load()
+    irq = stage.pend(40)
+    stage.fill([irq], [ListRegister.make(40).value])
+    bench.put(vcpu, vgic__hcr=1 | NPIE)
+    bench.ask(stage.gic.get("write_hcr"), 1 | NPIE)
+    stubs: dict[str | int, int] = {"vgic_fold": 0}
+    bench.call(hook_of(bench.machine, LAB, "vcpu_save"), vcpu.address, stubs=stubs)
+    expect("list registers are folded", [call.name for call in bench.calls], ["vgic_fold"])
+    expect("and empty then", stage.read_lrs(1)[0].value, 0, ListRegister)
+    expect("ICH_HCR_EL2: the interface is off", bench.ask(stage.gic.get("read_hcr")) & 0xFF, 0)
+    left = (vcpu.get("vgic.resident"), vcpu.get("vgic.lr_used"), vcpu.get("vgic.hcr"))
+    expect("(resident, lr_used, hcr)", left, (0, 0, 0))
+    bench.call(hook_of(bench.machine, LAB, "vcpu_load"), vcpu.address)
+    expect("resident after vcpu_load", vcpu.get("vgic.resident"), 1)
+    expect("the entry fills list registers: entry_work", vcpu.get("entry_work"), ENTRY_VGIC)

@@ -1,0 +1,313 @@
+# SPDX-License-Identifier: MIT
+"""Lab 4, one function at a time: what no guest can show before the other exercises are written.
+
+The functions are called at EL2 before the first guest runs (grader/oracle/calls.py).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from grader.conftest import Lab
+from grader.machine.machine import EL2_ONLY
+from grader.machine.verdict import expect, expect_that
+from grader.oracle.calls import Bench, Stub, hook_of, trap_result
+from grader.oracle.decode.fields import bits
+from grader.oracle.objects import Object
+
+LAB = 4
+ALL = (1 << 64) - 1
+ENABLE, IMASK, ISTATUS = 1, 2, 4
+CNTHP, CNTV, CNTP = 26, 27, 30
+HANDLED, FORWARDED = 0, 1
+RESUME, SKIP = 0, 1
+RUNNABLE, RUNNING, BLOCKED = 1, 2, 3
+ENTRY_RESCHEDULE, ENTRY_TURN = 1, 8
+WFX, WFI, WFE = 1, 0x0600_0000, 0x0600_0001
+FAR = 1 << 50  # ticks that no test lives to see
+
+
+def before_guests(lab: Lab) -> tuple[Bench, Object, Object]:
+    """All VMs exist and none has run; with the first one's vCPU on the CPU, and that CPU."""
+    machine = lab.start("wfi")
+    machine.run_to("*vcpu_prepare_entry", EL2_ONLY)
+    bench = Bench(machine)
+    vcpu, cpu = bench.objects.vm(0).vcpu(0), bench.objects.cpu(0)
+    bench.put(cpu, vcpu=vcpu.address)
+    bench.put(vcpu, state=RUNNING)
+    return bench, vcpu, cpu
+
+
+def handler(bench: Bench, kind: str, key: str, value: int) -> int:
+    """What the image's registry has for an interrupt, an exception class or a system register."""
+    tables = {"irq_entry": "registry_irqs", "trap_entry": "registry_traps"}
+    return bench.objects.handler(kind, tables.get(kind, "registry_sysregs"), key, value)
+
+
+def calls(bench: Bench, arguments: int) -> list[tuple[Any, ...]]:
+    """The stubs of the last call: name and first arguments of each."""
+    return [(call.name, *call.arguments[:arguments]) for call in bench.calls]
+
+
+def test_the_count_of_a_vm_begins_at_its_creation(lab: Lab) -> None:
+    bench = Bench.at(lab.start("counter"), LAB, "vm_create")
+    vm = Object(bench.objects, "struct vm", bench.machine.register("x0"))
+    before = bench.ask("timer_now")
+    expect("vtimer_vm_create() returns", bench.call(hook_of(bench.machine, LAB, "vm_create"), vm.address), 0)  # fmt: skip
+    after = bench.ask("timer_now")
+    offset = vm.get("counter_offset")
+    expect_that(
+        "counter_offset is the physical count of that moment",
+        before <= offset <= after,
+        offset,
+        f"[{before:#x}, {after:#x}]",
+    )
+
+
+def test_timer_goes_into_the_hardware_and_comes_back(lab: Lab, seed: int) -> None:
+    bench, vcpu, cpu = before_guests(lab)
+    numbers = random.Random(seed)
+    timer = bench.address_of(vcpu, "vtimer.background")
+    queue = bench.make("struct list").address
+    load, save = (hook_of(bench.machine, LAB, f"vcpu_{name}") for name in ("load", "save"))
+    away: dict[str | int, int] = {"vgic_is_live": 0, "gic_set_active": 0, "deadline_arm": 0, "deadline_cancel": 0}
+    cval, offset = FAR + numbers.getrandbits(40), numbers.getrandbits(12)
+    bench.put(vcpu, vtimer__cntv_ctl=ENABLE, vtimer__cntv_cval=cval, vtimer__cntkctl=3)
+    bench.put(vcpu, vtimer__offset=offset)
+    bench.put(cpu, cntv_active=1)
+    bench.put(vcpu, vtimer__background__node__next=queue, vtimer__background__node__prev=queue)
+    bench.put(vcpu, vtimer__background__cpu=bench.cpu.address)
+    bench.call(load, vcpu.address, stubs=away)
+    cancelled = [call for call in calls(bench, 1) if call[0] == "deadline_cancel"]
+    expect("vtimer_load() cancels the background deadline", cancelled, [("deadline_cancel", timer)])
+    bench.put(vcpu, vtimer__background__node__next=timer, vtimer__background__node__prev=timer)
+    bench.put(vcpu, vtimer__background__cpu=0)
+    for name, value in (("CNTVOFF_EL2", offset), ("CNTV_CVAL_EL0", cval), ("CNTV_CTL_EL0", ENABLE)):
+        expect(f"{name} after vtimer_load()", bench.machine.register(name), value)
+    set_active = [call for call in calls(bench, 2) if call[0] == "gic_set_active"]
+    expect("PPI 27 is made inactive for a vCPU that has it not", set_active, [("gic_set_active", CNTV, 0)])  # fmt: skip
+    bench.call(save, vcpu.address, stubs=away)
+    expect("CNTV_CTL_EL0 after vtimer_save()", bench.machine.register("CNTV_CTL_EL0") & 1, 0)
+    armed = [call for call in calls(bench, 2) if call[0] == "deadline_arm"]
+    expect("vtimer_save() arms its deadline, CVAL + offset", armed, [("deadline_arm", timer, cval + offset)])
+    kept = (vcpu.get("vtimer.cntv_ctl"), vcpu.get("vtimer.cntv_cval"), vcpu.get("vtimer.cntkctl"))
+    expect("(cntv_ctl, cntv_cval, cntkctl) in memory", kept, (ENABLE, cval, 3))
+    cases = {  # CTL, CVAL, interrupt pending or active: whether a deadline watches the timer
+        "masked": (ENABLE | IMASK, cval, 0, False),
+        "off": (0, cval, 0, False),
+        "fired, the interrupt not taken yet": (ENABLE, 0, 0, True),
+        "fired, the interrupt on its way": (ENABLE, 0, 1, False),
+    }
+    for name, (ctl, compare, live, wanted) in cases.items():
+        bench.put(vcpu, vtimer__cntv_ctl=ctl, vtimer__cntv_cval=compare)
+        bench.call(load, vcpu.address, stubs={**away, "vgic_is_live": live})
+        if live:
+            expect("PPI 27 is made active for a vCPU that has it", ("gic_set_active", CNTV, 1) in calls(bench, 2), True)  # fmt: skip
+        bench.call(save, vcpu.address, stubs={**away, "vgic_is_live": live})
+        watched = any(call.name == "deadline_arm" for call in bench.calls)
+        expect(f"vtimer_save() arms a deadline: timer {name}", watched, wanted)
+        expect("ENABLE and IMASK are saved, ISTATUS is not: cntv_ctl", vcpu.get("vtimer.cntv_ctl"), ctl)
+
+
+def queue_of(bench: Bench, head: int) -> list[int]:
+    """Addresses of the deadlines on a queue."""
+    node, found = bench.machine.memory.u64(head), list[int]()
+    while node != head and len(found) < 100:
+        found.append(node)
+        node = bench.machine.memory.u64(node)
+    expect("the queue is closed", node, head)
+    return found
+
+
+def unarmed(bench: Bench, ticks: Sequence[int], expire: int = 0) -> list[Object]:
+    deadlines = bench.allocate("struct deadline", len(ticks))
+    for deadline, count in zip(deadlines, ticks, strict=True):
+        own = deadline.address
+        bench.put(deadline, node__next=own, node__prev=own, ticks=count, expire=expire)
+    return deadlines
+
+
+def test_deadlines_are_in_order(lab: Lab, seed: int) -> None:
+    bench = Bench.at(lab.start("wfi"), LAB, "vm_create")
+    numbers = random.Random(seed)
+    head = bench.allocate("struct list")[0]
+    bench.put(head, next=head.address, prev=head.address)
+    ticks = [numbers.choice((7, 1 << 40, 1 << 63, ALL)) for _ in range(8)]
+    queued: list[tuple[int, int]] = []
+    for order, deadline in enumerate(unarmed(bench, ticks)):
+        first = not queued or ticks[order] < min(queued)[0]
+        queued.append((ticks[order], deadline.address))
+        observed = bool(bench.call("deadline_insert", head.address, deadline.address) & 1)
+        expect(f"deadline_insert() of {ticks[order]:#x}: it is first", observed, first)
+    wanted = [address for _, address in sorted(queued, key=lambda entry: entry[0])]
+    expect("the queue is ascending, equal ones as they came", queue_of(bench, head.address), wanted)
+    due = min(ticks)
+    popped = bench.call("deadline_pop_due", head.address, due - 1)
+    expect("deadline_pop_due() one tick early", popped, 0)
+    popped = bench.call("deadline_pop_due", head.address, due)
+    expect("deadline_pop_due() at its tick", popped, wanted[0])
+    expect("the queue after deadline_pop_due()", queue_of(bench, head.address), wanted[1:])
+    what = "what deadline_pop_due() returns is marked as unarmed: its node points at itself"
+    expect(what, bench.machine.memory.u64(popped), popped)
+
+
+def test_the_first_deadline_is_in_cnthp(lab: Lab) -> None:
+    bench = Bench.at(lab.start("wfi"), LAB, "vm_create")
+    now = bench.ask("timer_now")
+    cpu = bench.objects.cpu(0)
+    late, early, past, before = unarmed(bench, [0] * 4, expire=bench.nowhere)
+    expired: list[int] = []
+
+    def expire(deadline: int, *_: int) -> int:
+        tickets = cpu.get("deadline_lock.tickets")
+        expect_that("expire() is called without cpu->deadline_lock", tickets >> 16 == tickets & 0xFFFF, tickets)
+        expired.append(deadline)
+        if deadline == past.address:
+            bench.put(late, ticks=bench.read_sysreg("CNTPCT_EL0"))  # it was not due when the interrupt began
+        return 0
+
+    def cnthp() -> object:
+        control = bench.machine.register("CNTHP_CTL_EL2") & (ENABLE | IMASK)
+        return bench.machine.register("CNTHP_CVAL_EL2") if control == ENABLE else "off"
+
+    bench.call("deadline_arm", late.address, now + 2 * FAR)
+    expect("CNTHP with one deadline", cnthp(), now + 2 * FAR)
+    bench.call("deadline_arm", early.address, now + FAR)
+    expect("CNTHP with an earlier one", cnthp(), now + FAR)
+    bench.call("deadline_cancel", early.address)
+    expect("CNTHP when that was cancelled", cnthp(), now + 2 * FAR)
+    bench.call("deadline_arm", past.address, 2)
+    bench.call("deadline_arm", before.address, 1)
+    expect("CNTHP with one in the past", cnthp(), 1)
+    interrupt = handler(bench, "irq_entry", "intid", CNTHP)
+    stubs: dict[str | int, Stub] = {bench.nowhere: expire}
+    expect("timer_interrupt() returns", bench.call(interrupt, cpu.address, CNTHP, stubs=stubs), HANDLED)
+    what = "expire() was called for those that are due, not for the others"
+    expect(what, expired, [before.address, past.address])
+    expect("CNTHP afterwards: the next, which became due in between", cnthp(), late.get("ticks"))
+    bench.call("deadline_cancel", late.address)
+    expect("CNTHP without a deadline", cnthp(), "off")
+
+
+def test_expiry_looks_again(lab: Lab) -> None:
+    bench, vcpu, cpu = before_guests(lab)
+    background = bench.address_of(vcpu, "vtimer.background")
+    expire = vcpu.get("vtimer.background.expire")
+    stubs: dict[str | int, int] = {"vgic_set_line": 0}
+    pended = [("vgic_set_line", vcpu.address, CNTV, 1)]
+    cases = {  # CTL, CVAL, offset
+        "due": (ENABLE, 0, 5, pended),
+        "due, but masked": (ENABLE | IMASK, 0, 5, []),
+        "due, but off": (0, 0, 5, []),
+        "moved to later": (ENABLE, FAR, 5, []),
+        "due without its offset": (ENABLE, 0, FAR, []),
+        "never due: CVAL + offset does not fit": (ENABLE, ALL - 3, 5, []),
+    }
+    for name, (ctl, cval, offset, wanted) in cases.items():
+        bench.put(vcpu, vtimer__cntv_ctl=ctl, vtimer__cntv_cval=cval, vtimer__offset=offset)
+        bench.call(expire, background, stubs=stubs)
+        expect(f"vtimer_expired() of a timer that is {name}", calls(bench, 3), wanted)
+    interrupt = handler(bench, "irq_entry", "intid", CNTV)
+    result = bench.call(interrupt, cpu.address, CNTV, stubs=stubs)
+    expect("vtimer_interrupt() with CNTV's line down: result (1: IRQ_FORWARDED), calls", (result, calls(bench, 3)), (HANDLED, []))  # fmt: skip
+    bench.put(cpu, vcpu=0)
+    result = bench.call(interrupt, cpu.address, CNTV, stubs=stubs)
+    expect("vtimer_interrupt() without a vCPU: result (1: IRQ_FORWARDED), calls", (result, calls(bench, 3)), (HANDLED, []))  # fmt: skip
+
+
+def test_a_physical_ppi_is_forwarded(lab: Lab) -> None:
+    bench, vcpu, cpu = before_guests(lab)
+    bench.put(vcpu, vtimer__cntv_ctl=ENABLE, vtimer__cntv_cval=0, vtimer__offset=0)
+    away: dict[str | int, int] = {"vgic_is_live": 0, "gic_set_active": 0, "vgic_set_line": 0}
+    bench.call(hook_of(bench.machine, LAB, "vcpu_load"), vcpu.address, stubs=away)
+    result = bench.call(handler(bench, "irq_entry", "intid", CNTV), cpu.address, CNTV, stubs=away)
+    wanted = (FORWARDED, [("vgic_set_line", vcpu.address, CNTV, 1)])
+    expect("vtimer_interrupt() with CNTV's line up: result (1: IRQ_FORWARDED), calls", (result, calls(bench, 3)), wanted)  # fmt: skip
+    expect("cpu->cntv_active", cpu.get("cntv_active"), 1)
+
+
+def test_cntp_follows_its_registers(lab: Lab) -> None:
+    bench, vcpu, _ = before_guests(lab)
+    access = bench.allocate("struct sysreg_access")[0]
+    deadline = bench.address_of(vcpu, "vtimer.physical_deadline")
+    stubs: dict[str | int, int] = {"vgic_set_line": 0, "deadline_arm": 0, "deadline_cancel": 0}
+    tval, ctl = (handler(bench, "sysreg_entry", "encoding", number) for number in (0x30F804, 0x32F804))
+
+    def write(function: int, value: int) -> tuple[object, object]:
+        bench.put(access, is_write=1, value=value)
+        result = bench.call(function, vcpu.address, access.address, stubs=stubs)
+        expect("the trapped MSR is skipped", result, SKIP, trap_result)
+        line = [call[3] & 1 for call in calls(bench, 3) if call[0] == "vgic_set_line"]
+        armed = [call[1:] for call in calls(bench, 2) if call[0] == "deadline_arm"]
+        return line, armed
+
+    def read(function: int) -> int:
+        bench.put(access, is_write=0, value=0)
+        bench.call(function, vcpu.address, access.address, stubs=stubs)
+        return access.get("value")
+
+    what = "(level of PPI 30, deadline armed)"
+    queue = bench.make("struct list").address
+    bench.put(vcpu, vtimer__physical__cval=FAR, vtimer__physical__ctl=ENABLE)
+    bench.put(vcpu, vtimer__physical_deadline__node__next=queue, vtimer__physical_deadline__node__prev=queue)
+    bench.put(vcpu, vtimer__physical_deadline__cpu=bench.cpu.address)
+    expect(f"{what}: CTL 0 written, not due", write(ctl, 0), ([0], []))
+    cancelled = [call for call in calls(bench, 1) if call[0] == "deadline_cancel"]
+    expect("the deadline of a timer that is off is cancelled", cancelled, [("deadline_cancel", deadline)])
+    bench.put(vcpu, vtimer__physical_deadline__node__next=deadline, vtimer__physical_deadline__node__prev=deadline)
+    bench.put(vcpu, vtimer__physical_deadline__cpu=0)
+    expect(f"{what}: CTL.ENABLE written, not due", write(ctl, ENABLE), ([0], [(deadline, FAR)]))
+    expect("CNTP_CTL_EL0, not due", read(ctl), ENABLE)
+    expect(f"{what}: TVAL -1 written, so due", write(tval, 0xFFFF_FFFF), ([1], []))
+    expect("CNTP_CTL_EL0, due", read(ctl), ENABLE | ISTATUS)
+    expect(f"{what}: CTL.IMASK written, due", write(ctl, ENABLE | IMASK), ([0], []))
+    expect(f"{what}: CTL 0 written, due", write(ctl, 0), ([0], []))
+    expect("CNTP_CTL_EL0, off", read(ctl), 0)
+    now = bench.ask("timer_now")
+    bench.put(vcpu, vtimer__physical__cval=now + (5 << 32))
+    distance = bits(read(tval), 63, 0)
+    expect_that("CNTP_TVAL_EL0 is the low word of CVAL - count", distance >> 32 == 0 and distance > 0xF000_0000, distance)  # fmt: skip
+
+
+def test_wfi_blocks_and_goes_on_behind_itself(lab: Lab) -> None:
+    bench, vcpu, _ = before_guests(lab)
+    trap = handler(bench, "trap_entry", "ec", WFX)
+    stubs: dict[str | int, int] = {"vcpu_block": 0}
+    for name, iss, blocked in (("WFI", WFI, True), ("WFE", WFE, False)):
+        bench.put(vcpu, entry_work=0)
+        result = bench.call(trap, vcpu.address, WFX << 26 | iss, stubs=stubs)
+        expect(f"wfx_trap() of {name} returns", result, SKIP, trap_result)
+        expect(f"{name} calls vcpu_block()", bool(bench.calls), blocked)
+    expect("WFE gives way: entry_work", vcpu.get("entry_work"), ENTRY_RESCHEDULE)
+
+
+def test_the_end_of_a_slice(lab: Lab) -> None:
+    bench, vcpu, cpu = before_guests(lab)
+    slice_ = bench.address_of(cpu, "slice")
+    expire = cpu.get("slice.expire")
+    stubs: dict[str | int, int] = {"deadline_arm": 0}
+
+    def expires(state: int, turn_end: int, others: int) -> tuple[object, object]:
+        bench.put(vcpu, state=state, entry_work=0)
+        bench.put(cpu, turn_end=turn_end, runnable_count=others)
+        bench.call(expire, slice_, stubs=stubs)
+        return [call[1:] for call in calls(bench, 2)], vcpu.get("entry_work")
+
+    what = "slice_expired(): (deadline armed, entry_work)"
+    expect(f"{what}; before the end of this turn", expires(RUNNING, FAR, 1), ([(slice_, FAR)], 0))
+    asked = ENTRY_RESCHEDULE | ENTRY_TURN
+    expect(f"{what}; at its end, another waits", expires(RUNNING, 1, 1), ([], asked))
+    ending = bench.machine.symbols["vms_ending"]
+    bench.machine.memory.write(ending, (1).to_bytes(4, "little"))
+    expect(f"{what}; at its end, a VM is to be cleared up", expires(RUNNING, 1, 0), ([], asked))
+    bench.machine.memory.write(ending, bytes(4))
+    expect(f"{what}; its vCPU sleeps", expires(BLOCKED, 1, 0), ([], 0))
+    armed, work = expires(RUNNING, 1, 0)
+    expect(f"{what}; alone: a new slice", (armed, work), ([(slice_, cpu.get("turn_end"))], 0))
+    turn_end = cpu.get("turn_end")
+    expect_that("the new turn ends later than now (cpu->turn_end)", turn_end > bench.ask("timer_now"), turn_end)
+    bench.put(cpu, vcpu=0)
+    bench.call(expire, slice_, stubs=stubs)
+    expect("slice_expired() of an idle CPU arms nothing", bench.calls, [])
