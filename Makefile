@@ -132,7 +132,7 @@ keep = @mkdir -p $(@D); printf '%s\n' $(call quoted,$1) | cmp -s - $@ || printf 
 FORCE:
 export QEMU
 # What the goals need, as the doctor calls it: what runs tests needs all, and a text needs Python alone.
-NEED_TEST := test measure format unit grade why grader-check grade-class starters starters-check handout transcripts
+NEED_TEST := test lint measure format unit grade why grader-check grade-class starters starters-check handout transcripts
 NEED_PYTHON := hint submit
 need = $(if $(filter $(NEED_TEST) $(if $(TEST),debug),$(MAKECMDGOALS)),test,$(if $(filter debug,$(MAKECMDGOALS)),debug,$(if $(filter-out $(NEED_PYTHON),$(MAKECMDGOALS)),run,python)))
 ready:
@@ -320,7 +320,7 @@ GUEST_TEXT = $(if $(APPEND),--append $(call quoted,$(APPEND))) $(if $(SEED),--se
 
 TEST_ENVIRONMENT = $(if $(FULL),STRATA_FULL=1) STRATA_BUILD='$(BUILD)' STRATA_IMPL='$(IMPL)' STRATA_BASE='$(BASE)' STRATA_QEMU=$(call quoted,$(QEMU)) $(if $(SEED),STRATA_SEED=$(call quoted,$(SEED)))
 
-.PHONY: run test unit doctor debug map measure format clean help
+.PHONY: run test lint unit doctor debug map measure format clean help
 run: $(RUN_NEEDS) ## boot the VMs of VMS= (default: two Debian Linux VMs) under the hypervisor
 	$(Q)$(PYTHON) -m tools.run $(MACHINE) --lab $(LAB) --image $(IMAGE) $(GUEST_TEXT) --out $(IMAGE_DIR) $(call quoted,$(RUN_VMS))
 
@@ -337,8 +337,10 @@ unit: $(HOST_TESTS:%=$(HOST)/test_%) ## (LAB=2 [IMPL=labs]) what of a lab can be
 	$(call run_unit,$(HOST_TESTS))
 
 ifeq ($(HANDOUT),)
-test: images guests linux unit ##! prove it: unit tests, lint, and pytest driving QEMU and GDB
+lint: images ##! the rules of this repository that no compiler knows
 	$(Q)$(PYTHON) -m tools.lint --build $(BUILD) --cross '$(CROSS)'
+
+test: lint guests linux unit ##! prove it: unit tests, lint, and pytest driving QEMU and GDB
 	$(Q)$(TEST_ENVIRONMENT) $(PYTHON) -m pytest -q -n 2 -p no:cacheprovider $(PYTEST_ARGS) $(TESTS)
 else
 # What a student writes is graded; that it is unfinished is no fault of the handout.
