@@ -1,10 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Contract of layer 4: EL2's deadline queue, and the timers of a vCPU.
- *
- * The guest owns CNTV while it is loaded. CNTP is emulated. Deadlines of everything that is not in
- * the hardware hang on one queue a CPU, whose head is programmed into CNTHP.
- */
+/* Contract of layer 4: EL2's deadlines, and the timers of a vCPU. */
 #ifndef STRATA_VTIMER_H
 #define STRATA_VTIMER_H
 
@@ -18,9 +13,9 @@ struct vcpu;
 /**
  * struct deadline - something that is to happen at a physical count
  * @node: on the CPU's queue while armed
- * @ticks: CNTPCT_EL0 value from which on it is due
- * @expire: called once at EL2 with interrupts masked, already off the queue
- * @cpu: whose queue it is on, NULL while it is on none: head of timer.c
+ * @ticks: value of CNTPCT_EL0 from which on it is due
+ * @expire: called once at EL2 with interrupts masked, when the deadline is off the queue
+ * @cpu: whose queue it is on, NULL while it is on none: head of deadline.c
  */
 struct deadline {
 	struct list node;
@@ -29,44 +24,46 @@ struct deadline {
 	struct cpu *cpu;
 };
 
-/** struct emulated_timer - CNTP of a vCPU */
-struct emulated_timer {
+/**
+ * struct guest_timer - one timer of a vCPU
+ * @ctl: CNTx_CTL_EL0, ENABLE and IMASK alone: ISTATUS is computed
+ * @cval: CNTx_CVAL_EL0
+ * @offset: physical count minus this timer's count
+ * @deadline: armed while EL2 watches the timer
+ */
+struct guest_timer {
+	u64 ctl;
 	u64 cval;
-	u32 ctl; /* ENABLE and IMASK; ISTATUS is computed */
+	u64 offset;
+	struct deadline deadline;
 };
 
 /**
  * struct vtimer - the timers of a vCPU
- * @cntv_ctl, @cntv_cval: CNTV_CTL_EL0 and CNTV_CVAL_EL0 while it is not loaded
- * @offset: CNTVOFF_EL2 of its VM
- * @background: deadline of CNTV while it is not loaded
- * @lock: of @physical; nests outside vgic.lock. Its own CPU writes CNTP while another one, where it
- *	ran before, may find it due
- * @physical: CNTP; @physical_deadline: armed whenever CNTP is enabled, unmasked and not yet due
+ * @cntv: the virtual timer while it is not in the hardware; its offset is CNTVOFF_EL2
+ * @cntp: the physical timer, which is emulated; its offset is 0
+ * @cntkctl: CNTKCTL_EL1 while it is not in the hardware
+ * @lock: protects @cntp; vgic.lock and deadline_lock nest inside
  */
 struct vtimer {
-	u64 cntv_ctl, cntv_cval;
+	struct guest_timer cntv, cntp;
 	u64 cntkctl;
-	u64 offset;
-	struct deadline background;
 	struct spinlock lock;
-	struct emulated_timer physical;
-	struct deadline physical_deadline;
 };
 
-/** deadline_init() - not armed; @expire is what happens when it is due */
+/** deadline_init() - @deadline is not armed; @expire is called when it is due */
 void deadline_init(struct deadline *deadline, void (*expire)(struct deadline *));
 
-/** deadline_is_armed() - whether it is on a queue; a moment's truth if that may be another CPU's */
+/** deadline_is_armed() - whether @deadline is on a queue; out of date at once if another CPU's */
 static inline bool deadline_is_armed(const struct deadline *deadline)
 {
 	return __atomic_load_n(&deadline->cpu, __ATOMIC_RELAXED) != NULL;
 }
 
-/** deadline_arm() - (re)arm on this CPU's queue for the physical count @ticks */
+/** deadline_arm() - put @deadline on this CPU's queue for count @ticks, wherever it was armed before */
 void deadline_arm(struct deadline *deadline, u64 ticks);
 
-/** deadline_cancel() - disarm; harmless when it is not armed */
+/** deadline_cancel() - take @deadline off its queue; harmless when it is on none */
 void deadline_cancel(struct deadline *deadline);
 
 #endif

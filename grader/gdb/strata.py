@@ -264,15 +264,15 @@ class Timers(Command):
     def show_vcpu(self, vcpu: target.Struct) -> None:
         name = target.vcpu_name(vcpu)
         if target.is_loaded(vcpu):
-            show(f"{name}: CNTV is in the CPU, offset {vcpu.get('vtimer.offset'):#x}")
+            show(f"{name}: CNTV is in the CPU, offset {vcpu.get('vtimer.cntv.offset'):#x}")
         else:
-            state = timer_state(vcpu.get("vtimer.cntv_ctl"))
-            armed = vcpu.get("vtimer.background.cpu") and vcpu.get("vtimer.background.node.next")
-            ticks = vcpu.get("vtimer.background.ticks")
+            state = timer_state(vcpu.get("vtimer.cntv.ctl"))
+            armed = vcpu.get("vtimer.cntv.deadline.cpu") and vcpu.get("vtimer.cntv.deadline.node.next")
+            ticks = vcpu.get("vtimer.cntv.deadline.ticks")
             deadline = f", EL2 wakes it at {ticks:#x}" if armed else ""
-            show(f"{name}: CNTV {state}, CVAL {vcpu.get('vtimer.cntv_cval'):#x}{deadline}")
-        state = timer_state(vcpu.get("vtimer.physical.ctl"))
-        show(f"{name}: CNTP {state}, CVAL {vcpu.get('vtimer.physical.cval'):#x} (emulated)")
+            show(f"{name}: CNTV {state}, CVAL {vcpu.get('vtimer.cntv.cval'):#x}{deadline}")
+        state = timer_state(vcpu.get("vtimer.cntp.ctl"))
+        show(f"{name}: CNTP {state}, CVAL {vcpu.get('vtimer.cntp.cval'):#x} (emulated)")
 
 
 class BreakExit(Command):

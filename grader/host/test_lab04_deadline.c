@@ -1,22 +1,45 @@
 // SPDX-License-Identifier: MIT
 /*
- * The deadline queue against a model: an unordered array of what is armed. Whatever is inserted and
- * cancelled in whatever order, deadlines come off in ascending order of their count, equal ones in
- * the order of arming, none early, none lost, none twice.
+ * The deadlines of a CPU against a model: an unordered array of what is armed. Whatever is armed and
+ * cancelled in whatever order, deadlines expire in ascending order of their count, equal ones in the
+ * order of arming, none early, none lost, none twice; and CNTHP stands at the first one.
  */
 #include "check.h"
-#include "deadline.h"
+#include "lib/types.h"
+
+static u64 cnthp_cval_el2, cnthp_ctl_el2, cntv_ctl_el0, cntp_ctl_el0, count;
+#define write_sysreg(name, value) (name = (value))
+
+static void isb(void)
+{
+}
+
+#include "deadline.c"
 
 #define COUNT 40
 #define ROUNDS 20000
 
+static struct cpu cpu;
 static struct deadline deadlines[COUNT];
-static uint64_t armed_at[COUNT]; /* order of arming; 0 = not armed */
-static struct list queue;
+static u64 armed_at[COUNT]; /* order of arming; 0 = not armed */
 
-static void expire(struct deadline *deadline)
+struct cpu *this_cpu(void)
 {
-	(void)deadline;
+	return &cpu;
+}
+
+u64 counter_read(void)
+{
+	return count;
+}
+
+u64 counter_frequency(void)
+{
+	return 1000;
+}
+
+void console_lose_patience(void)
+{
 }
 
 /* The one that the model expects first, or -1. */
@@ -33,8 +56,19 @@ static int model_first(void)
 	return first;
 }
 
+static void expire(struct deadline *deadline)
+{
+	int first = model_first();
+
+	CHECK(first >= 0 && deadline == &deadlines[first]);
+	CHECK(deadline->ticks <= count);
+	CHECK(!deadline_is_armed(deadline) && list_is_empty(&deadline->node));
+	CHECK(!spin_is_locked(&cpu.deadline_lock));
+	armed_at[first] = 0;
+}
+
 /* Small numbers make ties; the largest ones must not wrap. */
-static uint64_t some_ticks(void)
+static u64 some_ticks(void)
 {
 	switch (check_below(4)) {
 	case 0:
@@ -46,59 +80,46 @@ static uint64_t some_ticks(void)
 	}
 }
 
-static void arm(int i, uint64_t when)
+static void check_cnthp(void)
 {
-	int before = model_first();
-	bool is_first;
+	int first = model_first();
 
-	deadlines[i].ticks = some_ticks();
-	is_first = deadline_insert(&queue, &deadlines[i]);
-	armed_at[i] = when;
-	CHECK(!list_is_empty(&deadlines[i].node));
-	CHECK(is_first == (model_first() == i));
-	CHECK(!is_first || before != i);
+	CHECK(cnthp_ctl_el2 == (first < 0 ? 0 : CNT_CTL_ENABLE));
+	CHECK(first < 0 || cnthp_cval_el2 == deadlines[first].ticks);
 }
 
-static void expire_until(uint64_t now)
+static void interrupt_at(u64 now)
 {
-	for (;;) {
-		int first = model_first();
-		struct deadline *due = deadline_pop_due(&queue, now);
-
-		if (first < 0 || deadlines[first].ticks > now) {
-			CHECK(due == NULL);
-			return;
-		}
-		CHECK(due == &deadlines[first]);
-		CHECK(list_is_empty(&due->node));
-		armed_at[first] = 0;
-	}
+	count = now;
+	CHECK(cnthp_interrupt(&cpu, PLAT_INTID_CNTHP) == IRQ_HANDLED);
+	CHECK(model_first() < 0 || deadlines[model_first()].ticks > now);
 }
 
 int main(void)
 {
-	list_init(&queue);
+	deadline_init_cpu(&cpu);
 	for (int i = 0; i < COUNT; i++) {
 		deadline_init(&deadlines[i], expire);
 		CHECK(!deadline_is_armed(&deadlines[i]));
 	}
-	CHECK(deadline_first(&queue) == NULL);
-	CHECK(deadline_pop_due(&queue, ~0UL) == NULL);
-	for (uint64_t round = 1; round <= ROUNDS; round++) {
+	interrupt_at(~0UL);
+	for (u64 round = 1; round <= ROUNDS; round++) {
 		int i = (int)check_below(COUNT);
 
-		if (!armed_at[i]) {
-			arm(i, round);
-		} else if (check_below(2)) {
-			list_remove(&deadlines[i].node);
+		if (check_below(3)) {
+			deadline_arm(&deadlines[i], some_ticks());
+			armed_at[i] = round;
+		} else {
+			deadline_cancel(&deadlines[i]);
 			armed_at[i] = 0;
 		}
+		CHECK(deadline_is_armed(&deadlines[i]) == (armed_at[i] != 0));
+		check_cnthp();
 		if (check_below(8) == 0)
-			expire_until(some_ticks());
-		int first = model_first();
-		CHECK(deadline_first(&queue) == (first < 0 ? NULL : &deadlines[first]));
+			interrupt_at(some_ticks());
+		check_cnthp();
 	}
-	expire_until(~0UL);
-	CHECK(deadline_first(&queue) == NULL);
+	interrupt_at(~0UL);
+	CHECK(model_first() < 0);
 	return check_finish();
 }

@@ -23,7 +23,6 @@ enum {
 	cnthp_cval_el2,
 	cntvoff_el2,
 	cntkctl_el1,
-	cntfrq_el0,
 	REGISTERS
 };
 
@@ -47,7 +46,8 @@ static void isb(void)
 #define read_sysreg(name) register_read(name)
 #define write_sysreg(name, value) (registers[name] = (value))
 
-#include "timer.c"
+#include "deadline.c"
+#include "ptimer.c"
 #include "vtimer.c"
 
 #define CPUS 3
@@ -85,14 +85,14 @@ struct cpu *this_cpu(void)
 	return here;
 }
 
-void sched_init_cpu(struct cpu *cpu)
+u64 counter_read(void)
 {
-	(void)cpu;
+	return register_read(cntpct_el0);
 }
 
-void sched_begin_turn(struct vcpu *vcpu)
+u64 counter_frequency(void)
 {
-	(void)vcpu;
+	return 1000;
 }
 
 void console_lose_patience(void)
@@ -157,7 +157,7 @@ static void run(struct vcpu *vcpu)
 		registers[cntv_cval_el0] = register_read(cntpct_el0) + draw(SOON);
 		registers[cntv_ctl_el0] = draw(4);
 		write_cntp(vcpu);
-		timer_interrupt(here, PLAT_INTID_CNTHP);
+		cnthp_interrupt(here, PLAT_INTID_CNTHP);
 	}
 	vtimer_save(vcpu);
 	here->vcpu = NULL;
@@ -177,7 +177,7 @@ static void *cpu_main(void *cpu)
 				vtimer_reset(vcpu);
 			__atomic_store_n(&is_taken[vcpu->index], 0, __ATOMIC_RELEASE);
 		}
-		timer_interrupt(here, PLAT_INTID_CNTHP);
+		cnthp_interrupt(here, PLAT_INTID_CNTHP);
 	}
 	return NULL;
 }
@@ -204,15 +204,15 @@ static void check_end(void)
 	now += 10 * SOON;
 	for (unsigned i = 0; i < CPUS; i++) {
 		here = &cpus[i];
-		timer_interrupt(here, PLAT_INTID_CNTHP);
+		cnthp_interrupt(here, PLAT_INTID_CNTHP);
 		CHECK(list_is_empty(&cpus[i].deadlines));
 	}
 	for (unsigned v = 0; v < VCPUS; v++) {
-		const struct vtimer *timer = &vcpus[v].vtimer;
+		const struct vtimer *timers = &vcpus[v].vtimer;
 
-		CHECK(!deadline_is_armed(&timer->background) && !timer->background.cpu);
-		CHECK(!deadline_is_armed(&timer->physical_deadline));
-		CHECK(lines[v] == (timer->physical.ctl == CNT_CTL_ENABLE));
+		CHECK(!deadline_is_armed(&timers->cntv.deadline));
+		CHECK(!deadline_is_armed(&timers->cntp.deadline));
+		CHECK(lines[v] == (timers->cntp.ctl == CNT_CTL_ENABLE));
 	}
 }
 
@@ -226,11 +226,11 @@ int main(void)
 		vcpus[v].vm = &vm;
 		vcpus[v].index = v;
 	}
-	CHECK(vtimer_create(&vm) == 0);
+	CHECK(vtimer_vm_create(&vm) == 0);
 	for (u32 i = 0; i < CPUS; i++) {
 		cpus[i].index = i;
 		here = &cpus[i];
-		timer_init_cpu(here);
+		deadline_init_cpu(here);
 	}
 	for (u32 i = 0; i < CPUS; i++)
 		CHECK(!pthread_create(&threads[i], NULL, cpu_main, &cpus[i]));

@@ -18,9 +18,9 @@ from grader.machine.images import ROOT
 
 LATE_SECONDS = "3"  # until a message that nobody takes is lost
 PATIENCE_SECONDS = 60
-VCPU, TIMER, VTIMER = (
+VCPU, DEADLINE, PTIMER = (
     f"solution/{file}"
-    for file in ("lab01-el2-boot/vcpu.c", "lab04-vtimer/timer.c", "lab04-vtimer/vtimer.c")
+    for file in ("lab01-el2-boot/vcpu.c", "lab04-vtimer/deadline.c", "lab04-vtimer/ptimer.c")
 )
 
 
@@ -79,17 +79,17 @@ FAULTS = [
     Fault(
         "a deadline that was taken off is not released",
         "lab04_smp",
-        TIMER,
+        DEADLINE,
         "__atomic_store_n(&deadline->cpu, NULL, __ATOMIC_RELEASE);",
         "__atomic_store_n(&deadline->cpu, NULL, __ATOMIC_RELAXED);",
     ),
     Fault(
         "CNTP expires while its guest writes it",
         "lab04_smp",
-        VTIMER,
-        "\tspin_lock(&timer->lock);\n\tptimer_update(container_of(timer, struct vcpu, vtimer));\n"
-        "\tspin_unlock(&timer->lock);\n",
-        "\tptimer_update(container_of(timer, struct vcpu, vtimer));\n",
+        PTIMER,
+        "\tspin_lock(&timers->lock);\n\tptimer_update(container_of(timers, struct vcpu, vtimer));\n"
+        "\tspin_unlock(&timers->lock);\n",
+        "\tptimer_update(container_of(timers, struct vcpu, vtimer));\n",
     ),
 ]
 

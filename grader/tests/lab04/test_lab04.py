@@ -173,10 +173,10 @@ def test_timer_of_a_vcpu_that_does_not_run_is_on_the_queue(lab: Lab) -> None:
             vcpu = vm.vcpu(0)
             if vcpu.address == loaded.address:
                 continue
-            control = vcpu.get("vtimer.cntv_ctl")
+            control = vcpu.get("vtimer.cntv.ctl")
             if control & 3 != ENABLE:
                 continue
-            due = (vcpu.get("vtimer.cntv_cval") + vcpu.get("vtimer.offset")) & MASK64
+            due = (vcpu.get("vtimer.cntv.cval") + vcpu.get("vtimer.cntv.offset")) & MASK64
             queue = deadlines(machine)
             if vcpu.get("vgic.private_irqs[27].line"):
                 continue  # it has expired: the interrupt is what remains of it
@@ -196,21 +196,21 @@ def test_deadline_that_no_counter_reaches_is_never_due(lab: Lab) -> None:
     vcpu = Objects(machine).loaded_vcpu()
     assert vcpu is not None
     offset = MASK64 - machine.register("CNTV_CVAL_EL0") + 1000
-    machine.gdb.evaluate(f"((struct vcpu *){vcpu.address:#x})->vtimer.offset = {offset}")
-    background = vcpu.address + vcpu.objects.member("struct vcpu", "vtimer.background")[0]
+    machine.gdb.evaluate(f"((struct vcpu *){vcpu.address:#x})->vtimer.cntv.offset = {offset}")
+    background = vcpu.address + vcpu.objects.member("struct vcpu", "vtimer.cntv.deadline")[0]
     machine.run_to("*deadline_arm", f"{EL2_ONLY} && $x0 == {background:#x}")
     ticks = machine.register("x1")
     expect_that("the deadline is in the far future, not a sum that wrapped", bool(ticks >> 62), hex(ticks))
 
 
-@pytest.mark.parametrize("change", ["cntv_ctl = 3", "cntv_ctl = 0", "cntv_cval = 1ul << 62"])
+@pytest.mark.parametrize("change", ["cntv.ctl = 3", "cntv.ctl = 0", "cntv.cval = 1ul << 62"])
 def test_expired_deadline_is_looked_at_again(lab: Lab, change: str) -> None:
-    """What the timer's registers say when its background deadline comes is what counts."""
+    """What the timer's registers say when its deadline comes is what counts."""
     machine = in_guest(lab, "timer_two_vms", "timer_two_vms")
     objects = Objects(machine)
     for altered in (False, True):
         machine.run_to("*vtimer_expired", EL2_ONLY, budget=BUDGET)
-        offset = objects.member("struct vcpu", "vtimer.background")[0]
+        offset = objects.member("struct vcpu", "vtimer.cntv.deadline")[0]
         vcpu = Object(objects, "struct vcpu", machine.register("x0") - offset)
         if altered:
             machine.gdb.evaluate(f"((struct vcpu *){vcpu.address:#x})->vtimer.{change}")
@@ -226,7 +226,7 @@ def test_physical_timer_interrupt_is_active_while_its_guest_has_it(lab: Lab, gic
     objects = Objects(machine)
     seen = {False: 0, True: 0}
     last = -1
-    with machine.breakpoint("*sched_begin_turn", EL2_ONLY):
+    with machine.breakpoint("*sched_enter", EL2_ONLY):
         while min(seen.values()) < 4:
             stop = machine.run()
             if stop.kind is not StopKind.BREAKPOINT:

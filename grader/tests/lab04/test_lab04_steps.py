@@ -54,9 +54,9 @@ def calls(bench: Bench, arguments: int) -> list[tuple[Any, ...]]:
 def test_the_count_of_a_vm_begins_at_its_creation(lab: Lab) -> None:
     bench = Bench.at(lab.start("counter"), LAB, "vm_create")
     vm = Object(bench.objects, "struct vm", bench.machine.register("x0"))
-    before = bench.ask("timer_now")
+    before = bench.read_sysreg("CNTPCT_EL0")
     expect("vtimer_vm_create() returns", bench.call(hook_of(bench.machine, LAB, "vm_create"), vm.address), 0)  # fmt: skip
-    after = bench.ask("timer_now")
+    after = bench.read_sysreg("CNTPCT_EL0")
     offset = vm.get("counter_offset")
     expect_that(
         "counter_offset is the physical count of that moment",
@@ -69,21 +69,21 @@ def test_the_count_of_a_vm_begins_at_its_creation(lab: Lab) -> None:
 def test_timer_goes_into_the_hardware_and_comes_back(lab: Lab, seed: int) -> None:
     bench, vcpu, cpu = before_guests(lab)
     numbers = random.Random(seed)
-    timer = bench.address_of(vcpu, "vtimer.background")
+    timer = bench.address_of(vcpu, "vtimer.cntv.deadline")
     queue = bench.make("struct list").address
     load, save = (hook_of(bench.machine, LAB, f"vcpu_{name}") for name in ("load", "save"))
     away: dict[str | int, int] = {"vgic_is_live": 0, "gic_set_active": 0, "deadline_arm": 0, "deadline_cancel": 0}
     cval, offset = FAR + numbers.getrandbits(40), numbers.getrandbits(12)
-    bench.put(vcpu, vtimer__cntv_ctl=ENABLE, vtimer__cntv_cval=cval, vtimer__cntkctl=3)
-    bench.put(vcpu, vtimer__offset=offset)
+    bench.put(vcpu, vtimer__cntv__ctl=ENABLE, vtimer__cntv__cval=cval, vtimer__cntkctl=3)
+    bench.put(vcpu, vtimer__cntv__offset=offset)
     bench.put(cpu, cntv_active=1)
-    bench.put(vcpu, vtimer__background__node__next=queue, vtimer__background__node__prev=queue)
-    bench.put(vcpu, vtimer__background__cpu=bench.cpu.address)
+    bench.put(vcpu, vtimer__cntv__deadline__node__next=queue, vtimer__cntv__deadline__node__prev=queue)
+    bench.put(vcpu, vtimer__cntv__deadline__cpu=bench.cpu.address)
     bench.call(load, vcpu.address, stubs=away)
     cancelled = [call for call in calls(bench, 1) if call[0] == "deadline_cancel"]
-    expect("vtimer_load() cancels the background deadline", cancelled, [("deadline_cancel", timer)])
-    bench.put(vcpu, vtimer__background__node__next=timer, vtimer__background__node__prev=timer)
-    bench.put(vcpu, vtimer__background__cpu=0)
+    expect("vtimer_load() cancels the deadline", cancelled, [("deadline_cancel", timer)])
+    bench.put(vcpu, vtimer__cntv__deadline__node__next=timer, vtimer__cntv__deadline__node__prev=timer)
+    bench.put(vcpu, vtimer__cntv__deadline__cpu=0)
     for name, value in (("CNTVOFF_EL2", offset), ("CNTV_CVAL_EL0", cval), ("CNTV_CTL_EL0", ENABLE)):
         expect(f"{name} after vtimer_load()", bench.machine.register(name), value)
     set_active = [call for call in calls(bench, 2) if call[0] == "gic_set_active"]
@@ -92,8 +92,8 @@ def test_timer_goes_into_the_hardware_and_comes_back(lab: Lab, seed: int) -> Non
     expect("CNTV_CTL_EL0 after vtimer_save()", bench.machine.register("CNTV_CTL_EL0") & 1, 0)
     armed = [call for call in calls(bench, 2) if call[0] == "deadline_arm"]
     expect("vtimer_save() arms its deadline, CVAL + offset", armed, [("deadline_arm", timer, cval + offset)])
-    kept = (vcpu.get("vtimer.cntv_ctl"), vcpu.get("vtimer.cntv_cval"), vcpu.get("vtimer.cntkctl"))
-    expect("(cntv_ctl, cntv_cval, cntkctl) in memory", kept, (ENABLE, cval, 3))
+    kept = (vcpu.get("vtimer.cntv.ctl"), vcpu.get("vtimer.cntv.cval"), vcpu.get("vtimer.cntkctl"))
+    expect("(cntv.ctl, cntv.cval, cntkctl) in memory", kept, (ENABLE, cval, 3))
     cases = {  # CTL, CVAL, interrupt pending or active: whether a deadline watches the timer
         "masked": (ENABLE | IMASK, cval, 0, False),
         "off": (0, cval, 0, False),
@@ -101,14 +101,14 @@ def test_timer_goes_into_the_hardware_and_comes_back(lab: Lab, seed: int) -> Non
         "fired, the interrupt on its way": (ENABLE, 0, 1, False),
     }
     for name, (ctl, compare, live, wanted) in cases.items():
-        bench.put(vcpu, vtimer__cntv_ctl=ctl, vtimer__cntv_cval=compare)
+        bench.put(vcpu, vtimer__cntv__ctl=ctl, vtimer__cntv__cval=compare)
         bench.call(load, vcpu.address, stubs={**away, "vgic_is_live": live})
         if live:
             expect("PPI 27 is made active for a vCPU that has it", ("gic_set_active", CNTV, 1) in calls(bench, 2), True)  # fmt: skip
         bench.call(save, vcpu.address, stubs={**away, "vgic_is_live": live})
         watched = any(call.name == "deadline_arm" for call in bench.calls)
         expect(f"vtimer_save() arms a deadline: timer {name}", watched, wanted)
-        expect("ENABLE and IMASK are saved, ISTATUS is not: cntv_ctl", vcpu.get("vtimer.cntv_ctl"), ctl)
+        expect("ENABLE and IMASK are saved, ISTATUS is not: cntv.ctl", vcpu.get("vtimer.cntv.ctl"), ctl)
 
 
 def queue_of(bench: Bench, head: int) -> list[int]:
@@ -155,7 +155,7 @@ def test_deadlines_are_in_order(lab: Lab, seed: int) -> None:
 
 def test_the_first_deadline_is_in_cnthp(lab: Lab) -> None:
     bench = Bench.at(lab.start("wfi"), LAB, "vm_create")
-    now = bench.ask("timer_now")
+    now = bench.read_sysreg("CNTPCT_EL0")
     cpu = bench.objects.cpu(0)
     late, early, past, before = unarmed(bench, [0] * 4, expire=bench.nowhere)
     expired: list[int] = []
@@ -183,7 +183,7 @@ def test_the_first_deadline_is_in_cnthp(lab: Lab) -> None:
     expect("CNTHP with one in the past", cnthp(), 1)
     interrupt = handler(bench, "irq_entry", "intid", CNTHP)
     stubs: dict[str | int, Stub] = {bench.nowhere: expire}
-    expect("timer_interrupt() returns", bench.call(interrupt, cpu.address, CNTHP, stubs=stubs), HANDLED)
+    expect("cnthp_interrupt() returns", bench.call(interrupt, cpu.address, CNTHP, stubs=stubs), HANDLED)
     what = "expire() was called for those that are due, not for the others"
     expect(what, expired, [before.address, past.address])
     expect("CNTHP afterwards: the next, which became due in between", cnthp(), late.get("ticks"))
@@ -193,8 +193,8 @@ def test_the_first_deadline_is_in_cnthp(lab: Lab) -> None:
 
 def test_expiry_looks_again(lab: Lab) -> None:
     bench, vcpu, cpu = before_guests(lab)
-    background = bench.address_of(vcpu, "vtimer.background")
-    expire = vcpu.get("vtimer.background.expire")
+    background = bench.address_of(vcpu, "vtimer.cntv.deadline")
+    expire = vcpu.get("vtimer.cntv.deadline.expire")
     stubs: dict[str | int, int] = {"vgic_set_line": 0}
     pended = [("vgic_set_line", vcpu.address, CNTV, 1)]
     cases = {  # CTL, CVAL, offset
@@ -206,7 +206,7 @@ def test_expiry_looks_again(lab: Lab) -> None:
         "never due: CVAL + offset does not fit": (ENABLE, ALL - 3, 5, []),
     }
     for name, (ctl, cval, offset, wanted) in cases.items():
-        bench.put(vcpu, vtimer__cntv_ctl=ctl, vtimer__cntv_cval=cval, vtimer__offset=offset)
+        bench.put(vcpu, vtimer__cntv__ctl=ctl, vtimer__cntv__cval=cval, vtimer__cntv__offset=offset)
         bench.call(expire, background, stubs=stubs)
         expect(f"vtimer_expired() of a timer that is {name}", calls(bench, 3), wanted)
     interrupt = handler(bench, "irq_entry", "intid", CNTV)
@@ -219,7 +219,7 @@ def test_expiry_looks_again(lab: Lab) -> None:
 
 def test_a_physical_ppi_is_forwarded(lab: Lab) -> None:
     bench, vcpu, cpu = before_guests(lab)
-    bench.put(vcpu, vtimer__cntv_ctl=ENABLE, vtimer__cntv_cval=0, vtimer__offset=0)
+    bench.put(vcpu, vtimer__cntv__ctl=ENABLE, vtimer__cntv__cval=0, vtimer__cntv__offset=0)
     away: dict[str | int, int] = {"vgic_is_live": 0, "gic_set_active": 0, "vgic_set_line": 0}
     bench.call(hook_of(bench.machine, LAB, "vcpu_load"), vcpu.address, stubs=away)
     result = bench.call(handler(bench, "irq_entry", "intid", CNTV), cpu.address, CNTV, stubs=away)
@@ -231,7 +231,7 @@ def test_a_physical_ppi_is_forwarded(lab: Lab) -> None:
 def test_cntp_follows_its_registers(lab: Lab) -> None:
     bench, vcpu, _ = before_guests(lab)
     access = bench.allocate("struct sysreg_access")[0]
-    deadline = bench.address_of(vcpu, "vtimer.physical_deadline")
+    deadline = bench.address_of(vcpu, "vtimer.cntp.deadline")
     stubs: dict[str | int, int] = {"vgic_set_line": 0, "deadline_arm": 0, "deadline_cancel": 0}
     tval, ctl = (handler(bench, "sysreg_entry", "encoding", number) for number in (0x30F804, 0x32F804))
 
@@ -250,14 +250,14 @@ def test_cntp_follows_its_registers(lab: Lab) -> None:
 
     what = "(level of PPI 30, deadline armed)"
     queue = bench.make("struct list").address
-    bench.put(vcpu, vtimer__physical__cval=FAR, vtimer__physical__ctl=ENABLE)
-    bench.put(vcpu, vtimer__physical_deadline__node__next=queue, vtimer__physical_deadline__node__prev=queue)
-    bench.put(vcpu, vtimer__physical_deadline__cpu=bench.cpu.address)
+    bench.put(vcpu, vtimer__cntp__cval=FAR, vtimer__cntp__ctl=ENABLE)
+    bench.put(vcpu, vtimer__cntp__deadline__node__next=queue, vtimer__cntp__deadline__node__prev=queue)
+    bench.put(vcpu, vtimer__cntp__deadline__cpu=bench.cpu.address)
     expect(f"{what}: CTL 0 written, not due", write(ctl, 0), ([0], []))
     cancelled = [call for call in calls(bench, 1) if call[0] == "deadline_cancel"]
     expect("the deadline of a timer that is off is cancelled", cancelled, [("deadline_cancel", deadline)])
-    bench.put(vcpu, vtimer__physical_deadline__node__next=deadline, vtimer__physical_deadline__node__prev=deadline)
-    bench.put(vcpu, vtimer__physical_deadline__cpu=0)
+    bench.put(vcpu, vtimer__cntp__deadline__node__next=deadline, vtimer__cntp__deadline__node__prev=deadline)
+    bench.put(vcpu, vtimer__cntp__deadline__cpu=0)
     expect(f"{what}: CTL.ENABLE written, not due", write(ctl, ENABLE), ([0], [(deadline, FAR)]))
     expect("CNTP_CTL_EL0, not due", read(ctl), ENABLE)
     expect(f"{what}: TVAL -1 written, so due", write(tval, 0xFFFF_FFFF), ([1], []))
@@ -265,8 +265,8 @@ def test_cntp_follows_its_registers(lab: Lab) -> None:
     expect(f"{what}: CTL.IMASK written, due", write(ctl, ENABLE | IMASK), ([0], []))
     expect(f"{what}: CTL 0 written, due", write(ctl, 0), ([0], []))
     expect("CNTP_CTL_EL0, off", read(ctl), 0)
-    now = bench.ask("timer_now")
-    bench.put(vcpu, vtimer__physical__cval=now + (5 << 32))
+    now = bench.read_sysreg("CNTPCT_EL0")
+    bench.put(vcpu, vtimer__cntp__cval=now + (5 << 32))
     distance = bits(read(tval), 63, 0)
     expect_that("CNTP_TVAL_EL0 is the low word of CVAL - count", distance >> 32 == 0 and distance > 0xF000_0000, distance)  # fmt: skip
 
@@ -307,7 +307,7 @@ def test_the_end_of_a_slice(lab: Lab) -> None:
     armed, work = expires(RUNNING, 1, 0)
     expect(f"{what}; alone: a new slice", (armed, work), ([(slice_, cpu.get("turn_end"))], 0))
     turn_end = cpu.get("turn_end")
-    expect_that("the new turn ends later than now (cpu->turn_end)", turn_end > bench.ask("timer_now"), turn_end)
+    expect_that("the new turn ends later than now (cpu->turn_end)", turn_end > bench.read_sysreg("CNTPCT_EL0"), turn_end)
     bench.put(cpu, vcpu=0)
     bench.call(expire, slice_, stubs=stubs)
     expect("slice_expired() of an idle CPU arms nothing", bench.calls, [])
