@@ -2,9 +2,9 @@
 /*
  * Contract of layer 3: the interrupts of a VM.
  *
- * All state lives in memory, one struct virq an interrupt. List registers are a cache of it, filled
- * before a vCPU runs and folded back when somebody needs the truth. Formats are those of the GICv3
- * system registers (IHI 0069, "AArch64 System register descriptions"); on a GICv2 the driver
+ * All state lives in memory, one struct vgic_irq an interrupt. List registers are a cache of it,
+ * filled before a vCPU runs and folded back when somebody needs the truth. Formats are those of the
+ * GICv3 system registers (IHI 0069, "AArch64 System register descriptions"); on a GICv2 the driver
  * converts, so that tests and debugger commands read one layout.
  */
 #ifndef STRATA_VGIC_H
@@ -24,7 +24,7 @@ struct cpu;
 #define VGIC_LR_MAX 16
 #define VGIC_NO_LR 0xff
 
-/* ICH_HCR_EL2, beyond what sysreg.h has: the guest switches a group on or off; ICC_DIR_EL1 traps. */
+/* ICH_HCR_EL2, beyond sysreg.h: the guest switches a group on or off; ICC_DIR_EL1 traps. */
 #define ICH_HCR_EL2_VGRP0EIE (1UL << 4)
 #define ICH_HCR_EL2_VGRP0DIE (1UL << 5)
 #define ICH_HCR_EL2_VGRP1EIE (1UL << 6)
@@ -54,16 +54,16 @@ struct cpu;
 /* GICD_IROUTER<n>.Interrupt_Routing_Mode: any vCPU. */
 #define VGIC_ROUTE_ANY (1UL << 31)
 
-/** enum virq_request - an order to the CPU whose list register, or physical PPI, it concerns */
-enum virq_request {
-	VIRQ_NO_REQUEST,
-	VIRQ_ACTIVATE,
-	VIRQ_DEACTIVATE,
+/** enum vgic_irq_request - an order to the CPU whose list register, or physical PPI, it concerns */
+enum vgic_irq_request {
+	VGIC_IRQ_NO_REQUEST,
+	VGIC_IRQ_ACTIVATE,
+	VGIC_IRQ_DEACTIVATE,
 };
 
-/** struct virq - one interrupt of a VM (SPI) or of a vCPU (SGI, PPI) */
-struct virq {
-	struct list node; /* on vcpu->vgic.ordered while it is pending or active there */
+/** struct vgic_irq - one interrupt of a VM (SPI) or of a vCPU (SGI, PPI) */
+struct vgic_irq {
+	struct list node; /* on vcpu->vgic.ap_list while it is pending or active there */
 	struct vcpu *vcpu; /* whose list it is on; owner of a private interrupt */
 	u64 route; /* SPI: GICD_IROUTER; GICv2: target byte mask */
 	u16 intid;
@@ -73,14 +73,14 @@ struct virq {
 	u8 sources; /* GICv2 SGI: bit per requesting CPU */
 	u8 active_source; /* GICv2 SGI: requester of the active or cached instance */
 	bool enabled;
-	bool latched; /* pending by edge, or by a write to ISPENDR */
-	bool lr_latched; /* the same, moved into list register @lr: gone once that is not pending */
-	bool line; /* level of the input */
+	bool pending_latch; /* pending by edge, or by a write to ISPENDR */
+	bool latch_in_lr; /* the same, moved into list register @lr: gone once that is not pending */
+	bool line_level; /* level of the input */
 	bool active;
 	bool edge;
 	bool group1;
 	bool hw; /* completion deactivates physical interrupt @pintid */
-	u8 request; /* enum virq_request, carried out when its vCPU is folded or refilled */
+	u8 request; /* enum vgic_irq_request, carried out when its vCPU is folded or refilled */
 	u16 pintid;
 	bool (*is_asserted)(struct vcpu *vcpu); /* hw: sample the physical line of a loaded vCPU */
 };
@@ -95,7 +95,7 @@ struct virq {
  * @refills: how often list registers were folded to be filled again
  * @resident: the virtual interface of vcpu->cpu is this vCPU's: @vmcr, @ap0r, @ap1r are stale
  * @loaded: list registers hold the truth about what is in lr[]; implies @resident
- * @ordered: its pending and active interrupts, highest priority first
+ * @ap_list: its pending and active interrupts, highest priority first
  */
 struct vgic_cpu {
 	u64 lr[VGIC_LR_MAX];
@@ -107,20 +107,20 @@ struct vgic_cpu {
 	u32 refills;
 	bool resident;
 	bool loaded;
-	struct list ordered;
-	struct virq private_irqs[VGIC_PRIVATE_COUNT];
+	struct list ap_list;
+	struct vgic_irq private_irqs[VGIC_PRIVATE_COUNT];
 };
 
 /**
  * struct vgic - interrupt controller of a VM
- * @lock: protects every virq of the VM and the lists; nests inside the VM's device lock, nothing
+ * @lock: protects every irq of the VM and the lists; nests inside the VM's device lock, nothing
  *	nests inside it but run-queue locks
  * @ctlr: GICD_CTLR as the guest wrote it
  */
 struct vgic {
 	struct spinlock lock;
 	u32 ctlr;
-	struct virq *spis; /* VGIC_SPI_COUNT of them */
+	struct vgic_irq *spis; /* VGIC_SPI_COUNT of them */
 };
 
 /**

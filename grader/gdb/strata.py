@@ -207,7 +207,7 @@ class Lrs(Command):
 class Irqs(Command):
     """strata irqs [VM]: interrupts of a VM that are enabled, pending or active.
 
-    Without an argument, of every VM. `line` is the level of the input, `LR` where it is cached."""
+    Without an argument, of every VM. `line_level` is that of the input, `LR` where it is cached."""
 
     name = "irqs"
     most = 1
@@ -219,26 +219,26 @@ class Irqs(Command):
             show(f"{vm.text('name')}: GICD_CTLR {vm.get('vgic.ctlr'):#x}")
             for vcpu in target.vcpus(vm):
                 for intid in range(32):
-                    virq = vcpu.at(f"vgic.private_irqs[{intid}]", "struct virq")
-                    self.show_virq(virq, f"vCPU {vcpu.get('index')}")
+                    irq = vcpu.at(f"vgic.private_irqs[{intid}]", "struct vgic_irq")
+                    self.show_irq(irq, f"vCPU {vcpu.get('index')}")
             spis = vm.get("vgic.spis")
-            size = gdb.lookup_type("struct virq").sizeof
+            size = gdb.lookup_type("struct vgic_irq").sizeof
             for index in range(224 if spis else 0):
-                self.show_virq(target.Struct("struct virq", spis + index * size), "SPI")
+                self.show_irq(target.Struct("struct vgic_irq", spis + index * size), "SPI")
 
-    def show_virq(self, virq: target.Struct, owner: str) -> None:
-        flags = ("enabled", "latched", "line", "active")
-        state = [name for name in flags if virq.get(name)]
+    def show_irq(self, irq: target.Struct, owner: str) -> None:
+        flags = ("enabled", "pending_latch", "line_level", "active")
+        state = [name for name in flags if irq.get(name)]
         if not state:
             return
-        lr = virq.get("lr")
-        words = [*state, "edge" if virq.get("edge") else "level"]
-        words.append(f"priority {virq.get('priority'):#04x}")
+        lr = irq.get("lr")
+        words = [*state, "edge" if irq.get("edge") else "level"]
+        words.append(f"priority {irq.get('priority'):#04x}")
         if lr != 0xFF:
             words.append(f"LR {lr}")
-        if virq.get("hw"):
-            words.append(f"HW {virq.get('pintid')}")
-        show(f"  {owner} INTID {virq.get('intid')}: " + ", ".join(words))
+        if irq.get("hw"):
+            words.append(f"HW {irq.get('pintid')}")
+        show(f"  {owner} INTID {irq.get('intid')}: " + ", ".join(words))
 
 
 class Timers(Command):

@@ -364,16 +364,16 @@ static void settle_cpu(unsigned cpu)
 
 static void check_list(const struct vcpu *vcpu)
 {
-	const struct virq *previous = NULL;
+	const struct vgic_irq *previous = NULL;
 	struct list *node;
 
-	list_for_each (node, &vcpu->vgic.ordered) {
-		const struct virq *virq = container_of(node, struct virq, node);
+	list_for_each (node, &vcpu->vgic.ap_list) {
+		const struct vgic_irq *irq = container_of(node, struct vgic_irq, node);
 
-		CHECK(virq->vcpu == vcpu);
-		CHECK(!previous || previous->priority < virq->priority ||
-		      (previous->priority == virq->priority && previous->intid < virq->intid));
-		previous = virq;
+		CHECK(irq->vcpu == vcpu);
+		CHECK(!previous || previous->priority < irq->priority ||
+		      (previous->priority == irq->priority && previous->intid < irq->intid));
+		previous = irq;
 	}
 }
 
@@ -862,7 +862,7 @@ static void finish(void)
 		unload(cpu);
 	vgic_vm_destroy(&vm);
 	for (unsigned v = 0; v < vcpu_count; v++)
-		CHECK(list_is_empty(&vcpus[v].vgic.ordered));
+		CHECK(list_is_empty(&vcpus[v].vgic.ap_list));
 	vgic_set_line(&vcpus[0], 40, true); /* a VM that has ended: no effect */
 }
 

@@ -9,7 +9,7 @@
  *
  * The table is built once before any interrupt is enabled, and read only afterwards: no lock.
  */
-#include "gic.h"
+#include "internal.h"
 
 #include "console.h"
 #include "exercise.h"

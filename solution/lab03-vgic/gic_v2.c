@@ -11,10 +11,9 @@
  * register descriptions".
  */
 #include "exercise.h"
-#include "gic.h"
+#include "internal.h"
 #include "lib/bits.h"
 #include "sysreg.h"
-#include "vcpu.h"
 
 #define GICD_ITARGETSR 0x800
 #define GICD_CPENDSGIR 0xf10

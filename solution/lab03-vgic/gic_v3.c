@@ -11,11 +11,10 @@
  * Manual: IHI 0069, "GIC initialization", "Distributor register descriptions".
  */
 #include "exercise.h"
-#include "gic.h"
+#include "internal.h"
 #include "lib/bits.h"
 #include "mailbox.h"
 #include "sysreg.h"
-#include "vcpu.h"
 
 #define GICD_CTLR_ENABLE_GRP1_NS BIT(1)
 #define GICD_CTLR_ARE BIT(4)
@@ -49,8 +48,8 @@ static u64 gic_v3_bank(u32 intid, u32 offset)
 }
 
 /*
- * Register Write Pending: what is switched off, by GICD_CTLR or an ICENABLER, is off some time after
- * the write. Until then it may be signalled, and its trigger must not be changed (IHI 0069,
+ * Register Write Pending: what is switched off, by GICD_CTLR or an ICENABLER, is off some time
+ * after the write. Until then it may be signalled, and its trigger must not be changed (IHI 0069,
  * "GICD_CTLR", "GICR_CTLR", RWP; "GICD_ICFGR<n>").
  */
 static void gicd_wait(void)
@@ -235,8 +234,8 @@ static void gic_v3_deactivate(u32 iar)
 /*
  * ICC_SGI1R_EL1: Aff3 [55:48], RS [47:44], Aff2 [39:32], INTID [27:24], Aff1 [23:16], TargetList
  * [15:0], one bit for each of the 16 values of Aff0 that RS selects. GICR_TYPER[63:32] has the
- * affinity. The DSB: a write to a system register is not ordered against accesses to memory. The ISB
- * sends it now, and not when the CPU next happens to synchronize.
+ * affinity. The DSB: a write to a system register is not ordered against accesses to memory. The
+ * ISB sends it now, and not when the CPU next happens to synchronize.
  */
 static void gic_v3_send_sgi(u32 intid, const struct cpu *cpu)
 {

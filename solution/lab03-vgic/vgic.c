@@ -2,26 +2,26 @@
 /*
  * The state of virtual interrupts, and where each belongs.
  *
- * Memory is the truth: struct virq says whether an interrupt is pending, active, enabled. Each
+ * Memory is the truth: struct vgic_irq says whether an interrupt is pending, active, enabled. Each
  * vCPU has one list, ordered by priority, of the interrupts that concern it now: those that are
- * active there and those that wait to be delivered. vgic_target() alone decides who that is;
- * whatever changes an interrupt ends in virq_update(), which asks it and moves the interrupt.
+ * active there and those that wait to be delivered. vgic_target_oracle() alone decides who that is;
+ * whatever changes an interrupt ends in vgic_irq_update(), which asks it and moves the interrupt.
  *
- * List registers are a cache (vgic_lr.c). While a vCPU runs on another CPU they cannot be read.
- * The rule: change memory, then have that CPU fold and refill. So that nothing is lost, what the
- * list register took over was moved out of memory (latched to lr_latched), and orders to change the
- * active state are left in virq->request. Who has to know what became of an interrupt there waits
- * until that CPU has folded (vgic_settle()). While it waits it holds no lock that the other could
- * need, and its own list registers are folded: nobody waits for one who waits.
+ * List registers are a cache (vgic_lr.c). While a vCPU runs on another CPU they cannot be read. The
+ * rule: change memory, then have that CPU fold and refill. So that nothing is lost, what the list
+ * register took over was moved out of memory (pending_latch to latch_in_lr), and orders to change
+ * the active state are left in irq->request. Who has to know what became of an interrupt there
+ * waits until that CPU has folded (vgic_settle()). While it waits it holds no lock that the other
+ * could need, and its own list registers are folded: nobody waits for one who waits.
  *
  * Locks: the VM's device_lock, then vgic.lock, then run-queue locks (by vcpu_wake()).
  * Manual: IHI 0069, "Interrupt handling and prioritization"; IHI 0048 for GICv2.
  */
 #include "exercise.h"
 #include "el2_boot.h"
-#include "virq.h"
+#include "internal.h"
 
-struct virq *virq_find(struct vcpu *vcpu, u32 intid)
+struct vgic_irq *vgic_irq_find(struct vcpu *vcpu, u32 intid)
 {
 	if (intid < VGIC_PRIVATE_COUNT)
 		return &vcpu->vgic.private_irqs[intid];
@@ -29,27 +29,27 @@ struct virq *virq_find(struct vcpu *vcpu, u32 intid)
 }
 
 /*
- * virq_is_pending(): see virq.h. A latch counts wherever it is, in memory or moved to a list
- * register (lr_latched), and so does any requester of a GICv2 SGI.
+ * vgic_irq_is_pending(): see internal.h. A latch counts wherever it is, in memory or moved to a
+ * list register (latch_in_lr), and so does any requester of a GICv2 SGI.
  */
 EXERCISE(3.2)
-bool virq_is_pending(const struct virq *virq)
+bool vgic_irq_is_pending(const struct vgic_irq *irq)
 {
-	if (virq->latched || virq->lr_latched || virq->sources)
+	if (irq->pending_latch || irq->latch_in_lr || irq->sources)
 		return true;
-	return virq->line && (!virq->edge || virq->hw);
+	return irq->line_level && (!irq->edge || irq->hw);
 }
 
-bool virq_is_forwarded(const struct vm *vm, const struct virq *virq)
+bool vgic_irq_is_forwarded(const struct vm *vm, const struct vgic_irq *irq)
 {
-	u32 group = virq->group1 ? GICD_CTLR_ENABLE_GRP1 : GICD_CTLR_ENABLE_GRP0;
+	u32 group = irq->group1 ? GICD_CTLR_ENABLE_GRP1 : GICD_CTLR_ENABLE_GRP0;
 
-	return virq->enabled && (vm->vgic.ctlr & group) && virq_is_pending(virq);
+	return irq->enabled && (vm->vgic.ctlr & group) && vgic_irq_is_pending(irq);
 }
 
 /*
- * GICD_IROUTER with Interrupt_Routing_Mode 1: any CPU. The first that is on will do. Not inlined: it
- * takes locks, and interrupts that say where they go should not pay for that.
+ * GICD_IROUTER with Interrupt_Routing_Mode 1: any CPU. The first that is on will do. Not inlined:
+ * it takes locks, and interrupts that say where they go should not pay for that.
  */
 EXERCISE_PRIVATE(3.3)
 static __attribute__((noinline)) struct vcpu *vgic_any_vcpu(struct vm *vm)
@@ -62,7 +62,8 @@ static __attribute__((noinline)) struct vcpu *vgic_any_vcpu(struct vm *vm)
 }
 
 /*
- * vgic_home(): an SGI or PPI belongs to its owner, virq->vcpu. An SPI goes where virq->route says:
+ * vgic_target_vcpu(): an SGI or PPI belongs to its owner, irq->vcpu. An SPI goes where irq->route
+ * says:
  *  - GICv3: the value of GICD_IROUTER. It holds an affinity, of which our vCPUs use Aff0 alone, so
  *    it is the index of a vCPU; any other affinity names none. With Interrupt_Routing_Mode 1
  *    (VGIC_ROUTE_ANY) any CPU may have it: the first that is not vcpu_is_off(), or the last.
@@ -71,88 +72,88 @@ static __attribute__((noinline)) struct vcpu *vgic_any_vcpu(struct vm *vm)
  *    "GICD_ITARGETSRn": RAZ/WI in a uniprocessor implementation).
  */
 EXERCISE(3.3)
-struct vcpu *vgic_home(struct vm *vm, const struct virq *virq)
+struct vcpu *vgic_target_vcpu(struct vm *vm, const struct vgic_irq *irq)
 {
-	u64 index = virq->route;
+	u64 index = irq->route;
 
-	if (virq->intid < VGIC_PRIVATE_COUNT)
-		return virq->vcpu;
+	if (irq->intid < VGIC_PRIVATE_COUNT)
+		return irq->vcpu;
 	if (gic->version == 2 && vm->vcpu_count == 1)
 		index = 0;
 	else if (gic->version == 2)
-		index = virq->route ? (u64)__builtin_ctzl(virq->route) : VCPU_MAX;
-	else if (virq->route & VGIC_ROUTE_ANY)
+		index = irq->route ? (u64)__builtin_ctzl(irq->route) : VCPU_MAX;
+	else if (irq->route & VGIC_ROUTE_ANY)
 		return vgic_any_vcpu(vm);
 	return index < vm->vcpu_count ? vm->vcpus[index] : NULL;
 }
 
 /*
- * vgic_target(): see virq.h. An interrupt that software made active without anybody acknowledging
- * it (ISACTIVER) may be an SPI with no vCPU yet: it is at home where it is routed.
+ * vgic_target_oracle(): see internal.h. An interrupt that software made active without anybody
+ * acknowledging it (ISACTIVER) may be an SPI with no vCPU yet: it belongs where it is routed.
  */
 EXERCISE(3.3)
-struct vcpu *vgic_target(struct vm *vm, const struct virq *virq)
+struct vcpu *vgic_target_oracle(struct vm *vm, const struct vgic_irq *irq)
 {
-	if (!virq->active && !virq_is_forwarded(vm, virq))
+	if (!irq->active && !vgic_irq_is_forwarded(vm, irq))
 		return NULL;
-	if (virq->active && virq->vcpu)
-		return virq->vcpu;
-	return vgic_home(vm, virq);
+	if (irq->active && irq->vcpu)
+		return irq->vcpu;
+	return vgic_target_vcpu(vm, irq);
 }
 
 EXERCISE_PRIVATE(3.3)
-static void virq_insert(struct vcpu *vcpu, struct virq *virq)
+static void vgic_irq_insert(struct vcpu *vcpu, struct vgic_irq *irq)
 {
 	struct list *node;
 
-	list_for_each (node, &vcpu->vgic.ordered) {
-		const struct virq *other = container_of(node, struct virq, node);
+	list_for_each (node, &vcpu->vgic.ap_list) {
+		const struct vgic_irq *other = container_of(node, struct vgic_irq, node);
 
-		if (other->listed_priority > virq->priority ||
-		    (other->listed_priority == virq->priority && other->intid > virq->intid))
+		if (other->listed_priority > irq->priority ||
+		    (other->listed_priority == irq->priority && other->intid > irq->intid))
 			break;
 	}
-	virq->listed_priority = virq->priority;
-	list_insert_before(node, &virq->node);
+	irq->listed_priority = irq->priority;
+	list_insert_before(node, &irq->node);
 }
 
 /*
- * virq_relist(): ascending by priority value, equal ones by INTID, each where its listed_priority
- * puts it. An interrupt that stands there already, and whose priority is still that, is not moved;
- * one whose priority has changed is. virq->vcpu of an SPI follows, NULL when it is on no list;
- * that of an SGI or PPI is its owner for ever.
+ * vgic_irq_relist(): ascending by priority value, equal ones by INTID, each where its
+ * listed_priority puts it. An interrupt that stands there already, and whose priority is still
+ * that, is not moved; one whose priority has changed is. irq->vcpu of an SPI follows, NULL when it
+ * is on no list; that of an SGI or PPI is its owner for ever.
  */
 EXERCISE(3.3)
-struct vcpu *virq_relist(struct vm *vm, struct virq *virq)
+struct vcpu *vgic_irq_relist(struct vm *vm, struct vgic_irq *irq)
 {
 	struct vcpu *target;
 
-	if (virq->lr != VGIC_NO_LR)
-		return virq->vcpu;
-	target = vgic_target(vm, virq);
-	if (!list_is_empty(&virq->node)) {
-		if (target == virq->vcpu && virq->listed_priority == virq->priority)
+	if (irq->lr != VGIC_NO_LR)
+		return irq->vcpu;
+	target = vgic_target_oracle(vm, irq);
+	if (!list_is_empty(&irq->node)) {
+		if (target == irq->vcpu && irq->listed_priority == irq->priority)
 			return target;
-		list_remove(&virq->node);
+		list_remove(&irq->node);
 	}
-	if (virq->intid >= VGIC_PRIVATE_COUNT)
-		virq->vcpu = target;
+	if (irq->intid >= VGIC_PRIVATE_COUNT)
+		irq->vcpu = target;
 	if (target)
-		virq_insert(target, virq);
+		vgic_irq_insert(target, irq);
 	return target;
 }
 
-void virq_relist_folded(struct vcpu *vcpu, struct virq *virq)
+void vgic_irq_relist_folded(struct vcpu *vcpu, struct vgic_irq *irq)
 {
-	struct vcpu *target = virq_relist(vcpu->vm, virq);
+	struct vcpu *target = vgic_irq_relist(vcpu->vm, irq);
 
 	if (target && target != vcpu)
 		vgic_notify(target);
 }
 
-void virq_update(struct vm *vm, struct virq *virq)
+void vgic_irq_update(struct vm *vm, struct vgic_irq *irq)
 {
-	struct vcpu *target = virq_relist(vm, virq);
+	struct vcpu *target = vgic_irq_relist(vm, irq);
 
 	if (target)
 		vgic_notify(target);
@@ -177,35 +178,35 @@ void vgic_notify(struct vcpu *vcpu)
 }
 
 /*
- * While a list register holds @virq its active state in memory is not the truth: leave a request
- * (VIRQ_ACTIVATE, VIRQ_DEACTIVATE), which virq_merge() carries out. So does a hw interrupt whose
- * vCPU is resident on another CPU, for vgic_resample(): only that CPU reaches its physical PPI.
- * When a hw interrupt of a vCPU that is here ends, the physical one is deactivated
+ * While a list register holds @irq its active state in memory is not the truth: leave a request
+ * (VGIC_IRQ_ACTIVATE, VGIC_IRQ_DEACTIVATE), which vgic_irq_merge() carries out. So does a hw
+ * interrupt whose vCPU is resident on another CPU, for vgic_resample(): only that CPU reaches its
+ * physical PPI. When a hw interrupt of a vCPU that is here ends, the physical one is deactivated
  * (gic->set_active()); of one that is resident nowhere, layer 4 sets the physical state when it is
  * loaded. A guest's write to ISACTIVER never makes the physical interrupt active: only EL2's own
  * acknowledge does, which layer 4 knows of. Otherwise one VM could leave it active and the next
  * one's timer dead. @vcpu is NULL for an SPI on no list.
  */
 EXERCISE(3.2)
-void virq_set_active(struct vcpu *vcpu, struct virq *virq, bool active)
+void vgic_irq_set_active(struct vcpu *vcpu, struct vgic_irq *irq, bool active)
 {
-	bool elsewhere = virq->hw && vcpu->vgic.resident && !vgic_is_here(vcpu);
+	bool elsewhere = irq->hw && vcpu->vgic.resident && !vgic_is_here(vcpu);
 
-	if (virq->lr != VGIC_NO_LR || elsewhere) {
-		virq->request = active ? VIRQ_ACTIVATE : VIRQ_DEACTIVATE;
+	if (irq->lr != VGIC_NO_LR || elsewhere) {
+		irq->request = active ? VGIC_IRQ_ACTIVATE : VGIC_IRQ_DEACTIVATE;
 		vgic_notify(vcpu);
 		return;
 	}
-	virq->request = VIRQ_NO_REQUEST;
-	virq->active = active;
-	if (virq->hw && !active && vgic_is_here(vcpu))
-		gic->set_active(virq->pintid, false);
+	irq->request = VGIC_IRQ_NO_REQUEST;
+	irq->active = active;
+	if (irq->hw && !active && vgic_is_here(vcpu))
+		gic->set_active(irq->pintid, false);
 }
 
 /*
  * vgic_set_line(): under vgic.lock. A VM that has ended has no SPIs any more (vgic.spis is NULL):
  * nothing happens. A level that does not change changes nothing; a rising one latches an
- * edge-triggered interrupt that is not hw. Ends in virq_update().
+ * edge-triggered interrupt that is not hw. Ends in vgic_irq_update().
  *
  * A hw line only rises here: that it fell shows when the list register is folded. So it is pulled
  * first, or the completion of the last interrupt would be taken for the end of this one.
@@ -214,46 +215,46 @@ EXERCISE(3.2)
 void vgic_set_line(struct vcpu *vcpu, u32 intid, bool level)
 {
 	struct vm *vm = vcpu->vm;
-	struct virq *virq;
+	struct vgic_irq *irq;
 
 	spin_lock(&vm->vgic.lock);
 	if (!vm->vgic.spis) { /* the VM has ended */
 		spin_unlock(&vm->vgic.lock);
 		return;
 	}
-	virq = virq_find(vcpu, intid);
-	if (virq->hw)
+	irq = vgic_irq_find(vcpu, intid);
+	if (irq->hw)
 		vgic_pull(vcpu);
-	if (virq->line != level) {
-		virq->line = level;
-		if (level && virq->edge && !virq->hw)
-			virq->latched = true;
-		virq_update(vm, virq);
+	if (irq->line_level != level) {
+		irq->line_level = level;
+		if (level && irq->edge && !irq->hw)
+			irq->pending_latch = true;
+		vgic_irq_update(vm, irq);
 	}
 	spin_unlock(&vm->vgic.lock);
 }
 
 void vgic_map_hw(struct vcpu *vcpu, u32 intid, u32 pintid, bool (*is_asserted)(struct vcpu *))
 {
-	struct virq *virq = virq_find(vcpu, intid);
+	struct vgic_irq *irq = vgic_irq_find(vcpu, intid);
 
 	spin_lock(&vcpu->vm->vgic.lock);
 	vcpu->vgic.hw_mask |= 1U << intid;
-	virq->hw = true;
-	virq->pintid = (u16)pintid;
-	virq->is_asserted = is_asserted;
+	irq->hw = true;
+	irq->pintid = (u16)pintid;
+	irq->is_asserted = is_asserted;
 	spin_unlock(&vcpu->vm->vgic.lock);
 }
 
 bool vgic_is_live(struct vcpu *vcpu, u32 intid)
 {
-	const struct virq *virq = &vcpu->vgic.private_irqs[intid];
+	const struct vgic_irq *irq = &vcpu->vgic.private_irqs[intid];
 	bool live;
 
 	spin_lock(&vcpu->vm->vgic.lock);
 	if (vcpu->vgic.loaded)
 		vgic_pull(vcpu);
-	live = virq->active || virq_is_pending(virq);
+	live = irq->active || vgic_irq_is_pending(irq);
 	spin_unlock(&vcpu->vm->vgic.lock);
 	return live;
 }
@@ -263,18 +264,18 @@ bool vgic_is_live(struct vcpu *vcpu, u32 intid)
  * BPR + 1 bits; ICV_BPR1_EL1 counts from one, unless ICV_CTLR_EL1.CBPR makes BPR0 serve both.
  */
 EXERCISE_PRIVATE(3.8)
-static u32 vgic_group_priority(u64 vmcr, const struct virq *virq)
+static u32 vgic_group_priority(u64 vmcr, const struct vgic_irq *irq)
 {
 	u32 cut = ((vmcr >> ICH_VMCR_EL2_VBPR0_SHIFT) & 7) + 1;
 
-	if (virq->group1 && !(vmcr & ICH_VMCR_EL2_VCBPR))
+	if (irq->group1 && !(vmcr & ICH_VMCR_EL2_VCBPR))
 		cut = (vmcr >> ICH_VMCR_EL2_VBPR1_SHIFT) & 7;
-	return virq->priority & (0xffU << cut);
+	return irq->priority & (0xffU << cut);
 }
 
 /*
  * What the virtual interface would do if it were in the hardware, from vcpu->vgic and memory: true
- * when some interrupt of the ordered list is forwarded and not active, its group is enabled at the
+ * when some interrupt of the ap_list is forwarded and not active, its group is enabled at the
  * interface (VENG0, VENG1), its priority is higher than the mask (a smaller number than VPMR), and
  * its group priority higher than the running priority (IHI 0069, "Interrupt prioritization",
  * "Preemption").
@@ -296,13 +297,13 @@ bool vgic_would_signal(const struct vm *vm, const struct vcpu *vcpu)
 	u32 running = levels ? (u32)__builtin_ctz(levels) << 3 : 0x100;
 	struct list *node;
 
-	list_for_each (node, &vcpu->vgic.ordered) {
-		const struct virq *virq = container_of(node, struct virq, node);
-		u64 group = virq->group1 ? ICH_VMCR_EL2_VENG1 : ICH_VMCR_EL2_VENG0;
+	list_for_each (node, &vcpu->vgic.ap_list) {
+		const struct vgic_irq *irq = container_of(node, struct vgic_irq, node);
+		u64 group = irq->group1 ? ICH_VMCR_EL2_VENG1 : ICH_VMCR_EL2_VENG0;
 
-		if (virq->active || !virq_is_forwarded(vm, virq) || !(vmcr & group))
+		if (irq->active || !vgic_irq_is_forwarded(vm, irq) || !(vmcr & group))
 			continue;
-		if (virq->priority < mask && vgic_group_priority(vmcr, virq) < running)
+		if (irq->priority < mask && vgic_group_priority(vmcr, irq) < running)
 			return true;
 	}
 	return false;

@@ -5,7 +5,7 @@
  * What has to be in a list register: the highest-priority interrupt that can be delivered, or the
  * guest would wait for it. What is good to have there: active interrupts, since the guest then
  * completes them without help; and further pending ones. So the list registers take the head of
- * the ordered list, whatever it is, and the last one is kept for the first deliverable interrupt
+ * the ap_list, whatever it is, and the last one is kept for the first deliverable interrupt
  * if it does not stand there anyway. For what is left out, the hardware is asked to interrupt:
  *
  *  pending left out	NPIE	no list register is pending any more: refill
@@ -31,46 +31,46 @@
  */
 #include "exercise.h"
 #include "el2_boot.h"
-#include "virq.h"
+#include "internal.h"
 
 /* Waits, or will wait after its completion, for the guest to enable its group at the interface. */
 EXERCISE_PRIVATE(3.5)
-static bool virq_is_barred(const struct vm *vm, const struct virq *virq, u64 vmcr)
+static bool vgic_irq_is_barred(const struct vm *vm, const struct vgic_irq *irq, u64 vmcr)
 {
-	if (vmcr & (virq->group1 ? ICH_VMCR_EL2_VENG1 : ICH_VMCR_EL2_VENG0))
+	if (vmcr & (irq->group1 ? ICH_VMCR_EL2_VENG1 : ICH_VMCR_EL2_VENG0))
 		return false;
-	return !virq->active || virq_is_forwarded(vm, virq);
+	return !irq->active || vgic_irq_is_forwarded(vm, irq);
 }
 
 EXERCISE_PRIVATE(3.5)
-static struct virq *vgic_first_deliverable(struct vcpu *vcpu, u64 vmcr)
+static struct vgic_irq *vgic_first_deliverable(struct vcpu *vcpu, u64 vmcr)
 {
 	struct list *node;
 
-	list_for_each (node, &vcpu->vgic.ordered) {
-		struct virq *virq = container_of(node, struct virq, node);
+	list_for_each (node, &vcpu->vgic.ap_list) {
+		struct vgic_irq *irq = container_of(node, struct vgic_irq, node);
 
-		if (!virq->active && !virq_is_barred(vcpu->vm, virq, vmcr))
-			return virq;
+		if (!irq->active && !vgic_irq_is_barred(vcpu->vm, irq, vmcr))
+			return irq;
 	}
 	return NULL;
 }
 
-/* What maintenance to ask for when @virq is left out. */
+/* What maintenance to ask for when @irq is left out. */
 EXERCISE_PRIVATE(3.5)
-static u64 virq_maintenance(const struct virq *virq, u64 vmcr)
+static u64 vgic_irq_maintenance(const struct vgic_irq *irq, u64 vmcr)
 {
-	u64 group = virq->group1 ? ICH_VMCR_EL2_VENG1 : ICH_VMCR_EL2_VENG0;
+	u64 group = irq->group1 ? ICH_VMCR_EL2_VENG1 : ICH_VMCR_EL2_VENG0;
 
-	if (virq->active)
+	if (irq->active)
 		return ICH_HCR_EL2_LRENPIE | ICH_HCR_EL2_TDIR;
 	if (!(vmcr & group))
-		return virq->group1 ? ICH_HCR_EL2_VGRP1EIE : ICH_HCR_EL2_VGRP0EIE;
+		return irq->group1 ? ICH_HCR_EL2_VGRP1EIE : ICH_HCR_EL2_VGRP0EIE;
 	return ICH_HCR_EL2_NPIE;
 }
 
 /*
- * Walk the ordered list. The virtual interface (gic->read_vmcr()) says which groups the guest has
+ * Walk the ap_list. The virtual interface (gic->read_vmcr()) says which groups the guest has
  * enabled there: ICH_VMCR_EL2.VENG0 and VENG1. An interrupt is *barred* when its group is not and
  * it waits for delivery: not active, or active and forwarded once more, so that the guest's
  * completion makes it wait. It is *deliverable* when it is neither active nor barred; priority mask
@@ -86,25 +86,26 @@ static u64 virq_maintenance(const struct virq *virq, u64 vmcr)
  *  - any other: NPIE
  */
 EXERCISE(3.5)
-u64 vgic_choose_overflow(struct vcpu *vcpu, struct virq *chosen[], unsigned room, unsigned *count)
+u64 vgic_choose_overflow(struct vcpu *vcpu, struct vgic_irq *chosen[], unsigned room,
+			 unsigned *count)
 {
 	u64 vmcr = gic->read_vmcr();
-	const struct virq *first = vgic_first_deliverable(vcpu, vmcr);
+	const struct vgic_irq *first = vgic_first_deliverable(vcpu, vmcr);
 	bool both = (vmcr & ICH_VMCR_EL2_VENG0) && (vmcr & ICH_VMCR_EL2_VENG1);
 	u64 maintenance = both ? ICH_HCR_EL2_VGRP0DIE | ICH_HCR_EL2_VGRP1DIE : 0;
 	struct list *node;
 
 	*count = 0;
-	list_for_each (node, &vcpu->vgic.ordered) {
-		struct virq *virq = container_of(node, struct virq, node);
-		unsigned kept = first && virq != first;
+	list_for_each (node, &vcpu->vgic.ap_list) {
+		struct vgic_irq *irq = container_of(node, struct vgic_irq, node);
+		unsigned kept = first && irq != first;
 
-		if (virq_is_barred(vcpu->vm, virq, vmcr) || *count + kept >= room) {
-			maintenance |= virq_maintenance(virq, vmcr);
+		if (vgic_irq_is_barred(vcpu->vm, irq, vmcr) || *count + kept >= room) {
+			maintenance |= vgic_irq_maintenance(irq, vmcr);
 			continue;
 		}
-		chosen[(*count)++] = virq;
-		if (virq == first)
+		chosen[(*count)++] = irq;
+		if (irq == first)
 			first = NULL;
 	}
 	return maintenance;
@@ -114,24 +115,24 @@ u64 vgic_choose_overflow(struct vcpu *vcpu, struct virq *chosen[], unsigned room
  * ICH_HCR_EL2.EOIcount, bits [31:27], says how many completions found no list register. With
  * EOImode 0 a guest completes in the reverse order of acknowledging, and each acknowledged
  * interrupt preempted one of lower priority: so they were the highest-priority ones of those left
- * out. From the head of the ordered list, as many active interrupts without a list register become
- * inactive (virq_set_active()) and are relisted (virq_relist_folded()), which may take them off
- * the list that is being walked.
+ * out. From the head of the ap_list, as many active interrupts without a list register become
+ * inactive (vgic_irq_set_active()) and are relisted (vgic_irq_relist_folded()), which may take them
+ * off the list that is being walked.
  */
 EXERCISE(3.5)
 void vgic_retire_spilled(struct vcpu *vcpu)
 {
 	u64 completed = gic->read_hcr() >> ICH_HCR_EL2_EOICOUNT_SHIFT & 0x1f;
-	struct list *node = vcpu->vgic.ordered.next;
+	struct list *node = vcpu->vgic.ap_list.next;
 
-	while (completed && node != &vcpu->vgic.ordered) {
-		struct virq *virq = container_of(node, struct virq, node);
+	while (completed && node != &vcpu->vgic.ap_list) {
+		struct vgic_irq *irq = container_of(node, struct vgic_irq, node);
 
 		node = node->next;
-		if (!virq->active || virq->lr != VGIC_NO_LR)
+		if (!irq->active || irq->lr != VGIC_NO_LR)
 			continue;
-		virq_set_active(vcpu, virq, false);
-		virq_relist_folded(vcpu, virq);
+		vgic_irq_set_active(vcpu, irq, false);
+		vgic_irq_relist_folded(vcpu, irq);
 		completed--;
 	}
 }

@@ -4,7 +4,7 @@
  *
  * The models are tables (dev_gicd.c, dev_gicr.c) of banks; here a bank is taken apart into
  * interrupts, each under vgic.lock. Only fields that a list register may know better (pending,
- * active) fold it. A change always ends in virq_update().
+ * active) fold it. A change always ends in vgic_irq_update().
  *
  * Locks: the device_lock is held by the models' caller; vgic.lock nests inside it.
  * Manual: IHI 0069 and IHI 0048, "Distributor register descriptions".
@@ -12,7 +12,7 @@
 #include "exercise.h"
 #include "el2_boot.h"
 #include "lib/bits.h"
-#include "virq.h"
+#include "internal.h"
 
 static const u8 field_bits[] = {
 	[IRQ_GROUP] = 1,   [IRQ_ENABLED] = 1, [IRQ_PENDING] = 1,
@@ -25,41 +25,41 @@ static const u8 field_bits[] = {
 
 /* Pending in the sense of a register: for hw, the line itself and not what was forwarded of it. */
 EXERCISE_PRIVATE(3.6)
-static bool virq_reads_pending(const struct virq *virq)
+static bool vgic_irq_reads_pending(const struct vgic_irq *irq)
 {
-	if (virq_is_pending(virq))
+	if (vgic_irq_is_pending(irq))
 		return true;
-	return virq->hw && vgic_is_here(virq->vcpu) && virq->is_asserted(virq->vcpu);
+	return irq->hw && vgic_is_here(irq->vcpu) && irq->is_asserted(irq->vcpu);
 }
 
 /*
- * The value of @field of @virq, in the low bits. Pending is what a register shows:
- * virq_is_pending(), and for hw also the physical line itself, whether or not it was forwarded yet
- * (is_asserted(), which can be asked when the owner is here). IRQ_CONFIG is 2 for an edge, 0 for a
- * level. IRQ_TARGETS of an SGI or PPI is the bit of its owner's index.
+ * The value of @field of @irq, in the low bits. Pending is what a register shows:
+ * vgic_irq_is_pending(), and for hw also the physical line itself, whether or not it was forwarded
+ * yet (is_asserted(), which can be asked when the owner is here). IRQ_CONFIG is 2 for an edge, 0
+ * for a level. IRQ_TARGETS of an SGI or PPI is the bit of its owner's index.
  */
 EXERCISE(3.6)
-static u64 virq_get(const struct virq *virq, enum irq_field field)
+static u64 vgic_irq_get(const struct vgic_irq *irq, enum irq_field field)
 {
 	switch (field) {
 	case IRQ_GROUP:
-		return virq->group1;
+		return irq->group1;
 	case IRQ_ENABLED:
-		return virq->enabled;
+		return irq->enabled;
 	case IRQ_PENDING:
-		return virq_reads_pending(virq);
+		return vgic_irq_reads_pending(irq);
 	case IRQ_ACTIVE:
-		return virq->active;
+		return irq->active;
 	case IRQ_CONFIG:
-		return virq->edge ? 2 : 0;
+		return irq->edge ? 2 : 0;
 	case IRQ_PRIORITY:
-		return virq->priority;
+		return irq->priority;
 	case IRQ_TARGETS:
-		return virq->intid < VGIC_PRIVATE_COUNT ? BIT(virq->vcpu->index) : virq->route;
+		return irq->intid < VGIC_PRIVATE_COUNT ? BIT(irq->vcpu->index) : irq->route;
 	case IRQ_SOURCES:
-		return virq->sources;
+		return irq->sources;
 	case IRQ_ROUTE:
-		return virq->route;
+		return irq->route;
 	}
 	return 0;
 }
@@ -69,76 +69,76 @@ static u64 virq_get(const struct virq *virq, enum irq_field field)
  * list register took over, but cannot lower a line. On a GICv2 SGIs have registers of their own.
  */
 EXERCISE_PRIVATE(3.6)
-static void virq_set_pending(struct virq *virq, bool pending)
+static void vgic_irq_set_pending(struct vgic_irq *irq, bool pending)
 {
-	if (virq_counts_sources(virq))
+	if (vgic_irq_counts_sources(irq))
 		return;
-	virq->latched = pending;
+	irq->pending_latch = pending;
 	if (!pending)
-		virq->lr_latched = false;
+		irq->latch_in_lr = false;
 }
 
 EXERCISE_PRIVATE(3.6)
-static void virq_set_sources(struct virq *virq, u8 sources, u8 mask)
+static void vgic_irq_set_sources(struct vgic_irq *irq, u8 sources, u8 mask)
 {
-	virq->sources = (u8)((virq->sources & ~mask) | (sources & mask));
-	if (mask & ~sources & 1 << virq->active_source)
-		virq->lr_latched = false;
+	irq->sources = (u8)((irq->sources & ~mask) | (sources & mask));
+	if (mask & ~sources & 1 << irq->active_source)
+		irq->latch_in_lr = false;
 }
 
 /* The bits of GICD_ITARGETSR that stand for CPU interfaces that there are. */
 EXERCISE_PRIVATE(3.6)
-static u64 vgic_interfaces(const struct virq *virq, const struct vcpu *vcpu)
+static u64 vgic_interfaces(const struct vgic_irq *irq, const struct vcpu *vcpu)
 {
-	return virq->intid < VGIC_PRIVATE_COUNT ? 0 : bits_mask(vcpu->vm->vcpu_count - 1, 0);
+	return irq->intid < VGIC_PRIVATE_COUNT ? 0 : bits_mask(vcpu->vm->vcpu_count - 1, 0);
 }
 
 /*
- * Replace the bits @mask of @field of @virq by those of @value. What software cannot change stays:
+ * Replace the bits @mask of @field of @irq by those of @value. What software cannot change stays:
  * the trigger of an SGI, its enable on a GICv2 (IHI 0048, "GICD_ISENABLERn": permanently enabled,
  * as on the machine that our guests expect), targets of SGIs and PPIs, targets that do not exist
  * (bits of GICD_ITARGETSR from the number of vCPUs on), unimplemented priority bits
  * (VGIC_PRIORITY_MASK), reserved bits of GICD_IROUTER (ROUTE_MASK).
  *
  * IRQ_PENDING sets the latch (ISPENDR), or takes it away with the part of it that a list register
- * took over, lr_latched (ICPENDR). The line is the device's: a level whose line is up stays
+ * took over, latch_in_lr (ICPENDR). The line is the device's: a level whose line is up stays
  * pending. SGIs of a GICv2 ignore both: they have registers of their own, IRQ_SOURCES
  * (GICD_SPENDSGIR<n>, GICD_CPENDSGIR<n>), one bit for each requester. Taking away the bit of
- * active_source also takes lr_latched, which stands for that requester. IRQ_ACTIVE goes through
- * virq_set_active(). The caller has pulled, and relists.
+ * active_source also takes latch_in_lr, which stands for that requester. IRQ_ACTIVE goes through
+ * vgic_irq_set_active(). The caller has pulled, and relists.
  */
 EXERCISE(3.6)
-static void virq_put(struct vcpu *vcpu, struct virq *virq, enum irq_field field, u64 value,
-		     u64 mask)
+static void vgic_irq_put(struct vcpu *vcpu, struct vgic_irq *irq, enum irq_field field, u64 value,
+			 u64 mask)
 {
 	switch (field) {
 	case IRQ_GROUP:
-		virq->group1 = value;
+		irq->group1 = value;
 		break;
 	case IRQ_ENABLED:
-		virq->enabled = value || virq_counts_sources(virq);
+		irq->enabled = value || vgic_irq_counts_sources(irq);
 		break;
 	case IRQ_PENDING:
-		virq_set_pending(virq, value);
+		vgic_irq_set_pending(irq, value);
 		break;
 	case IRQ_ACTIVE:
-		virq_set_active(virq->vcpu, virq, value);
+		vgic_irq_set_active(irq->vcpu, irq, value);
 		break;
 	case IRQ_CONFIG:
-		if (virq->intid >= 16)
-			virq->edge = value & 2;
+		if (irq->intid >= 16)
+			irq->edge = value & 2;
 		break;
 	case IRQ_PRIORITY:
-		virq->priority = value & VGIC_PRIORITY_MASK;
+		irq->priority = value & VGIC_PRIORITY_MASK;
 		break;
 	case IRQ_TARGETS:
-		virq->route = value & vgic_interfaces(virq, vcpu);
+		irq->route = value & vgic_interfaces(irq, vcpu);
 		break;
 	case IRQ_SOURCES:
-		virq_set_sources(virq, (u8)value, (u8)mask);
+		vgic_irq_set_sources(irq, (u8)value, (u8)mask);
 		break;
 	case IRQ_ROUTE:
-		virq->route = (virq->route & ~mask) | (value & mask & ROUTE_MASK);
+		irq->route = (irq->route & ~mask) | (value & mask & ROUTE_MASK);
 		break;
 	}
 }
@@ -157,20 +157,20 @@ static bool vgic_is_unread(const struct vcpu *owner, u32 seen)
 }
 
 /**
- * vgic_settle() - before a register of @virq is read: have memory tell how it is now
+ * vgic_settle() - before a register of @irq is read: have memory tell how it is now
  * @vm: whose interrupt it is, and the vCPU's that reads, which is here
  *
- * vgic_pull() of the vCPU whose list @virq is on. If that is loaded on another CPU, where @virq may
+ * vgic_pull() of the vCPU whose list @irq is on. If that is loaded on another CPU, where @irq may
  * have changed, that CPU is made to fold. vgic.lock and the VM's device_lock, both held, are let go
  * meanwhile and taken again.
  */
-static void vgic_settle(struct vm *vm, const struct virq *virq)
+static void vgic_settle(struct vm *vm, const struct vgic_irq *irq)
 {
-	struct vcpu *owner = virq->vcpu;
+	struct vcpu *owner = irq->vcpu;
 	u32 seen;
 
 	vgic_pull(owner);
-	if (!owner || !owner->vgic.loaded || (virq->lr == VGIC_NO_LR && !virq->active))
+	if (!owner || !owner->vgic.loaded || (irq->lr == VGIC_NO_LR && !irq->active))
 		return;
 	/* In list registers of another CPU, or active without one and perhaps completed there. */
 	vgic_pull(this_cpu()->vcpu);
@@ -200,14 +200,14 @@ u64 vmm_irq_bank_read(struct vcpu *vcpu, const struct irq_bank *bank, u64 offset
 
 	spin_lock(&vcpu->vm->vgic.lock);
 	for (unsigned at = 0; at < size * 8 && intid < bank->end; at += bits, intid++) {
-		struct virq *virq = virq_find(vcpu, intid);
+		struct vgic_irq *irq = vgic_irq_find(vcpu, intid);
 
 		if (intid < bank->first)
 			continue;
 		if (bank->field == IRQ_PENDING || bank->field == IRQ_ACTIVE ||
 		    bank->field == IRQ_SOURCES)
-			vgic_settle(vcpu->vm, virq);
-		value |= virq_get(virq, bank->field) >> shift << at;
+			vgic_settle(vcpu->vm, irq);
+		value |= vgic_irq_get(irq, bank->field) >> shift << at;
 	}
 	spin_unlock(&vcpu->vm->vgic.lock);
 	return value;
@@ -217,7 +217,7 @@ u64 vmm_irq_bank_read(struct vcpu *vcpu, const struct irq_bank *bank, u64 offset
  * Apply a write to every interrupt that it covers and that @value has something to say about: in a
  * BANK_SET or BANK_CLEAR bank those with a one, in a BANK_PLAIN one all. A field of 64 bits may be
  * written by halves: the other half stays. For each: pull the vCPU whose list it is on, so that
- * the change meets the truth; virq_put(); virq_update(). All under one hold of vgic.lock.
+ * the change meets the truth; vgic_irq_put(); vgic_irq_update(). All under one hold of vgic.lock.
  */
 EXERCISE(3.6)
 void vmm_irq_bank_write(struct vcpu *vcpu, const struct irq_bank *bank, u64 offset, unsigned size,
@@ -233,14 +233,14 @@ void vmm_irq_bank_write(struct vcpu *vcpu, const struct irq_bank *bank, u64 offs
 		value = 0;
 	spin_lock(&vcpu->vm->vgic.lock);
 	for (unsigned at = 0; at < size * 8 && intid < bank->end; at += bits, intid++) {
-		struct virq *virq = virq_find(vcpu, intid);
+		struct vgic_irq *irq = vgic_irq_find(vcpu, intid);
 		u64 touched = (mask >> at & field_mask) << shift;
 
 		if (intid < bank->first || !touched)
 			continue;
-		vgic_pull(virq->vcpu);
-		virq_put(vcpu, virq, bank->field, (value >> at & field_mask) << shift, touched);
-		virq_update(vcpu->vm, virq);
+		vgic_pull(irq->vcpu);
+		vgic_irq_put(vcpu, irq, bank->field, (value >> at & field_mask) << shift, touched);
+		vgic_irq_update(vcpu->vm, irq);
 	}
 	spin_unlock(&vcpu->vm->vgic.lock);
 }
@@ -252,7 +252,7 @@ u32 vmm_irq_groups(struct vcpu *vcpu)
 
 /*
  * Keep the two group enables of @groups in vgic.ctlr. All interrupts of a group come or go at once:
- * pull every vCPU, and virq_update() each of its SGIs and PPIs and every SPI. Under vgic.lock.
+ * pull every vCPU, and vgic_irq_update() each of its SGIs and PPIs and every SPI. Under vgic.lock.
  */
 EXERCISE(3.6)
 void vmm_irq_set_groups(struct vcpu *vcpu, u32 groups)
@@ -264,10 +264,10 @@ void vmm_irq_set_groups(struct vcpu *vcpu, u32 groups)
 	for (u32 index = 0; index < vm->vcpu_count; index++) {
 		vgic_pull(vm->vcpus[index]);
 		for (u32 intid = 0; intid < VGIC_PRIVATE_COUNT; intid++)
-			virq_update(vm, virq_find(vm->vcpus[index], intid));
+			vgic_irq_update(vm, vgic_irq_find(vm->vcpus[index], intid));
 	}
 	for (u32 intid = VGIC_PRIVATE_COUNT; intid < VGIC_INTID_COUNT; intid++)
-		virq_update(vm, virq_find(vcpu, intid));
+		vgic_irq_update(vm, vgic_irq_find(vcpu, intid));
 	spin_unlock(&vm->vgic.lock);
 }
 

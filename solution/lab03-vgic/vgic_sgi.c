@@ -13,7 +13,7 @@
 #include "exercise.h"
 #include "el2_boot.h"
 #include "lib/bits.h"
-#include "virq.h"
+#include "internal.h"
 
 #define SGIR_INTID(value) ((u32)bits_get(value, 27, 24))
 #define SGIR_TARGETS(value) bits_get(value, 15, 0)
@@ -49,7 +49,8 @@ static bool sgir_targets(u64 value, const struct vcpu *sender, const struct vcpu
  * Fields: Aff3 [55:48], RS [47:44], IRM 40, Aff2 [39:32], INTID [27:24], Aff1 [23:16], TargetList
  * [15:0]. IRM 1: every vCPU but the sender, whatever the rest says. IRM 0: the vCPUs of that
  * Aff3.Aff2.Aff1 (vcpu->vmpidr) whose Aff0 is 16 * RS + n for a bit n of the target list; the
- * sender may be among them. An SGI is edge-triggered: it is latched. virq_update() tells its vCPU.
+ * sender may be among them. An SGI is edge-triggered: it is latched. vgic_irq_update()
+ * tells its vCPU.
  */
 EXERCISE(3.7)
 static void vgic_send_sgi(struct vcpu *sender, u64 value, bool group1)
@@ -58,12 +59,12 @@ static void vgic_send_sgi(struct vcpu *sender, u64 value, bool group1)
 
 	spin_lock(&vm->vgic.lock);
 	for (u32 index = 0; index < vm->vcpu_count; index++) {
-		struct virq *virq = virq_find(vm->vcpus[index], SGIR_INTID(value));
+		struct vgic_irq *irq = vgic_irq_find(vm->vcpus[index], SGIR_INTID(value));
 
-		if (!sgir_targets(value, sender, vm->vcpus[index]) || virq->group1 != group1)
+		if (!sgir_targets(value, sender, vm->vcpus[index]) || irq->group1 != group1)
 			continue;
-		virq->latched = true;
-		virq_update(vm, virq);
+		irq->pending_latch = true;
+		vgic_irq_update(vm, irq);
 	}
 	spin_unlock(&vm->vgic.lock);
 }
@@ -91,18 +92,18 @@ SYSREG_HANDLER(3, 0, 12, 11, 6, icc_sgi0r);
 SYSREG_HANDLER(3, 0, 12, 11, 7, icc_sgi0r);
 
 /*
- * vmm_irq_send(): on a GICv2 an SGI is pending once for each requester, a bit of virq->sources by
+ * vmm_irq_send(): on a GICv2 an SGI is pending once for each requester, a bit of irq->sources by
  * the index of @from; sending it twice before it is taken is one. Under vgic.lock; ends in
- * virq_update().
+ * vgic_irq_update().
  */
 EXERCISE(3.7)
 void vmm_irq_send(struct vcpu *to, struct vcpu *from, u32 intid)
 {
-	struct virq *virq = virq_find(to, intid & 15);
+	struct vgic_irq *irq = vgic_irq_find(to, intid & 15);
 
 	spin_lock(&to->vm->vgic.lock);
-	virq->sources |= (u8)(1 << from->index);
-	virq_update(to->vm, virq);
+	irq->sources |= (u8)(1 << from->index);
+	vgic_irq_update(to->vm, irq);
 	spin_unlock(&to->vm->vgic.lock);
 }
 
@@ -114,16 +115,16 @@ void vmm_irq_send(struct vcpu *to, struct vcpu *from, u32 intid)
 void vmm_irq_deactivate(struct vcpu *vcpu, u32 intid)
 {
 	struct vm *vm = vcpu->vm;
-	struct virq *virq;
+	struct vgic_irq *irq;
 
 	if (intid >= VGIC_INTID_COUNT)
 		return;
-	virq = virq_find(vcpu, intid);
+	irq = vgic_irq_find(vcpu, intid);
 	spin_lock(&vm->vgic.lock);
-	vgic_pull(virq->vcpu);
-	if (virq->active || virq->lr != VGIC_NO_LR) {
-		virq_set_active(virq->vcpu, virq, false);
-		virq_update(vm, virq);
+	vgic_pull(irq->vcpu);
+	if (irq->active || irq->lr != VGIC_NO_LR) {
+		vgic_irq_set_active(irq->vcpu, irq, false);
+		vgic_irq_update(vm, irq);
 	}
 	spin_unlock(&vm->vgic.lock);
 }

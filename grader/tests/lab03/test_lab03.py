@@ -86,15 +86,15 @@ def list_registers(vcpu: Object) -> list[ListRegister]:
 
 
 def interrupts_of(vcpu: Object) -> list[Object]:
-    """Every struct virq that the vCPU can be interrupted by."""
+    """Every struct vgic_irq that the vCPU can be interrupted by."""
     objects = vcpu.objects
     offset, _ = objects.member("struct vcpu", "vgic.private_irqs")
-    size = objects.machine.layout("sizeof(struct virq)")
-    found = [Object(objects, "struct virq", vcpu.address + offset + size * i) for i in range(32)]
+    size = objects.machine.layout("sizeof(struct vgic_irq)")
+    found = [Object(objects, "struct vgic_irq", vcpu.address + offset + size * i) for i in range(32)]
     vm = vcpu.pointer("vm", "struct vm")
     assert vm is not None
     spis = vm.get("vgic.spis")
-    return found + [Object(objects, "struct virq", spis + size * i) for i in range(224)]
+    return found + [Object(objects, "struct vgic_irq", spis + size * i) for i in range(224)]
 
 
 def test_interrupts_are_routed_to_el2(lab: Lab, gic: int) -> None:
@@ -150,7 +150,7 @@ def test_list_registers_hold_the_most_urgent(lab: Lab, gic: int) -> None:
         waiting = [
             (irq.get("priority"), irq.get("intid"))
             for irq in irqs
-            if irq.get("enabled") and irq.get("latched") and irq.get("lr") == NO_LR
+            if irq.get("enabled") and irq.get("pending_latch") and irq.get("lr") == NO_LR
         ]
         cached = [lr for lr in list_registers(vcpu) if lr.state]
         if not waiting:

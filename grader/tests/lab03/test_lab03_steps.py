@@ -53,25 +53,25 @@ class Stage:
         return Object(self.bench.objects, "struct gic_driver", driver)
 
     def irq(self, intid: int, vcpu: int = 0) -> Object:
-        size = self.bench.size("struct virq")
+        size = self.bench.size("struct vgic_irq")
         first = self.bench.address_of(self.vcpus[vcpu], "vgic.private_irqs")
         address = (
             self.spis + size * (intid - PRIVATE) if intid >= PRIVATE else first + size * intid
         )
-        return Object(self.bench.objects, "struct virq", address)
+        return Object(self.bench.objects, "struct vgic_irq", address)
 
     def pend(self, intid: int, priority: int = 0xA0, **members: int) -> Object:
         """An interrupt that is pending by an edge, enabled and of Group 1, or as `members` say."""
         irq = self.irq(intid)
         self.bench.put(
-            irq, **{"priority": priority, "enabled": 1, "group1": 1, "edge": 1, "latched": 1, **members}
+            irq, **{"priority": priority, "enabled": 1, "group1": 1, "edge": 1, "pending_latch": 1, **members}
         )  # fmt: skip
         return irq
 
     def line_up(self, *irqs: Object) -> None:
         """Make these, in this order, the list of vCPU 0."""
         bench = self.bench
-        ring = [bench.address_of(self.vcpus[0], "vgic.ordered"), *(irq.address for irq in irqs)]
+        ring = [bench.address_of(self.vcpus[0], "vgic.ap_list"), *(irq.address for irq in irqs)]
         for this, after in zip(ring, ring[1:] + ring[:1], strict=True):
             bench.machine.memory.write(this, after.to_bytes(8, "little"))
             bench.machine.memory.write(after + 8, this.to_bytes(8, "little"))
@@ -81,10 +81,10 @@ class Stage:
     def listed(self, vcpu: int = 0) -> list[int]:
         """INTIDs of a vCPU's list."""
         memory = self.bench.machine.memory
-        head = self.bench.address_of(self.vcpus[vcpu], "vgic.ordered")
+        head = self.bench.address_of(self.vcpus[vcpu], "vgic.ap_list")
         node, found = memory.u64(head), list[int]()
         while node != head and len(found) < SPIS:
-            found.append(Object(self.bench.objects, "struct virq", node).get("intid"))
+            found.append(Object(self.bench.objects, "struct vgic_irq", node).get("intid"))
             node = memory.u64(node)
         expect("the list is closed", node, head)
         return found
@@ -108,10 +108,10 @@ class Stage:
 
 def idle_irqs(bench: Bench, vcpu: int, first: int, address: int, count: int) -> bytes:
     """`count` interrupts from INTID `first` on, to lie at `address`: on no list, in no list register."""
-    size = bench.size("struct virq")
+    size = bench.size("struct vgic_irq")
     return b"".join(
         bench.encode(
-            "struct virq",
+            "struct vgic_irq",
             {"node.next": at, "node.prev": at, "vcpu": vcpu, "intid": first + index, "lr": NO_LR},
         )
         for index, at in enumerate(range(address, address + size * count, size))
@@ -121,14 +121,14 @@ def idle_irqs(bench: Bench, vcpu: int, first: int, address: int, count: int) -> 
 def stage_of(lab: Lab, cpus: int = 1) -> Stage:
     bench = Bench.at(lab.start(ProbeVm("gic_enable", cpus=cpus)), LAB, "vm_create")
     vm = Object(bench.objects, "struct vm", bench.machine.register("x0"))
-    spis = bench.allocate("struct virq", SPIS)[0].address
+    spis = bench.allocate("struct vgic_irq", SPIS)[0].address
     bench.machine.memory.write(spis, idle_irqs(bench, 0, PRIVATE, spis, SPIS))
     vcpus = []
     for index in range(cpus):
         vcpu = vm.pointer(f"vcpus[{index}]", "struct vcpu")
         assert vcpu is not None
-        head = bench.address_of(vcpu, "vgic.ordered")
-        bench.put(vcpu, vgic__ordered__next=head, vgic__ordered__prev=head, vmpidr=1 << 31 | index)
+        head = bench.address_of(vcpu, "vgic.ap_list")
+        bench.put(vcpu, vgic__ap_list__next=head, vgic__ap_list__prev=head, vmpidr=1 << 31 | index)
         irqs = bench.address_of(vcpu, "vgic.private_irqs")
         data = idle_irqs(bench, vcpu.address, 0, irqs, PRIVATE)
         bench.machine.memory.write(irqs, data)
@@ -221,20 +221,20 @@ def test_every_interrupt_is_dispatched_and_completed(lab: Lab, gic: int) -> None
 def test_pending_is_a_latch_or_a_level(lab: Lab, seed: int) -> None:
     stage = stage_of(lab)
     numbers = random.Random(seed)
-    names = ("edge", "line", "latched", "lr_latched", "hw")
-    cases = [dict.fromkeys(names, 0) | {"line": 1, "edge": edge, "hw": hw}
+    names = ("edge", "line_level", "pending_latch", "latch_in_lr", "hw")
+    cases = [dict.fromkeys(names, 0) | {"line_level": 1, "edge": edge, "hw": hw}
              for edge in (0, 1) for hw in (0, 1)]  # fmt: skip
-    cases += [dict.fromkeys(names, 0) | {"edge": 1, name: 1} for name in ("latched", "lr_latched")]
+    cases += [dict.fromkeys(names, 0) | {"edge": 1, name: 1} for name in ("pending_latch", "latch_in_lr")]
     cases += [{name: numbers.getrandbits(1) for name in names} for _ in range(10)]
     for case in cases:
-        sources = 0 if case["line"] else numbers.choice((0, 0, 4))
+        sources = 0 if case["line_level"] else numbers.choice((0, 0, 4))
         irq = stage.irq(numbers.randrange(PRIVATE, 256))
         stage.bench.put(irq, **case, sources=sources)
-        level = case["line"] and (case["hw"] or not case["edge"])
-        wanted = bool(level or case["latched"] or case["lr_latched"] or sources)
+        level = case["line_level"] and (case["hw"] or not case["edge"])
+        wanted = bool(level or case["pending_latch"] or case["latch_in_lr"] or sources)
         state = ", ".join(name for name, value in case.items() if value) or "nothing set"
-        observed = bool(stage.bench.call("virq_is_pending", irq.address) & 1)
-        expect(f"virq_is_pending() of {state}, sources {sources:#x}", observed, wanted)
+        observed = bool(stage.bench.call("vgic_irq_is_pending", irq.address) & 1)
+        expect(f"vgic_irq_is_pending() of {state}, sources {sources:#x}", observed, wanted)
 
 
 def test_active_state_in_a_list_register_is_left_to_the_fold(lab: Lab) -> None:
@@ -243,7 +243,7 @@ def test_active_state_in_a_list_register_is_left_to_the_fold(lab: Lab) -> None:
     bench.put(stage.gic, set_active=bench.nowhere)
 
     def set_active(irq: Object, active: int) -> tuple[int, int, list[tuple[int, int]]]:
-        bench.call("virq_set_active", vcpu, irq.address, active, stubs={bench.nowhere: 0})
+        bench.call("vgic_irq_set_active", vcpu, irq.address, active, stubs={bench.nowhere: 0})
         physical = [(call.arguments[0], call.arguments[1] & 1) for call in bench.calls]
         return irq.get("active"), irq.get("request"), physical
 
@@ -251,7 +251,7 @@ def test_active_state_in_a_list_register_is_left_to_the_fold(lab: Lab) -> None:
     bench.put(cached, lr=2)
     bench.put(hardware, hw=1, pintid=TIMER)
     stage.load()
-    what = "virq_set_active(): (active, request, calls of gic->set_active())"
+    what = "vgic_irq_set_active(): (active, request, calls of gic->set_active())"
     expect(f"{what} in a list register, to active", set_active(cached, 1), (0, ACTIVATE, []))
     expect(f"{what} in a list register, to inactive", set_active(cached, 0), (0, DEACTIVATE, []))
     expect(f"{what} in memory, to active", set_active(plain, 1), (1, 0, []))
@@ -269,21 +269,21 @@ def test_a_line_that_rises_latches_an_edge(lab: Lab) -> None:
 
     def set_line(irq: Object, level: int) -> tuple[int, int]:
         bench.call("vgic_set_line", vcpu, irq.get("intid"), level)
-        return irq.get("line"), irq.get("latched")
+        return irq.get("line_level"), irq.get("pending_latch")
 
     edge, level = stage.irq(60), stage.irq(61)
     bench.put(edge, edge=1)
-    what = "vgic_set_line(): (line, latched)"
+    what = "vgic_set_line(): (line_level, pending_latch)"
     expect(f"{what} level-sensitive, rising", set_line(level, 1), (1, 0))
     expect(f"{what} level-sensitive, falling", set_line(level, 0), (0, 0))
     expect(f"{what} edge-triggered, rising", set_line(edge, 1), (1, 1))
-    bench.put(edge, latched=0)
+    bench.put(edge, pending_latch=0)
     expect(f"{what} edge-triggered, up already", set_line(edge, 1), (1, 0))
-    bench.put(edge, latched=1)
+    bench.put(edge, pending_latch=1)
     expect(f"{what} edge-triggered, falling", set_line(edge, 0), (0, 1))
     bench.put(stage.vm, vgic__spis=0)
     bench.call("vgic_set_line", vcpu, 61, 1)
-    expect("vgic_set_line() for a VM that has ended: line", level.get("line"), 0)
+    expect("vgic_set_line() for a VM that has ended: line_level", level.get("line_level"), 0)
 
 
 # 3.3 Filling list registers.
@@ -305,18 +305,18 @@ def test_an_interrupt_goes_where_it_is_routed(lab: Lab, gic: int) -> None:
         routes = {0: None, 1: 0, 4: 2, 6: 1, 7: 0}
     for route, wanted in routes.items():
         bench.put(spi, route=route)
-        expect(f"vgic_home() of an SPI with route {route:#x} is vCPU", ask("vgic_home", spi), wanted)
-    expect("vgic_home() of vCPU 2's PPI is vCPU", ask("vgic_home", stage.irq(TIMER, 2)), 2)
+        expect(f"vgic_target_vcpu() of an SPI with route {route:#x} is vCPU", ask("vgic_target_vcpu", spi), wanted)
+    expect("vgic_target_vcpu() of vCPU 2's PPI is vCPU", ask("vgic_target_vcpu", stage.irq(TIMER, 2)), 2)
     bench.put(spi, route=4 if gic == 2 else 2)
-    expect("vgic_target() of an idle SPI is vCPU", ask("vgic_target", spi), None)
+    expect("vgic_target_oracle() of an idle SPI is vCPU", ask("vgic_target_oracle", spi), None)
     stage.pend(77)
-    expect("vgic_target() of a pending SPI is vCPU", ask("vgic_target", spi), 2)
+    expect("vgic_target_oracle() of a pending SPI is vCPU", ask("vgic_target_oracle", spi), 2)
     bench.put(spi, enabled=0)
-    expect("vgic_target() when it is disabled is vCPU", ask("vgic_target", spi), None)
+    expect("vgic_target_oracle() when it is disabled is vCPU", ask("vgic_target_oracle", spi), None)
     bench.put(spi, active=1)
-    expect("vgic_target() when software made it active is vCPU", ask("vgic_target", spi), 2)
+    expect("vgic_target_oracle() when software made it active is vCPU", ask("vgic_target_oracle", spi), 2)
     bench.put(spi, vcpu=stage.vcpus[1].address, enabled=1)
-    expect("vgic_target() when vCPU 1 acknowledged it is vCPU", ask("vgic_target", spi), 1)
+    expect("vgic_target_oracle() when vCPU 1 acknowledged it is vCPU", ask("vgic_target_oracle", spi), 1)
 
 
 def test_a_list_is_ordered_by_priority_and_then_intid(lab: Lab, seed: int) -> None:
@@ -326,15 +326,15 @@ def test_a_list_is_ordered_by_priority_and_then_intid(lab: Lab, seed: int) -> No
     priority = {intid: numbers.choice((0x20, 0x80, 0xC8, 0xF8)) for intid in intids}
 
     def relist(intid: int) -> int:
-        return bench.call("virq_relist", stage.vm.address, stage.irq(intid).address)
+        return bench.call("vgic_irq_relist", stage.vm.address, stage.irq(intid).address)
 
     def in_order() -> list[int]:
         return sorted(priority, key=lambda intid: (priority[intid], intid))
 
     for intid in intids:
         stage.pend(intid, priority[intid])
-        expect("virq_relist() returns its vCPU", relist(intid), stage.vcpus[0].address)
-    expect("the list after virq_relist() of each", stage.listed(), in_order())
+        expect("vgic_irq_relist() returns its vCPU", relist(intid), stage.vcpus[0].address)
+    expect("the list after vgic_irq_relist() of each", stage.listed(), in_order())
     moved, held, gone = numbers.sample(intids, 3)
     priority[moved] = 0x10
     bench.put(stage.irq(moved), priority=0x10)
@@ -344,7 +344,7 @@ def test_a_list_is_ordered_by_priority_and_then_intid(lab: Lab, seed: int) -> No
     relist(held)
     expect("one that a list register holds stays", stage.listed(), in_order())
     bench.put(stage.irq(gone), enabled=0)
-    expect("virq_relist() of one that was disabled returns", relist(gone), 0)
+    expect("vgic_irq_relist() of one that was disabled returns", relist(gone), 0)
     del priority[gone]
     expect("it is on no list", stage.listed(), in_order())
     expect("and belongs to no vCPU", stage.irq(gone).get("vcpu"), 0)
@@ -358,10 +358,10 @@ def test_list_registers_are_filled_from_the_head(lab: Lab) -> None:
     for n in range(4):
         bench.ask(stage.gic.get("write_lr"), n, 1 << 60 | 90 + n)
     edge = stage.pend(40, 0x20)
-    level = stage.pend(41, 0x48, edge=0, latched=0, line=1, group1=0)
+    level = stage.pend(41, 0x48, edge=0, pending_latch=0, line_level=1, group1=0)
     hardware = stage.irq(TIMER)
     bench.put(
-        hardware, priority=0xA0, enabled=1, group1=1, latched=1, active=1, hw=1, pintid=TIMER
+        hardware, priority=0xA0, enabled=1, group1=1, pending_latch=1, active=1, hw=1, pintid=TIMER
     )
     stage.line_up(edge, level, hardware)
     bench.call("vgic_flush", stage.vcpus[0].address)
@@ -374,7 +374,7 @@ def test_list_registers_are_filled_from_the_head(lab: Lab) -> None:
     for n, (lr, want) in enumerate(zip(stage.read_lrs(), wanted, strict=True)):
         expect(f"LR{n}", lr.value, want.value, ListRegister)
     expect("lr_used", stage.vcpus[0].get("vgic.lr_used"), 7)
-    expect("the edge's latch moved (latched, lr_latched)", (edge.get("latched"), edge.get("lr_latched")), (0, 1))  # fmt: skip
+    expect("the edge's latch moved (pending_latch, latch_in_lr)", (edge.get("pending_latch"), edge.get("latch_in_lr")), (0, 1))  # fmt: skip
     expect("each knows its list register", [irq.get("lr") for irq in (edge, level, hardware)], [0, 1, 2])  # fmt: skip
     hcr = stage.vcpus[0].get("vgic.hcr")
     expect("ICH_HCR_EL2: on, and no condition asked for", hcr, 1, ich_hcr)
@@ -385,14 +385,14 @@ def test_an_sgi_carries_its_requester(make_lab: MakeLab) -> None:
     stage = stage_of(make_lab(LAB, 2), cpus=3)
     bench = stage.bench
     stage.load()
-    sgi = stage.pend(5, 0x40, latched=0, group1=0, sources=0b110)
+    sgi = stage.pend(5, 0x40, pending_latch=0, group1=0, sources=0b110)
     stage.line_up(sgi)
     bench.call("vgic_flush", stage.vcpus[0].address)
     lr = stage.vcpus[0].get("vgic.lr[0]")
     wanted = ListRegister.make(5 | 1 << 10, priority=0x40, group=0, eoi=True).value
     expect("LR0: SGI 5 of requester 1, EOI since another waits", lr, wanted, ListRegister)
-    kept = (sgi.get("sources"), sgi.get("active_source"), sgi.get("lr_latched"))
-    expect("(sources, active_source, lr_latched)", kept, (0b100, 1, 1))
+    kept = (sgi.get("sources"), sgi.get("active_source"), sgi.get("latch_in_lr"))
+    expect("(sources, active_source, latch_in_lr)", kept, (0b100, 1, 1))
 
 
 # 3.4 Folding back.
@@ -402,18 +402,18 @@ def test_what_the_guest_did_is_folded_back(lab: Lab) -> None:
     stage = stage_of(lab)
     bench, vcpu = stage.bench, stage.vcpus[0]
     stage.load()
-    cached = {"latched": 0, "lr_latched": 1}
+    cached = {"pending_latch": 0, "latch_in_lr": 1}
     waits, taken = stage.pend(40, **cached), stage.pend(41, **cached)
-    done, ordered = stage.pend(42, **cached), stage.pend(43, active=1, latched=0)
+    done, ordered = stage.pend(42, **cached), stage.pend(43, active=1, pending_latch=0)
     bench.put(ordered, request=DEACTIVATE)
     states = (1, 2, 0, 2)
     values = [ListRegister.make(40 + n, state=state).value for n, state in enumerate(states)]
     stage.fill([waits, taken, done, ordered], values)
-    bench.call("vgic_fold", vcpu.address, stubs={"virq_relist_folded": 0})
-    what = "(active, latched, lr_latched, lr) after the fold of one that"
+    bench.call("vgic_fold", vcpu.address, stubs={"vgic_irq_relist_folded": 0})
+    what = "(active, pending_latch, latch_in_lr, lr) after the fold of one that"
 
     def state(irq: Object) -> tuple[int, ...]:
-        return tuple(irq.get(name) for name in ("active", "latched", "lr_latched", "lr"))
+        return tuple(irq.get(name) for name in ("active", "pending_latch", "latch_in_lr", "lr"))
 
     expect(f"{what} still is pending", state(waits), (0, 1, 0, NO_LR))
     expect(f"{what} was acknowledged", state(taken), (1, 0, 0, NO_LR))
@@ -434,19 +434,19 @@ def test_a_physical_line_is_sampled_again(lab: Lab) -> None:
     bench.put(stage.gic, set_active=deactivate)
     timer = stage.irq(TIMER)
     bench.put(vcpu, vgic__hw_mask=1 << TIMER)
-    stubs: dict[str | int, int] = {sample: 0, deactivate: 0, "virq_relist_folded": 0}
+    stubs: dict[str | int, int] = {sample: 0, deactivate: 0, "vgic_irq_relist_folded": 0}
     for active, asserted, wanted in ((0, 1, (1, [])), (0, 0, (0, [TIMER])), (1, 0, (0, []))):
-        bench.put(timer, hw=1, pintid=TIMER, line=1, active=active, is_asserted=sample)
+        bench.put(timer, hw=1, pintid=TIMER, line_level=1, active=active, is_asserted=sample)
         bench.call("vgic_resample", vcpu.address, stubs={**stubs, sample: asserted})
         calls = [call.arguments[0] for call in bench.calls if call.name == str(deactivate)]
-        what = f"vgic_resample(), active {active}, physical line {asserted}: (line, deactivated)"
-        expect(what, (timer.get("line"), calls), wanted)
-    bench.put(timer, line=1, active=0)
+        what = f"vgic_resample(), active {active}, physical line {asserted}: (line_level, deactivated)"
+        expect(what, (timer.get("line_level"), calls), wanted)
+    bench.put(timer, line_level=1, active=0)
     bench.call("vgic_pull", vcpu.address, stubs=stubs)
-    expect("vgic_pull() of a vCPU that is not loaded changes nothing", timer.get("line"), 1)
+    expect("vgic_pull() of a vCPU that is not loaded changes nothing", timer.get("line_level"), 1)
     bench.put(vcpu, vgic__loaded=1)
     bench.call("vgic_pull", vcpu.address, stubs=stubs)
-    expect("vgic_pull() of one that is samples the line", timer.get("line"), 0)
+    expect("vgic_pull() of one that is samples the line", timer.get("line_level"), 0)
     expect("and has the entry refill: entry_work", vcpu.get("entry_work"), ENTRY_VGIC)
 
 
@@ -458,7 +458,7 @@ def test_what_is_left_out_asks_for_its_event(lab: Lab) -> None:
     bench, vcpu = stage.bench, stage.vcpus[0]
     bench.put(stage.gic, read_vmcr=bench.nowhere)
     chosen, count = bench.allocate("u64", 17)[0].address, bench.allocate("u64")[0].address
-    off, on, act = {"group1": 0}, dict[str, int](), {"active": 1, "latched": 0}
+    off, on, act = {"group1": 0}, dict[str, int](), {"active": 1, "pending_latch": 0}
     both = {"active": 1}
     cases = {
         "six pending": (2, [on] * 6, [0, 1, 2, 3], NPIE),
@@ -475,7 +475,7 @@ def test_what_is_left_out_asks_for_its_event(lab: Lab) -> None:
     for name, (groups, members, wanted, events) in cases.items():
         irqs = [stage.pend(40 + n, 8 * n, active=0, **{}) for n in range(len(members))]
         for irq, extra in zip(irqs, members, strict=True):
-            bench.put(irq, **{"active": 0, "latched": 1, "group1": 1, **extra})
+            bench.put(irq, **{"active": 0, "pending_latch": 1, "group1": 1, **extra})
         stage.line_up(*irqs)
         asked = bench.call(
             "vgic_choose_overflow", vcpu.address, chosen, 4, count, stubs={bench.nowhere: groups}
@@ -491,12 +491,12 @@ def test_what_is_left_out_asks_for_its_event(lab: Lab) -> None:
 def test_completions_without_a_list_register_are_counted(lab: Lab) -> None:
     stage = stage_of(lab)
     bench, vcpu = stage.bench, stage.vcpus[0]
-    irqs = [stage.pend(40 + n, 8 * n, latched=0, active=int(n != 1)) for n in range(5)]
+    irqs = [stage.pend(40 + n, 8 * n, pending_latch=0, active=int(n != 1)) for n in range(5)]
     bench.put(irqs[0], lr=0)
     stage.line_up(*irqs)
     bench.put(stage.gic, read_hcr=bench.nowhere)
     bench.call(
-        "vgic_retire_spilled", vcpu.address, stubs={bench.nowhere: 2 << 27, "virq_relist_folded": 0}
+        "vgic_retire_spilled", vcpu.address, stubs={bench.nowhere: 2 << 27, "vgic_irq_relist_folded": 0}
     )
     active = [irq.get("active") for irq in irqs]
     expect("EOIcount 2; the first is in a list register, the second inactive", active, [1, 0, 0, 0, 1])  # fmt: skip
@@ -509,7 +509,7 @@ class Model:
     """A device model, as its DEVICE() gives it; vCPU 0 accesses it, and other exercises rest."""
 
     def __init__(self, stage: Stage, name: str, state: int = 0) -> None:
-        for function in ("vgic_pull", "virq_update"):
+        for function in ("vgic_pull", "vgic_irq_update"):
             stage.bench.silence(function)
         self._bench, self._vcpu, self._state = stage.bench, stage.vcpus[0].address, state
         for device in self._bench.objects.registry("device", "registry_devices"):
@@ -580,15 +580,15 @@ def test_an_sgi_reaches_those_that_are_named(lab: Lab) -> None:
     }
     for name, (value, wanted) in cases.items():
         for n in range(4):
-            bench.put(stage.irq(7, n), latched=0)
+            bench.put(stage.irq(7, n), pending_latch=0)
         bench.put(access, is_write=1, value=7 << 24 | value)
-        bench.call(sgi1r, stage.vcpus[0].address, access.address, stubs={"virq_update": 0})
-        got = [n for n in range(4) if stage.irq(7, n).get("latched")]
+        bench.call(sgi1r, stage.vcpus[0].address, access.address, stubs={"vgic_irq_update": 0})
+        got = [n for n in range(4) if stage.irq(7, n).get("pending_latch")]
         expect(f"ICC_SGI1R_EL1 of vCPU 0, SGI 7, {name}: pending at", got, wanted)
 
 
 def test_an_sgi_is_pending_once_for_each_requester(make_lab: MakeLab) -> None:
-    """GICv2: GICD_SGIR, and what it does to struct virq."""
+    """GICv2: GICD_SGIR, and what it does to struct vgic_irq."""
     stage = stage_of(make_lab(LAB, 2), cpus=3)
     bench = stage.bench
     gicd = Model(stage, "gicd_v2")
@@ -602,7 +602,7 @@ def test_an_sgi_is_pending_once_for_each_requester(make_lab: MakeLab) -> None:
         expect(f"GICD_SGIR of vCPU 0, {name}: (to, SGI)", sent, [(n, 9) for n in wanted])
     for sender in (2, 0, 2):
         to, requester = stage.vcpus[1].address, stage.vcpus[sender].address
-        bench.call("vmm_irq_send", to, requester, 9, stubs={"virq_update": 0})
+        bench.call("vmm_irq_send", to, requester, 9, stubs={"vgic_irq_update": 0})
     expect("sources after SGI 9 from 2, 0 and 2", stage.irq(9, 1).get("sources"), 0b101)
 
 

@@ -178,7 +178,7 @@ def test_timer_of_a_vcpu_that_does_not_run_is_on_the_queue(lab: Lab) -> None:
                 continue
             due = (vcpu.get("vtimer.cntv.cval") + vcpu.get("vtimer.cntv.offset")) & MASK64
             queue = deadlines(machine)
-            if vcpu.get("vgic.private_irqs[27].line"):
+            if vcpu.get("vgic.private_irqs[27].line_level"):
                 continue  # it has expired: the interrupt is what remains of it
             seen += 1
             expect_that(f"{due:#x} is on the queue", due in queue, [hex(t) for t in queue])
@@ -215,7 +215,7 @@ def test_expired_deadline_is_looked_at_again(lab: Lab, change: str) -> None:
         if altered:
             machine.gdb.evaluate(f"((struct vcpu *){vcpu.address:#x})->vtimer.{change}")
         machine.run_to(machine.register("x30"), EL2_ONLY)
-        line = vcpu.get(f"vgic.private_irqs[{INTID_CNTV}].line")
+        line = vcpu.get(f"vgic.private_irqs[{INTID_CNTV}].line_level")
         what = f"after {change}, PPI 27 stays as it is" if altered else "PPI 27 is raised"
         expect(what, line, not altered)
 
@@ -239,7 +239,7 @@ def test_physical_timer_interrupt_is_active_while_its_guest_has_it(lab: Lab, gic
             words = machine.qmp.hmp(f"xp /1xw {ISACTIVER0[gic]:#x}").split()
             active = bool(int(words[-1], 16) >> INTID_CNTV & 1)
             irq = f"vgic.private_irqs[{INTID_CNTV}]"
-            live = any(vcpu.get(f"{irq}.{name}") for name in ("active", "line", "latched"))
+            live = any(vcpu.get(f"{irq}.{name}") for name in ("active", "line_level", "pending_latch"))
             seen[live] += 1
             expect("the physical PPI 27 is active exactly while the vCPU has it", active, live)
 

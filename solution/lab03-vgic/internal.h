@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Inside layer 3: the physical GIC and its two drivers, operations on interrupts in memory and on
+ * list registers.
+ */
+#ifndef STRATA_VGIC_INTERNAL_H
+#define STRATA_VGIC_INTERNAL_H
+
+#include "lib/types.h"
+#include "registry.h"
+#include "vcpu.h"
+#include "vgic.h"
+
+/*
+ * ---- the physical GIC (gic.c) ----
+ *
+ * Two drivers, one for GICv3 (IHI 0069: system registers, redistributors), one for GICv2 (IHI 0048:
+ * everything memory-mapped). EL2 chooses one when it starts. List registers, ICH_HCR_EL2 and
+ * ICH_VMCR_EL2 have their GICv3 format in both.
+ */
+
+#define GIC_INTID_COUNT 1020 /* from here on: special values of the acknowledge register */
+#define GIC_INTID_LAST_SPECIAL 1023
+#define GIC_PRIORITY 0xa0 /* of everything that EL2 takes: nothing preempts at EL2 */
+
+/* Distributor registers that both versions have. */
+#define GICD_CTLR 0x000
+#define GICD_TYPER 0x004
+#define GICD_IGROUPR 0x080
+#define GICD_ISENABLER 0x100
+#define GICD_ICENABLER 0x180
+#define GICD_ICPENDR 0x280
+#define GICD_ISACTIVER 0x300
+#define GICD_ICACTIVER 0x380
+#define GICD_IPRIORITYR 0x400
+#define GICD_ICFGR 0xc00
+#define GICD_TYPER_LINES_MASK 0x1f
+
+/**
+ * struct gic_driver - the physical GIC, and the virtual interface of the CPU that calls
+ * @intid_mask: the INTID in what @acknowledge returns
+ * @lr_count: number of list registers, valid after @init_cpu
+ * @completes_hw: a list register with HW set works as it should; otherwise the completion of an hw
+ *	interrupt has to be seen, and the physical interrupt deactivated, by software
+ * @init: distributor: every SPI disabled, inactive, at GIC_PRIORITY, EL2's group
+ * @init_cpu: this CPU's SGIs, PPIs and interfaces, with priority drop and deactivation separate
+ * @enable: configure the trigger of @intid, route an SPI to this CPU, enable
+ * @disable: mask @intid
+ * @acknowledge: take the highest-priority pending interrupt: becomes active
+ * @end: priority drop, of a value that @acknowledge returned
+ * @deactivate: end of its handling, likewise
+ * @set_active: set or clear the active state of one of this CPU's SGIs or PPIs
+ * @send_sgi: make SGI @intid pending at @cpu, behind all that was written before
+ * @read_lr, @write_lr: list register @n, 0 <= @n < @lr_count, in the layout of ICH_LR<n>_EL2
+ * @read_hcr, @write_hcr: ICH_HCR_EL2
+ * @read_vmcr: ICH_VMCR_EL2
+ * @save: read ICH_VMCR_EL2 and the active priorities into vmcr, ap0r, ap1r
+ * @load: the inverse
+ */
+struct gic_driver {
+	unsigned version;
+	u32 intid_mask;
+	unsigned lr_count;
+	bool completes_hw;
+	void (*init)(void);
+	void (*init_cpu)(struct cpu *cpu);
+	void (*enable)(u32 intid, bool edge);
+	void (*disable)(u32 intid);
+	u32 (*acknowledge)(void);
+	void (*end)(u32 iar);
+	void (*deactivate)(u32 iar);
+	void (*set_active)(u32 intid, bool active);
+	void (*send_sgi)(u32 intid, const struct cpu *cpu);
+	u64 (*read_lr)(unsigned n);
+	void (*write_lr)(unsigned n, u64 value);
+	u64 (*read_hcr)(void);
+	void (*write_hcr)(u64 value);
+	u64 (*read_vmcr)(void);
+	void (*save)(struct vgic_cpu *interface);
+	void (*load)(const struct vgic_cpu *interface);
+};
+
+extern struct gic_driver gic_v2, gic_v3;
+
+/** gic - the driver of this machine; set by gic_init() */
+extern struct gic_driver *gic;
+
+/** gic_init() - find the GIC's version, set up the distributor and the dispatch table */
+int gic_init(void);
+
+/** gic_init_cpu() - set up this CPU's interface and enable what the registry claims */
+int gic_init_cpu(struct cpu *cpu);
+
+/**
+ * gic_irq() - acknowledge, dispatch and complete until nothing is pending at this CPU
+ *
+ * Called at EL2 with interrupts masked. A handler that answers IRQ_FORWARDED leaves its interrupt
+ * active: it cannot fire again until a guest completes it.
+ */
+void gic_irq(struct cpu *cpu);
+
+/* ---- one interrupt in memory (vgic.c); all that follows is called with vgic.lock held ---- */
+
+/** vgic_irq_find() - the interrupt @intid (below VGIC_INTID_COUNT) as @vcpu sees it */
+struct vgic_irq *vgic_irq_find(struct vcpu *vcpu, u32 intid);
+
+/** vgic_irq_counts_sources() - a GICv2 SGI: pending once for each requester */
+static inline bool vgic_irq_counts_sources(const struct vgic_irq *irq)
+{
+	return irq->intid < 16 && gic->version == 2;
+}
+
+/**
+ * vgic_irq_is_pending() - pending state, or pending half of "active and pending"
+ *
+ * Edge-triggered: an edge or a write to ISPENDR that was not acknowledged. Level-sensitive: also
+ * while the line is up (IHI 0069, "Interrupt handling state machine"). The line of an interrupt
+ * that is tied to a physical one always counts: there it means "forwarded".
+ */
+bool vgic_irq_is_pending(const struct vgic_irq *irq);
+
+/**
+ * vgic_irq_is_forwarded() - pending, enabled, and its group enabled in GICD_CTLR: the distributor
+ * would send it to a CPU interface
+ */
+bool vgic_irq_is_forwarded(const struct vm *vm, const struct vgic_irq *irq);
+
+/**
+ * vgic_target_vcpu() - where @irq is to be delivered: to its owner, or to where the SPI is routed
+ *
+ * Return: the vCPU, or NULL when the SPI is routed to one that does not exist.
+ */
+struct vcpu *vgic_target_vcpu(struct vm *vm, const struct vgic_irq *irq);
+
+/**
+ * vgic_target_oracle() - the one place that decides at which vCPU an interrupt belongs
+ *
+ * An active interrupt stays where it was acknowledged. A forwarded one goes to vgic_target_vcpu().
+ * Anything else belongs nowhere.
+ *
+ * Return: the vCPU, or NULL.
+ */
+struct vcpu *vgic_target_oracle(struct vm *vm, const struct vgic_irq *irq);
+
+/**
+ * vgic_irq_relist() - move @irq to the ap_list of its target, or off all lists
+ *
+ * An interrupt that a list register holds stays on its list: its state is not known until that is
+ * folded. An ap_list is ordered by priority, then INTID.
+ *
+ * Return: the vCPU on whose list it is now, or NULL.
+ */
+struct vcpu *vgic_irq_relist(struct vm *vm, struct vgic_irq *irq);
+
+/**
+ * vgic_irq_relist_folded() - vgic_irq_relist() while @vcpu is folded and will be refilled anyway:
+ * only if the interrupt has gone to another vCPU, that one is told
+ */
+void vgic_irq_relist_folded(struct vcpu *vcpu, struct vgic_irq *irq);
+
+/** vgic_irq_update() - after a change of @irq: relist it, tell the vCPU that it concerns */
+void vgic_irq_update(struct vm *vm, struct vgic_irq *irq);
+
+/** vgic_irq_set_active() - make @irq active or inactive, in its list register too */
+void vgic_irq_set_active(struct vcpu *vcpu, struct vgic_irq *irq, bool active);
+
+/** vgic_notify() - the interrupts of @vcpu changed: refill list registers, kick it or wake it */
+void vgic_notify(struct vcpu *vcpu);
+
+/** vgic_is_here() - whether @vcpu has the virtual interface of the CPU that executes this */
+static inline bool vgic_is_here(const struct vcpu *vcpu)
+{
+	return vcpu->vgic.resident && vcpu->cpu == this_cpu();
+}
+
+/* ---- list registers (vgic_lr.c, vgic_overflow.c) ---- */
+
+/**
+ * vgic_fold() - list registers back into memory
+ *
+ * @vcpu is here and vgic.loaded. Afterwards memory is the truth, until vgic_flush().
+ */
+void vgic_fold(struct vcpu *vcpu);
+
+/** vgic_resample() - withdraw pending hw interrupts of @vcpu, which is here, whose line fell */
+void vgic_resample(struct vcpu *vcpu);
+
+/**
+ * vgic_pull() - if @vcpu is loaded here: vgic_fold(), vgic_resample(), and refill at its entry
+ *
+ * Harmless for NULL and for other vCPUs. What is in list registers of another CPU cannot be read:
+ * there, memory tells how it was when they were filled.
+ */
+void vgic_pull(struct vcpu *vcpu);
+
+/** vgic_flush() - fill the list registers of this CPU from the ap_list of @vcpu */
+void vgic_flush(struct vcpu *vcpu);
+
+/**
+ * vgic_choose_overflow() - pick @room interrupts of a list that is longer
+ * @chosen: filled with those that get a list register
+ * @count: their number
+ *
+ * Return: the maintenance interrupts to ask for, as bits of ICH_HCR_EL2.
+ */
+u64 vgic_choose_overflow(struct vcpu *vcpu, struct vgic_irq *chosen[], unsigned room,
+			 unsigned *count);
+
+/** vgic_maintenance() - handler of the maintenance interrupt of this CPU's virtual interface */
+enum irq_result vgic_maintenance(struct cpu *cpu, u32 intid);
+
+/** vgic_retire_spilled() - deactivate what the guest completed without a list register */
+void vgic_retire_spilled(struct vcpu *vcpu);
+
+/* ---- the interface of a vCPU (vgic_world.c, vgic.c) ---- */
+
+/** vgic_would_signal() - vgic_has_deliverable() of a vCPU whose state is in memory */
+bool vgic_would_signal(const struct vm *vm, const struct vcpu *vcpu);
+
+#endif
