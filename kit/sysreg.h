@@ -141,24 +141,9 @@
 #define CNT_CTL_IMASK SR_BIT(1)
 #define CNT_CTL_ISTATUS SR_BIT(2)
 
-/* ICH_* (IHI 0069) */
-#define ICH_HCR_EL2_EN SR_BIT(0)
-#define ICH_HCR_EL2_UIE SR_BIT(1)
-#define ICH_HCR_EL2_LRENPIE SR_BIT(2)
-#define ICH_HCR_EL2_NPIE SR_BIT(3)
-#define ICH_HCR_EL2_EOICOUNT_SHIFT 27
-
 #ifndef __ASSEMBLER__
 
 #include "lib/types.h"
-
-#define ICH_LR_EL2_STATE_PENDING SR_BIT(62)
-#define ICH_LR_EL2_STATE_ACTIVE SR_BIT(63)
-#define ICH_LR_EL2_HW SR_BIT(61)
-#define ICH_LR_EL2_GROUP SR_BIT(60)
-#define ICH_LR_EL2_EOI SR_BIT(41)
-#define ICH_LR_EL2_PRIORITY_SHIFT 48
-#define ICH_LR_EL2_PINTID_SHIFT 32
 
 #ifdef __aarch64__
 

@@ -10,6 +10,7 @@
 #ifndef STRATA_VGIC_H
 #define STRATA_VGIC_H
 
+#include "lib/gic_regs.h"
 #include "lib/list.h"
 #include "lib/types.h"
 #include "spinlock.h"
@@ -19,40 +20,12 @@ struct vcpu;
 struct cpu;
 
 #define VGIC_INTID_COUNT 256 /* SGIs 0-15, PPIs 16-31, SPIs 32-255 */
-#define VGIC_PRIVATE_COUNT 32
-#define VGIC_SPI_COUNT (VGIC_INTID_COUNT - VGIC_PRIVATE_COUNT)
+#define VGIC_SPI_COUNT (VGIC_INTID_COUNT - GIC_PRIVATE_COUNT)
 #define VGIC_LR_MAX 16
 #define VGIC_NO_LR 0xff
 
-/* ICH_HCR_EL2, beyond sysreg.h: the guest switches a group on or off; ICC_DIR_EL1 traps. */
-#define ICH_HCR_EL2_VGRP0EIE (1UL << 4)
-#define ICH_HCR_EL2_VGRP0DIE (1UL << 5)
-#define ICH_HCR_EL2_VGRP1EIE (1UL << 6)
-#define ICH_HCR_EL2_VGRP1DIE (1UL << 7)
-#define ICH_HCR_EL2_TDIR (1UL << 14)
-
-/* ICH_VMCR_EL2; GICH_VMCR has the same layout with five bits of priority mask. */
-#define ICH_VMCR_EL2_VENG0 (1UL << 0)
-#define ICH_VMCR_EL2_VENG1 (1UL << 1)
-#define ICH_VMCR_EL2_VFIQEN (1UL << 3)
-#define ICH_VMCR_EL2_VCBPR (1UL << 4)
-#define ICH_VMCR_EL2_VBPR1_SHIFT 18
-#define ICH_VMCR_EL2_VBPR0_SHIFT 21
-#define ICH_VMCR_EL2_VPMR_SHIFT 24
-
-/* ICH_LR<n>_EL2: the INTID; a GICv2 SGI has its requester above it. */
-#define ICH_LR_EL2_VINTID_MASK 0x3ff
-#define ICH_LR_EL2_SOURCE_SHIFT 10
-
-/* GICD_CTLR as a guest writes it: one security state. */
-#define GICD_CTLR_ENABLE_GRP0 (1U << 0)
-#define GICD_CTLR_ENABLE_GRP1 (1U << 1)
-
 /* Implemented bits of a virtual priority: five, as many as list registers of a GICv2 hold. */
 #define VGIC_PRIORITY_MASK 0xf8
-
-/* GICD_IROUTER<n>.Interrupt_Routing_Mode: any vCPU. */
-#define VGIC_ROUTE_ANY (1UL << 31)
 
 /** enum vgic_irq_request - an order to the CPU whose list register, or physical PPI, it concerns */
 enum vgic_irq_request {
@@ -108,7 +81,7 @@ struct vgic_cpu {
 	bool resident;
 	bool loaded;
 	struct list ap_list;
-	struct vgic_irq private_irqs[VGIC_PRIVATE_COUNT];
+	struct vgic_irq private_irqs[GIC_PRIVATE_COUNT];
 };
 
 /**

@@ -254,7 +254,7 @@ struct state {
 	unsigned route, holder;
 };
 
-static struct state private_states[CPUS][VGIC_PRIVATE_COUNT], spi_states[VGIC_INTID_COUNT];
+static struct state private_states[CPUS][GIC_PRIVATE_COUNT], spi_states[VGIC_INTID_COUNT];
 static u32 model_groups;
 
 /* What each vCPU's guest has acknowledged: not yet dropped, and (EOImode 1) not yet deactivated. */
@@ -267,12 +267,12 @@ static struct guest {
 
 static struct state *state_of(unsigned v, u32 intid)
 {
-	return intid < VGIC_PRIVATE_COUNT ? &private_states[v][intid] : &spi_states[intid];
+	return intid < GIC_PRIVATE_COUNT ? &private_states[v][intid] : &spi_states[intid];
 }
 
 static bool counts_sources(u32 intid)
 {
-	return fake.version == 2 && intid < 16;
+	return fake.version == 2 && intid < GIC_SGI_COUNT;
 }
 
 static bool model_pending(const struct state *s)
@@ -299,7 +299,7 @@ static u32 model_best(unsigned v)
 		    !(vmcr & group) || s->priority >= (vmcr >> ICH_VMCR_EL2_VPMR_SHIFT & 0xff) ||
 		    s->priority >= running || s->priority >= best_priority)
 			continue;
-		if (intids[n] >= VGIC_PRIVATE_COUNT && s->route != v)
+		if (intids[n] >= GIC_PRIVATE_COUNT && s->route != v)
 			continue;
 		best = intids[n];
 		best_priority = s->priority;
@@ -444,7 +444,7 @@ static bool bank_bit(unsigned v, enum irq_field field, u32 intid)
 
 static void act_line(unsigned v, u32 intid, struct state *s)
 {
-	if (intid == TIMER || intid < 16)
+	if (intid == TIMER || intid < GIC_SGI_COUNT)
 		return;
 	s->line = !s->line;
 	if (s->line && s->edge)
@@ -487,7 +487,7 @@ static void act_configure(unsigned v, u32 intid, struct state *s)
 	bank(v, IRQ_PRIORITY, BANK_PLAIN, intid, s->priority | 3);
 	s->group1 = check_below(4);
 	bank(v, IRQ_GROUP, BANK_PLAIN, intid, s->group1);
-	if (intid >= 16 && intid != TIMER) {
+	if (intid >= GIC_SGI_COUNT && intid != TIMER) {
 		s->edge = edge;
 		bank(v, IRQ_CONFIG, BANK_PLAIN, intid, edge ? 2 : 0);
 	}
@@ -495,7 +495,7 @@ static void act_configure(unsigned v, u32 intid, struct state *s)
 
 static void act_route(u32 intid, struct state *s)
 {
-	if (intid < VGIC_PRIVATE_COUNT)
+	if (intid < GIC_PRIVATE_COUNT)
 		return;
 	s->route = (unsigned)check_below(vcpu_count + 1); /* one of them does not exist */
 	if (fake.version == 3)
@@ -679,7 +679,7 @@ static void act_active(unsigned v, u32 intid, struct state *s)
 		g->dropped[n] = g->dropped[--g->dropped_count];
 		return;
 	}
-	if (s->active || (intid >= VGIC_PRIVATE_COUNT && s->route != v))
+	if (s->active || (intid >= GIC_PRIVATE_COUNT && s->route != v))
 		return;
 	bank(v, IRQ_ACTIVE, BANK_SET, intid, 0);
 	s->active = true;
@@ -700,7 +700,7 @@ static void act_switch(unsigned v)
 static void look_at(unsigned v, u32 intid)
 {
 	const struct state *s = state_of(v, intid);
-	bool nobody_asks = intid >= VGIC_PRIVATE_COUNT && guests[v].cpu < 0 && guests[!v].cpu >= 0;
+	bool nobody_asks = intid >= GIC_PRIVATE_COUNT && guests[v].cpu < 0 && guests[!v].cpu >= 0;
 
 	if (nobody_asks || (intid == TIMER && guests[v].cpu < 0))
 		return;
@@ -847,7 +847,7 @@ static void start(unsigned version, bool completes_hw)
 	for (unsigned v = 0; v < vcpu_count; v++) {
 		vgic_vcpu_reset(&vcpus[v]);
 		vgic_map_hw(&vcpus[v], TIMER, TIMER, timer_asserted);
-		for (u32 intid = 0; intid < 16; intid++) {
+		for (u32 intid = 0; intid < GIC_SGI_COUNT; intid++) {
 			private_states[v][intid].edge = true;
 			private_states[v][intid].enabled = version == 2;
 		}

@@ -59,10 +59,10 @@ static void hypercalls(void)
 
 static void traps(void)
 {
-	MEASURE("gicd_iidr_read", 1, read32(GICD_IIDR));
-	MEASURE("gicd_typer_read", 1, read32(GICD_TYPER));
-	MEASURE("gicd_isenabler1_read", 1, read32(GICD_BASE + GIC_ISENABLER + 4));
-	MEASURE("gicd_isenabler1_write", 1, write32(GICD_BASE + GIC_ISENABLER + 4, 0));
+	MEASURE("gicd_iidr_read", 1, read32(GICD_BASE + GICD_IIDR));
+	MEASURE("gicd_typer_read", 1, read32(GICD_BASE + GICD_TYPER));
+	MEASURE("gicd_isenabler1_read", 1, read32(GICD_BASE + GICD_ISENABLER + 4));
+	MEASURE("gicd_isenabler1_write", 1, write32(GICD_BASE + GICD_ISENABLER + 4, 0));
 	MEASURE("uart_fr_read", 1, read32(UART_FR));
 	MEASURE("cntp_ctl_read", 1, timer_ctl(TIMER_PHYSICAL));
 }
@@ -74,12 +74,13 @@ static void interrupts_v3(void)
 {
 	for (int i = -WARM_UP; i < SAMPLES; i++) {
 		u64 start = ticks();
-		asm volatile("msr S3_0_C12_C11_5, %0" ::"r"(1UL << 24 | 1) : "memory");
+		asm volatile("msr icc_sgi1r_el1, %0" ::"r"(1UL << ICC_SGI1R_EL1_INTID_SHIFT | 1)
+			     : "memory");
 		u64 sent = ticks();
 		while (!irq_is_signalled())
 			cpu_relax();
 		u64 before = ticks();
-		asm volatile("mrs x0, S3_0_C12_C12_0\n\tmsr S3_0_C12_C12_1, x0" ::: "x0", "memory");
+		asm volatile("mrs x0, icc_iar1_el1\n\tmsr icc_eoir1_el1, x0" ::: "x0", "memory");
 		u64 after = ticks();
 		if (i >= 0) {
 			samples[i] = (u32)(after - before);
@@ -91,7 +92,8 @@ static void interrupts_v3(void)
 static void interrupts_v2(void)
 {
 	for (int i = -WARM_UP; i < SAMPLES; i++) {
-		u64 interface = GICC_BASE, distributor = GICD_SGIR, self = 2u << 24 | 1;
+		u64 interface = GICC_BASE, distributor = GICD_BASE + GICD_SGIR,
+		    self = GICD_SGIR_SELF | 1;
 
 		asm volatile("" : "+r"(interface), "+r"(distributor), "+r"(self));
 		u64 start = ticks();
@@ -162,9 +164,11 @@ static void self_sgi_to_handler(void)
 		irq_enable();
 		u64 start = ticks();
 		if (v3)
-			asm volatile("msr S3_0_C12_C11_5, %0" ::"r"(1UL << 24 | 1) : "memory");
+			asm volatile(
+				"msr icc_sgi1r_el1, %0" ::"r"(1UL << ICC_SGI1R_EL1_INTID_SHIFT | 1)
+				: "memory");
 		else
-			write32(GICD_SGIR, 2u << 24 | 1);
+			write32(GICD_BASE + GICD_SGIR, GICD_SGIR_SELF | 1);
 		while (!taken)
 			cpu_relax();
 		irq_disable();

@@ -7,45 +7,13 @@
 #define GUEST_GIC_H
 
 #include "exception.h"
+#include "lib/gic_regs.h"
 #include "lib/types.h"
 
 #define GICD_BASE 0x08000000UL
 #define GICC_BASE 0x08010000UL
 #define GICR_BASE 0x080a0000UL
-#define GICR_SGI_BASE (GICR_BASE + 0x10000)
-
-#define GICD_CTLR (GICD_BASE + 0x000)
-#define GICD_TYPER (GICD_BASE + 0x004)
-#define GICD_IIDR (GICD_BASE + 0x008)
-#define GICD_SGIR (GICD_BASE + 0xf00)
-#define GICD_CPENDSGIR (GICD_BASE + 0xf10)
-#define GICD_SPENDSGIR (GICD_BASE + 0xf20)
-#define GICD_IROUTER(n) (GICD_BASE + 0x6000 + 8 * (u64)(n))
-#define GICR_CTLR (GICR_BASE + 0x000)
-#define GICR_IIDR (GICR_BASE + 0x004)
-#define GICR_TYPER (GICR_BASE + 0x008)
-#define GICR_WAKER (GICR_BASE + 0x014)
-#define GICC_CTLR (GICC_BASE + 0x000)
-#define GICC_PMR (GICC_BASE + 0x004)
-#define GICC_BPR (GICC_BASE + 0x008)
-#define GICC_IAR (GICC_BASE + 0x00c)
-#define GICC_EOIR (GICC_BASE + 0x010)
-#define GICC_RPR (GICC_BASE + 0x014)
-#define GICC_HPPIR (GICC_BASE + 0x018)
-#define GICC_IIDR (GICC_BASE + 0x0fc)
-#define GICC_DIR (GICC_BASE + 0x1000)
-
-/* Offsets of the per-interrupt registers, the same in GICD and in a redistributor's SGI frame. */
-#define GIC_IGROUPR 0x080
-#define GIC_ISENABLER 0x100
-#define GIC_ICENABLER 0x180
-#define GIC_ISPENDR 0x200
-#define GIC_ICPENDR 0x280
-#define GIC_ISACTIVER 0x300
-#define GIC_ICACTIVER 0x380
-#define GIC_IPRIORITYR 0x400
-#define GIC_ITARGETSR 0x800
-#define GIC_ICFGR 0xc00
+#define GICR_SGI_BASE (GICR_BASE + GICR_SGI_FRAME)
 
 #define INTID_UART 33
 #define INTID_VTIMER 27
@@ -65,7 +33,7 @@ void gic_init(void);
 /** gic_frame() - base of the register frame that holds @intid: GICD, or GICv3's SGI frame */
 u64 gic_frame(u32 intid);
 
-/** gic_bit_set() / gic_bit_get() - @intid's bit in a one-bit register array (GIC_ISENABLER, ...) */
+/** gic_bit_set() / gic_bit_get() - @intid's bit in a one-bit register array (GICD_ISENABLER, ...) */
 void gic_bit_set(u64 array, u32 intid);
 bool gic_bit_get(u64 array, u32 intid);
 

@@ -76,32 +76,32 @@ static void registers(void)
 	u64 frame = GICD_BASE;
 
 	gic_enable(B);
-	report_equal("ISENABLER and ICENABLER read the same", read32(frame + GIC_ISENABLER + 8),
-		     read32(frame + GIC_ICENABLER + 8));
-	write32(frame + GIC_ISENABLER + 8, 0);
-	write32(frame + GIC_ICENABLER + 8, 0);
-	report_equal("writing zero changes nothing", gic_bit_get(GIC_ISENABLER, B), 1);
+	report_equal("ISENABLER and ICENABLER read the same", read32(frame + GICD_ISENABLER + 8),
+		     read32(frame + GICD_ICENABLER + 8));
+	write32(frame + GICD_ISENABLER + 8, 0);
+	write32(frame + GICD_ICENABLER + 8, 0);
+	report_equal("writing zero changes nothing", gic_bit_get(GICD_ISENABLER, B), 1);
 	gic_disable(B);
-	report_equal("ICENABLER clears", gic_bit_get(GIC_ISENABLER, B), 0);
+	report_equal("ICENABLER clears", gic_bit_get(GICD_ISENABLER, B), 0);
 }
 
 static void active_by_hand(void)
 {
-	gic_bit_set(GIC_ISACTIVER, A);
+	gic_bit_set(GICD_ISACTIVER, A);
 	gic_set_pending(A);
 	report_equal("ISACTIVER holds a pending interrupt back", irq_is_signalled(), 0);
-	gic_bit_set(GIC_ICACTIVER, A);
+	gic_bit_set(GICD_ICACTIVER, A);
 	take(A, "ICACTIVER lets it through");
 }
 
 static void distributor_off(void)
 {
-	u32 ctlr = read32(GICD_CTLR);
+	u32 ctlr = read32(GICD_BASE + GICD_CTLR);
 
-	write32(GICD_CTLR, ctlr & ~3u);
+	write32(GICD_BASE + GICD_CTLR, ctlr & ~3u);
 	gic_set_pending(A);
 	report_equal("with the distributor off nothing is signalled", irq_is_signalled(), 0);
-	write32(GICD_CTLR, ctlr);
+	write32(GICD_BASE + GICD_CTLR, ctlr);
 	take(A, "on again, it comes");
 }
 

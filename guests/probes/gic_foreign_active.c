@@ -15,9 +15,9 @@ void probe(void)
 	gic_enable(INTID_VTIMER);
 	for (unsigned i = 0; i < 32; i++) {
 		if (guest.vm & 1) {
-			gic_bit_set(GIC_ISACTIVER, INTID_VTIMER);
+			gic_bit_set(GICD_ISACTIVER, INTID_VTIMER);
 			vm_yield();
-			gic_bit_set(GIC_ICACTIVER, INTID_VTIMER);
+			gic_bit_set(GICD_ICACTIVER, INTID_VTIMER);
 			vm_yield();
 		} else {
 			timer_set_cval(TIMER_VIRTUAL, counter());

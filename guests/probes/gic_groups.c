@@ -12,17 +12,15 @@
 #define LAST (FIRST + COUNT) /* of the other group, and less urgent */
 #define GRP0 1
 #define GRP1 2
-#define ICC_IGRPEN0_EL1 S3_0_C12_C12_6
-#define ICC_IGRPEN1_EL1 S3_0_C12_C12_7
 
 static void interface_groups(u32 groups)
 {
 	if (gic_version() == 3) {
-		sysreg_write(ICC_IGRPEN0_EL1, groups & GRP0);
-		sysreg_write(ICC_IGRPEN1_EL1, groups >> 1);
+		sysreg_write(icc_igrpen0_el1, groups & GRP0);
+		sysreg_write(icc_igrpen1_el1, groups >> 1);
 		isb();
 	} else {
-		write32(GICC_CTLR, groups);
+		write32(GICC_BASE + GICC_CTLR, groups);
 	}
 }
 
@@ -35,7 +33,7 @@ static bool is_signalled(void)
 
 static void set_group(u32 intid, u32 group)
 {
-	u64 at = GICD_BASE + GIC_IGROUPR + intid / 32 * 4;
+	u64 at = GICD_BASE + GICD_IGROUPR + intid / 32 * 4;
 	u32 bit = 1u << intid % 32;
 
 	write32(at, group == GRP1 ? read32(at) | bit : read32(at) & ~bit);
@@ -45,8 +43,8 @@ static void set_group(u32 intid, u32 group)
 static void prepare(u32 group)
 {
 	for (u32 intid = FIRST; intid <= LAST; intid++) {
-		gic_bit_set(GIC_ICPENDR, intid);
-		gic_bit_set(GIC_ICACTIVER, intid);
+		gic_bit_set(GICD_ICPENDR, intid);
+		gic_bit_set(GICD_ICACTIVER, intid);
 		gic_set_edge(intid, true);
 		gic_set_priority(intid, intid == LAST ? 0xc0 : 0x80);
 		set_group(intid, intid == LAST ? group ^ GRP0 ^ GRP1 : group);
@@ -106,11 +104,11 @@ static void other_comes_through(u32 group, const char *text)
 void probe(void)
 {
 	gic_init();
-	write32(GICD_CTLR, gic_version() == 3 ? 0x13 : GRP0 | GRP1);
-	goes_on(GRP0, GIC_ISACTIVER, "sixteen active of Group 0: no storm");
-	goes_on(GRP1, GIC_ISACTIVER, "sixteen active of Group 1: no storm");
-	goes_on(GRP0, GIC_ISPENDR, "sixteen pending of Group 0: no storm");
-	goes_on(GRP1, GIC_ISPENDR, "sixteen pending of Group 1: no storm");
+	write32(GICD_BASE + GICD_CTLR, GRP0 | GRP1 | (gic_version() == 3 ? GICD_CTLR_ARE : 0));
+	goes_on(GRP0, GICD_ISACTIVER, "sixteen active of Group 0: no storm");
+	goes_on(GRP1, GICD_ISACTIVER, "sixteen active of Group 1: no storm");
+	goes_on(GRP0, GICD_ISPENDR, "sixteen pending of Group 0: no storm");
+	goes_on(GRP1, GICD_ISPENDR, "sixteen pending of Group 1: no storm");
 	other_comes_through(GRP1, "Group 1 goes off: what waits of Group 0 is signalled");
 	other_comes_through(GRP0, "Group 0 goes off: what waits of Group 1 is signalled");
 	prepare(GRP1);

@@ -18,20 +18,21 @@ static bool faults(u64 address)
 
 static void constants(void)
 {
-	u32 typer = read32(GICD_TYPER), pidr2 = read32(GICD_BASE + (v3 ? 0xffe8 : 0xfe8));
+	u32 typer = read32(GICD_BASE + GICD_TYPER),
+	    pidr2 = read32(GICD_BASE + (v3 ? GICV3_PIDR2 : GICV2_PIDR2));
 
-	report_equal("GICD_TYPER.ITLinesNumber: 256 INTIDs", typer & 0x1f, 7);
+	report_equal("GICD_TYPER.ITLinesNumber: 256 INTIDs", typer & GICD_TYPER_ITLINES_MASK, 7);
 	report_equal("GICD_TYPER: no LPIs, no second security state",
 		     typer & (v3 ? 1 << 17 | 1 << 10 : 1 << 10), 0);
 	report_equal("PIDR2 tells the architecture", pidr2 >> 4 & 0xf, gic_version());
-	write32(GICD_TYPER, ~typer);
-	write32(GICD_IIDR, 0);
-	report_equal("GICD_TYPER ignores writes", read32(GICD_TYPER), typer);
+	write32(GICD_BASE + GICD_TYPER, ~typer);
+	write32(GICD_BASE + GICD_IIDR, 0);
+	report_equal("GICD_TYPER ignores writes", read32(GICD_BASE + GICD_TYPER), typer);
 }
 
 static void priority_registers(void)
 {
-	u64 array = GICD_BASE + GIC_IPRIORITYR;
+	u64 array = GICD_BASE + GICD_IPRIORITYR;
 
 	write32(array + 48, 0x10203040);
 	report_equal("a priority word holds four bytes", read32(array + 48), 0x10203040);
@@ -49,43 +50,44 @@ static void priority_registers(void)
 
 static void configuration_registers(void)
 {
-	u64 array = GICD_BASE + GIC_ICFGR;
+	u64 array = GICD_BASE + GICD_ICFGR;
 
 	write32(array + 8, 0xffffffff);
 	report_equal("ICFGR keeps the odd bits", read32(array + 8) & 0xaaaaaaaa, 0xaaaaaaaa);
 	write32(array + 8, 0);
 	report_equal("and clears them", read32(array + 8) & 0xaaaaaaaa, 0);
 	report_equal("SGIs are edge-triggered, and stay so",
-		     read32(gic_frame(0) + GIC_ICFGR) & 0xaaaaaaaa, 0xaaaaaaaa);
+		     read32(gic_frame(0) + GICD_ICFGR) & 0xaaaaaaaa, 0xaaaaaaaa);
 }
 
 static void routing(void)
 {
 	if (v3) {
 		/* GICD_TYPER.No1N: without 1-of-N delivery the routing mode is RES0. */
-		u64 mode = read32(GICD_TYPER) >> 25 & 1 ? 0 : 1UL << 31;
+		u64 mode = read32(GICD_BASE + GICD_TYPER) >> 25 & 1 ? 0 : 1UL << 31;
 
-		write64(GICD_IROUTER(50), 1UL << 31);
+		write64(GICD_BASE + GICD_IROUTER + 8 * 50, 1UL << 31);
 		report_equal("IROUTER keeps the routing mode where there is one (64-bit access)",
-			     read64(GICD_IROUTER(50)) & 0xffffffff, mode);
-		write32(GICD_IROUTER(50), 0);
-		report_equal("its halves can be accessed", read32(GICD_IROUTER(50)), 0);
-		write64(GICD_IROUTER(50), 0);
+			     read64(GICD_BASE + GICD_IROUTER + 8 * 50) & 0xffffffff, mode);
+		write32(GICD_BASE + GICD_IROUTER + 8 * 50, 0);
+		report_equal("its halves can be accessed",
+			     read32(GICD_BASE + GICD_IROUTER + 8 * 50), 0);
+		write64(GICD_BASE + GICD_IROUTER + 8 * 50, 0);
 	} else {
-		write8(GICD_BASE + GIC_ITARGETSR + 50, 1);
-		report(read8(GICD_BASE + GIC_ITARGETSR + 50) <= 1,
+		write8(GICD_BASE + GICD_ITARGETSR + 50, 1);
+		report(read8(GICD_BASE + GICD_ITARGETSR + 50) <= 1,
 		       "ITARGETSR names CPU 0 or is fixed (one CPU)",
-		       read8(GICD_BASE + GIC_ITARGETSR + 50), 1);
-		write8(GICD_BASE + GIC_ITARGETSR + 50, 0xfe);
+		       read8(GICD_BASE + GICD_ITARGETSR + 50), 1);
+		write8(GICD_BASE + GICD_ITARGETSR + 50, 0xfe);
 		report_equal("CPUs that do not exist cannot be targets",
-			     read8(GICD_BASE + GIC_ITARGETSR + 50) & 0xfe, 0);
-		write8(GICD_BASE + GIC_ITARGETSR + 50, 1);
+			     read8(GICD_BASE + GICD_ITARGETSR + 50) & 0xfe, 0);
+		write8(GICD_BASE + GICD_ITARGETSR + 50, 1);
 	}
 }
 
 static void groups(void)
 {
-	u64 at = gic_frame(40) + GIC_IGROUPR + 4;
+	u64 at = gic_frame(40) + GICD_IGROUPR + 4;
 
 	write32(at, 0xffffffff);
 	report_equal("IGROUPR can put interrupts in group 1", read32(at), 0xffffffff);
@@ -98,14 +100,14 @@ static void out_of_range(void)
 	u64 bad = 0;
 
 	/* INTIDs 256.. do not exist: their bits and bytes are RAZ/WI. */
-	for (u64 array = GIC_ISENABLER; array <= GIC_ICACTIVER; array += 0x80) {
+	for (u64 array = GICD_ISENABLER; array <= GICD_ICACTIVER; array += 0x80) {
 		write32(GICD_BASE + array + 0x20, ~0u);
 		bad += read32(GICD_BASE + array + 0x20) != 0;
 	}
-	write32(GICD_BASE + GIC_IPRIORITYR + 256, 0xf8f8f8f8);
-	bad += read32(GICD_BASE + GIC_IPRIORITYR + 256) != 0;
-	write32(GICD_BASE + GIC_ICFGR + 64, ~0u);
-	bad += read32(GICD_BASE + GIC_ICFGR + 64) != 0;
+	write32(GICD_BASE + GICD_IPRIORITYR + 256, 0xf8f8f8f8);
+	bad += read32(GICD_BASE + GICD_IPRIORITYR + 256) != 0;
+	write32(GICD_BASE + GICD_ICFGR + 64, ~0u);
+	bad += read32(GICD_BASE + GICD_ICFGR + 64) != 0;
 	report_equal("interrupts that do not exist: RAZ/WI", bad, 0);
 }
 
@@ -127,29 +129,31 @@ static void reserved(void)
 
 static void redistributor(void)
 {
-	u64 typer = read64(GICR_TYPER);
+	u64 typer = read64(GICR_BASE + GICR_TYPER);
 
 	report_equal("GICR_TYPER: last, processor 0, no LPIs", typer & 0xffff11, 0x10);
 	report_equal("GICR_TYPER: affinity is MPIDR's", typer >> 32,
 		     sysreg_read(mpidr_el1) & 0xffffff);
-	report_equal("its halves can be read alone", read32(GICR_TYPER), typer & 0xffffffff);
-	report_equal("GICR PIDR2 tells GICv3", read32(GICR_BASE + 0xffe8) >> 4 & 0xf, 3);
-	report_equal("GICR_WAKER: awake", read32(GICR_WAKER) & 6, 0);
-	write32(GICR_SGI_BASE + GIC_ISENABLER, 1u << 20);
+	report_equal("its halves can be read alone", read32(GICR_BASE + GICR_TYPER),
+		     typer & 0xffffffff);
+	report_equal("GICR PIDR2 tells GICv3", read32(GICR_BASE + GICV3_PIDR2) >> 4 & 0xf, 3);
+	report_equal("GICR_WAKER: awake", read32(GICR_BASE + GICR_WAKER) & 6, 0);
+	write32(GICR_SGI_BASE + GICD_ISENABLER, 1u << 20);
 	report_equal("a PPI is enabled in the redistributor",
-		     read32(GICR_SGI_BASE + GIC_ISENABLER) >> 20 & 1, 1);
-	report_equal("and not seen in the distributor", read32(GICD_BASE + GIC_ISENABLER), 0);
-	write32(GICR_SGI_BASE + GIC_ICENABLER, 1u << 20);
-	report(faults(GICR_BASE + 0x20000), "behind the last redistributor there is nothing", 0, 1);
+		     read32(GICR_SGI_BASE + GICD_ISENABLER) >> 20 & 1, 1);
+	report_equal("and not seen in the distributor", read32(GICD_BASE + GICD_ISENABLER), 0);
+	write32(GICR_SGI_BASE + GICD_ICENABLER, 1u << 20);
+	report(faults(GICR_BASE + GICR_STRIDE), "behind the last redistributor there is nothing", 0,
+	       1);
 }
 
 static void banked_in_distributor(void)
 {
-	write32(GICD_BASE + GIC_ISENABLER, 1u << 20);
-	report_equal("a PPI is enabled in the distributor", gic_bit_get(GIC_ISENABLER, 20), 1);
-	write32(GICD_BASE + GIC_ICENABLER, 1u << 20);
-	report_equal("and disabled", gic_bit_get(GIC_ISENABLER, 20), 0);
-	report_equal("GICC_IIDR: architecture 2", read32(GICC_IIDR) >> 16 & 0xf, 2);
+	write32(GICD_BASE + GICD_ISENABLER, 1u << 20);
+	report_equal("a PPI is enabled in the distributor", gic_bit_get(GICD_ISENABLER, 20), 1);
+	write32(GICD_BASE + GICD_ICENABLER, 1u << 20);
+	report_equal("and disabled", gic_bit_get(GICD_ISENABLER, 20), 0);
+	report_equal("GICC_IIDR: architecture 2", read32(GICC_BASE + GICC_IIDR) >> 16 & 0xf, 2);
 }
 
 void probe(void)

@@ -77,7 +77,9 @@ static void nobody(void)
 	report_equal("self: arrives", irq_wait_signalled(), 1);
 	gic_eoi(gic_ack());
 	if (gic_version() == 3) {
-		asm volatile("msr S3_0_C12_C11_5, %0\n\tisb" ::"r"(1UL << 16 | 7UL << 24 | 1));
+		sysreg_write(icc_sgi1r_el1, 1UL << ICC_SGI1R_EL1_AFF1_SHIFT |
+						    7UL << ICC_SGI1R_EL1_INTID_SHIFT | 1);
+		isb();
 		report_equal("another cluster (Aff1 = 1) is not us", irq_is_signalled(), 0);
 	}
 }

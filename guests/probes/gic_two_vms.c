@@ -15,9 +15,9 @@ static u64 foreign(void)
 {
 	u32 other = base == 64 ? 96 : 64;
 
-	return read32(GICD_BASE + GIC_ISPENDR + other / 8) |
-	       read32(GICD_BASE + GIC_ISACTIVER + other / 8) |
-	       read32(GICD_BASE + GIC_ISENABLER + other / 8);
+	return read32(GICD_BASE + GICD_ISPENDR + other / 8) |
+	       read32(GICD_BASE + GICD_ISACTIVER + other / 8) |
+	       read32(GICD_BASE + GICD_ISENABLER + other / 8);
 }
 
 void probe(void)

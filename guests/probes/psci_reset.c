@@ -37,9 +37,10 @@ static void first_life(void)
 	for (u64 at = free_memory(); at < memory_end(); at += 4096)
 		write64(at, random() | 1);
 	sysreg_write(tpidr_el1, random());
-	gic_write(GICD_CTLR, gic_version() == 3 ? 0x12 : 1); /* ARE, group 1 */
-	gic_write(gic_frame(INTID_VTIMER) + GIC_ISENABLER, (u32)BIT(INTID_VTIMER));
-	gic_write(GICD_BASE + GIC_ISENABLER + 4, ~0u);
+	gic_write(GICD_BASE + GICD_CTLR, gic_version() == 3 ? GICD_CTLR_ARE | GICD_CTLR_ENABLE_GRP1
+							    : GICD_CTLR_ENABLE_GRP0);
+	gic_write(gic_frame(INTID_VTIMER) + GICD_ISENABLER, (u32)BIT(INTID_VTIMER));
+	gic_write(GICD_BASE + GICD_ISENABLER + 4, ~0u);
 	while (counter_physical() < ticks_from_us(MARK_US))
 		spin_burst();
 	print("first life ends\n");
@@ -57,10 +58,10 @@ static void second_life(void)
 	report_equal("other RAM is zero", dirty, 0);
 	report_equal("the MMU is off", sysreg_read(sctlr_el1) & 1, 0);
 	report_equal("interrupts are disabled in the distributor",
-		     gic_read(GICD_BASE + GIC_ISENABLER + 4), 0);
+		     gic_read(GICD_BASE + GICD_ISENABLER + 4), 0);
 	report_equal("also the timer's, which is private",
-		     gic_read(gic_frame(INTID_VTIMER) + GIC_ISENABLER) & BIT(INTID_VTIMER), 0);
-	report_equal("and no group is on", gic_read(GICD_CTLR) & 3, 0);
+		     gic_read(gic_frame(INTID_VTIMER) + GICD_ISENABLER) & BIT(INTID_VTIMER), 0);
+	report_equal("and no group is on", gic_read(GICD_BASE + GICD_CTLR) & 3, 0);
 	report_equal("calls are served", hvc(SMCCC_VERSION, 0, 0, 0).x0, 0x10002);
 }
 

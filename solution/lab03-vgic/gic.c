@@ -18,7 +18,7 @@
 
 struct gic_driver *gic;
 
-static const struct irq_entry *irq_entries[GIC_INTID_COUNT];
+static const struct irq_entry *irq_entries[GIC_INTID_SPECIAL];
 
 unsigned gic_version(void)
 {
@@ -40,7 +40,7 @@ int gic_init(void)
 {
 	gic = read_sysreg(id_aa64pfr0_el1) >> 24 & 0xf ? &gic_v3 : &gic_v2;
 	for (const struct irq_entry *entry = registry_irqs; entry < registry_irqs_end; entry++) {
-		assert(entry->intid < GIC_INTID_COUNT);
+		assert(entry->intid < GIC_INTID_SPECIAL);
 		irq_entries[entry->intid] = entry;
 	}
 	gic->init();
@@ -52,7 +52,7 @@ int gic_init_cpu(struct cpu *cpu)
 {
 	gic->init_cpu(cpu);
 	for (const struct irq_entry *entry = registry_irqs; entry < registry_irqs_end; entry++) {
-		if (entry->intid < VGIC_PRIVATE_COUNT || cpu->index == 0)
+		if (entry->intid < GIC_PRIVATE_COUNT || cpu->index == 0)
 			gic->enable(entry->intid, entry->edge);
 	}
 	return 0;
@@ -81,9 +81,9 @@ void gic_irq(struct cpu *cpu)
 		const struct irq_entry *entry;
 		enum irq_result result;
 
-		if (intid >= GIC_INTID_COUNT && intid <= GIC_INTID_LAST_SPECIAL)
+		if (intid >= GIC_INTID_SPECIAL && intid <= GIC_INTID_SPURIOUS)
 			return;
-		entry = intid < GIC_INTID_COUNT ? irq_entries[intid] : NULL;
+		entry = intid < GIC_INTID_SPECIAL ? irq_entries[intid] : NULL;
 		result = entry ? entry->handler(cpu, intid) : gic_unclaimed(intid);
 		gic->end(iar);
 		if (result == IRQ_HANDLED)

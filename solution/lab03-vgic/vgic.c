@@ -23,9 +23,9 @@
 
 struct vgic_irq *vgic_irq_find(struct vcpu *vcpu, u32 intid)
 {
-	if (intid < VGIC_PRIVATE_COUNT)
+	if (intid < GIC_PRIVATE_COUNT)
 		return &vcpu->vgic.private_irqs[intid];
-	return &vcpu->vm->vgic.spis[intid - VGIC_PRIVATE_COUNT];
+	return &vcpu->vm->vgic.spis[intid - GIC_PRIVATE_COUNT];
 }
 
 /*
@@ -66,7 +66,7 @@ static __attribute__((noinline)) struct vcpu *vgic_any_vcpu(struct vm *vm)
  * says:
  *  - GICv3: the value of GICD_IROUTER. It holds an affinity, of which our vCPUs use Aff0 alone, so
  *    it is the index of a vCPU; any other affinity names none. With Interrupt_Routing_Mode 1
- *    (VGIC_ROUTE_ANY) any CPU may have it: the first that is not vcpu_is_off(), or the last.
+ *    (GICD_IROUTER_MODE) any CPU may have it: the first that is not vcpu_is_off(), or the last.
  *  - GICv2: the byte of GICD_ITARGETSR, a set of CPU interfaces, of which the lowest takes it; an
  *    empty set is nobody. A GICv2 with one CPU has no choice, whatever the byte (IHI 0048,
  *    "GICD_ITARGETSRn": RAZ/WI in a uniprocessor implementation).
@@ -76,13 +76,13 @@ struct vcpu *vgic_target_vcpu(struct vm *vm, const struct vgic_irq *irq)
 {
 	u64 index = irq->route;
 
-	if (irq->intid < VGIC_PRIVATE_COUNT)
+	if (irq->intid < GIC_PRIVATE_COUNT)
 		return irq->vcpu;
 	if (gic->version == 2 && vm->vcpu_count == 1)
 		index = 0;
 	else if (gic->version == 2)
 		index = irq->route ? (u64)__builtin_ctzl(irq->route) : VCPU_MAX;
-	else if (irq->route & VGIC_ROUTE_ANY)
+	else if (irq->route & GICD_IROUTER_MODE)
 		return vgic_any_vcpu(vm);
 	return index < vm->vcpu_count ? vm->vcpus[index] : NULL;
 }
@@ -136,7 +136,7 @@ struct vcpu *vgic_irq_relist(struct vm *vm, struct vgic_irq *irq)
 			return target;
 		list_remove(&irq->node);
 	}
-	if (irq->intid >= VGIC_PRIVATE_COUNT)
+	if (irq->intid >= GIC_PRIVATE_COUNT)
 		irq->vcpu = target;
 	if (target)
 		vgic_irq_insert(target, irq);

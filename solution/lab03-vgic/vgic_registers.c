@@ -21,7 +21,7 @@ static const u8 field_bits[] = {
 };
 
 /* GICD_IROUTER<n>: Aff3, Interrupt_Routing_Mode, and Aff2.Aff1.Aff0. */
-#define ROUTE_MASK (0xff00ffffffUL | VGIC_ROUTE_ANY)
+#define ROUTE_MASK (0xff00ffffffUL | GICD_IROUTER_MODE)
 
 /* Pending in the sense of a register: for hw, the line itself and not what was forwarded of it. */
 EXERCISE_PRIVATE(3.6)
@@ -55,7 +55,7 @@ static u64 vgic_irq_get(const struct vgic_irq *irq, enum irq_field field)
 	case IRQ_PRIORITY:
 		return irq->priority;
 	case IRQ_TARGETS:
-		return irq->intid < VGIC_PRIVATE_COUNT ? BIT(irq->vcpu->index) : irq->route;
+		return irq->intid < GIC_PRIVATE_COUNT ? BIT(irq->vcpu->index) : irq->route;
 	case IRQ_SOURCES:
 		return irq->sources;
 	case IRQ_ROUTE:
@@ -90,7 +90,7 @@ static void vgic_irq_set_sources(struct vgic_irq *irq, u8 sources, u8 mask)
 EXERCISE_PRIVATE(3.6)
 static u64 vgic_interfaces(const struct vgic_irq *irq, const struct vcpu *vcpu)
 {
-	return irq->intid < VGIC_PRIVATE_COUNT ? 0 : bits_mask(vcpu->vm->vcpu_count - 1, 0);
+	return irq->intid < GIC_PRIVATE_COUNT ? 0 : bits_mask(vcpu->vm->vcpu_count - 1, 0);
 }
 
 /*
@@ -125,7 +125,7 @@ static void vgic_irq_put(struct vcpu *vcpu, struct vgic_irq *irq, enum irq_field
 		vgic_irq_set_active(irq->vcpu, irq, value);
 		break;
 	case IRQ_CONFIG:
-		if (irq->intid >= 16)
+		if (irq->intid >= GIC_SGI_COUNT)
 			irq->edge = value & 2;
 		break;
 	case IRQ_PRIORITY:
@@ -263,10 +263,10 @@ void vmm_irq_set_groups(struct vcpu *vcpu, u32 groups)
 	vm->vgic.ctlr = groups & (GICD_CTLR_ENABLE_GRP0 | GICD_CTLR_ENABLE_GRP1);
 	for (u32 index = 0; index < vm->vcpu_count; index++) {
 		vgic_pull(vm->vcpus[index]);
-		for (u32 intid = 0; intid < VGIC_PRIVATE_COUNT; intid++)
+		for (u32 intid = 0; intid < GIC_PRIVATE_COUNT; intid++)
 			vgic_irq_update(vm, vgic_irq_find(vm->vcpus[index], intid));
 	}
-	for (u32 intid = VGIC_PRIVATE_COUNT; intid < VGIC_INTID_COUNT; intid++)
+	for (u32 intid = GIC_PRIVATE_COUNT; intid < VGIC_INTID_COUNT; intid++)
 		vgic_irq_update(vm, vgic_irq_find(vcpu, intid));
 	spin_unlock(&vm->vgic.lock);
 }

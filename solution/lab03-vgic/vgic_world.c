@@ -33,7 +33,7 @@ static void vgic_irq_reset(struct vgic_irq *irq, struct vcpu *owner, u32 intid)
 	irq->sources = 0;
 	irq->enabled = vgic_irq_counts_sources(irq);
 	irq->pending_latch = irq->latch_in_lr = irq->active = irq->group1 = false;
-	irq->edge = intid < 16;
+	irq->edge = intid < GIC_SGI_COUNT;
 	irq->request = VGIC_IRQ_NO_REQUEST;
 	if (irq->hw)
 		irq->line_level = false;
@@ -48,11 +48,11 @@ static void vgic_reset(struct vm *vm)
 
 		list_init(&vcpu->vgic.ap_list);
 		vcpu->vgic.lr_used = 0;
-		for (u32 intid = 0; intid < VGIC_PRIVATE_COUNT; intid++)
+		for (u32 intid = 0; intid < GIC_PRIVATE_COUNT; intid++)
 			vgic_irq_reset(&vcpu->vgic.private_irqs[intid], vcpu, intid);
 	}
-	for (u32 intid = VGIC_PRIVATE_COUNT; intid < VGIC_INTID_COUNT; intid++)
-		vgic_irq_reset(&vm->vgic.spis[intid - VGIC_PRIVATE_COUNT], NULL, intid);
+	for (u32 intid = GIC_PRIVATE_COUNT; intid < VGIC_INTID_COUNT; intid++)
+		vgic_irq_reset(&vm->vgic.spis[intid - GIC_PRIVATE_COUNT], NULL, intid);
 	spin_unlock(&vm->vgic.lock);
 }
 
