@@ -83,6 +83,7 @@
 #define GICC_EOIR 0x10
 #define GICC_RPR 0x14
 #define GICC_HPPIR 0x18
+#define GICC_APR 0xd0 /* GICC_APR0-3, then GICC_NSAPR0-3 */
 #define GICC_IIDR 0xfc
 #define GICC_DIR 0x1000
 
@@ -102,6 +103,7 @@
 
 /* ICC_*: the CPU interface; GICv3. */
 #define ICC_CTLR_EL1_EOIMODE BIT(1)
+#define ICC_CTLR_EL1_PRI_BITS_SHIFT 8 /* less one */
 #define ICC_SRE_ELX_SRE_DFB_DIB 7 /* system registers; no bypass of FIQ and IRQ */
 #define ICC_SGI1R_EL1_AFF1_SHIFT 16
 #define ICC_SGI1R_EL1_INTID_SHIFT 24

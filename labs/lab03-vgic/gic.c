@@ -9,7 +9,7 @@
  *
  * The table is built once before any interrupt is enabled, and read only afterwards: no lock.
  */
-#include "gic.h"
+#include "internal.h"
 
 #include "console.h"
 #include "exercise.h"
@@ -18,7 +18,7 @@
 
 struct gic_driver *gic;
 
-static const struct irq_entry *irq_entries[GIC_INTID_COUNT];
+static const struct irq_entry *irq_entries[GIC_INTID_SPECIAL];
 
 unsigned gic_version(void)
 {
@@ -40,7 +40,7 @@ int gic_init(void)
 {
 	gic = read_sysreg(id_aa64pfr0_el1) >> 24 & 0xf ? &gic_v3 : &gic_v2;
 	for (const struct irq_entry *entry = registry_irqs; entry < registry_irqs_end; entry++) {
-		assert(entry->intid < GIC_INTID_COUNT);
+		assert(entry->intid < GIC_INTID_SPECIAL);
 		irq_entries[entry->intid] = entry;
 	}
 	gic->init();
@@ -52,7 +52,7 @@ int gic_init_cpu(struct cpu *cpu)
 {
 	gic->init_cpu(cpu);
 	for (const struct irq_entry *entry = registry_irqs; entry < registry_irqs_end; entry++) {
-		if (entry->intid < VGIC_PRIVATE_COUNT || cpu->index == 0)
+		if (entry->intid < GIC_PRIVATE_COUNT || cpu->index == 0)
 			gic->enable(entry->intid, entry->edge);
 	}
 	return 0;

@@ -11,27 +11,9 @@
  * register descriptions".
  */
 #include "exercise.h"
-#include "gic.h"
+#include "internal.h"
 #include "lib/bits.h"
 #include "sysreg.h"
-#include "vcpu.h"
-
-#define GICD_ITARGETSR 0x800
-#define GICD_CPENDSGIR 0xf10
-#define GICD_SGIR 0xf00
-#define GICC_CTLR 0x00
-#define GICC_CTLR_ENABLE_GRP0 BIT(0)
-#define GICC_CTLR_EOIMODE BIT(9)
-#define GICC_PMR 0x04
-#define GICC_BPR 0x08
-#define GICC_IAR 0x0c
-#define GICC_EOIR 0x10
-#define GICC_DIR 0x1000
-#define GICH_HCR 0x00
-#define GICH_VTR 0x04
-#define GICH_VMCR 0x08
-#define GICH_APR 0xf0
-#define GICH_LR 0x100
 
 static u8 interface_bit[PLAT_CPU_MAX]; /* written once by each CPU, before anybody sends to it */
 
@@ -47,7 +29,7 @@ static void gicd_write(u32 offset, u32 value)
 
 static void gic_v2_init(void)
 {
-	u32 lines = gicd_read(GICD_TYPER) & GICD_TYPER_LINES_MASK;
+	u32 lines = gicd_read(GICD_TYPER) & GICD_TYPER_ITLINES_MASK;
 
 	gicd_write(GICD_CTLR, 0);
 	for (u32 word = 1; word <= lines; word++) {
@@ -71,12 +53,14 @@ static void gic_v2_init_cpu(struct cpu *cpu)
 		gicd_write(GICD_CPENDSGIR + n, ~0U);
 	gicd_write(GICD_ICACTIVER, ~0U);
 	gicd_write(GICD_IGROUPR, 0);
-	for (u32 n = 0; n < VGIC_PRIVATE_COUNT; n += 4)
+	for (u32 n = 0; n < GIC_PRIVATE_COUNT; n += 4)
 		gicd_write(GICD_IPRIORITYR + n, GIC_PRIORITY * 0x01010101U);
+	for (u32 n = 0; n < 32; n += 4)
+		mmio_write32(PLAT_GICC_BASE + GICC_APR + n, 0);
 	mmio_write32(PLAT_GICC_BASE + GICC_PMR, 0xff);
 	mmio_write32(PLAT_GICC_BASE + GICC_BPR, 0);
 	mmio_write32(PLAT_GICC_BASE + GICC_CTLR, GICC_CTLR_ENABLE_GRP0 | GICC_CTLR_EOIMODE);
-	gic_v2.lr_count = (mmio_read32(PLAT_GICH_BASE + GICH_VTR) & 0x3f) + 1;
+	gic_v2.lr_count = (mmio_read32(PLAT_GICH_BASE + GICH_VTR) & GICH_VTR_LIST_REGS_MASK) + 1;
 	if (gic_v2.lr_count > VGIC_LR_MAX)
 		gic_v2.lr_count = VGIC_LR_MAX;
 	mmio_write32(PLAT_GICH_BASE + GICH_HCR, 0);
@@ -89,9 +73,10 @@ static void gic_v2_enable(u32 intid, bool edge)
 	u32 icfgr = GICD_ICFGR + intid / 16 * 4;
 	u32 shift = intid % 16 * 2;
 
-	if (intid >= 16)
-		gicd_write(icfgr, (gicd_read(icfgr) & ~(3U << shift)) | (edge ? 2U : 0U) << shift);
-	if (intid >= VGIC_PRIVATE_COUNT)
+	if (intid >= GIC_SGI_COUNT)
+		gicd_write(icfgr, (gicd_read(icfgr) & ~(3U << shift)) | (edge ? GICD_ICFGR_EDGE : 0)
+										<< shift);
+	if (intid >= GIC_PRIVATE_COUNT)
 		mmio_write8(PLAT_GICD_BASE + GICD_ITARGETSR + intid,
 			    interface_bit[this_cpu()->index]);
 	gicd_write(GICD_ISENABLER + intid / 32 * 4, 1U << intid % 32);
@@ -131,7 +116,8 @@ static void gic_v2_deactivate(u32 iar)
 static void gic_v2_send_sgi(u32 intid, const struct cpu *cpu)
 {
 	dsb_ishst();
-	gicd_write(GICD_SGIR, (u32)interface_bit[cpu->index] << 16 | intid);
+	gicd_write(GICD_SGIR,
+		   (u32)interface_bit[cpu->index] << GICD_SGIR_TARGET_LIST_SHIFT | intid);
 }
 
 static void gic_v2_set_active(u32 intid, bool active)

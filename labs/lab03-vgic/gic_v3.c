@@ -3,55 +3,38 @@
  * GICv3: distributor and redistributors in memory, CPU interface and virtual interface in system
  * registers. EL2's interrupts are Group 1 of the only security state (GICD_CTLR.DS).
  *
- * Ordering: a system register access is not ordered against a device access. What the distributor
- * shall see before the CPU goes on is followed by DSB; a change of an ICC_ or ICH_ register that
- * the next instruction depends on by ISB. Entry to the guest by ERET needs neither.
+ * Ordering: the CPU does not order a system register access against a device access. A DSB follows a
+ * write that the distributor has to see before the CPU goes on; an ISB follows a change of an ICC_ or
+ * ICH_ register on which the next instruction depends. Entry to the guest by ERET needs neither.
  *
- * State: redistributor[], written once by each CPU. No lock.
+ * State: redistributor[]; each CPU writes its own entry. No lock.
  * Manual: IHI 0069, "GIC initialization", "Distributor register descriptions".
  */
 #include "exercise.h"
-#include "gic.h"
+#include "internal.h"
 #include "lib/bits.h"
 #include "mailbox.h"
 #include "sysreg.h"
-#include "vcpu.h"
 
-#define GICD_CTLR_ENABLE_GRP1_NS BIT(1)
-#define GICD_CTLR_ARE BIT(4)
-#define GICD_CTLR_RWP BIT(31)
-#define GICD_IROUTER 0x6000
-#define GICR_CTLR 0x00
-#define GICR_CTLR_RWP BIT(3)
-#define GICR_TYPER 0x08
-#define GICR_TYPER_VLPIS BIT(1)
-#define GICR_TYPER_LAST BIT(4)
-#define GICR_WAKER 0x14
-#define GICR_WAKER_PROCESSOR_SLEEP BIT(1)
-#define GICR_WAKER_CHILDREN_ASLEEP BIT(2)
-#define GICR_SGI_BASE 0x10000
 #define MPIDR_AFFINITY 0xff00ffffffUL
-#define ICC_SRE_EL2_SRE_DFB_DIB 7 /* Enable clear: a guest's access to ICC_SRE_EL1 traps */
-#define ICC_CTLR_EL1_EOIMODE BIT(1)
-#define ICH_VTR_EL2_TDS BIT(19)
 
 static u64 redistributor[PLAT_CPU_MAX];
 
 static u64 gicr_sgi(u32 offset)
 {
-	return redistributor[this_cpu()->index] + GICR_SGI_BASE + offset;
+	return redistributor[this_cpu()->index] + GICR_SGI_FRAME + offset;
 }
 
-/* Registers of @intid are in the redistributor up to 31, in the distributor above. */
+/* SGIs and PPIs have their registers in the redistributor, SPIs in the distributor. */
 static u64 gic_v3_bank(u32 intid, u32 offset)
 {
-	return intid < VGIC_PRIVATE_COUNT ? gicr_sgi(offset) : PLAT_GICD_BASE + offset;
+	return intid < GIC_PRIVATE_COUNT ? gicr_sgi(offset) : PLAT_GICD_BASE + offset;
 }
 
 /*
- * Register Write Pending: what is switched off, by GICD_CTLR or an ICENABLER, is off some time after
- * the write. Until then it may be signalled, and its trigger must not be changed (IHI 0069,
- * "GICD_CTLR", "GICR_CTLR", RWP; "GICD_ICFGR<n>").
+ * Register Write Pending: a write to GICD_CTLR or ICENABLER that switches something off takes effect
+ * some time later. Until RWP reads 0 the interrupt may still be signalled, and its trigger must not
+ * change (IHI 0069, "GICD_CTLR", "GICR_CTLR", RWP; "GICD_ICFGR<n>").
  */
 static void gicd_wait(void)
 {
@@ -67,10 +50,12 @@ static void gicr_wait(void)
 }
 
 /*
- * Set up the distributor with all groups off: affinity routing on; every SPI that GICD_TYPER says
- * exists (in blocks of 32) disabled; when that has come into effect not pending, not active,
- * Group 1, at GIC_PRIORITY. Then enable Group 1. gicd_wait() after each write to GICD_CTLR, and
- * once after SPIs were disabled.
+ * Exercise 3.1: set up the distributor, whatever firmware left in it.
+ *
+ * All groups go off first. Then affinity routing goes on. Every SPI that GICD_TYPER counts (in blocks
+ * of 32) is disabled; when that has come into effect, each becomes not pending, not active, Group 1,
+ * and gets GIC_PRIORITY. Group 1 goes on last. gicd_wait() follows each write to GICD_CTLR, and the
+ * last write to GICD_ICENABLER<n>.
  */
 EXERCISE(3.1)
 static void gic_v3_init(void)
@@ -79,9 +64,11 @@ static void gic_v3_init(void)
 }
 
 /*
- * Find this CPU's redistributor: frames follow each other from PLAT_GICR_BASE to the one with
- * GICR_TYPER.Last, each two 64 KiB pages long, four with GICR_TYPER.VLPIS; GICR_TYPER[63:32] is
- * the affinity of its CPU in the order Aff3.Aff2.Aff1.Aff0. config_error() when none is this CPU's.
+ * Exercise 3.1: the address of the redistributor of the CPU with MPIDR_EL1 @mpidr.
+ *
+ * Redistributors follow each other from PLAT_GICR_BASE to the one with GICR_TYPER.Last. Each is
+ * GICR_STRIDE bytes long, twice that with GICR_TYPER.VLPIS. GICR_TYPER[63:32] is the affinity of its
+ * CPU in the order Aff3.Aff2.Aff1.Aff0. If none belongs to this CPU: config_error().
  */
 EXERCISE(3.1)
 static u64 gicr_find(u64 mpidr)
@@ -90,25 +77,32 @@ static u64 gicr_find(u64 mpidr)
 }
 
 /*
- * What the layer counts on: five bits of preemption level (PREbits, less one), so that each group
- * has one register of active priorities; and a trap of ICC_DIR_EL1 alone.
+ * The layer counts on five bits of priority, in the CPU interface and in the virtual one: then each
+ * group has one register of active priorities. It also needs a trap of ICC_DIR_EL1 alone.
  */
 static void gic_v3_require(u64 vtr)
 {
-	if (bits_get(vtr, 28, 26) != 4)
-		config_error("GIC: the virtual interface has not 5 bits of preemption level");
+	if ((vtr >> ICH_VTR_EL2_PRE_BITS_SHIFT & 7) != 4 ||
+	    (read_sysreg(icc_ctlr_el1) >> ICC_CTLR_EL1_PRI_BITS_SHIFT & 7) != 4)
+		config_error("GIC: the CPU interface does not have 5 bits of priority");
 	if (!(vtr & ICH_VTR_EL2_TDS))
 		config_error("GIC: ICH_HCR_EL2.TDIR is not implemented");
 }
 
 /*
- * Set up this CPU: note its redistributor in redistributor[] and wake it (clear ProcessorSleep,
- * wait until ChildrenAsleep reads 0); SGIs and PPIs disabled; when that has come into effect
- * (gicr_wait()) not pending, inactive, Group 1, at GIC_PRIORITY; system register interface on
- * (ICC_SRE_EL2, with Enable clear so that the guest's access to ICC_SRE_EL1 traps, then
- * ICC_SRE_EL1); priority mask open, binary point 0, EOImode 1 (priority drop apart from
- * deactivation), Group 1 enabled; virtual interface off with empty list registers. lr_count is
- * ICH_VTR_EL2.ListRegs + 1; gic_v3_require() looks at the rest of that register.
+ * Exercise 3.1: set up this CPU's part of the GIC, whatever firmware left in it.
+ *
+ * Redistributor: redistributor[] gets its address. It wakes up: ProcessorSleep is cleared, and
+ * ChildrenAsleep reads 0 before anything else happens. SGIs and PPIs are disabled; when that has come
+ * into effect (gicr_wait()), each becomes not pending, not active, Group 1, and gets GIC_PRIORITY.
+ *
+ * CPU interface: system registers on, in ICC_SRE_EL2 with Enable clear (so a guest's access to
+ * ICC_SRE_EL1 traps), then in ICC_SRE_EL1. gic_v3_require() checks ICH_VTR_EL2. No priority is active
+ * (ICC_AP0R0_EL1, ICC_AP1R0_EL1 zero), the priority mask is open, the binary point 0, EOImode 1
+ * (priority drop apart from deactivation), Group 1 enabled.
+ *
+ * Virtual interface: lr_count is ICH_VTR_EL2.ListRegs + 1; the interface is off, every list register
+ * zero. The active priorities are gic_v3_load()'s to write.
  */
 EXERCISE(3.1)
 static void gic_v3_init_cpu(struct cpu *cpu)
@@ -117,9 +111,11 @@ static void gic_v3_init_cpu(struct cpu *cpu)
 }
 
 /*
- * Trigger, route and enable. GICD_ICFGR has two bits an interrupt, the upper one 1 for an edge;
- * SGIs have no trigger to choose. An SPI goes to the affinity of this CPU, Interrupt_Routing_Mode
- * 0.
+ * Exercise 3.1: configure the trigger of @intid, route an SPI to this CPU, enable.
+ *
+ * GICD_ICFGR<n> has two bits an interrupt, of which the upper one is 1 for an edge (GICD_ICFGR_EDGE);
+ * the trigger of an SGI cannot change. An SPI goes to the affinity of this CPU, with
+ * Interrupt_Routing_Mode 0.
  */
 EXERCISE(3.1)
 static void gic_v3_enable(u32 intid, bool edge)
@@ -129,10 +125,10 @@ static void gic_v3_enable(u32 intid, bool edge)
 
 static void gic_v3_disable(u32 intid)
 {
-	if (intid >= GIC_INTID_COUNT)
+	if (intid >= GIC_INTID_SPECIAL)
 		return;
 	mmio_write32(gic_v3_bank(intid, GICD_ICENABLER + intid / 32 * 4), 1U << intid % 32);
-	if (intid < VGIC_PRIVATE_COUNT)
+	if (intid < GIC_PRIVATE_COUNT)
 		gicr_wait();
 	else
 		gicd_wait();
@@ -149,8 +145,8 @@ static u32 gic_v3_acknowledge(void)
 }
 
 /*
- * The handler's device accesses have silenced a level before the interrupt may fire again. ISB: the
- * priority has dropped before the interrupt is deactivated, or the next one is asked for.
+ * DSB: the handler's device accesses have silenced a level before the interrupt may fire again. ISB:
+ * the priority has dropped before EL2 deactivates the interrupt or acknowledges the next one.
  */
 static void gic_v3_end(u32 iar)
 {
@@ -166,20 +162,22 @@ static void gic_v3_deactivate(u32 iar)
 }
 
 /*
- * ICC_SGI1R_EL1: Aff3 [55:48], RS [47:44], Aff2 [39:32], INTID [27:24], Aff1 [23:16], TargetList
- * [15:0], one bit for each of the 16 values of Aff0 that RS selects. GICR_TYPER[63:32] has the
- * affinity. The DSB: a write to a system register is not ordered against accesses to memory. The ISB
- * sends it now, and not when the CPU next happens to synchronize.
+ * The target list of ICC_SGI1R_EL1 has a bit for each of the 16 values of Aff0 that RS selects. DSB: a
+ * write to a system register is not ordered against accesses to memory. ISB: the SGI leaves now, and
+ * not when the CPU next happens to synchronize.
  */
 static void gic_v3_send_sgi(u32 intid, const struct cpu *cpu)
 {
-	u64 to = mmio_read64(redistributor[cpu->index] + GICR_TYPER) >> 32;
+	u64 to = mmio_read64(redistributor[cpu->index] + GICR_TYPER) >> GICR_TYPER_AFFINITY_SHIFT;
 	u64 aff0 = bits_get(to, 7, 0);
 
 	dsb_ishst();
-	write_sysreg(icc_sgi1r_el1, bits_get(to, 31, 24) << 48 | aff0 / 16 << 44 |
-					    bits_get(to, 23, 16) << 32 | (u64)intid << 24 |
-					    bits_get(to, 15, 8) << 16 | BIT(aff0 % 16));
+	write_sysreg(icc_sgi1r_el1, bits_get(to, 31, 24) << ICC_SGI1R_EL1_AFF3_SHIFT |
+					    aff0 / 16 << ICC_SGI1R_EL1_RS_SHIFT |
+					    bits_get(to, 23, 16) << ICC_SGI1R_EL1_AFF2_SHIFT |
+					    (u64)intid << ICC_SGI1R_EL1_INTID_SHIFT |
+					    bits_get(to, 15, 8) << ICC_SGI1R_EL1_AFF1_SHIFT |
+					    BIT(aff0 % 16));
 	isb();
 }
 
@@ -197,7 +195,7 @@ static void gic_v3_set_active(u32 intid, bool active)
 		write_sysreg(ich_lr##n##_el2, value);                                              \
 		return
 
-/* A system register's number is part of the instruction: one case for each. */
+/* The instruction names the system register: one case for each. */
 static u64 gic_v3_read_lr(unsigned n)
 {
 	switch (n) {
@@ -248,7 +246,7 @@ static u64 gic_v3_read_hcr(void)
 	return read_sysreg(ich_hcr_el2);
 }
 
-/* ISB: a maintenance interrupt whose reason is gone has left before EL2 looks for the next one. */
+/* ISB: a maintenance interrupt without a reason has left before EL2 acknowledges the next one. */
 static void gic_v3_write_hcr(u64 value)
 {
 	write_sysreg(ich_hcr_el2, value);
@@ -261,9 +259,8 @@ static u64 gic_v3_read_vmcr(void)
 }
 
 /*
- * Read ICH_VMCR_EL2 and the active priorities of both groups into @interface. Five bits of
- * preemption level make 32 active-priority bits a group: one register each, ICH_AP0R0_EL2 and
- * ICH_AP1R0_EL2.
+ * Exercise 3.8: read ICH_VMCR_EL2 and the active priorities of both groups, ICH_AP0R0_EL2 and
+ * ICH_AP1R0_EL2, into vmcr, ap0r and ap1r of @interface.
  */
 EXERCISE(3.8)
 static void gic_v3_save(struct vgic_cpu *interface)
@@ -272,7 +269,7 @@ static void gic_v3_save(struct vgic_cpu *interface)
 }
 
 /*
- * Write the same three registers from @interface. No barrier: the guest's first look at them comes
+ * Exercise 3.8: write the same three registers from @interface. No barrier: the guest first uses them
  * after an ERET, which is a context synchronization event.
  */
 EXERCISE(3.8)

@@ -19,22 +19,7 @@
  * ICH_VMCR_EL2 have their GICv3 format in both.
  */
 
-#define GIC_INTID_COUNT 1020 /* from here on: special values of the acknowledge register */
-#define GIC_INTID_LAST_SPECIAL 1023
 #define GIC_PRIORITY 0xa0 /* of everything that EL2 takes: nothing preempts at EL2 */
-
-/* Distributor registers that both versions have. */
-#define GICD_CTLR 0x000
-#define GICD_TYPER 0x004
-#define GICD_IGROUPR 0x080
-#define GICD_ISENABLER 0x100
-#define GICD_ICENABLER 0x180
-#define GICD_ICPENDR 0x280
-#define GICD_ISACTIVER 0x300
-#define GICD_ICACTIVER 0x380
-#define GICD_IPRIORITYR 0x400
-#define GICD_ICFGR 0xc00
-#define GICD_TYPER_LINES_MASK 0x1f
 
 /**
  * struct gic_driver - the physical GIC, and the virtual interface of the CPU that calls
@@ -107,7 +92,7 @@ struct vgic_irq *vgic_irq_find(struct vcpu *vcpu, u32 intid);
 /** vgic_irq_counts_sources() - a GICv2 SGI: pending once for each requester */
 static inline bool vgic_irq_counts_sources(const struct vgic_irq *irq)
 {
-	return irq->intid < 16 && gic->version == 2;
+	return irq->intid < GIC_SGI_COUNT && gic->version == 2;
 }
 
 /**

@@ -2,97 +2,98 @@
 /*
  * The state of virtual interrupts, and where each belongs.
  *
- * Memory is the truth: struct virq says whether an interrupt is pending, active, enabled. Each
+ * Memory is the truth: struct vgic_irq says whether an interrupt is pending, active, enabled. Each
  * vCPU has one list, ordered by priority, of the interrupts that concern it now: those that are
- * active there and those that wait to be delivered. vgic_target() alone decides who that is;
- * whatever changes an interrupt ends in virq_update(), which asks it and moves the interrupt.
+ * active there and those that wait to be delivered. vgic_target_oracle() alone decides who that is;
+ * whatever changes an interrupt ends in vgic_irq_update(), which asks it and moves the interrupt.
  *
- * List registers are a cache (vgic_lr.c). While a vCPU runs on another CPU they cannot be read.
- * The rule: change memory, then have that CPU fold and refill. So that nothing is lost, what the
- * list register took over was moved out of memory (latched to lr_latched), and orders to change the
- * active state are left in virq->request. Who has to know what became of an interrupt there waits
- * until that CPU has folded (vgic_settle()). While it waits it holds no lock that the other could
- * need, and its own list registers are folded: nobody waits for one who waits.
+ * List registers are a cache (vgic_lr.c). While a vCPU runs on another CPU they cannot be read. The
+ * rule: change memory, then have that CPU fold and refill. So that nothing is lost, what the list
+ * register took over was moved out of memory (pending_latch to latch_in_lr), and orders to change
+ * the active state are left in irq->request. Who has to know what became of an interrupt there
+ * waits until that CPU has folded (vgic_settle()). While it waits it holds no lock that the other
+ * could need, and its own list registers are folded: nobody waits for one who waits.
  *
  * Locks: the VM's device_lock, then vgic.lock, then run-queue locks (by vcpu_wake()).
  * Manual: IHI 0069, "Interrupt handling and prioritization"; IHI 0048 for GICv2.
  */
 #include "exercise.h"
 #include "el2_boot.h"
-#include "virq.h"
+#include "internal.h"
 
-struct virq *virq_find(struct vcpu *vcpu, u32 intid)
+struct vgic_irq *vgic_irq_find(struct vcpu *vcpu, u32 intid)
 {
-	if (intid < VGIC_PRIVATE_COUNT)
+	if (intid < GIC_PRIVATE_COUNT)
 		return &vcpu->vgic.private_irqs[intid];
-	return &vcpu->vm->vgic.spis[intid - VGIC_PRIVATE_COUNT];
+	return &vcpu->vm->vgic.spis[intid - GIC_PRIVATE_COUNT];
 }
 
 /*
- * virq_is_pending(): see virq.h. A latch counts wherever it is, in memory or moved to a list
- * register (lr_latched), and so does any requester of a GICv2 SGI.
+ * vgic_irq_is_pending(): see internal.h. A latch counts wherever it is, in memory or moved to a
+ * list register (latch_in_lr), and so does any requester of a GICv2 SGI.
  */
 EXERCISE(3.2)
-bool virq_is_pending(const struct virq *virq)
+bool vgic_irq_is_pending(const struct vgic_irq *irq)
 {
 	TODO(3.2);
 }
 
-bool virq_is_forwarded(const struct vm *vm, const struct virq *virq)
+bool vgic_irq_is_forwarded(const struct vm *vm, const struct vgic_irq *irq)
 {
-	u32 group = virq->group1 ? GICD_CTLR_ENABLE_GRP1 : GICD_CTLR_ENABLE_GRP0;
+	u32 group = irq->group1 ? GICD_CTLR_ENABLE_GRP1 : GICD_CTLR_ENABLE_GRP0;
 
-	return virq->enabled && (vm->vgic.ctlr & group) && virq_is_pending(virq);
+	return irq->enabled && (vm->vgic.ctlr & group) && vgic_irq_is_pending(irq);
 }
 
 /*
- * vgic_home(): an SGI or PPI belongs to its owner, virq->vcpu. An SPI goes where virq->route says:
+ * vgic_target_vcpu(): an SGI or PPI belongs to its owner, irq->vcpu. An SPI goes where irq->route
+ * says:
  *  - GICv3: the value of GICD_IROUTER. It holds an affinity, of which our vCPUs use Aff0 alone, so
  *    it is the index of a vCPU; any other affinity names none. With Interrupt_Routing_Mode 1
- *    (VGIC_ROUTE_ANY) any CPU may have it: the first that is not vcpu_is_off(), or the last.
+ *    (GICD_IROUTER_MODE) any CPU may have it: the first that is not vcpu_is_off(), or the last.
  *  - GICv2: the byte of GICD_ITARGETSR, a set of CPU interfaces, of which the lowest takes it; an
  *    empty set is nobody. A GICv2 with one CPU has no choice, whatever the byte (IHI 0048,
  *    "GICD_ITARGETSRn": RAZ/WI in a uniprocessor implementation).
  */
 EXERCISE(3.3)
-struct vcpu *vgic_home(struct vm *vm, const struct virq *virq)
+struct vcpu *vgic_target_vcpu(struct vm *vm, const struct vgic_irq *irq)
 {
 	TODO(3.3);
 }
 
 /*
- * vgic_target(): see virq.h. An interrupt that software made active without anybody acknowledging
- * it (ISACTIVER) may be an SPI with no vCPU yet: it is at home where it is routed.
+ * vgic_target_oracle(): see internal.h. An interrupt that software made active without anybody
+ * acknowledging it (ISACTIVER) may be an SPI with no vCPU yet: it belongs where it is routed.
  */
 EXERCISE(3.3)
-struct vcpu *vgic_target(struct vm *vm, const struct virq *virq)
+struct vcpu *vgic_target_oracle(struct vm *vm, const struct vgic_irq *irq)
 {
 	TODO(3.3);
 }
 
 /*
- * virq_relist(): ascending by priority value, equal ones by INTID, each where its listed_priority
- * puts it. An interrupt that stands there already, and whose priority is still that, is not moved;
- * one whose priority has changed is. virq->vcpu of an SPI follows, NULL when it is on no list;
- * that of an SGI or PPI is its owner for ever.
+ * vgic_irq_relist(): ascending by priority value, equal ones by INTID, each where its
+ * listed_priority puts it. An interrupt that stands there already, and whose priority is still
+ * that, is not moved; one whose priority has changed is. irq->vcpu of an SPI follows, NULL when it
+ * is on no list; that of an SGI or PPI is its owner for ever.
  */
 EXERCISE(3.3)
-struct vcpu *virq_relist(struct vm *vm, struct virq *virq)
+struct vcpu *vgic_irq_relist(struct vm *vm, struct vgic_irq *irq)
 {
 	TODO(3.3);
 }
 
-void virq_relist_folded(struct vcpu *vcpu, struct virq *virq)
+void vgic_irq_relist_folded(struct vcpu *vcpu, struct vgic_irq *irq)
 {
-	struct vcpu *target = virq_relist(vcpu->vm, virq);
+	struct vcpu *target = vgic_irq_relist(vcpu->vm, irq);
 
 	if (target && target != vcpu)
 		vgic_notify(target);
 }
 
-void virq_update(struct vm *vm, struct virq *virq)
+void vgic_irq_update(struct vm *vm, struct vgic_irq *irq)
 {
-	struct vcpu *target = virq_relist(vm, virq);
+	struct vcpu *target = vgic_irq_relist(vm, irq);
 
 	if (target)
 		vgic_notify(target);
@@ -117,17 +118,17 @@ void vgic_notify(struct vcpu *vcpu)
 }
 
 /*
- * While a list register holds @virq its active state in memory is not the truth: leave a request
- * (VIRQ_ACTIVATE, VIRQ_DEACTIVATE), which virq_merge() carries out. So does a hw interrupt whose
- * vCPU is resident on another CPU, for vgic_resample(): only that CPU reaches its physical PPI.
- * When a hw interrupt of a vCPU that is here ends, the physical one is deactivated
+ * While a list register holds @irq its active state in memory is not the truth: leave a request
+ * (VGIC_IRQ_ACTIVATE, VGIC_IRQ_DEACTIVATE), which vgic_irq_merge() carries out. So does a hw
+ * interrupt whose vCPU is resident on another CPU, for vgic_resample(): only that CPU reaches its
+ * physical PPI. When a hw interrupt of a vCPU that is here ends, the physical one is deactivated
  * (gic->set_active()); of one that is resident nowhere, layer 4 sets the physical state when it is
  * loaded. A guest's write to ISACTIVER never makes the physical interrupt active: only EL2's own
  * acknowledge does, which layer 4 knows of. Otherwise one VM could leave it active and the next
  * one's timer dead. @vcpu is NULL for an SPI on no list.
  */
 EXERCISE(3.2)
-void virq_set_active(struct vcpu *vcpu, struct virq *virq, bool active)
+void vgic_irq_set_active(struct vcpu *vcpu, struct vgic_irq *irq, bool active)
 {
 	TODO(3.2);
 }
@@ -135,7 +136,7 @@ void virq_set_active(struct vcpu *vcpu, struct virq *virq, bool active)
 /*
  * vgic_set_line(): under vgic.lock. A VM that has ended has no SPIs any more (vgic.spis is NULL):
  * nothing happens. A level that does not change changes nothing; a rising one latches an
- * edge-triggered interrupt that is not hw. Ends in virq_update().
+ * edge-triggered interrupt that is not hw. Ends in vgic_irq_update().
  *
  * A hw line only rises here: that it fell shows when the list register is folded. So it is pulled
  * first, or the completion of the last interrupt would be taken for the end of this one.
@@ -148,32 +149,32 @@ void vgic_set_line(struct vcpu *vcpu, u32 intid, bool level)
 
 void vgic_map_hw(struct vcpu *vcpu, u32 intid, u32 pintid, bool (*is_asserted)(struct vcpu *))
 {
-	struct virq *virq = virq_find(vcpu, intid);
+	struct vgic_irq *irq = vgic_irq_find(vcpu, intid);
 
 	spin_lock(&vcpu->vm->vgic.lock);
 	vcpu->vgic.hw_mask |= 1U << intid;
-	virq->hw = true;
-	virq->pintid = (u16)pintid;
-	virq->is_asserted = is_asserted;
+	irq->hw = true;
+	irq->pintid = (u16)pintid;
+	irq->is_asserted = is_asserted;
 	spin_unlock(&vcpu->vm->vgic.lock);
 }
 
 bool vgic_is_live(struct vcpu *vcpu, u32 intid)
 {
-	const struct virq *virq = &vcpu->vgic.private_irqs[intid];
+	const struct vgic_irq *irq = &vcpu->vgic.private_irqs[intid];
 	bool live;
 
 	spin_lock(&vcpu->vm->vgic.lock);
 	if (vcpu->vgic.loaded)
 		vgic_pull(vcpu);
-	live = virq->active || virq_is_pending(virq);
+	live = irq->active || vgic_irq_is_pending(irq);
 	spin_unlock(&vcpu->vm->vgic.lock);
 	return live;
 }
 
 /*
  * What the virtual interface would do if it were in the hardware, from vcpu->vgic and memory: true
- * when some interrupt of the ordered list is forwarded and not active, its group is enabled at the
+ * when some interrupt of the ap_list is forwarded and not active, its group is enabled at the
  * interface (VENG0, VENG1), its priority is higher than the mask (a smaller number than VPMR), and
  * its group priority higher than the running priority (IHI 0069, "Interrupt prioritization",
  * "Preemption").

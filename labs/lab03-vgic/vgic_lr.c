@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
- * List registers: a cache of the ordered list.
+ * List registers: a cache of the head of each vCPU's ap_list.
  *
  * vgic_flush() fills them from memory before the guest is entered, vgic_fold() brings back what
  * the guest made of them. Folding is lazy: an exit that asks nothing of the interrupt controller
  * leaves them in the hardware and pays nothing. The guest changes a list register only by
  * acknowledging (pending to active) and completing (active to inactive), so
- *  - a pending state that is gone was acknowledged: the latch that lr_latched stands for is used up
+ *  - a pending state that is gone was acknowledged: what latch_in_lr stands for is used up
  *  - an hw interrupt that is inactive was completed: the hardware has deactivated the physical one,
  *    if it can
  * The line of a level-sensitive interrupt stays in memory; when the guest completes one whose line
@@ -17,19 +17,19 @@
  */
 #include "exercise.h"
 #include "el2_boot.h"
-#include "virq.h"
+#include "internal.h"
 
 /*
- * Encode @virq for a list register of @vcpu, and move its latch there.
+ * Encode @irq for a list register of @vcpu, and move its latch there.
  *
  * State: active if it is; pending if it is forwarded. Both together only for what may become
  * pending by the guest's completion alone: not for hw (the pending state is then the
- * distributor's; "ICH_LR<n>_EL2", State), not for a GICv2 SGI, not when its vgic_home() is another
- * vCPU by now. Pending moves the latch: what latched says goes to lr_latched.
+ * distributor's; "ICH_LR<n>_EL2", State), not for a GICv2 SGI, not when its vgic_target_vcpu() is
+ * another vCPU by now. Pending moves the latch: what pending_latch says goes to latch_in_lr.
  *
- * GICv2 SGI (virq_counts_sources()): the list register takes one requester along, in bits from
+ * GICv2 SGI (vgic_irq_counts_sources()): the list register takes one requester along, in bits from
  * ICH_LR_EL2_SOURCE_SHIFT. If it is active, that is active_source. If not, it is pending with the
- * lowest requester of sources, which moves from there to active_source, and lr_latched is set. The
+ * lowest requester of sources, which moves from there to active_source, and latch_in_lr is set. The
  * next requester may differ, so it waits for the completion of this one.
  *
  * HW with the physical INTID for a hw interrupt where gic->completes_hw. EOI, which asks for a
@@ -38,7 +38,7 @@
  * belongs to another vCPU; a GICv2 SGI with requesters left.
  */
 EXERCISE(3.3)
-static u64 vgic_encode(struct vcpu *vcpu, struct virq *virq)
+static u64 vgic_encode(struct vcpu *vcpu, struct vgic_irq *irq)
 {
 	TODO(3.3);
 }
@@ -54,8 +54,8 @@ static u64 vgic_quiet_hcr(const struct vcpu *vcpu)
 }
 
 /*
- * Fill the list registers of this CPU with the interrupts of @vcpu's ordered list, from list
- * register 0 on; each virq knows its own (virq->lr), and vgic.lr[] keeps what was written. When
+ * Fill the list registers of this CPU with the interrupts of @vcpu's ap_list, from list
+ * register 0 on; each irq knows its own (irq->lr), and vgic.lr[] keeps what was written. When
  * there are more than list registers, vgic_choose_overflow() picks and says which maintenance
  * interrupts to ask for in addition to vgic_quiet_hcr(). List registers that held something before
  * (vgic.lr_used, which then tells what is filled now) and are not needed become zero. ICH_HCR_EL2
@@ -63,7 +63,7 @@ static u64 vgic_quiet_hcr(const struct vcpu *vcpu)
  * which vgic_fold() has accounted for. vgic_flush() has folded before.
  */
 EXERCISE(3.3)
-static __attribute__((noinline)) void vgic_flush_ordered(struct vcpu *vcpu)
+static __attribute__((noinline)) void vgic_flush_ap_list(struct vcpu *vcpu)
 {
 	TODO(3.3);
 }
@@ -80,8 +80,8 @@ void vgic_flush(struct vcpu *vcpu)
 	vgic_resample(vcpu);
 	interface->loaded = true;
 	/* Nearly always there is nothing to deliver: a switch should not pay for more. */
-	if (!list_is_empty(&interface->ordered) || interface->lr_used) {
-		vgic_flush_ordered(vcpu);
+	if (!list_is_empty(&interface->ap_list) || interface->lr_used) {
+		vgic_flush_ap_list(vcpu);
 	} else if (interface->hcr != hcr) {
 		interface->hcr = hcr;
 		gic->write_hcr(hcr);
@@ -89,15 +89,15 @@ void vgic_flush(struct vcpu *vcpu)
 }
 
 /*
- * Take over what list register value @lr tells about @virq, which no list register holds any more
- * (virq->lr): active state; the latch that was moved there, if it still is pending (of a GICv2 SGI:
+ * Take over what list register value @lr tells about @irq, which no list register holds any more
+ * (irq->lr): active state; the latch that was moved there, if it still is pending (of a GICv2 SGI:
  * its requester, back into sources); for hw the line, which is up while it is pending, and the
  * deactivation of the physical interrupt when the guest has completed it and gic->completes_hw is
  * not set. Then carry out what was requested in the meantime, and relist it
- * (virq_relist_folded()).
+ * (vgic_irq_relist_folded()).
  */
 EXERCISE(3.4)
-static void virq_merge(struct vcpu *vcpu, struct virq *virq, u64 lr)
+static void vgic_irq_merge(struct vcpu *vcpu, struct vgic_irq *irq, u64 lr)
 {
 	TODO(3.4);
 }
@@ -117,11 +117,11 @@ void vgic_fold(struct vcpu *vcpu)
 
 /*
  * An hw interrupt that still is pending although its line fell (the guest reprogrammed its timer
- * before it took the interrupt) is withdrawn, and with it the physical active state that would
- * keep the next one from arriving. For every interrupt in vgic.hw_mask of @vcpu, which is here and
- * folded: carry out a request that another CPU left (virq_set_active()) and relist; then, if its
- * line is up in memory and is_asserted() says no, lower it; the physical interrupt is deactivated
- * unless the guest has it active or it is latched; relist.
+ * before it took the interrupt) is withdrawn, and with it the physical active state that would keep
+ * the next one from arriving. For every interrupt in vgic.hw_mask of @vcpu, which is here and
+ * folded: carry out a request that another CPU left (vgic_irq_set_active()) and relist; then, if
+ * its line is up in memory and is_asserted() says no, lower it; the physical interrupt is
+ * deactivated unless the guest has it active or its pending_latch is set; relist.
  */
 EXERCISE(3.4)
 void vgic_resample(struct vcpu *vcpu)
@@ -129,7 +129,7 @@ void vgic_resample(struct vcpu *vcpu)
 	TODO(3.4);
 }
 
-/* vgic_pull(): see virq.h. The refill is left to the entry: ENTRY_VGIC. */
+/* vgic_pull(): see internal.h. The refill is left to the entry: ENTRY_VGIC. */
 EXERCISE(3.4)
 void vgic_pull(struct vcpu *vcpu)
 {

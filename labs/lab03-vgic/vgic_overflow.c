@@ -5,7 +5,7 @@
  * What has to be in a list register: the highest-priority interrupt that can be delivered, or the
  * guest would wait for it. What is good to have there: active interrupts, since the guest then
  * completes them without help; and further pending ones. So the list registers take the head of
- * the ordered list, whatever it is, and the last one is kept for the first deliverable interrupt
+ * the ap_list, whatever it is, and the last one is kept for the first deliverable interrupt
  * if it does not stand there anyway. For what is left out, the hardware is asked to interrupt:
  *
  *  pending left out	NPIE	no list register is pending any more: refill
@@ -31,10 +31,10 @@
  */
 #include "exercise.h"
 #include "el2_boot.h"
-#include "virq.h"
+#include "internal.h"
 
 /*
- * Walk the ordered list. The virtual interface (gic->read_vmcr()) says which groups the guest has
+ * Walk the ap_list. The virtual interface (gic->read_vmcr()) says which groups the guest has
  * enabled there: ICH_VMCR_EL2.VENG0 and VENG1. An interrupt is *barred* when its group is not and
  * it waits for delivery: not active, or active and forwarded once more, so that the guest's
  * completion makes it wait. It is *deliverable* when it is neither active nor barred; priority mask
@@ -50,7 +50,8 @@
  *  - any other: NPIE
  */
 EXERCISE(3.5)
-u64 vgic_choose_overflow(struct vcpu *vcpu, struct virq *chosen[], unsigned room, unsigned *count)
+u64 vgic_choose_overflow(struct vcpu *vcpu, struct vgic_irq *chosen[], unsigned room,
+			 unsigned *count)
 {
 	TODO(3.5);
 }
@@ -59,9 +60,9 @@ u64 vgic_choose_overflow(struct vcpu *vcpu, struct virq *chosen[], unsigned room
  * ICH_HCR_EL2.EOIcount, bits [31:27], says how many completions found no list register. With
  * EOImode 0 a guest completes in the reverse order of acknowledging, and each acknowledged
  * interrupt preempted one of lower priority: so they were the highest-priority ones of those left
- * out. From the head of the ordered list, as many active interrupts without a list register become
- * inactive (virq_set_active()) and are relisted (virq_relist_folded()), which may take them off
- * the list that is being walked.
+ * out. From the head of the ap_list, as many active interrupts without a list register become
+ * inactive (vgic_irq_set_active()) and are relisted (vgic_irq_relist_folded()), which may take them
+ * off the list that is being walked.
  */
 EXERCISE(3.5)
 void vgic_retire_spilled(struct vcpu *vcpu)

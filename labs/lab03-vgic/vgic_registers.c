@@ -4,7 +4,7 @@
  *
  * The models are tables (dev_gicd.c, dev_gicr.c) of banks; here a bank is taken apart into
  * interrupts, each under vgic.lock. Only fields that a list register may know better (pending,
- * active) fold it. A change always ends in virq_update().
+ * active) fold it. A change always ends in vgic_irq_update().
  *
  * Locks: the device_lock is held by the models' caller; vgic.lock nests inside it.
  * Manual: IHI 0069 and IHI 0048, "Distributor register descriptions".
@@ -12,7 +12,7 @@
 #include "exercise.h"
 #include "el2_boot.h"
 #include "lib/bits.h"
-#include "virq.h"
+#include "internal.h"
 
 static const u8 field_bits[] = {
 	[IRQ_GROUP] = 1,   [IRQ_ENABLED] = 1, [IRQ_PENDING] = 1,
@@ -21,37 +21,37 @@ static const u8 field_bits[] = {
 };
 
 /* GICD_IROUTER<n>: Aff3, Interrupt_Routing_Mode, and Aff2.Aff1.Aff0. */
-#define ROUTE_MASK (0xff00ffffffUL | VGIC_ROUTE_ANY)
+#define ROUTE_MASK (0xff00ffffffUL | GICD_IROUTER_MODE)
 
 /*
- * The value of @field of @virq, in the low bits. Pending is what a register shows:
- * virq_is_pending(), and for hw also the physical line itself, whether or not it was forwarded yet
- * (is_asserted(), which can be asked when the owner is here). IRQ_CONFIG is 2 for an edge, 0 for a
- * level. IRQ_TARGETS of an SGI or PPI is the bit of its owner's index.
+ * The value of @field of @irq, in the low bits. Pending is what a register shows:
+ * vgic_irq_is_pending(), and for hw also the physical line itself, whether or not it was forwarded
+ * yet (is_asserted(), which can be asked when the owner is here). IRQ_CONFIG is 2 for an edge, 0
+ * for a level. IRQ_TARGETS of an SGI or PPI is the bit of its owner's index.
  */
 EXERCISE(3.6)
-static u64 virq_get(const struct virq *virq, enum irq_field field)
+static u64 vgic_irq_get(const struct vgic_irq *irq, enum irq_field field)
 {
 	TODO(3.6);
 }
 
 /*
- * Replace the bits @mask of @field of @virq by those of @value. What software cannot change stays:
+ * Replace the bits @mask of @field of @irq by those of @value. What software cannot change stays:
  * the trigger of an SGI, its enable on a GICv2 (IHI 0048, "GICD_ISENABLERn": permanently enabled,
  * as on the machine that our guests expect), targets of SGIs and PPIs, targets that do not exist
  * (bits of GICD_ITARGETSR from the number of vCPUs on), unimplemented priority bits
  * (VGIC_PRIORITY_MASK), reserved bits of GICD_IROUTER (ROUTE_MASK).
  *
  * IRQ_PENDING sets the latch (ISPENDR), or takes it away with the part of it that a list register
- * took over, lr_latched (ICPENDR). The line is the device's: a level whose line is up stays
+ * took over, latch_in_lr (ICPENDR). The line is the device's: a level whose line is up stays
  * pending. SGIs of a GICv2 ignore both: they have registers of their own, IRQ_SOURCES
  * (GICD_SPENDSGIR<n>, GICD_CPENDSGIR<n>), one bit for each requester. Taking away the bit of
- * active_source also takes lr_latched, which stands for that requester. IRQ_ACTIVE goes through
- * virq_set_active(). The caller has pulled, and relists.
+ * active_source also takes latch_in_lr, which stands for that requester. IRQ_ACTIVE goes through
+ * vgic_irq_set_active(). The caller has pulled, and relists.
  */
 EXERCISE(3.6)
-static void virq_put(struct vcpu *vcpu, struct virq *virq, enum irq_field field, u64 value,
-		     u64 mask)
+static void vgic_irq_put(struct vcpu *vcpu, struct vgic_irq *irq, enum irq_field field, u64 value,
+			 u64 mask)
 {
 	TODO(3.6);
 }
@@ -70,20 +70,20 @@ static bool vgic_is_unread(const struct vcpu *owner, u32 seen)
 }
 
 /**
- * vgic_settle() - before a register of @virq is read: have memory tell how it is now
+ * vgic_settle() - before a register of @irq is read: have memory tell how it is now
  * @vm: whose interrupt it is, and the vCPU's that reads, which is here
  *
- * vgic_pull() of the vCPU whose list @virq is on. If that is loaded on another CPU, where @virq may
+ * vgic_pull() of the vCPU whose list @irq is on. If that is loaded on another CPU, where @irq may
  * have changed, that CPU is made to fold. vgic.lock and the VM's device_lock, both held, are let go
  * meanwhile and taken again.
  */
-static void vgic_settle(struct vm *vm, const struct virq *virq)
+static void vgic_settle(struct vm *vm, const struct vgic_irq *irq)
 {
-	struct vcpu *owner = virq->vcpu;
+	struct vcpu *owner = irq->vcpu;
 	u32 seen;
 
 	vgic_pull(owner);
-	if (!owner || !owner->vgic.loaded || (virq->lr == VGIC_NO_LR && !virq->active))
+	if (!owner || !owner->vgic.loaded || (irq->lr == VGIC_NO_LR && !irq->active))
 		return;
 	/* In list registers of another CPU, or active without one and perhaps completed there. */
 	vgic_pull(this_cpu()->vcpu);
@@ -113,7 +113,7 @@ u64 vmm_irq_bank_read(struct vcpu *vcpu, const struct irq_bank *bank, u64 offset
  * Apply a write to every interrupt that it covers and that @value has something to say about: in a
  * BANK_SET or BANK_CLEAR bank those with a one, in a BANK_PLAIN one all. A field of 64 bits may be
  * written by halves: the other half stays. For each: pull the vCPU whose list it is on, so that
- * the change meets the truth; virq_put(); virq_update(). All under one hold of vgic.lock.
+ * the change meets the truth; vgic_irq_put(); vgic_irq_update(). All under one hold of vgic.lock.
  */
 EXERCISE(3.6)
 void vmm_irq_bank_write(struct vcpu *vcpu, const struct irq_bank *bank, u64 offset, unsigned size,
@@ -129,7 +129,7 @@ u32 vmm_irq_groups(struct vcpu *vcpu)
 
 /*
  * Keep the two group enables of @groups in vgic.ctlr. All interrupts of a group come or go at once:
- * pull every vCPU, and virq_update() each of its SGIs and PPIs and every SPI. Under vgic.lock.
+ * pull every vCPU, and vgic_irq_update() each of its SGIs and PPIs and every SPI. Under vgic.lock.
  */
 EXERCISE(3.6)
 void vmm_irq_set_groups(struct vcpu *vcpu, u32 groups)

@@ -13,7 +13,7 @@
 #include "exercise.h"
 #include "el2_boot.h"
 #include "lib/bits.h"
-#include "virq.h"
+#include "internal.h"
 
 #define SGIR_INTID(value) ((u32)bits_get(value, 27, 24))
 #define SGIR_TARGETS(value) bits_get(value, 15, 0)
@@ -29,7 +29,8 @@
  * Fields: Aff3 [55:48], RS [47:44], IRM 40, Aff2 [39:32], INTID [27:24], Aff1 [23:16], TargetList
  * [15:0]. IRM 1: every vCPU but the sender, whatever the rest says. IRM 0: the vCPUs of that
  * Aff3.Aff2.Aff1 (vcpu->vmpidr) whose Aff0 is 16 * RS + n for a bit n of the target list; the
- * sender may be among them. An SGI is edge-triggered: it is latched. virq_update() tells its vCPU.
+ * sender may be among them. An SGI is edge-triggered: it is latched. vgic_irq_update()
+ * tells its vCPU.
  */
 EXERCISE(3.7)
 static void vgic_send_sgi(struct vcpu *sender, u64 value, bool group1)
@@ -60,9 +61,9 @@ SYSREG_HANDLER(3, 0, 12, 11, 6, icc_sgi0r);
 SYSREG_HANDLER(3, 0, 12, 11, 7, icc_sgi0r);
 
 /*
- * vmm_irq_send(): on a GICv2 an SGI is pending once for each requester, a bit of virq->sources by
+ * vmm_irq_send(): on a GICv2 an SGI is pending once for each requester, a bit of irq->sources by
  * the index of @from; sending it twice before it is taken is one. Under vgic.lock; ends in
- * virq_update().
+ * vgic_irq_update().
  */
 EXERCISE(3.7)
 void vmm_irq_send(struct vcpu *to, struct vcpu *from, u32 intid)
@@ -78,16 +79,16 @@ void vmm_irq_send(struct vcpu *to, struct vcpu *from, u32 intid)
 void vmm_irq_deactivate(struct vcpu *vcpu, u32 intid)
 {
 	struct vm *vm = vcpu->vm;
-	struct virq *virq;
+	struct vgic_irq *irq;
 
 	if (intid >= VGIC_INTID_COUNT)
 		return;
-	virq = virq_find(vcpu, intid);
+	irq = vgic_irq_find(vcpu, intid);
 	spin_lock(&vm->vgic.lock);
-	vgic_pull(virq->vcpu);
-	if (virq->active || virq->lr != VGIC_NO_LR) {
-		virq_set_active(virq->vcpu, virq, false);
-		virq_update(vm, virq);
+	vgic_pull(irq->vcpu);
+	if (irq->active || irq->lr != VGIC_NO_LR) {
+		vgic_irq_set_active(irq->vcpu, irq, false);
+		vgic_irq_update(vm, irq);
 	}
 	spin_unlock(&vm->vgic.lock);
 }

@@ -15,28 +15,28 @@
 #include "el2_boot.h"
 #include "lib/errno.h"
 #include "page_alloc.h"
-#include "virq.h"
+#include "internal.h"
 
 /*
  * Power-on state of one interrupt: disabled, idle, Group 0, highest priority, level-sensitive; an
  * SGI is edge-triggered, on a GICv2 enabled; an SPI is routed to vCPU 0. The input line and the tie
  * to a physical interrupt are not the interrupt controller's to forget.
  */
-static void virq_reset(struct virq *virq, struct vcpu *owner, u32 intid)
+static void vgic_irq_reset(struct vgic_irq *irq, struct vcpu *owner, u32 intid)
 {
-	list_init(&virq->node);
-	virq->vcpu = owner;
-	virq->intid = (u16)intid;
-	virq->lr = VGIC_NO_LR;
-	virq->route = gic->version == 2 ? 1 : 0;
-	virq->priority = 0;
-	virq->sources = 0;
-	virq->enabled = virq_counts_sources(virq);
-	virq->latched = virq->lr_latched = virq->active = virq->group1 = false;
-	virq->edge = intid < 16;
-	virq->request = VIRQ_NO_REQUEST;
-	if (virq->hw)
-		virq->line = false;
+	list_init(&irq->node);
+	irq->vcpu = owner;
+	irq->intid = (u16)intid;
+	irq->lr = VGIC_NO_LR;
+	irq->route = gic->version == 2 ? 1 : 0;
+	irq->priority = 0;
+	irq->sources = 0;
+	irq->enabled = vgic_irq_counts_sources(irq);
+	irq->pending_latch = irq->latch_in_lr = irq->active = irq->group1 = false;
+	irq->edge = intid < GIC_SGI_COUNT;
+	irq->request = VGIC_IRQ_NO_REQUEST;
+	if (irq->hw)
+		irq->line_level = false;
 }
 
 static void vgic_reset(struct vm *vm)
@@ -46,13 +46,13 @@ static void vgic_reset(struct vm *vm)
 	for (u32 index = 0; index < vm->vcpu_count; index++) {
 		struct vcpu *vcpu = vm->vcpus[index];
 
-		list_init(&vcpu->vgic.ordered);
+		list_init(&vcpu->vgic.ap_list);
 		vcpu->vgic.lr_used = 0;
-		for (u32 intid = 0; intid < VGIC_PRIVATE_COUNT; intid++)
-			virq_reset(&vcpu->vgic.private_irqs[intid], vcpu, intid);
+		for (u32 intid = 0; intid < GIC_PRIVATE_COUNT; intid++)
+			vgic_irq_reset(&vcpu->vgic.private_irqs[intid], vcpu, intid);
 	}
-	for (u32 intid = VGIC_PRIVATE_COUNT; intid < VGIC_INTID_COUNT; intid++)
-		virq_reset(&vm->vgic.spis[intid - VGIC_PRIVATE_COUNT], NULL, intid);
+	for (u32 intid = GIC_PRIVATE_COUNT; intid < VGIC_INTID_COUNT; intid++)
+		vgic_irq_reset(&vm->vgic.spis[intid - GIC_PRIVATE_COUNT], NULL, intid);
 	spin_unlock(&vm->vgic.lock);
 }
 
@@ -117,7 +117,7 @@ static int vgic_vm_create(struct vm *vm)
 /* The interrupts go off all lists before their memory goes. */
 static void vgic_vm_destroy(struct vm *vm)
 {
-	struct virq *spis = vm->vgic.spis;
+	struct vgic_irq *spis = vm->vgic.spis;
 
 	if (!spis)
 		return;
@@ -125,7 +125,7 @@ static void vgic_vm_destroy(struct vm *vm)
 	spin_lock(&vm->vgic.lock);
 	vm->vgic.spis = NULL;
 	spin_unlock(&vm->vgic.lock);
-	page_free(virt_to_phys(spis), page_order_for(VGIC_SPI_COUNT * sizeof(struct virq)));
+	page_free(virt_to_phys(spis), page_order_for(VGIC_SPI_COUNT * sizeof(struct vgic_irq)));
 }
 
 static void vgic_irq_line(struct vm *vm, u32 intid, bool level)

@@ -55,6 +55,8 @@ static void gic_v2_init_cpu(struct cpu *cpu)
 	gicd_write(GICD_IGROUPR, 0);
 	for (u32 n = 0; n < GIC_PRIVATE_COUNT; n += 4)
 		gicd_write(GICD_IPRIORITYR + n, GIC_PRIORITY * 0x01010101U);
+	for (u32 n = 0; n < 32; n += 4)
+		mmio_write32(PLAT_GICC_BASE + GICC_APR + n, 0);
 	mmio_write32(PLAT_GICC_BASE + GICC_PMR, 0xff);
 	mmio_write32(PLAT_GICC_BASE + GICC_BPR, 0);
 	mmio_write32(PLAT_GICC_BASE + GICC_CTLR, GICC_CTLR_ENABLE_GRP0 | GICC_CTLR_EOIMODE);

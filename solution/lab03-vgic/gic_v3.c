@@ -108,13 +108,14 @@ static u64 gicr_find(u64 mpidr)
 }
 
 /*
- * The layer counts on five bits of preemption level: then each group has one register of active
- * priorities. It also needs a trap of ICC_DIR_EL1 alone.
+ * The layer counts on five bits of priority, in the CPU interface and in the virtual one: then each
+ * group has one register of active priorities. It also needs a trap of ICC_DIR_EL1 alone.
  */
 static void gic_v3_require(u64 vtr)
 {
-	if ((vtr >> ICH_VTR_EL2_PRE_BITS_SHIFT & 7) != 4)
-		config_error("GIC: the virtual interface has not 5 bits of preemption level");
+	if ((vtr >> ICH_VTR_EL2_PRE_BITS_SHIFT & 7) != 4 ||
+	    (read_sysreg(icc_ctlr_el1) >> ICC_CTLR_EL1_PRI_BITS_SHIFT & 7) != 4)
+		config_error("GIC: the CPU interface does not have 5 bits of priority");
 	if (!(vtr & ICH_VTR_EL2_TDS))
 		config_error("GIC: ICH_HCR_EL2.TDIR is not implemented");
 }
@@ -127,10 +128,11 @@ static void gic_v3_require(u64 vtr)
  * into effect (gicr_wait()), each becomes not pending, not active, Group 1, and gets GIC_PRIORITY.
  *
  * CPU interface: system registers on, in ICC_SRE_EL2 with Enable clear (so a guest's access to
- * ICC_SRE_EL1 traps), then in ICC_SRE_EL1. The priority mask is open, the binary point 0, EOImode 1
+ * ICC_SRE_EL1 traps), then in ICC_SRE_EL1. gic_v3_require() checks ICH_VTR_EL2. No priority is active
+ * (ICC_AP0R0_EL1, ICC_AP1R0_EL1 zero), the priority mask is open, the binary point 0, EOImode 1
  * (priority drop apart from deactivation), Group 1 enabled.
  *
- * Virtual interface: gic_v3_require() checks ICH_VTR_EL2; lr_count is ICH_VTR_EL2.ListRegs + 1; the interface is off, every list register
+ * Virtual interface: lr_count is ICH_VTR_EL2.ListRegs + 1; the interface is off, every list register
  * zero. The active priorities are gic_v3_load()'s to write.
  */
 EXERCISE(3.1)
@@ -138,7 +140,6 @@ static void gic_v3_init_cpu(struct cpu *cpu)
 {
 	u64 frame = gicr_find(read_sysreg(mpidr_el1)), vtr = read_sysreg(ich_vtr_el2);
 
-	gic_v3_require(vtr);
 	redistributor[cpu->index] = frame;
 	mmio_write32(frame + GICR_WAKER,
 		     mmio_read32(frame + GICR_WAKER) & ~(u32)GICR_WAKER_PROCESSOR_SLEEP);
@@ -155,6 +156,9 @@ static void gic_v3_init_cpu(struct cpu *cpu)
 	write_sysreg(icc_sre_el2, ICC_SRE_ELX_SRE_DFB_DIB);
 	isb(); /* the ICC_ registers below exist only once SRE is in effect */
 	write_sysreg(icc_sre_el1, ICC_SRE_ELX_SRE_DFB_DIB);
+	gic_v3_require(vtr);
+	write_sysreg(icc_ap0r0_el1, 0);
+	write_sysreg(icc_ap1r0_el1, 0);
 	write_sysreg(icc_pmr_el1, 0xff);
 	write_sysreg(icc_bpr1_el1, 0);
 	write_sysreg(icc_ctlr_el1, ICC_CTLR_EL1_EOIMODE);

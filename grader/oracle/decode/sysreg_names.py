@@ -65,6 +65,8 @@ NAMES: dict[Encoding, str] = {
     (3, 0, 12, 8, 0): "ICC_IAR0_EL1",
     (3, 0, 12, 8, 1): "ICC_EOIR0_EL1",
     (3, 0, 12, 8, 3): "ICC_BPR0_EL1",
+    (3, 0, 12, 8, 4): "ICC_AP0R0_EL1",
+    (3, 0, 12, 9, 0): "ICC_AP1R0_EL1",
     (3, 0, 12, 11, 1): "ICC_DIR_EL1",
     (3, 0, 12, 11, 5): "ICC_SGI1R_EL1",
     (3, 0, 12, 11, 6): "ICC_ASGI1R_EL1",

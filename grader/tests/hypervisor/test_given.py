@@ -15,6 +15,8 @@ from grader.tests.lab03.test_lab03_barriers import RETURN, findings
 from grader.tests.lab03.test_lab03_steps import GICD, IGROUPR, ISACTIVER, ISENABLER, ISPENDR, claimed
 from grader.tests.lab04.test_lab04 import BUDGET, MASK64, VM_RUNNING, VM_STOPPED, in_guest, runs_on
 
+GICC_APR0, GICC_NSAPR0 = 0x0801_00D0, 0x0801_00E0
+
 
 @pytest.mark.parametrize("failing", range(5))
 def test_a_vm_that_cannot_be_built_again_ends_alone(make_lab: MakeLab, failing: int) -> None:
@@ -40,6 +42,8 @@ def test_gicv2_is_set_up_whatever_firmware_left(make_lab: MakeLab) -> None:
         for word in (0, 1):
             bench.store32(GICD + offset + 4 * word, 0x3000_0000)
     bench.store32(GICD + 0xF20, 0x0101_0101)  # GICD_SPENDSGIR0: SGIs 0 to 3
+    for at in (GICC_APR0, GICC_NSAPR0):
+        bench.store32(at, 1 << 4)  # an interrupt at 0x20 was acknowledged and not completed
     bench = bench.go_on(3, "vm_create")
     read = bench.device32
     for word in (0, 1):
@@ -48,6 +52,7 @@ def test_gicv2_is_set_up_whatever_firmware_left(make_lab: MakeLab) -> None:
         expect(f"GICD_ISENABLER{word}: what the registry claims", read(at + ISENABLER) & ~0xFFFF, claimed(bench, word) & ~0xFFFF)  # fmt: skip
         expect(f"GICD_ISACTIVER{word}", read(at + ISACTIVER), 0)
         expect(f"GICD_ISPENDR{word}", read(at + ISPENDR) & 0x3000_FFFF, 0)
+    expect("GICC_APR0, GICC_NSAPR0: no priority is active", [read(GICC_APR0), read(GICC_NSAPR0)], [0, 0])
 
 
 @pytest.mark.parametrize(("version", "iar"), [(3, r"mrs x\d+, icc_iar1_el1"), (2, r"ldr w")])

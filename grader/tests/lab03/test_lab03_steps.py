@@ -24,6 +24,7 @@ GICD, GICH, GICR = 0x0800_0000, 0x0803_0000, 0x080A_0000
 GICR_WAKER, SGI_BASE = 0x14, 0x1_0000
 IGROUPR, ISENABLER, ISPENDR, ICPENDR, ISACTIVER, ICACTIVER = 0x80, 0x100, 0x200, 0x280, 0x300, 0x380
 IPRIORITYR, IROUTER = 0x400, 0x6000
+ACTIVE_PRIORITIES = ("ICC_AP0R0_EL1", "ICC_AP1R0_EL1")
 ALL = 0xFFFF_FFFF
 UART, TIMER, MAINTENANCE = 33, 27, 25
 PRIVATE, SPIS = 32, 224
@@ -151,6 +152,8 @@ def test_physical_gic_is_set_up_whatever_firmware_left(lab: Lab) -> None:
     for offset in (ISENABLER, ISACTIVER, ISPENDR):
         bench.store32(GICD + offset + 4, 0x300)  # INTIDs 40 and 41
         bench.store32(GICR + SGI_BASE + offset, 0x3000_0000)  # INTIDs 28 and 29
+    for register in ACTIVE_PRIORITIES:
+        bench.sysreg(register, 1 << 4)  # an interrupt at 0x20 was acknowledged and not completed
     bench = bench.go_on(LAB, "vm_create")
     read = bench.device32
     expect("GICD_CTLR: ARE, Group 1 alone enabled", read(GICD) & 0x13, 0x12)
@@ -170,6 +173,8 @@ def test_physical_gic_is_set_up_whatever_firmware_left(lab: Lab) -> None:
     expect("GICR_ISPENDR0 of INTIDs 28 and 29", read(at + ISPENDR) & 0x3000_0000, 0)
     expect("GICR_IGROUPR0: Group 1", read(at + IGROUPR), ALL)
     expect("GICR_IPRIORITYR7: GIC_PRIORITY", read(at + IPRIORITYR + 28), 0xA0A0_A0A0)
+    for register in ACTIVE_PRIORITIES:
+        expect(f"{register}: no priority is active, or it masks the rest", bench.read_sysreg(register), 0)
     count = bench.objects.machine.variable("gic_v3.lr_count")
     expect("lr_count is ICH_VTR_EL2.ListRegs + 1", count, 4)
 
