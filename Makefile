@@ -393,9 +393,10 @@ help: ## this text
 
 # ---- the course ----------------------------------------------------------------------------------
 
-# What TODO() says of an exercise comes from course.toml.
+# What TODO() says of an exercise comes from the labs' part of the registry.
+REGISTRY := course.toml $(or $(wildcard solution/*/lab.toml),$(wildcard labs/*/lab.toml))
 EXERCISE_TITLES := $(OBJ)/course/exercise_titles.h
-$(EXERCISE_TITLES): course.toml course/registry.py | ready
+$(EXERCISE_TITLES): $(REGISTRY) course/registry.py | ready
 	$(Q)mkdir -p $(@D)
 	$(Q)$(PYTHON) -m course.registry titles > $@
 $(OBJ)/kit/todo.c.o: $(EXERCISE_TITLES)

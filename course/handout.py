@@ -21,9 +21,9 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from course.registry import ROOT, Course, load_course
-from course.starters import (LAB_TEXT, LABS, MANIFEST, SOLUTION, Tree, check_registry, find_leaks,
-                            make_tree, manifest_of, overview, secret_lines)
+from course.registry import LABS, ROOT, SOLUTION, Course, load_course
+from course.starters import (LAB_TEXT, MANIFEST, Tree, check_registry, find_leaks, make_tree, manifest_of,
+                             overview, secret_lines)
 from tools.errors import UserError, run_main
 from tools.files import full_disk
 from tools.lint import repository_files
@@ -38,7 +38,7 @@ def _is_given(name: str, course: Course, number: int) -> bool:
     test = LAB_TEST.fullmatch(name)
     if test and int(test[1] or test[2]) > number:
         return False
-    if name.split("/")[0] in (str(SOLUTION), str(LABS), "handout", ".git"):
+    if name.split("/")[0] in (SOLUTION, LABS, "handout", ".git"):
         return False
     if name in (str(README), "README.md"):
         return False
@@ -92,7 +92,7 @@ def inspect(dest: Path, course: Course, number: int, secrets: frozenset[str]) ->
     later = {lab.directory for lab in course.labs[number:]}
     for name in names:
         parts = set(Path(name).parts)
-        if parts & {str(SOLUTION), ".git", "mutants", "cheats"} or parts & later:
+        if parts & {SOLUTION, ".git", "mutants", "cheats"} or parts & later:
             yield f"{name}: does not belong into a handout"
         elif (dest / name).is_symlink():
             yield f"{name}: a symbolic link"

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""course.toml, the registry of the course: labs, exercises, points, files, hints, tests.
+"""The registry of the course: course.toml, and each lab's lab.toml with exercises, points, hints, tests.
 
 Reading it checks it. What a mistake would do later (a score that is not out of 100, a hint that
 never comes) is said here, as one line that names the place.
 
-    python3 -m course.registry check     course.toml is consistent
+    python3 -m course.registry check     it is consistent
     python3 -m course.registry titles    the table that TODO() prints from (C initializers)
 """
 
@@ -26,6 +26,8 @@ from tools.errors import UserError, run_main
 
 ROOT = Path(__file__).resolve().parent.parent
 COURSE_FILE = "course.toml"
+LAB_FILE = "lab.toml"  # in a lab's directory
+SOLUTION, LABS = "solution", "labs"  # the trees of a lab's directory
 ANSWERS = "answers.toml"  # in a lab's directory: what a student answers to its questions
 POINTS_A_LAB = 100
 HINTS_MIN = 2
@@ -69,7 +71,7 @@ class Question:
 @dataclass(frozen=True)
 class Lab:
     number: int
-    directory: str  # in solution/ and in labs/
+    directory: str  # in solution/ and in labs/: its name begins with labNN
     title: str
     hours: int
     exercises: tuple[Exercise, ...]
@@ -101,7 +103,7 @@ class Course:
             if lab.number == number:
                 return lab
         known = ", ".join(str(lab.number) for lab in self.labs)
-        raise UserError(f"LAB={number}: {COURSE_FILE} has no such lab; there are {known}")
+        raise UserError(f"LAB={number}: there is no such lab; there are {known}")
 
     def exercise(self, id_: str) -> Exercise:
         for exercise in self.exercises:
@@ -198,12 +200,12 @@ def _question(values: object, where: str) -> Question:
     return replace(question, tolerance=max(0, question.tolerance))
 
 
-def _check_message(lab: Lab, exercise: Exercise) -> None:
+def _check_message(lab: Lab, exercise: Exercise, file: str) -> None:
     longest = max(exercise.functions, key=len)
     message = (f'exercise {exercise.id} "{exercise.title}" is not written yet '
                f"(labs/{lab.directory}/{longest}:000): see {lab.text_of(exercise)}")
     if len(message) >= MAILBOX_TEXT:
-        raise UserError(f"{COURSE_FILE}: exercise {exercise.id}: title: "
+        raise UserError(f"{file}: exercise {exercise.id}: title: "
                         f"{len(message) - MAILBOX_TEXT + 1} characters too long for the crash mailbox")
 
 
@@ -217,49 +219,51 @@ def _check_needs(table: _Table, lab: Lab) -> None:
         raise table.fail("needs", f"{min(unknown)} is not an exercise of this lab")
 
 
-def _lab(values: object, number: int, file: str) -> Lab:
-    table = _Table(values, f"{file}: lab {number}")
-    if table.get("number", int) != number:
-        raise table.fail("number", f"labs are in order and without gaps: this one is {number}")
+def _read(root: Path, file: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads((root / file).read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UserError(f"{root / file}: {error}") from error
+
+
+def _lab(root: Path, tree: str, directory: str, number: int) -> Lab:
+    if not re.fullmatch(rf"lab{number:02}-[a-z0-9]+(-[a-z0-9]+)*", directory):
+        raise UserError(f"{tree}/{directory}: labs are in order and without gaps: this one is lab{number:02}-name")
+    file = f"{tree}/{directory}/{LAB_FILE}"
+    table = _Table(_read(root, file), file)
     exercises = table.get("exercise", list)
     lab = Lab(
         number=number,
-        directory=table.text("directory"),
+        directory=directory,
         title=table.text("title"),
         hours=table.get("hours", int),
         exercises=tuple(_exercise(entry, number, position, file)
                         for position, entry in enumerate(exercises, start=1)),
-        questions=tuple(_question(entry, f"{file}: lab {number}: question {position}")
+        questions=tuple(_question(entry, f"{file}: question {position}")
                         for position, entry in enumerate(table.get("question", list, []), start=1)),
     )
     table.done()
-    if not re.fullmatch(rf"lab{number:02}-[a-z0-9]+(-[a-z0-9]+)*", lab.directory):
-        raise table.fail("directory", f"must be like lab{number:02}-name")
     _check_needs(table, lab)
     points = sum(exercise.points for exercise in lab.exercises)
     if points != POINTS_A_LAB:
         raise table.fail("exercise", f"the points add up to {points}, not to {POINTS_A_LAB}")
     for exercise in lab.exercises:
-        _check_message(lab, exercise)
+        _check_message(lab, exercise, file)
     return lab
 
 
 @cache
 def load_course(root: Path = ROOT) -> Course:
-    """Read and check course.toml of a tree."""
-    path = root / COURSE_FILE
-    try:
-        values = tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UserError(f"{path}: {error}") from error
-    table = _Table(values, COURSE_FILE)
+    """Read and check the registry of a tree; in a handout the labs' parts of it stand in labs/."""
+    tree = SOLUTION if (root / SOLUTION).is_dir() else LABS
+    directories = sorted(path.name for path in (root / tree).glob("lab*") if path.is_dir())
+    table = _Table(_read(root, COURSE_FILE), COURSE_FILE)
     course = _Table(table.get("course", dict), f"{COURSE_FILE}: course")
     handout = _Table(table.get("handout", dict), f"{COURSE_FILE}: handout")
     result = Course(
         title=course.text("title"),
         isolated_factor=course.get("isolated_factor", float),
-        labs=tuple(_lab(entry, number, COURSE_FILE)
-                   for number, entry in enumerate(table.get("lab", list), start=1)),
+        labs=tuple(_lab(root, tree, name, number) for number, name in enumerate(directories, start=1)),
         handout_exclude=handout.texts("exclude"),
     )
     for part in (course, handout, table):
@@ -271,7 +275,7 @@ def load_course(root: Path = ROOT) -> Course:
 
 def titles(course: Course) -> Iterator[str]:
     """One C initializer an exercise: id, title, where its text stands."""
-    yield "/* Made from course.toml by course/registry.py. */"
+    yield "/* Made from each lab.toml by course/registry.py. */"
     for lab in course.labs:
         for exercise in lab.exercises:
             words = (exercise.id, exercise.title, lab.text_of(exercise))
@@ -279,14 +283,14 @@ def titles(course: Course) -> Iterator[str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="course/registry.py", description="Read course.toml.")
+    parser = argparse.ArgumentParser(prog="course/registry.py", description="Read the registry.")
     parser.add_argument("action", choices=("check", "titles"))
     action = parser.parse_args().action
     course = load_course()
     if action == "titles":
         sys.stdout.write("\n".join(titles(course)) + "\n")
     else:
-        print(f"{COURSE_FILE}: {len(course.labs)} labs, {len(course.exercises)} exercises")
+        print(f"the registry is good: {len(course.labs)} labs, {len(course.exercises)} exercises")
     return 0
 
 

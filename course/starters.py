@@ -27,11 +27,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from course import ctags
-from course.registry import ANSWERS, COURSE_FILE, ROOT, Course, Lab, load_course
+from course.registry import ANSWERS, LAB_FILE, LABS, ROOT, SOLUTION, Course, Lab, load_course
 from tools.errors import UserError, run_main
 
-SOLUTION = Path("solution")
-LABS = Path("labs")
 MANIFEST = "STARTERS.sha256"
 LAB_TEXT = "README.md"
 CODE = (".c", ".h", ".S")
@@ -173,7 +171,7 @@ def make_starter(path: Path, only: Collection[str] | None = None) -> Starter:
 def overview(course: Course, labs: Iterable[Lab]) -> str:
     """labs/README.md: the list of labs and exercises."""
     lines = [
-        f"<!-- GENERATED from {COURSE_FILE} and {SOLUTION}/ by make starters: do not edit -->",
+        f"<!-- GENERATED from {SOLUTION}/ by make starters: do not edit -->",
         f"# {course.title}: the labs",
         "",
         "You write the functions below `EXERCISE(n.m)` in these directories; the comment over each is",
@@ -228,11 +226,7 @@ def make_tree(course: Course, root: Path = ROOT) -> Tree:
     removed: set[str] = set()
     if not (root / SOLUTION).is_dir():
         raise UserError(f"there is no {SOLUTION}/: this is a handout, which nothing can be made from")
-    labs = [lab for lab in course.labs if (root / SOLUTION / lab.directory).is_dir()]
-    unknown = ({path.name for path in (root / SOLUTION).glob("lab*")} - {lab.directory for lab in labs})
-    if unknown or not labs:
-        raise UserError(f"{COURSE_FILE}: there is no lab for solution/{', '.join(sorted(unknown))}")
-    for lab in labs:
+    for lab in course.labs:
         for path in sorted((root / SOLUTION / lab.directory).iterdir()):
             name = f"{lab.directory}/{path.name}"
             if path.name == LAB_TEXT:
@@ -241,45 +235,46 @@ def make_tree(course: Course, root: Path = ROOT) -> Tree:
             elif path.name == ANSWERS:
                 files[name], answers = unanswered(path.read_text("utf-8"))
                 removed.update(answers)
+            elif path.name == LAB_FILE:
+                files[name] = path.read_bytes()
             elif path.suffix in CODE:
                 starter = make_starter(path)
                 files[name] = starter.text.encode()
                 tags += [(lab, tag) for tag in starter.tags]
                 removed.update(starter.removed)
             else:
-                raise UserError(f"{path}: a lab consists of .c, .h and .S files, {ANSWERS} and {LAB_TEXT}")
-    files[LAB_TEXT] = overview(course, labs).encode()
+                raise UserError(f"{path}: a lab consists of .c, .h and .S files, {LAB_FILE}, {ANSWERS} and {LAB_TEXT}")
+    files[LAB_TEXT] = overview(course, course.labs).encode()
     return Tree(files, tuple(tags), frozenset(removed))
 
 
 def check_registry(course: Course, tree: Tree) -> Iterator[str]:
-    """Every mark has its entry in course.toml, and every entry its mark."""
+    """Every mark has its entry in its lab's lab.toml, and every entry its mark."""
     marked: set[tuple[str, str, str]] = set()
-    present = {lab.number for lab, _ in tree.tags}
     known = {exercise.id for exercise in course.exercises}
-    registered = {(exercise.id, file, name) for exercise in course.exercises
+    registered = {(exercise.id, file, name): f"{SOLUTION}/{lab.directory}/{LAB_FILE}"
+                  for lab in course.labs for exercise in lab.exercises
                   for file, names in exercise.functions.items() for name in names}
     for lab, tag in tree.tags:
         where = f"{SOLUTION}/{lab.directory}/{tag.file}:{tag.line}"
         entry = (tag.id, tag.file, tag.name)
         if tag.id not in known or not tag.id.startswith(f"{lab.number}."):
-            yield f"{where}: lab {lab.number} has no exercise {tag.id} in {COURSE_FILE}"
+            yield f"{where}: {LAB_FILE} has no exercise {tag.id}"
         elif not tag.is_private and entry not in registered:
-            yield f"{COURSE_FILE}: exercise {tag.id} does not list {tag.name} of {tag.file} ({where})"
+            yield f"{where}: {LAB_FILE} does not list {tag.name} of {tag.file} under exercise {tag.id}"
         if not tag.is_private:
             marked.add(entry)
-    for id_, file, name in sorted(registered - marked):
-        if int(id_.split(".")[0]) in present:
-            yield f"{COURSE_FILE}: exercise {id_} lists {name} of {file}, which is not marked there"
+    for id_, file, name in sorted(registered.keys() - marked):
+        yield f"{registered[id_, file, name]}: exercise {id_} lists {name} of {file}, which is not marked there"
 
 
 def check_answers(tree: Tree) -> Iterator[str]:
-    """The questions of course.toml, the keys of answers.toml and what the text names are the same."""
+    """The questions of lab.toml, the keys of answers.toml and what the text names are the same."""
     for lab in {lab.number: lab for lab, _ in tree.tags}.values():
         name = f"{lab.directory}/{ANSWERS}"
         keys = list(tomllib.loads(tree.files.get(name, b"").decode()))
         if keys != [question.id for question in lab.questions]:
-            yield f"{SOLUTION}/{name}: its keys are not the questions of {COURSE_FILE} in their order"
+            yield f"{SOLUTION}/{name}: its keys are not the questions of {LAB_FILE} in their order"
         text = tree.files.get(f"{lab.directory}/{LAB_TEXT}", b"").decode()
         for question in lab.questions if text else ():
             if f"`{question.id}`" not in text:

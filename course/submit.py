@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""`make submit`: the files that course.toml registers for labs 1 to LAB, in one archive.
+"""`make submit`: the files that are registered for labs 1 to LAB, in one archive.
 
 The same files give the same archive (with the same zlib), whoever packs it and when: names, order,
 times and owners are fixed. What else was changed below labs/ is named, since it will not be there
@@ -17,8 +17,8 @@ import tarfile
 from pathlib import Path
 
 from course.lab import open_exercises
-from course.registry import ANSWERS, ROOT, Course, load_course
-from course.starters import LABS, MANIFEST, changed_files, read_manifest
+from course.registry import ANSWERS, LABS, ROOT, Course, load_course
+from course.starters import MANIFEST, changed_files, read_manifest
 from grader.grading import questions
 from tools.errors import UserError, run_main
 from tools.files import write_atomically
@@ -100,7 +100,7 @@ def main() -> int:
     if unfinished:
         print(f"  not written yet: {', '.join(unfinished)}")
     for name in left_out(ROOT, course, arguments.lab):
-        print(f"  NOT in it: {LABS}/{name} (only the files of course.toml are taken)")
+        print(f"  NOT in it: {LABS}/{name} (only files with exercises are taken)")
     return 0
 
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * What the body of an exercise does until a student writes it: says which one it is and where its
- * text stands. Titles and texts come from course.toml, by way of a header made during the build.
+ * text stands. Titles and texts come from lab.toml, by way of a header made during the build.
  */
 #include "exercise.h"
 #include "lib/string.h"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which tests prove which exercise: course.toml's `tests`, and what a lower exercise blocks."""
+"""Which tests prove which exercise: lab.toml's `tests`, and what a lower exercise blocks."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def path_of(name: str) -> str:
 
 
 def matches(pattern: str, nodeid: str) -> bool:
-    """Whether a pattern of course.toml (file::name[parameters], the file as a pattern) means a test."""
+    """Whether a pattern of lab.toml (file::name[parameters], the file as a pattern) means a test."""
     file, _, name = pattern.partition("::")
     nodefile, _, nodename = short(nodeid).partition("::")
     (wanted, parameters), (found, actual) = _split(name), _split(nodename)
@@ -44,7 +44,7 @@ def selects(patterns: Iterable[str], nodeid: str) -> bool:
 
 
 def patterns_of(lab: Lab, exercise: Exercise) -> list[str]:
-    """An exercise's tests as full patterns; in course.toml the lab's own files need no name."""
+    """An exercise's tests as full patterns; in lab.toml the lab's own files need no name."""
     own = f"test_lab{lab.number:02}*.py"
     return [name if "::" in name else f"{own}::{name}" for name in exercise.tests]
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A submission is data: which files are taken, and what may not stand in them.
 
-Only the files that course.toml registers are looked at; everything else in an archive or directory
+Only the files that the registry names are looked at; everything else in an archive or directory
 is left out and named. What is taken is text of a bounded size that brings no file of this machine
 with it and claims no section of the image but its own. These are messages for the honest: what they
 miss meets the sandbox (sandbox.py), in which there is nothing to find.
@@ -20,12 +20,11 @@ from pathlib import Path, PurePosixPath
 
 from elftools.elf.elffile import ELFFile
 
-from course.registry import ANSWERS, Course
+from course.registry import ANSWERS, LABS, Course
 from course.submit import FILE_BYTES_MAX, registered_files
 
 ENTRIES_MAX = 1000
 UNPACKED_BYTES_MAX = 8 << 20
-LABS = "labs"
 
 # Sections that any object of ours may have. Registries are filled by the kit's macros.
 SECTIONS = re.compile(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The course's machinery: course.toml, the starters, what a student is told, what is handed in."""
+"""The course's machinery: the registry, the starters, what a student is told, what is handed in."""
 
 from __future__ import annotations
 
@@ -235,24 +235,27 @@ def test_todo_works_in_assembly_wherever_it_stands(
         assert not_written(make_lab(1), image, tmp_path, qemu)[1] == exercise
 
 
-# ---- course.toml -----------------------------------------------------------------------------------
+# ---- the registry ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("old", "new", "says"), [
-    ("points = 10", "points = 11", "lab 1: exercise: the points add up to 101, not to 100"),
-    ("hours = 10", "hour = 10", "lab 1: hours: is missing"),
-    ("hours = 10", "hours = 10\nweeks = 2", "lab 1: weeks: unknown key"),
+    ("points = 10", "points = 11", "lab.toml: exercise: the points add up to 101, not to 100"),
+    ("hours = 10", "hour = 10", "lab.toml: hours: is missing"),
+    ("hours = 10", "hours = 10\nweeks = 2", "lab.toml: weeks: unknown key"),
     ('id = "1.2"', 'id = "1.3"', "exercise 1.2: id: exercises are in order"),
     ("tests = [", 'tests = [ "a", "a",', "exercise 1.1: tests: says something twice"),
-    ('needs = ["1.1"', 'needs = ["1.9"', "lab 1: needs: 1.9 is not an exercise of this lab"),
+    ('needs = ["1.1"', 'needs = ["1.9"', "lab.toml: needs: 1.9 is not an exercise of this lab"),
     ('title = "Entry at EL2"', f'title = "{"x" * 99}"', "exercise 1.1: title: "),
     ('title = "Entry at EL2"', "title = 3", "exercise 1.1: title: must be of type str"),
     ("isolated_factor = 0.9", "isolated_factor = 1.5", "isolated_factor: must be above 0"),
 ])
 def test_a_mistake_in_the_registry_is_named(tmp_path: Path, old: str, new: str, says: str) -> None:
-    text = (ROOT / "course.toml").read_text("utf-8")
-    assert old in text
-    (tmp_path / "course.toml").write_text(text.replace(old, new, 1), "utf-8")
+    files = ("course.toml", f"solution/{COURSE.labs[0].directory}/lab.toml")
+    texts = {name: (ROOT / name).read_text("utf-8") for name in files}
+    assert sum(old in text for text in texts.values()) == 1
+    for name, text in texts.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text.replace(old, new, 1), "utf-8")
     with pytest.raises(UserError, match=re.escape(says)):
         load_course(tmp_path)
 
