@@ -106,7 +106,8 @@ export PYTHONDONTWRITEBYTECODE := 1
 
 # ---- flags ---------------------------------------------------------------------------------------
 
-WARN := -Wall -Wextra -Werror
+# A handler need not look at all that it is given.
+WARN := -Wall -Wextra -Werror -Wno-unused-parameter
 FREESTANDING := -ffreestanding -fno-common -fno-pic -fno-pie -fno-stack-protector \
 	-fno-asynchronous-unwind-tables -fno-unwind-tables -mno-outline-atomics -mstrict-align
 # Sources are named from this directory on: an object is the same wherever it is made.
@@ -115,8 +116,8 @@ DEBUGINFO := -g $(call quoted,-ffile-prefix-map=$(CURDIR)=.)
 # be indexed from: hence -Wno-array-bounds.
 C_FLAGS := -std=c11 -fasm -O2 -fomit-frame-pointer -fno-section-anchors $(FREESTANDING) -mgeneral-regs-only -march=armv8-a+crc \
 	$(WARN) -Wno-array-bounds $(DEBUGINFO)
-# An exercise that is not written yet uses neither its parameters nor helpers and tables it was given.
-UNWRITTEN := -Wno-unused-parameter -Wno-unused-function -Wno-unused-const-variable
+# An exercise that is not written yet uses no helpers and tables that it was given.
+UNWRITTEN := -Wno-unused-function -Wno-unused-const-variable
 S_FLAGS := -march=armv8-a+crc -D__ASSEMBLY__ $(WARN) $(DEBUGINFO)
 LD_FLAGS := -nostdlib -static -no-pie -Wl,--build-id=none -Wl,--fatal-warnings \
 	-Wl,--no-warn-rwx-segments -Wl,-z,noexecstack -Wl,-z,max-page-size=4096

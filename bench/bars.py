@@ -24,10 +24,10 @@ class Bar:
 
 # Peers: KVM of Debian 12 (nVHE / VHE) and Xen 4.17, same emulator, same clock, same method.
 ROWS = (
-    Bar("hypercall_smccc_version", "hypercall: SMCCC_VERSION by HVC", 90, "1480 / 986", "456"),
-    Bar("gicd_iidr_read", "trapped read of GICD_IIDR", 150, "2284 / 1814", "583"),
+    Bar("hypercall_smccc_version", "hypercall: SMCCC_VERSION by HVC", 100, "1480 / 986", "456"),
+    Bar("gicd_iidr_read", "trapped read of GICD_IIDR", 180, "2284 / 1814", "583"),
     Bar("virq_ack_eoi", "virtual IRQ: acknowledge + EOI", 2, "2", "2"),
-    Bar("vm_switch_yield", "switch between two VMs (yield)", 700, "7600+", "2581"),
+    Bar("vm_switch_yield", "switch between two VMs (yield)", 720, "7600+", "2581"),
     Bar("hypercall_psci_version", "hypercall: PSCI_VERSION", None, "1542 / 1048", "472"),
     Bar("hypercall_unknown", "hypercall: unknown id", None, "1479 / 985", ""),
     Bar("gicd_isenabler1_read", "trapped read of GICD_ISENABLER1", None, "4598 / 4128", "677"),

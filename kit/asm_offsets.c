@@ -15,7 +15,7 @@ void asm_offsets(void)
 	OFFSET(FRAME_X, offsetof(struct vcpu, frame.x));
 	OFFSET(FRAME_PC, offsetof(struct vcpu, frame.pc));
 	OFFSET(FRAME_PSTATE, offsetof(struct vcpu, frame.pstate));
-	OFFSET(VCPU_ENTRY_WORK, offsetof(struct vcpu, entry_work));
+	OFFSET(VCPU_REQUESTS, offsetof(struct vcpu, requests));
 	OFFSET(CPU_STACK_TOP, offsetof(struct cpu, stack_top));
 	OFFSET(CPU_EMERGENCY_TOP, offsetof(struct cpu, emergency_top));
 	OFFSET(CPU_SIZE, sizeof(struct cpu));

@@ -300,14 +300,10 @@ static bool input_is_full(const struct vm *vm)
 static void wait_for_reader(void)
 {
 	uart_listen(false);
-	patient = false;
-	for_each_layer (layer) {
-		if (!layer->console_waits)
-			continue;
-		patient = true;
-		layer->console_waits();
-	}
-	if (!patient)
+	patient = hook_console_waits != NULL;
+	if (patient)
+		hook_console_waits();
+	else
 		uart_listen(true);
 }
 

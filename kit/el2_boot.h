@@ -131,7 +131,7 @@ void vcpu_reset(struct vcpu *vcpu, u64 entry, u64 x0);
 void vcpu_make_runnable(struct vcpu *vcpu);
 
 /**
- * vcpu_wake() - vcpu_make_runnable() if it is BLOCKED; make a running one look at entry_work
+ * vcpu_wake() - vcpu_make_runnable() if it is BLOCKED; make a running one look at requests
  *
  * Callable from any CPU. What the vCPU is to find was written before.
  */
@@ -158,7 +158,7 @@ void vcpu_block(struct vcpu *vcpu);
 /**
  * vcpu_prepare_entry() - everything that must happen before a guest runs again
  *
- * Called by the vectors when vcpu->entry_work is not empty, and to start the machine with NULL.
+ * Called by the vectors when vcpu->requests is not empty, and to start the machine with NULL.
  * Switches vCPUs, lets layers do their work, idles while nothing can run.
  *
  * Return: the vCPU to enter.

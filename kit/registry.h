@@ -7,9 +7,10 @@
  * a macro of this file, and the linker lays the entries of all linked layers side by side. So the
  * same sources link as labs 1, 1-2, ... 1-6.
  *
- * Every claim also defines a global symbol named after what it claims. Two claims on one exception
- * class, system register, function id or INTID are therefore a "multiple definition" error of the
- * linker and never a question of link order. `make map` prints an image's registries.
+ * All claims of a layer stand in its layer.c. Each also defines a global symbol named after what it
+ * claims. Two claims on one exception class, system register, function id, INTID or hook are
+ * therefore a "multiple definition" error of the linker and never a question of link order.
+ * `make map` prints an image's registries.
  */
 #ifndef STRATA_REGISTRY_H
 #define STRATA_REGISTRY_H
@@ -58,19 +59,6 @@ enum irq_result {
  * @vcpu_reset: architectural reset values of this layer's state of a vCPU
  * @vcpu_load: the vCPU is about to run on this CPU: put its state into the hardware
  * @vcpu_save: it leaves this CPU: take its state out of the hardware
- * @vcpu_enter: called before each entry for which vcpu->entry_work was not empty
- * @vcpu_has_wakeup: whether the (not running) vCPU has a reason to leave WFI
- * @irq: acknowledge and dispatch what is pending at this CPU's interface. This hook, @kick, @place
- *	and @steal are one layer's alone
- * @irq_line: a device model changed the level of its interrupt line
- * @kick: make another CPU look at its run queue and at the entry_work of its vCPU, soon: from its
- *	guest, from WFI, or before it next enters or sleeps. What was written before is seen there
- *	(a message by an interrupt needs a DSB first). Without it there is one CPU
- * @place: where a vCPU that becomes runnable goes; @cpu is where it ran last. Called with the
- *	run_lock of @cpu held: it decides and takes no lock. Without it: there
- * @steal: @cpu has nothing to run: a vCPU for it, taken away by vcpu_steal(), or NULL. Called
- *	without a lock each time that @cpu is about to sleep
- * @console_waits: call console_lose_patience() in CONSOLE_PATIENCE_MS; with the console's lock held
  */
 struct layer {
 	unsigned number;
@@ -82,37 +70,73 @@ struct layer {
 	void (*vcpu_reset)(struct vcpu *vcpu);
 	void (*vcpu_load)(struct vcpu *vcpu);
 	void (*vcpu_save)(struct vcpu *vcpu);
-	void (*vcpu_enter)(struct vcpu *vcpu, u32 work);
-	bool (*vcpu_has_wakeup)(struct vcpu *vcpu);
-	void (*irq)(struct cpu *cpu);
-	void (*irq_line)(struct vm *vm, u32 intid, bool level);
-	void (*kick)(struct cpu *cpu);
-	struct cpu *(*place)(struct vcpu *vcpu, struct cpu *cpu);
-	struct vcpu *(*steal)(struct cpu *cpu);
-	void (*console_waits)(void);
 };
 
-typedef enum trap_result (*trap_handler_fn)(struct vcpu *vcpu, u64 esr);
-typedef enum trap_result (*sysreg_handler_fn)(struct vcpu *vcpu, struct sysreg_access *access);
-typedef enum trap_result (*hypercall_fn)(struct vcpu *vcpu);
-typedef enum irq_result (*irq_handler_fn)(struct cpu *cpu, u32 intid);
+/*
+ * Hooks that one layer alone has: it claims one with HOOK(). In an image without that layer the
+ * pointer is NULL, which the link script sees to.
+ */
+
+/** hook_vgic_flush() - REQ_VGIC: fill the list registers of this CPU for the vCPU that is entered */
+extern void (*const hook_vgic_flush)(struct vcpu *vcpu);
+
+/** hook_time_slice() - REQ_TIME_SLICE: a time slice of the vCPU that is entered begins */
+extern void (*const hook_time_slice)(struct vcpu *vcpu);
+
+/** hook_irq() - acknowledge and dispatch what is pending at this CPU's interface */
+extern void (*const hook_irq)(struct cpu *cpu);
+
+/** hook_irq_line() - a device model changed the level of its interrupt line */
+extern void (*const hook_irq_line)(struct vm *vm, u32 intid, bool level);
+
+/** hook_vcpu_has_wakeup() - whether the vCPU, which is not running, has a reason to leave WFI */
+extern bool (*const hook_vcpu_has_wakeup)(struct vcpu *vcpu);
+
+/**
+ * hook_kick() - make another CPU look at its run queue and at the requests of its vCPU, soon
+ *
+ * From its guest, from WFI, or before it next enters or sleeps. What was written before is seen
+ * there (a message by an interrupt needs a DSB first). NULL: there is one CPU.
+ */
+extern void (*const hook_kick)(struct cpu *cpu);
+
+/**
+ * hook_place() - where a vCPU that becomes runnable goes; NULL: to @cpu
+ * @cpu: where it ran last; its run_lock is held: the hook decides and takes no lock
+ */
+extern struct cpu *(*const hook_place)(struct vcpu *vcpu, struct cpu *cpu);
+
+/**
+ * hook_steal() - @cpu has nothing to run: a vCPU for it, taken away by vcpu_steal(), or NULL
+ *
+ * Called without a lock each time that @cpu is about to sleep.
+ */
+extern struct vcpu *(*const hook_steal)(struct cpu *cpu);
+
+/** hook_console_waits() - call console_lose_patience() in CONSOLE_PATIENCE_MS; console lock held */
+extern void (*const hook_console_waits)(void);
+
+typedef enum trap_result trap_handler_fn(struct vcpu *vcpu, u64 esr);
+typedef enum trap_result sysreg_handler_fn(struct vcpu *vcpu, struct sysreg_access *access);
+typedef enum trap_result hypercall_fn(struct vcpu *vcpu);
+typedef enum irq_result irq_handler_fn(struct cpu *cpu, u32 intid);
 
 struct trap_entry {
 	u32 ec;
 	const char *name;
-	trap_handler_fn handler;
+	trap_handler_fn *handler;
 };
 
 struct sysreg_entry {
 	u32 encoding; /* SYSREG_ENCODING() */
 	const char *name;
-	sysreg_handler_fn handler;
+	sysreg_handler_fn *handler;
 };
 
 struct hypercall_entry {
 	u32 function_id;
 	const char *name;
-	hypercall_fn handler;
+	hypercall_fn *handler;
 };
 
 /**
@@ -123,7 +147,7 @@ struct irq_entry {
 	u32 intid;
 	bool edge;
 	const char *name;
-	irq_handler_fn handler;
+	irq_handler_fn *handler;
 };
 
 /*
@@ -187,6 +211,10 @@ struct irq_entry {
 		.intid = intid_number, .edge = trigger, .name = #fn, .handler = fn}
 #define IRQ_LEVEL false
 #define IRQ_EDGE true
+
+/** HOOK() - @fn is hook_@name: HOOK(kick, smp_kick) */
+#define HOOK(name, fn)                                                                             \
+	__typeof__(hook_##name) hook_##name __attribute__((section(".registry.hook"), used)) = fn
 
 /* Bounds of the tables that the link script lays out. */
 extern const struct layer registry_layers[], registry_layers_end[];

@@ -78,12 +78,27 @@ static inline void spin_unlock(struct spinlock *lock)
 	__atomic_store_n(&lock->serving, (u16)(spinlock_serving(lock) + 1), __ATOMIC_RELEASE);
 }
 
-/** spin_is_locked() - for assertions of "the caller holds this lock" */
+/** spin_is_locked() - whether anybody holds the lock */
 static inline bool spin_is_locked(const struct spinlock *lock)
 {
 	u32 tickets = __atomic_load_n(&lock->tickets, __ATOMIC_RELAXED);
 
 	return (u16)tickets != tickets >> 16;
 }
+
+/**
+ * spin_assert_held() - panic() unless the lock is held: for "the caller holds this lock"
+ *
+ * A lock does not know its holder: one that another CPU holds passes.
+ */
+#define spin_assert_held(lock)                                                                     \
+	do {                                                                                       \
+		if (!spin_is_locked(lock))                                                         \
+			spin_not_held(lock, __func__);                                             \
+	} while (0)
+
+/** spin_not_held() - panic(): @function was called without the lock that it needs */
+void spin_not_held(const struct spinlock *lock, const char *function)
+	__attribute__((noreturn, cold));
 
 #endif

@@ -2,7 +2,8 @@
 /*
  * Layout of the hypervisor's image. Text, read-only data and data begin on pages of their own, so
  * that layer 2 can map each with the permissions it needs (W^X). The registries are arrays that
- * the linker collects; layers and guest-memory implementations are sorted by their number.
+ * the linker collects; layers and guest-memory implementations are sorted by their number. A hook that
+ * no linked layer claims is a pointer that is NULL: no_hook.
  */
 #include "platform/qemu_virt.h"
 
@@ -49,6 +50,18 @@ SECTIONS
 		registry_memories = .;
 		KEEP(*(SORT_BY_NAME(.registry.memory.*)))
 		registry_memories_end = .;
+		KEEP(*(.registry.hook))
+		no_hook = .;
+		QUAD(0)
+		PROVIDE(hook_vgic_flush = no_hook);
+		PROVIDE(hook_time_slice = no_hook);
+		PROVIDE(hook_irq = no_hook);
+		PROVIDE(hook_irq_line = no_hook);
+		PROVIDE(hook_vcpu_has_wakeup = no_hook);
+		PROVIDE(hook_kick = no_hook);
+		PROVIDE(hook_place = no_hook);
+		PROVIDE(hook_steal = no_hook);
+		PROVIDE(hook_console_waits = no_hook);
 		KEEP(*(.registry.claims))
 		. = ALIGN(4096);
 	}

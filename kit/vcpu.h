@@ -78,18 +78,20 @@ enum vcpu_state {
 	VCPU_BLOCKED, /* in WFI; an interrupt wakes it */
 };
 
-/* Bits of vcpu->entry_work: what is to be done before the vCPU runs its next instruction. */
+/* Bits of vcpu->requests: what EL2 does before the vCPU runs its next instruction. */
 enum {
-	ENTRY_RESCHEDULE = 1 << 0,
-	ENTRY_VGIC = 1 << 1, /* list registers are stale */
-	ENTRY_STOPPED = 1 << 2, /* leave and be OFF: its VM has ended, or it switched itself off */
-	ENTRY_TURN = 1 << 3, /* a turn on the CPU begins */
+	REQ_RESCHEDULE = 1 << 0, /* another vCPU may have the CPU */
+	REQ_VGIC = 1 << 1, /* fill the list registers anew: hook_vgic_flush */
+	REQ_STOP =
+		1
+		<< 2, /* leave the CPU and be OFF: the VM has ended, or the vCPU switched itself off */
+	REQ_TIME_SLICE = 1 << 3, /* begin a time slice: hook_time_slice */
 };
 
 /**
  * struct vcpu - a virtual CPU
  * @frame: must be first: SP_EL2 points at it while the guest runs
- * @entry_work: ENTRY_*; set by any CPU with atomics, consumed by the one that runs it
+ * @requests: REQ_*; any CPU sets bits with atomics, the one that runs the vCPU takes them
  * @state: protected by the run_lock of @cpu
  * @cpu: the CPU that it runs on, or ran on last; its run queue is the one that it goes to. Changes
  *	under the run_lock of the CPU that it leaves, while it is not loaded
@@ -97,7 +99,7 @@ enum {
  */
 struct vcpu {
 	struct trap_frame frame;
-	u32 entry_work;
+	u32 requests;
 	enum vcpu_state state;
 	struct vm *vm;
 	struct cpu *cpu;
@@ -195,7 +197,7 @@ struct cpu {
 	struct spinlock deadline_lock;
 	struct list deadlines;
 	struct deadline slice;
-	u64 turn_end; /* physical count at which the running vCPU's time slice ends; 0 without slices */
+	u64 slice_end; /* physical count at which the running vCPU's time slice ends; 0 without slices */
 };
 
 extern struct vm *vms[VM_MAX];
@@ -221,10 +223,10 @@ static inline enum vcpu_state vcpu_state(const struct vcpu *vcpu)
 	return __atomic_load_n(&vcpu->state, __ATOMIC_RELAXED);
 }
 
-/** vcpu_post_work() - have @work done before the vCPU's next instruction */
-static inline void vcpu_post_work(struct vcpu *vcpu, u32 work)
+/** vcpu_make_request() - ask for @requests (REQ_*) before the vCPU's next instruction */
+static inline void vcpu_make_request(struct vcpu *vcpu, u32 requests)
 {
-	__atomic_fetch_or(&vcpu->entry_work, work, __ATOMIC_RELEASE);
+	__atomic_fetch_or(&vcpu->requests, requests, __ATOMIC_RELEASE);
 }
 
 #endif

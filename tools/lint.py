@@ -33,6 +33,7 @@ AMBIGUOUS = re.compile(r"[^*]\)[*&-]\w|^\t\{\s+\\$")
 FATAL = ("panic", "config_error")
 # Functions that call them all the same, each with the reason why a guest cannot bring it about.
 FATAL_ALLOWED: dict[str, str] = {
+    "spin_not_held": "asserts that EL2 holds a lock of its own; no guest takes or frees one",
     "page_alloc": "asserts the order of a block, which is a constant at each call",
     "page_alloc_range": "asserts a size, which is that of a VM of the checked bundle",
     "free_checked": "asserts that EL2 gives back only what it allocated, with its own bookkeeping",

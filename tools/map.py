@@ -108,6 +108,12 @@ class Image:
                  if name.startswith("registry_") and f"{name}_end" in self.symbols]
         return sorted(found, key=lambda name: self.symbols[name])
 
+    def hooks(self) -> list[str]:
+        """hook_X=function, of the hooks that a layer of the image has claimed."""
+        found = {name: self.number(self.symbols[name], 8) for name in self.symbols if name.startswith("hook_")}
+        return sorted(f"{name.removeprefix('hook_')}={self.functions.get(value, hex(value))}"
+                      for name, value in found.items() if value)
+
     def rows(self, registry: str) -> list[list[str]]:
         start, end = self.symbols[registry], self.symbols[f"{registry}_end"]
         if start == end:
@@ -145,6 +151,10 @@ def main() -> int:
         print(f"{registry.removeprefix('registry_')} ({len(rows)})")
         for row in rows:
             print("  " + "  ".join(row))
+    hooks = image.hooks()
+    print(f"hooks ({len(hooks)})")
+    for hook in hooks:
+        print("  " + hook)
     return 0
 
 

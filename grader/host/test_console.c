@@ -75,18 +75,13 @@ static void console_waits(void)
 	waits++;
 }
 
-const struct layer registry_layers[] = {
-	{.number = 1},
-	{.number = 4, .console_waits = console_waits},
-};
+HOOK(console_waits, console_waits);
 
 static void __attribute__((used, noinline)) define_registry_end(void)
 {
 	__asm__(".globl registry_devices_end\n"
-		".set registry_devices_end, registry_devices + %c0\n"
-		".globl registry_layers_end\n"
-		".set registry_layers_end, registry_layers + %c1" ::"i"(sizeof(registry_devices)),
-		"i"(sizeof(registry_layers)));
+		".set registry_devices_end, registry_devices + %c0" ::"i"(
+			sizeof(registry_devices)));
 }
 
 static void write_as(unsigned vm, const char *text)

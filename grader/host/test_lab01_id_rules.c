@@ -4,7 +4,7 @@
  * field. The meanings are told here once more, apart from the table under test, field by field.
  */
 #include "check.h"
-#include "layer1.h"
+#include "internal.h"
 #include "lib/bits.h"
 
 #define ID(crm, op2) SYSREG_ENCODING(3, 0, 0, crm, op2)

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "check.h"
-#include "layer1.h"
+#include "internal.h"
 
 #define COUNT 24
 #define ROUNDS 20000
@@ -60,8 +60,11 @@ static void touch(struct vcpu *vcpu)
 int main(void)
 {
 	run_queue_init(&cpu);
-	for (unsigned i = 0; i < COUNT; i++)
+	spin_lock(&cpu.run_lock);
+	for (unsigned i = 0; i < COUNT; i++) {
 		list_init(&vcpus[i].run_node);
+		vcpus[i].cpu = &cpu;
+	}
 	for (unsigned round = 0; round < ROUNDS; round++) {
 		if (check_below(3) == 0)
 			pop_one();

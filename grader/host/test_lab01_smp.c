@@ -22,7 +22,7 @@
 
 #include "check.h"
 #include "guest_memory.h"
-#include "layer1.h"
+#include "internal.h"
 #include "mailbox.h"
 #include "page_alloc.h"
 
@@ -141,19 +141,16 @@ void machine_off(unsigned status)
 
 void config_error(const char *fmt, ...)
 {
-	(void)fmt;
 	CHECK(!"a VM was created");
 	abort();
 }
 
 void console_printf(const char *fmt, ...)
 {
-	(void)fmt;
 }
 
 void console_vm_flush(struct vm *vm)
 {
-	(void)vm;
 }
 
 pa_t page_alloc_zeroed(unsigned order)
@@ -189,9 +186,8 @@ static void reset(struct vcpu *vcpu)
 	__atomic_store_n(&guest->message, 0, __ATOMIC_RELAXED);
 }
 
-static void enter(struct vcpu *vcpu, u32 work)
+static void enter(struct vcpu *vcpu)
 {
-	(void)work;
 	CHECK(here->vcpu == vcpu);
 }
 
@@ -213,7 +209,6 @@ static struct cpu *place(struct vcpu *vcpu, struct cpu *cpu)
 /* The last vCPU of a VM stays where it is: some are not to be taken. */
 static bool may_take(const struct vcpu *vcpu, const struct cpu *to)
 {
-	(void)to;
 	return vcpu->index + 1 < VCPUS;
 }
 
@@ -248,14 +243,15 @@ const struct layer registry_layers[] = {
 		.vcpu_reset = reset,
 		.vcpu_load = load,
 		.vcpu_save = save,
-		.vcpu_enter = enter,
-		.vcpu_has_wakeup = has_message,
-		.irq = take_kicks,
-		.kick = kick,
-		.place = place,
-		.steal = steal,
 	},
 };
+HOOK(vgic_flush, NULL);
+HOOK(time_slice, enter);
+HOOK(vcpu_has_wakeup, has_message);
+HOOK(irq, take_kicks);
+HOOK(kick, kick);
+HOOK(place, place);
+HOOK(steal, steal);
 
 static int memory_create(struct vm *vm)
 {
@@ -334,10 +330,10 @@ static void run_guest(struct vcpu *vcpu)
 		break;
 	case 4:
 	case 5:
-		vcpu_post_work(vcpu, ENTRY_RESCHEDULE);
+		vcpu_make_request(vcpu, REQ_RESCHEDULE);
 		break;
 	case 6:
-		vcpu_post_work(vcpu, ENTRY_STOPPED);
+		vcpu_make_request(vcpu, REQ_STOP);
 		break;
 	case 7:
 	case 8:
@@ -428,11 +424,10 @@ int main(void)
 	random_state = check_seed() | 1;
 	for (u32 i = 0; i <= CPUS; i++) {
 		cpus[i].index = i;
-		cpus[i].turn_end = 1; /* there are time slices */
+		cpus[i].slice_end = 1; /* there are time slices */
 		run_queue_init(&cpus[i]);
 		sem_init(&kicks[i], 0, 0);
 	}
-	vcpu_hooks_init();
 	create_vms();
 	for (u32 i = 0; i < CPUS; i++)
 		CHECK(!pthread_create(&threads[i], NULL, cpu_main, &cpus[i]));

@@ -385,7 +385,6 @@ static int compare_leaf(void *context, u64 address, const struct pgtable_leaf *l
 
 static int stop_at_once(void *context, u64 address, const struct pgtable_leaf *leaf)
 {
-	(void)leaf;
 	*(u64 *)context = address;
 	return 77;
 }

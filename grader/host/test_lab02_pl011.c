@@ -16,7 +16,6 @@ static bool line;
 
 int vmm_console_get(struct vm *vm)
 {
-	(void)vm;
 	if (!waiting)
 		return -1;
 	waiting--;
@@ -25,13 +24,10 @@ int vmm_console_get(struct vm *vm)
 
 void vmm_console_put(struct vm *vm, u8 byte)
 {
-	(void)vm;
-	(void)byte;
 }
 
 void vmm_irq_line(struct vm *vm, u32 intid, bool level)
 {
-	(void)vm;
 	CHECK(intid == PL011_INTID && level != line);
 	line = level;
 }

@@ -54,7 +54,6 @@ pa_t page_alloc_zeroed(unsigned order)
 
 void page_free(pa_t pa, unsigned order)
 {
-	(void)order;
 	free((void *)pa.pa);
 }
 
@@ -72,13 +71,11 @@ int gic_init(void)
 
 int gic_init_cpu(struct cpu *cpu)
 {
-	(void)cpu;
 	return 0;
 }
 
 void gic_irq(struct cpu *cpu)
 {
-	(void)cpu;
 }
 
 /* ---- the fake GIC ---- */
@@ -317,10 +314,11 @@ static bool timer_asserted(struct vcpu *vcpu)
 
 static void enter(struct vcpu *vcpu)
 {
-	u32 work = vcpu->entry_work;
+	u32 requests = vcpu->requests;
 
-	vcpu->entry_work = 0;
-	vgic_vcpu_enter(vcpu, work);
+	vcpu->requests = 0;
+	if (requests & REQ_VGIC)
+		vgic_vcpu_enter(vcpu);
 }
 
 /* The CPU that waits holds no lock: the other one, which was told to, comes by. */
@@ -329,7 +327,7 @@ void cpu_relax(void)
 	unsigned waits = here, other = !here;
 
 	CHECK(!spin_is_locked(&vm.device_lock) && !spin_is_locked(&vm.vgic.lock));
-	CHECK(cpus[other].vcpu && (cpus[other].vcpu->entry_work & ENTRY_VGIC));
+	CHECK(cpus[other].vcpu && (cpus[other].vcpu->requests & REQ_VGIC));
 	CHECK(!cpus[waits].vcpu->vgic.loaded);
 	here = other;
 	enter(cpus[other].vcpu);
@@ -347,7 +345,7 @@ static void settle_cpu(unsigned cpu)
 		bool maintenance = fake_maintenance(&interfaces[cpu]);
 		bool timer = timer_line[vcpu->index] && !interfaces[cpu].timer_active;
 
-		if (!maintenance && !timer && !vcpu->entry_work)
+		if (!maintenance && !timer && !vcpu->requests)
 			return;
 		CHECK(round < 4); /* no storm */
 		if (maintenance)

@@ -110,22 +110,16 @@ void vgic_set_line(struct vcpu *vcpu, u32 intid, bool level)
 
 void vgic_map_hw(struct vcpu *vcpu, u32 intid, u32 pintid, bool (*is_asserted)(struct vcpu *))
 {
-	(void)vcpu;
-	(void)is_asserted;
 	CHECK(intid == pintid);
 }
 
 bool vgic_is_live(struct vcpu *vcpu, u32 intid)
 {
-	(void)vcpu;
-	(void)intid;
 	return false;
 }
 
 void gic_set_active(u32 intid, bool active)
 {
-	(void)intid;
-	(void)active;
 }
 
 /* ---- what happens ---- */

@@ -128,7 +128,6 @@ static void count_taken(struct exception_frame *frame)
 {
 	u32 iar = gic_ack();
 
-	(void)frame;
 	taken = bench_irq_ticks;
 	timer_set_ctl(TIMER_VIRTUAL, 0);
 	timer_set_ctl(TIMER_PHYSICAL, 0);

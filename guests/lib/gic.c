@@ -255,7 +255,6 @@ void irq_log_handler(struct exception_frame *frame)
 {
 	u32 iar = gic_ack();
 
-	(void)frame;
 	if ((iar & 0x3ff) >= GIC_INTID_SPECIAL) {
 		irq_log.spurious++;
 		return;

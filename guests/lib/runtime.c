@@ -36,7 +36,6 @@ void console_use_pl011(bool on)
 
 static void console_put(void *context, char c)
 {
-	(void)context;
 	if (!pl011_console) {
 		hvc(STRATA_CONSOLE_PUTC, (u8)c, 0, 0);
 		return;

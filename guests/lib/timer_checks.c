@@ -168,7 +168,6 @@ static void level_handler(struct exception_frame *frame)
 {
 	u32 iar = gic_ack();
 
-	(void)frame;
 	if (iar == INTID_SPURIOUS)
 		return;
 	if (++level_taken == 4)

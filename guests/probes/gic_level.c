@@ -27,7 +27,6 @@ static void handler(struct exception_frame *frame)
 {
 	u32 iar = gic_ack();
 
-	(void)frame;
 	if (iar != INTID_UART)
 		return;
 	taken++;

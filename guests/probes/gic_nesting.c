@@ -23,7 +23,6 @@ static void nest(struct exception_frame *frame)
 {
 	u32 iar = gic_ack(), level = depth;
 
-	(void)frame;
 	if (iar == INTID_SPURIOUS)
 		return;
 	stack[level] = iar;

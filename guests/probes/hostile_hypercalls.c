@@ -50,7 +50,6 @@ static u64 argument(void)
 
 static void hammer(void *unused)
 {
-	(void)unused;
 	for (unsigned i = 0; i < 10000; i++) {
 		u64 id = random() & 1 ? known[random() % ARRAY_SIZE(known)] : random();
 		u64 a = argument(), b = argument(), c = argument();

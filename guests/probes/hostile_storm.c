@@ -9,7 +9,6 @@
 
 static void ignore(struct exception_frame *frame)
 {
-	(void)frame;
 }
 
 void probe(void)

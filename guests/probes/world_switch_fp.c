@@ -65,7 +65,6 @@ static struct fp own, now;
 
 static void fp_touch(void *unused)
 {
-	(void)unused;
 	asm volatile(".arch_extension simd\n\tfmov x1, d0" ::: "x1");
 }
 

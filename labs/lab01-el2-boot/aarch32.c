@@ -11,7 +11,7 @@
  * MRRC access".
  */
 #include "el2_boot.h"
-#include "layer1.h"
+#include "internal.h"
 #include "lib/bits.h"
 
 /* Where opc1, CRn, CRm and opc2 stand in the ISS of MRC, A64's have their places too. */
@@ -59,7 +59,7 @@ static void write_register(struct vcpu *vcpu, unsigned rt, u32 value)
 }
 
 /* MRC and MCR: 32 bits. An instruction whose condition fails changes nothing. */
-static enum trap_result trap_mrc(struct vcpu *vcpu, u64 esr)
+enum trap_result trap_mrc(struct vcpu *vcpu, u64 esr)
 {
 	unsigned rt = bits_get(esr, 9, 5);
 	struct sysreg_access access = {
@@ -80,7 +80,7 @@ static enum trap_result trap_mrc(struct vcpu *vcpu, u64 esr)
 }
 
 /* MRRC and MCRR: 64 bits in two registers, the first of which has the lower half. */
-static enum trap_result trap_mrrc(struct vcpu *vcpu, u64 esr)
+enum trap_result trap_mrrc(struct vcpu *vcpu, u64 esr)
 {
 	unsigned rt = bits_get(esr, 9, 5), rt2 = bits_get(esr, 14, 10);
 	struct sysreg_access access = {
@@ -101,8 +101,3 @@ static enum trap_result trap_mrrc(struct vcpu *vcpu, u64 esr)
 	}
 	return result;
 }
-
-TRAP_HANDLER(ESR_EC_CP15_32, trap_mrc);
-TRAP_HANDLER(ESR_EC_CP14_32, trap_mrc);
-TRAP_HANDLER(ESR_EC_CP15_64, trap_mrrc);
-TRAP_HANDLER(ESR_EC_CP14_64, trap_mrrc);

@@ -17,7 +17,7 @@
  * Manual: Arm ARM, "AArch64 Self-hosted Debug", "The OS Lock and the OS Double Lock".
  */
 #include "el2_boot.h"
-#include "layer1.h"
+#include "internal.h"
 #include "lib/bits.h"
 #include "lib/string.h"
 

@@ -7,6 +7,7 @@
  */
 #include "el2_boot.h"
 #include "exercise.h"
+#include "internal.h"
 #include "lib/bits.h"
 
 /**

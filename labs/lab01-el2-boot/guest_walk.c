@@ -10,7 +10,7 @@
  * Manual: Arm ARM, "The VMSAv8-64 translation process", "TCR_EL1, Translation Control Register".
  */
 #include "el2_boot.h"
-#include "layer1.h"
+#include "internal.h"
 #include "lib/bits.h"
 
 #define LAST_LEVEL 3

@@ -5,7 +5,7 @@
  * disabled, and reflect as UNDEFINED (guests/probes/encodings.h lists what has no trap).
  */
 #include "el2_boot.h"
-#include "layer1.h"
+#include "internal.h"
 
 #define ID(crm, op2) SYSREG_ENCODING(3, 0, 0, crm, op2)
 

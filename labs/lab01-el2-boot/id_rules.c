@@ -20,7 +20,7 @@
  *
  * Manual: Arm ARM, "AArch64 System register descriptions", each register.
  */
-#include "layer1.h"
+#include "internal.h"
 #include "lib/bits.h"
 
 /**

@@ -8,7 +8,7 @@
  */
 #include "el2_boot.h"
 #include "exercise.h"
-#include "layer1.h"
+#include "internal.h"
 #include "lib/bits.h"
 
 /* Offsets in the table at VBAR_EL1 ("Exception vectors"); synchronous entries. */

@@ -7,6 +7,7 @@
  * "MIGRATE_INFO_TYPE".
  */
 #include "el2_boot.h"
+#include "internal.h"
 
 #define MPIDR_AFFINITY 0xff00ffffffUL
 #define AFFINITY_LEVEL_MAX 3
@@ -36,27 +37,27 @@ static bool names_caller(const struct vcpu *vcpu, u64 target, u64 level)
 }
 
 /* A standby that ends at once, which is allowed ("CPU_SUSPEND"). It is a moment to give way. */
-static enum trap_result psci_cpu_suspend(struct vcpu *vcpu)
+enum trap_result one_cpu_suspend(struct vcpu *vcpu)
 {
-	vcpu_post_work(vcpu, ENTRY_RESCHEDULE);
+	vcpu_make_request(vcpu, REQ_RESCHEDULE);
 	return psci_return(vcpu, SMCCC_SUCCESS);
 }
 
 /* Without its only CPU nothing can turn the machine on again: it is off. */
-static enum trap_result psci_cpu_off(struct vcpu *vcpu)
+enum trap_result one_cpu_off(struct vcpu *vcpu)
 {
 	vm_stop(vcpu->vm, VM_POWERED_OFF, "powered off: its only CPU is off");
 	return TRAP_STOP_VM;
 }
 
-static enum trap_result psci_cpu_on(struct vcpu *vcpu)
+enum trap_result one_cpu_on(struct vcpu *vcpu)
 {
 	bool is_on = names_caller(vcpu, psci_argument(vcpu, 1), 0);
 
 	return psci_return(vcpu, is_on ? PSCI_ALREADY_ON : PSCI_INVALID_PARAMETERS);
 }
 
-static enum trap_result psci_affinity_info(struct vcpu *vcpu)
+enum trap_result one_cpu_affinity_info(struct vcpu *vcpu)
 {
 	u64 level = psci_argument(vcpu, 2);
 	bool is_on =
@@ -65,16 +66,7 @@ static enum trap_result psci_affinity_info(struct vcpu *vcpu)
 	return psci_return(vcpu, is_on ? AFFINITY_INFO_ON : PSCI_INVALID_PARAMETERS);
 }
 
-static enum trap_result psci_migrate_info_type(struct vcpu *vcpu)
+enum trap_result one_cpu_migrate_info_type(struct vcpu *vcpu)
 {
 	return psci_return(vcpu, NO_TRUSTED_OS_TO_MIGRATE);
 }
-
-HYPERCALL_FALLBACK(PSCI_CPU_SUSPEND_32, psci_cpu_suspend);
-HYPERCALL_FALLBACK(PSCI_CPU_SUSPEND_64, psci_cpu_suspend);
-HYPERCALL_FALLBACK(PSCI_CPU_OFF, psci_cpu_off);
-HYPERCALL_FALLBACK(PSCI_CPU_ON_32, psci_cpu_on);
-HYPERCALL_FALLBACK(PSCI_CPU_ON_64, psci_cpu_on);
-HYPERCALL_FALLBACK(PSCI_AFFINITY_INFO_32, psci_affinity_info);
-HYPERCALL_FALLBACK(PSCI_AFFINITY_INFO_64, psci_affinity_info);
-HYPERCALL_FALLBACK(PSCI_MIGRATE_INFO_TYPE, psci_migrate_info_type);

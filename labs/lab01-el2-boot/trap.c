@@ -10,21 +10,19 @@
  */
 #include "el2_boot.h"
 #include "exercise.h"
-#include "layer1.h"
+#include "internal.h"
 #include "lib/bits.h"
 #include "lookup.h"
 #include "mailbox.h"
 
 #define EC_COUNT 64
 
-static trap_handler_fn trap_table[EC_COUNT];
+static trap_handler_fn *trap_table[EC_COUNT];
 static struct lookup hypercalls;
 static struct lookup sysregs;
 
 static enum trap_result trap_unclaimed(struct vcpu *vcpu, u64 esr)
 {
-	(void)vcpu;
-	(void)esr;
 	return TRAP_REFLECT;
 }
 
@@ -127,7 +125,6 @@ void trap_dispatch(struct vcpu *vcpu, u64 esr)
 
 void trap_irq(struct vcpu *vcpu)
 {
-	(void)vcpu;
 	cpu_handle_irq(this_cpu());
 }
 
@@ -155,7 +152,7 @@ static enum trap_result hypercall_dispatch(struct vcpu *vcpu)
 
 /** trap_hvc() - HVC from EL1: the saved PC is already behind the instruction */
 EXERCISE(1.6)
-static enum trap_result trap_hvc(struct vcpu *vcpu, u64 esr)
+enum trap_result trap_hvc(struct vcpu *vcpu, u64 esr)
 {
 	TODO(1.6);
 }
@@ -168,7 +165,7 @@ static enum trap_result trap_hvc(struct vcpu *vcpu, u64 esr)
  * SMC instruction execution in AArch64 state").
  */
 EXERCISE(1.6)
-static enum trap_result trap_smc(struct vcpu *vcpu, u64 esr)
+enum trap_result trap_smc(struct vcpu *vcpu, u64 esr)
 {
 	TODO(1.6);
 }
@@ -176,7 +173,7 @@ static enum trap_result trap_smc(struct vcpu *vcpu, u64 esr)
 /* A handler in the table sysregs emulates it; without one sysreg_fallback() decides. */
 enum trap_result sysreg_emulate(struct vcpu *vcpu, struct sysreg_access *access)
 {
-	sysreg_handler_fn emulate = (sysreg_handler_fn)lookup_find(&sysregs, access->encoding);
+	sysreg_handler_fn *emulate = (sysreg_handler_fn *)lookup_find(&sysregs, access->encoding);
 
 	return emulate ? emulate(vcpu, access) : sysreg_fallback(vcpu, access);
 }
@@ -189,7 +186,7 @@ enum trap_result sysreg_emulate(struct vcpu *vcpu, struct sysreg_access *access)
  * struct sysreg_access; a read puts the value into Rt, but only if the result is TRAP_SKIP_INSN.
  */
 EXERCISE(1.5)
-static enum trap_result trap_sysreg(struct vcpu *vcpu, u64 esr)
+enum trap_result trap_sysreg(struct vcpu *vcpu, u64 esr)
 {
 	TODO(1.5);
 }
@@ -198,7 +195,3 @@ bool hypercall_is_registered(u32 function_id)
 {
 	return lookup_find(&hypercalls, function_id);
 }
-
-TRAP_HANDLER(ESR_EC_HVC64, trap_hvc);
-TRAP_HANDLER(ESR_EC_SMC64, trap_smc);
-TRAP_HANDLER(ESR_EC_SYSREG, trap_sysreg);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * Which vCPU runs. The story of a CPU is vcpu_prepare_entry(): between an exit and the next entry
- * it looks at the vCPU's entry_work, and unless the vCPU may simply go on, picks another one, has
+ * it looks at the vCPU's requests, and unless the vCPU may simply go on, picks another one, has
  * all layers save the old and load the new, or waits for an interrupt when nobody can run.
  *
  * A CPU that waits keeps its last vCPU loaded (cpu->vcpu): if that is the one that wakes, nothing
@@ -14,7 +14,7 @@
  *    vCPU that is not RUNNING but still loaded must run there once more before anybody may take it:
  *    its registers are in the hardware. cpu->vcpu is written behind the save hooks (a release), so
  *    whoever finds another one there finds the state of the old one in memory.
- *  - Who wants something of a vCPU writes first what that is (entry_work by an atomic OR, an
+ *  - Who wants something of a vCPU writes first what that is (requests by an atomic OR, an
  *    interrupt under vgic.lock), then looks at its state under run_lock (vcpu_wake()). A vCPU that
  *    goes to sleep changes its state under run_lock first, then looks for what was written
  *    (vcpu_block()). Whichever of them gets the lock second sees the other: no wake-up is lost.
@@ -25,52 +25,8 @@
  */
 #include "el2_boot.h"
 #include "exercise.h"
-#include "layer1.h"
+#include "internal.h"
 #include "lib/string.h"
-#include "mailbox.h"
-
-#define LAYER_MAX 6
-
-/*
- * The hooks of a switch, without the layers that have none: lists that end with NULL, and what one
- * layer alone can do.
- */
-static struct {
-	void (*save[LAYER_MAX + 1])(struct vcpu *vcpu);
-	void (*load[LAYER_MAX + 1])(struct vcpu *vcpu);
-	void (*enter[LAYER_MAX + 1])(struct vcpu *vcpu, u32 work);
-	bool (*has_wakeup[LAYER_MAX + 1])(struct vcpu *vcpu);
-	void (*irq)(struct cpu *cpu);
-	void (*kick)(struct cpu *cpu);
-	struct cpu *(*place)(struct vcpu *vcpu, struct cpu *cpu);
-	struct vcpu *(*steal)(struct cpu *cpu);
-} hooks;
-
-void vcpu_hooks_init(void)
-{
-	unsigned saves = 0, loads = 0, enters = 0, wakeups = 0;
-
-	for_each_layer_reverse (layer) {
-		if (layer->vcpu_save)
-			hooks.save[saves++] = layer->vcpu_save;
-	}
-	for_each_layer (layer) {
-		if (layer->vcpu_load)
-			hooks.load[loads++] = layer->vcpu_load;
-		if (layer->vcpu_enter)
-			hooks.enter[enters++] = layer->vcpu_enter;
-		if (layer->vcpu_has_wakeup)
-			hooks.has_wakeup[wakeups++] = layer->vcpu_has_wakeup;
-		if (layer->irq)
-			hooks.irq = layer->irq;
-		if (layer->kick)
-			hooks.kick = layer->kick;
-		if (layer->place)
-			hooks.place = layer->place;
-		if (layer->steal)
-			hooks.steal = layer->steal;
-	}
-}
 
 void vcpu_reset(struct vcpu *vcpu, u64 entry, u64 x0)
 {
@@ -78,7 +34,7 @@ void vcpu_reset(struct vcpu *vcpu, u64 entry, u64 x0)
 	vcpu->frame.pc = entry;
 	vcpu->frame.x[0] = x0;
 	vcpu->frame.pstate = SPSR_EL1H | SPSR_DAIF;
-	__atomic_store_n(&vcpu->entry_work, 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&vcpu->requests, 0, __ATOMIC_RELAXED);
 	for_each_layer (layer) {
 		if (layer->vcpu_reset)
 			layer->vcpu_reset(vcpu);
@@ -87,15 +43,15 @@ void vcpu_reset(struct vcpu *vcpu, u64 entry, u64 x0)
 
 void cpu_handle_irq(struct cpu *cpu)
 {
-	if (hooks.irq)
-		hooks.irq(cpu);
+	if (hook_irq)
+		hook_irq(cpu);
 }
 
-/* This CPU looks at its queue and at entry_work anyway before its next entry or sleep. */
+/* This CPU looks at its queue and at requests anyway before its next entry or sleep. */
 static void cpu_kick(struct cpu *cpu)
 {
-	if (cpu != this_cpu() && hooks.kick)
-		hooks.kick(cpu);
+	if (cpu != this_cpu() && hook_kick)
+		hook_kick(cpu);
 }
 
 /*
@@ -131,7 +87,7 @@ static __attribute__((noinline)) struct cpu *vcpu_place(struct vcpu *vcpu, struc
 
 	if (vcpu->state == VCPU_RUNNABLE || vcpu_is_loaded(vcpu, cpu))
 		return cpu;
-	to = hooks.place(vcpu, cpu);
+	to = hook_place(vcpu, cpu);
 	if (to == cpu)
 		return cpu;
 	__atomic_store_n(&vcpu->cpu, to, __ATOMIC_RELEASE);
@@ -144,7 +100,7 @@ static inline struct cpu *vcpu_lock_placed(struct vcpu *vcpu)
 {
 	struct cpu *cpu = vcpu_lock(vcpu);
 
-	return __builtin_expect(hooks.place != NULL, 0) ? vcpu_place(vcpu, cpu) : cpu;
+	return __builtin_expect(hook_place != NULL, 0) ? vcpu_place(vcpu, cpu) : cpu;
 }
 
 void vcpu_make_runnable(struct vcpu *vcpu)
@@ -192,7 +148,7 @@ void vcpu_evict(struct vcpu *vcpu)
 
 	if (loaded) {
 		/* If it sleeps it has to come back once more, to leave for good. */
-		vcpu_post_work(vcpu, ENTRY_STOPPED);
+		vcpu_make_request(vcpu, REQ_STOP);
 		if (vcpu->state == VCPU_BLOCKED)
 			run_queue_push(cpu, vcpu);
 	} else {
@@ -227,15 +183,6 @@ struct vcpu *vcpu_steal(struct cpu *from, struct cpu *to,
 	return taken;
 }
 
-static bool vcpu_has_wakeup(struct vcpu *vcpu)
-{
-	for (unsigned i = 0; hooks.has_wakeup[i]; i++) {
-		if (hooks.has_wakeup[i](vcpu))
-			return true;
-	}
-	return false;
-}
-
 /*
  * The running vCPU, so its CPU is this one and stays it. Between the change of state and the last
  * look somebody else may wake it: then it is not BLOCKED any more, and vcpu_wake() does nothing.
@@ -244,11 +191,11 @@ void vcpu_block(struct vcpu *vcpu)
 {
 	struct cpu *cpu = vcpu->cpu;
 
-	vcpu_post_work(vcpu, ENTRY_RESCHEDULE);
+	vcpu_make_request(vcpu, REQ_RESCHEDULE);
 	spin_lock(&cpu->run_lock);
 	vcpu_set_state(vcpu, VCPU_BLOCKED);
 	spin_unlock(&cpu->run_lock);
-	if (vcpu_has_wakeup(vcpu))
+	if (hook_vcpu_has_wakeup && hook_vcpu_has_wakeup(vcpu))
 		vcpu_wake(vcpu);
 }
 
@@ -262,10 +209,10 @@ static void cpu_set_loaded(struct cpu *cpu, struct vcpu *vcpu)
  * world_switch() - take the loaded vCPU off this CPU and put @next on it
  * @next: the vCPU to load, or NULL to leave the CPU without one
  *
- * All of hooks.save for the vCPU that leaves, if there is one; then cpu_set_loaded() says that @next
- * is loaded; then all of hooks.load for @next, if there is one. The lists are in order: layers save
- * in descending order, since a higher one may need a lower one's registers to save its own, and load
- * in ascending order.
+ * vcpu_save of each layer that has it, for the vCPU that leaves, if there is one; then
+ * cpu_set_loaded() says that @next is loaded; then vcpu_load of each layer that has it, for @next, if
+ * there is one. Layers save in descending order, since a higher one may need a lower one's registers
+ * to save its own (for_each_layer_reverse()), and load in ascending order (for_each_layer()).
  */
 EXERCISE(1.8)
 static void world_switch(struct cpu *cpu, struct vcpu *next)
@@ -321,8 +268,8 @@ static struct vcpu *cpu_pick_next(struct cpu *cpu)
 	for (;;) {
 		struct vcpu *next = cpu_take_next(cpu);
 
-		if (!next && hooks.steal)
-			next = hooks.steal(cpu);
+		if (!next && hook_steal)
+			next = hook_steal(cpu);
 		if (next)
 			return next;
 		if (vm_reap_waits() && vm_reap(true)) {
@@ -342,55 +289,59 @@ static bool vcpu_stays(const struct cpu *cpu, const struct vcpu *vcpu)
 	       __atomic_load_n(&cpu->runnable_count, __ATOMIC_RELAXED) == 0;
 }
 
-#define ENTRY_MUST_LEAVE (ENTRY_STOPPED | ENTRY_RESCHEDULE)
-
-/*
- * Find the next vCPU to run and have it loaded. What else was to be done for the one that leaves is
- * done when it comes back. Returns the work of the one that comes: its turn begins. If that is
- * asked to leave again at once, the caller's next look at entry_work will see it.
- */
-static u32 cpu_switch(struct cpu *cpu, u32 left_undone)
+/* Load the next vCPU that is to run: a time slice of it begins. */
+static void cpu_switch(struct cpu *cpu)
 {
-	struct vcpu *next;
-	u32 work;
+	struct vcpu *next = cpu_pick_next(cpu);
 
-	if (left_undone)
-		vcpu_post_work(cpu->vcpu, left_undone);
-	next = cpu_pick_next(cpu);
 	if (next != cpu->vcpu)
 		world_switch(cpu, next);
-	work = __atomic_exchange_n(&next->entry_work, 0, __ATOMIC_ACQUIRE);
-	if (work & ENTRY_MUST_LEAVE)
-		vcpu_post_work(next, work & ENTRY_MUST_LEAVE);
-	return (work & ~ENTRY_MUST_LEAVE) | ENTRY_TURN;
+	vcpu_make_request(next, REQ_TIME_SLICE);
 }
 
-/* The end of a turn: somebody else may have the CPU, or those who clear up after VMs. */
-static u32 cpu_reschedule(struct cpu *cpu, struct vcpu *vcpu, u32 work)
+/* The end of a time slice: another vCPU gets the CPU, or what a VM that has ended left is freed. */
+static void cpu_reschedule(struct cpu *cpu, const struct vcpu *vcpu)
 {
 	if (vm_reap_waits())
 		vm_reap_turn(cpu);
-	return vcpu_stays(cpu, vcpu) ? work : cpu_switch(cpu, work & ~ENTRY_RESCHEDULE);
+	if (!vcpu_stays(cpu, vcpu))
+		cpu_switch(cpu);
+}
+
+/* Those of @requests that were made, which are none afterwards. */
+static u32 vcpu_take_requests(struct vcpu *vcpu, u32 requests)
+{
+	return __atomic_fetch_and(&vcpu->requests, ~requests, __ATOMIC_ACQUIRE) & requests;
+}
+
+/* What the layers above do for a vCPU that stays loaded. */
+static void vcpu_serve_requests(struct vcpu *vcpu)
+{
+	u32 requests = vcpu_take_requests(vcpu, REQ_VGIC | REQ_TIME_SLICE);
+
+	if ((requests & REQ_VGIC) && hook_vgic_flush)
+		hook_vgic_flush(vcpu);
+	if ((requests & REQ_TIME_SLICE) && hook_time_slice)
+		hook_time_slice(vcpu);
 }
 
 struct vcpu *vcpu_prepare_entry(struct vcpu *vcpu)
 {
 	struct cpu *cpu = this_cpu();
-	u32 work;
 
 	do {
-		work = vcpu ? __atomic_exchange_n(&vcpu->entry_work, 0, __ATOMIC_ACQUIRE) : 0;
-		if (vcpu && (work & ENTRY_STOPPED)) {
+		u32 requests = vcpu ? vcpu_take_requests(vcpu, REQ_STOP | REQ_RESCHEDULE) : 0;
+
+		if (requests & REQ_STOP) {
 			vcpu_retire(cpu, vcpu);
 			vcpu = NULL;
 		}
 		if (!vcpu)
-			work = cpu_switch(cpu, 0);
-		else if (work & ENTRY_RESCHEDULE)
-			work = cpu_reschedule(cpu, vcpu, work);
+			cpu_switch(cpu);
+		else if (requests & REQ_RESCHEDULE)
+			cpu_reschedule(cpu, vcpu);
 		vcpu = cpu->vcpu;
-		for (unsigned i = 0; hooks.enter[i]; i++)
-			hooks.enter[i](vcpu, work);
-	} while (__atomic_load_n(&vcpu->entry_work, __ATOMIC_RELAXED));
+		vcpu_serve_requests(vcpu);
+	} while (__atomic_load_n(&vcpu->requests, __ATOMIC_RELAXED));
 	return vcpu;
 }

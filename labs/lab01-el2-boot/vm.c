@@ -7,7 +7,7 @@
  */
 #include "el2_boot.h"
 #include "guest_memory.h"
-#include "layer1.h"
+#include "internal.h"
 #include "lib/errno.h"
 #include "lib/string.h"
 #include "mailbox.h"
@@ -45,6 +45,7 @@ void vm_start(struct vm *vm)
 	const struct bundle_vm *config = vm->config;
 	u64 dtb = config->dtb_offset == BUNDLE_NO_DTB ? 0 : vm->ram_base + config->dtb_offset;
 
+	spin_assert_held(&vm->power_lock);
 	for (u32 i = 0; i < vm->vcpu_count; i++)
 		vcpu_reset(vm->vcpus[i], vm->ram_base + config->entry_offset, dtb);
 	vm_enter_phase(vm, VM_LIVE);

@@ -16,9 +16,8 @@
  */
 #include "el2_boot.h"
 #include "exercise.h"
-#include "layer1.h"
+#include "internal.h"
 #include "lib/bits.h"
-#include "stacks.h"
 
 /* Two registers at a time, since the compiler then makes one STP or LDP of both. */
 #define SAVE_PAIR(member_a, register_a, member_b, register_b)                                      \
@@ -65,7 +64,7 @@ enum {
 static u32 world_optional; /* HAS_*, the same on all CPUs */
 
 /* SME brings TPIDR2_EL0, and needs FEAT_FGT, which traps it. QEMU 7.2 has the one and not the other. */
-static void world_optional_init(void)
+void world_init(void)
 {
 	u64 pfr0 = read_sysreg(id_aa64pfr0_el1);
 	u64 pfr1 = read_sysreg(id_aa64pfr1_el1);
@@ -124,9 +123,9 @@ static void world_load_optional(const struct vcpu *vcpu)
 		write_sysreg(S3_3_C13_C0_5, vcpu->el1_optional.tpidr2_el0);
 }
 
-/* ---- the layer ---- */
+/* ---- the hooks ---- */
 
-static void world_load(struct vcpu *vcpu)
+void world_load(struct vcpu *vcpu)
 {
 	u64 hcr = vcpu->hcr, vmpidr = vcpu->vmpidr;
 
@@ -139,14 +138,14 @@ static void world_load(struct vcpu *vcpu)
 	world_load_el1(&vcpu->el1);
 }
 
-static void world_save(struct vcpu *vcpu)
+void world_save(struct vcpu *vcpu)
 {
 	fp_leave(vcpu);
 	world_save_optional(vcpu);
 	world_save_el1(&vcpu->el1);
 }
 
-static void world_reset(struct vcpu *vcpu)
+void world_reset(struct vcpu *vcpu)
 {
 	vcpu->el1 = (struct el1_state){.sctlr = SCTLR_EL1_RES1};
 	vcpu->el1_optional = (struct el1_optional){0};
@@ -156,37 +155,3 @@ static void world_reset(struct vcpu *vcpu)
 	debug_reset(vcpu);
 	fp_forget(vcpu);
 }
-
-/*
- * What others may look at before a CPU has started, and what its first instructions need. The boot
- * CPU has its stacks.
- */
-static void cpus_init(void)
-{
-	run_queue_init(&cpus[0]);
-	for (u32 i = 1; i < PLAT_CPU_MAX; i++) {
-		cpus[i].index = i;
-		cpus[i].stack_top = (u64)(cpu_stacks[i].stack + sizeof(cpu_stacks[i].stack));
-		cpus[i].emergency_top =
-			(u64)(cpu_stacks[i].emergency + sizeof(cpu_stacks[i].emergency));
-		run_queue_init(&cpus[i]);
-	}
-}
-
-static int layer1_init(void)
-{
-	cpus_init();
-	trap_dispatch_init();
-	vcpu_hooks_init();
-	world_optional_init();
-	return 0;
-}
-
-static int layer1_init_cpu(struct cpu *cpu)
-{
-	debug_init_cpu();
-	return el2_configure(cpu);
-}
-
-LAYER(1, el2_boot, .init = layer1_init, .init_cpu = layer1_init_cpu, .vcpu_load = world_load,
-      .vcpu_save = world_save, .vcpu_reset = world_reset);

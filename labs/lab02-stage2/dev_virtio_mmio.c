@@ -33,18 +33,11 @@ static u64 transport_read(struct vcpu *vcpu, void *state, u64 offset, unsigned s
 {
 	u64 value = (u64)read_register(offset) >> 8 * (offset % 4);
 
-	(void)vcpu;
-	(void)state;
 	return size == 8 ? value | (u64)read_register(offset + 4) << 32 : value;
 }
 
 static void transport_write(struct vcpu *vcpu, void *state, u64 offset, unsigned size, u64 value)
 {
-	(void)vcpu;
-	(void)state;
-	(void)offset;
-	(void)size;
-	(void)value;
 }
 
 DEVICE(virtio_mmio, .base = 0x0a000000, .size_bytes = TRANSPORT_COUNT * TRANSPORT_BYTES,

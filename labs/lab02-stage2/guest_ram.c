@@ -110,9 +110,6 @@ static int populate(struct vm *vm, u64 ipa, unsigned order)
 
 static int report_leaf(void *context, u64 address, const struct pgtable_leaf *leaf)
 {
-	(void)context;
-	(void)address;
-	(void)leaf;
 	return 1;
 }
 

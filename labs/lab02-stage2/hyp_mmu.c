@@ -60,7 +60,6 @@ unsigned cpu_pa_range(void)
 
 static void hyp_publish(struct pgtable *table)
 {
-	(void)table;
 	dsb_ishst();
 	isb();
 }
@@ -88,8 +87,6 @@ static pa_t hyp_table_alloc(unsigned order)
 /* Of a table that is built once, only what was reserved in vain: the machine does not start then. */
 static void hyp_table_free(pa_t table, unsigned order)
 {
-	(void)table;
-	(void)order;
 }
 
 static const struct pgtable_format hyp_format = {

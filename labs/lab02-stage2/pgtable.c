@@ -130,8 +130,6 @@ static void destroy_leave(struct walk *walk, const struct step *step)
 
 static int destroy_enter(struct walk *walk, const struct step *step)
 {
-	(void)walk;
-	(void)step;
 	return 0;
 }
 

@@ -53,8 +53,6 @@ static u64 id_register(u64 offset, u8 architecture_revision)
 
 static u64 v3_head_read(struct vcpu *vcpu, const struct irq_bank *bank, u64 offset, unsigned size)
 {
-	(void)bank;
-	(void)size;
 	if (offset == 0x8)
 		return IIDR;
 	if (offset == 0x4)
@@ -66,8 +64,6 @@ static u64 v3_head_read(struct vcpu *vcpu, const struct irq_bank *bank, u64 offs
 
 static u64 v2_head_read(struct vcpu *vcpu, const struct irq_bank *bank, u64 offset, unsigned size)
 {
-	(void)bank;
-	(void)size;
 	if (offset == 0x8)
 		return IIDR;
 	if (offset == 0x4)
@@ -79,25 +75,17 @@ static u64 v2_head_read(struct vcpu *vcpu, const struct irq_bank *bank, u64 offs
 static void head_write(struct vcpu *vcpu, const struct irq_bank *bank, u64 offset, unsigned size,
 		       u64 value)
 {
-	(void)bank;
-	(void)size;
 	if (offset == 0 && (value & CTLR_GRPS) != vmm_irq_groups(vcpu))
 		vmm_irq_set_groups(vcpu, value & CTLR_GRPS);
 }
 
 static u64 v3_id_read(struct vcpu *vcpu, const struct irq_bank *bank, u64 offset, unsigned size)
 {
-	(void)vcpu;
-	(void)bank;
-	(void)size;
 	return offset >= 0xffc0 ? id_register(offset, 3) : 0;
 }
 
 static u64 v2_id_read(struct vcpu *vcpu, const struct irq_bank *bank, u64 offset, unsigned size)
 {
-	(void)vcpu;
-	(void)bank;
-	(void)size;
 	return offset >= 0xfc0 ? id_register(offset, 2) : 0;
 }
 
@@ -109,7 +97,6 @@ static const struct irq_bank sgi_set = {IRQ_SOURCES, BANK_SET, 0xf20, 0, 16};
  */
 static u64 v2_sgi_read(struct vcpu *vcpu, const struct irq_bank *bank, u64 offset, unsigned size)
 {
-	(void)bank;
 	if (offset < sgi_clear.base)
 		return 0;
 	return vmm_irq_bank_read(vcpu, offset < sgi_set.base ? &sgi_clear : &sgi_set, offset, size);
@@ -130,7 +117,6 @@ static void v2_send(struct vcpu *vcpu, u64 value)
 static void v2_sgi_write(struct vcpu *vcpu, const struct irq_bank *bank, u64 offset, unsigned size,
 			 u64 value)
 {
-	(void)bank;
 	if (offset == 0xf00 && size == SIZE_32)
 		v2_send(vcpu, value);
 	else if (offset >= sgi_clear.base)
@@ -198,25 +184,21 @@ static void gicd_write(const struct gicd_register *registers, u64 count, struct 
 
 static u64 v3_read(struct vcpu *vcpu, void *state, u64 offset, unsigned size)
 {
-	(void)state;
 	return gicd_read(v3_registers, ARRAY_SIZE(v3_registers), vcpu, offset, size);
 }
 
 static void v3_write(struct vcpu *vcpu, void *state, u64 offset, unsigned size, u64 value)
 {
-	(void)state;
 	gicd_write(v3_registers, ARRAY_SIZE(v3_registers), vcpu, offset, size, value);
 }
 
 static u64 v2_read(struct vcpu *vcpu, void *state, u64 offset, unsigned size)
 {
-	(void)state;
 	return gicd_read(v2_registers, ARRAY_SIZE(v2_registers), vcpu, offset, size);
 }
 
 static void v2_write(struct vcpu *vcpu, void *state, u64 offset, unsigned size, u64 value)
 {
-	(void)state;
 	gicd_write(v2_registers, ARRAY_SIZE(v2_registers), vcpu, offset, size, value);
 }
 

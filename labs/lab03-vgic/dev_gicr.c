@@ -111,7 +111,6 @@ static void gicr_reset(struct vm *vm, void *state)
 {
 	struct gicr_state *gicr = state;
 
-	(void)vm;
 	for (u32 index = 0; index < VCPU_LIMIT; index++)
 		gicr->sleeps[index] = true;
 }

@@ -129,7 +129,7 @@ void vgic_resample(struct vcpu *vcpu)
 	TODO(3.4);
 }
 
-/* vgic_pull(): see internal.h. The refill is left to the entry: ENTRY_VGIC. */
+/* vgic_pull(): see internal.h. The refill is left to the entry: REQ_VGIC. */
 EXERCISE(3.4)
 void vgic_pull(struct vcpu *vcpu)
 {

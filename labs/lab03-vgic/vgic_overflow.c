@@ -74,7 +74,7 @@ void vgic_retire_spilled(struct vcpu *vcpu)
  * The maintenance interrupt of this CPU. All its conditions are levels computed from ICH_HCR_EL2
  * and the list registers, so it stays up until both are rewritten: pull, switch the interface off
  * in the hardware and in vgic.hcr (vgic_flush() will switch it on again), and have the entry
- * refill (ENTRY_VGIC). Under vgic.lock. A CPU with no vCPU, or whose vCPU is not resident, has
+ * refill (REQ_VGIC). Under vgic.lock. A CPU with no vCPU, or whose vCPU is not resident, has
  * nothing to do. Always IRQ_HANDLED.
  */
 EXERCISE(3.5)

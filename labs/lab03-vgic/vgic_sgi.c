@@ -104,7 +104,6 @@ static enum trap_result icc_dir(struct vcpu *vcpu, struct sysreg_access *access)
 /* System registers only: SRE, DFB and DIB read as one, writes are ignored (ICC_SRE_EL2.Enable). */
 static enum trap_result icc_sre(struct vcpu *vcpu, struct sysreg_access *access)
 {
-	(void)vcpu;
 	access->value = 7;
 	return TRAP_SKIP_INSN;
 }

@@ -180,7 +180,6 @@ void deadline_init_cpu(struct cpu *cpu)
 
 static void console_expired(struct deadline *deadline)
 {
-	(void)deadline;
 	console_lose_patience();
 }
 

@@ -47,8 +47,8 @@ enum trap_result cntpct(struct vcpu *vcpu, struct sysreg_access *access);
 /** sched_init_cpu() - prepare time slices on this CPU */
 void sched_init_cpu(struct cpu *cpu);
 
-/** sched_enter() - the vCPU that is about to run gets a time slice if @work asks for one */
-void sched_enter(struct vcpu *vcpu, u32 work);
+/** sched_begin_slice() - the vCPU that is about to run gets a whole time slice */
+void sched_begin_slice(struct vcpu *vcpu);
 
 enum trap_result wfx_trap(struct vcpu *vcpu, u64 esr);
 enum trap_result psci_cpu_suspend(struct vcpu *vcpu);

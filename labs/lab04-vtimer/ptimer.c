@@ -90,7 +90,6 @@ enum trap_result cntp_tval(struct vcpu *vcpu, struct sysreg_access *access)
 /* A read of CNTPCT_EL0 traps on QEMU 7.2 alone: there EL1PCEN = 0 traps EL0's, despite EL1PCTEN = 1. */
 enum trap_result cntpct(struct vcpu *vcpu, struct sysreg_access *access)
 {
-	(void)vcpu;
 	if (access->is_write)
 		return TRAP_REFLECT;
 	access->value = counter_read();

@@ -8,7 +8,7 @@
  * that idles has none: an idle machine takes no timer interrupts.
  *
  * Time slices often end early, by WFI or a yield. The next one then only notes its end, in
- * cpu->turn_end: the deadline of an earlier one is still armed, comes too soon, and is moved on when
+ * cpu->slice_end: the deadline of an earlier one is still armed, comes too soon, and is moved on when
  * it expires.
  */
 #include "exercise.h"
@@ -19,13 +19,13 @@
 
 static u64 slice_ticks; /* length of a time slice in ticks of the counter */
 
-static void sched_begin_slice(struct vcpu *vcpu)
+void sched_begin_slice(struct vcpu *vcpu)
 {
 	struct cpu *cpu = vcpu->cpu;
 
-	cpu->turn_end = counter_read() + slice_ticks;
+	cpu->slice_end = counter_read() + slice_ticks;
 	if (!deadline_is_armed(&cpu->slice))
-		deadline_arm(&cpu->slice, cpu->turn_end);
+		deadline_arm(&cpu->slice, cpu->slice_end);
 	/*
 	 * Every kernel uses SIMD before its start is over, and a start may be one long time slice.
 	 * QEMU translates code again when the trap setting changes: the trap would cost more than
@@ -35,20 +35,14 @@ static void sched_begin_slice(struct vcpu *vcpu)
 		fp_open(vcpu);
 }
 
-void sched_enter(struct vcpu *vcpu, u32 work)
-{
-	if (work & ENTRY_TURN)
-		sched_begin_slice(vcpu);
-}
-
 /**
  * Exercise 4.7: slice_expired() - perhaps the running vCPU has used up its time slice
  *
  * Without a vCPU, or with one that is not VCPU_RUNNING, the CPU idles: nothing to do. Before
- * cpu->turn_end the deadline is one of an earlier time slice: arm it for cpu->turn_end. From then on
+ * cpu->slice_end the deadline is one of an earlier time slice: arm it for cpu->slice_end. From then on
  * the time slice is over. If another vCPU is runnable on this CPU (cpu->runnable_count) or a VM has to
- * be cleared up (vm_reap_waits()), vcpu_post_work() asks the running vCPU to give way before its next
- * instruction (ENTRY_RESCHEDULE), and to begin a new time slice if it stays all the same (ENTRY_TURN).
+ * be cleared up (vm_reap_waits()), vcpu_make_request() asks the running vCPU to give way before its next
+ * instruction (REQ_RESCHEDULE), and to begin a new time slice if it stays all the same (REQ_TIME_SLICE).
  * If it is alone, sched_begin_slice() begins the next one here.
  */
 EXERCISE(4.7)
@@ -71,7 +65,7 @@ void sched_init_cpu(struct cpu *cpu)
  *
  * ISS.TI (WFX_TI_MASK) is 0 for WFI: vcpu_block(), which waits until an interrupt can be delivered,
  * masked by PSTATE.I or not (Arm ARM, "Wait for Interrupt mechanism"). Other instructions of this
- * class may end at any time: give way once, by vcpu_post_work() with ENTRY_RESCHEDULE. The guest goes
+ * class may end at any time: give way once, by vcpu_make_request() with REQ_RESCHEDULE. The guest goes
  * on behind the instruction. An A32 instruction whose condition fails is a NOP
  * (trap_condition_passed()).
  *

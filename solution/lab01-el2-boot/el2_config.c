@@ -7,6 +7,7 @@
  */
 #include "el2_boot.h"
 #include "exercise.h"
+#include "internal.h"
 #include "lib/bits.h"
 
 /**
@@ -100,7 +101,6 @@ int el2_configure(struct cpu *cpu)
 {
 	u64 counters = bits_get(read_sysreg(pmcr_el0), 15, 11);
 
-	(void)cpu;
 	write_sysreg(hcr_el2, el2_guest_hcr());
 	write_sysreg(cptr_el2, CPTR_EL2_RES1 | CPTR_EL2_TFP | CPTR_EL2_TZ | CPTR_EL2_TSM |
 				       CPTR_EL2_TTA | CPTR_EL2_TAM);

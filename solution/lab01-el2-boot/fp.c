@@ -10,6 +10,7 @@
  */
 #include "el2_boot.h"
 #include "exercise.h"
+#include "internal.h"
 #include "lib/string.h"
 
 void fp_save(struct fp_state *state);
@@ -45,9 +46,8 @@ void fp_open(struct vcpu *vcpu)
 }
 
 /* The first SIMD instruction of a stint, an A32 one as well, is executed again. */
-static enum trap_result fp_trap_handler(struct vcpu *vcpu, u64 esr)
+enum trap_result trap_fp(struct vcpu *vcpu, u64 esr)
 {
-	(void)esr;
 	fp_open(vcpu);
 	return TRAP_RESUME;
 }
@@ -75,5 +75,3 @@ void fp_forget(struct vcpu *vcpu)
 	memset(&vcpu->fp, 0, sizeof(vcpu->fp));
 	vcpu->fp_cpu = NULL;
 }
-
-TRAP_HANDLER(ESR_EC_FP, fp_trap_handler);

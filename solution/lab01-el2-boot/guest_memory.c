@@ -8,6 +8,7 @@
 #include "guest_memory.h"
 
 #include "el2_boot.h"
+#include "internal.h"
 #include "lib/bits.h"
 #include "lib/errno.h"
 #include "lib/string.h"
@@ -63,7 +64,7 @@ void guest_memory_fill(const struct vm *vm, u64 ram_offset, void *to, u64 bytes)
 	}
 }
 
-static int flat_create(struct vm *vm)
+int flat_create(struct vm *vm)
 {
 	pa_t pa = page_alloc_range(vm->ram_bytes);
 
@@ -75,28 +76,24 @@ static int flat_create(struct vm *vm)
 }
 
 /* A contiguous piece is given back as it was taken, in one. */
-static bool flat_release(struct vm *vm)
+bool flat_release(struct vm *vm)
 {
-	(void)vm;
 	return false;
 }
 
-static void flat_destroy(struct vm *vm)
+void flat_destroy(struct vm *vm)
 {
 	if (vm->ram_base)
 		page_free_range(PA(vm->ram_base), vm->ram_bytes);
 	vm->ram_base = 0;
 }
 
-static void *flat_page(struct vm *vm, ipa_t address)
+void *flat_page(struct vm *vm, ipa_t address)
 {
 	if (address.ipa - vm->ram_base >= vm->ram_bytes)
 		return NULL;
 	return phys_to_virt(PA(align_down(address.ipa, PAGE_SIZE)));
 }
-
-GUEST_MEMORY(1, .name = "flat", .create = flat_create, .release = flat_release,
-	     .destroy = flat_destroy, .page = flat_page);
 
 /* Both directions in pieces of a page; first a dry run, so that a fault half-way copies nothing. */
 static int guest_access(struct vm *vm, ipa_t address, void *buffer, u64 bytes, bool is_write)

@@ -7,6 +7,7 @@
  */
 #include "el2_boot.h"
 #include "exercise.h"
+#include "internal.h"
 
 #define SMCCC_VERSION_1_2 0x10002
 #define PSCI_VERSION_1_1 0x10001
@@ -18,7 +19,7 @@ static enum trap_result hypercall_return(struct vcpu *vcpu, u64 value)
 	return TRAP_RESUME;
 }
 
-static enum trap_result smccc_version(struct vcpu *vcpu)
+enum trap_result smccc_version(struct vcpu *vcpu)
 {
 	return hypercall_return(vcpu, SMCCC_VERSION_1_2);
 }
@@ -28,7 +29,7 @@ static enum trap_result smccc_version(struct vcpu *vcpu)
  * do (SMCCC_VERSION, SMCCC_ARCH_FEATURES), else NOT_SUPPORTED
  */
 EXERCISE(1.6)
-static enum trap_result smccc_arch_features(struct vcpu *vcpu)
+enum trap_result smccc_arch_features(struct vcpu *vcpu)
 {
 	u32 function_id = vcpu->frame.x[1];
 	bool known = function_id == SMCCC_VERSION || function_id == SMCCC_ARCH_FEATURES;
@@ -36,7 +37,7 @@ static enum trap_result smccc_arch_features(struct vcpu *vcpu)
 	return hypercall_return(vcpu, known ? SMCCC_SUCCESS : SMCCC_NOT_SUPPORTED);
 }
 
-static enum trap_result psci_version(struct vcpu *vcpu)
+enum trap_result psci_version(struct vcpu *vcpu)
 {
 	return hypercall_return(vcpu, PSCI_VERSION_1_1);
 }
@@ -48,7 +49,7 @@ static enum trap_result psci_version(struct vcpu *vcpu)
  * Standard secure service calls have owner 4 in bits [29:24] (DEN 0022, "PSCI_FEATURES").
  */
 EXERCISE(1.6)
-static enum trap_result psci_features(struct vcpu *vcpu)
+enum trap_result psci_features(struct vcpu *vcpu)
 {
 	u32 function_id = vcpu->frame.x[1];
 	bool is_psci = (function_id & 0xbf00ffe0) == 0x84000000;
@@ -58,13 +59,13 @@ static enum trap_result psci_features(struct vcpu *vcpu)
 	return hypercall_return(vcpu, known ? SMCCC_SUCCESS : SMCCC_NOT_SUPPORTED);
 }
 
-static enum trap_result psci_system_off(struct vcpu *vcpu)
+enum trap_result psci_system_off(struct vcpu *vcpu)
 {
 	vm_stop(vcpu->vm, VM_POWERED_OFF, "powered off");
 	return TRAP_STOP_VM;
 }
 
-static enum trap_result psci_system_reset(struct vcpu *vcpu)
+enum trap_result psci_system_reset(struct vcpu *vcpu)
 {
 	vm_request_reset(vcpu->vm);
 	return TRAP_STOP_VM;
@@ -73,7 +74,7 @@ static enum trap_result psci_system_reset(struct vcpu *vcpu)
 /**
  * strata_uid() - the hypervisor's UUID in W0..W3 (DEN 0028, "Vendor specific hypervisor service")
  */
-static enum trap_result strata_uid(struct vcpu *vcpu)
+enum trap_result strata_uid(struct vcpu *vcpu)
 {
 	static const u32 uuid[4] = {0x53c1a9e2, 0x4d7e6b1f, 0x9a3d42b8, 0x71f00c65};
 
@@ -85,37 +86,26 @@ static enum trap_result strata_uid(struct vcpu *vcpu)
 /**
  * strata_yield() - let the next runnable vCPU of this CPU run; 0 when it is this one's turn again
  *
- * The switch is not made here but before the next entry, which ENTRY_RESCHEDULE asks for
- * (vcpu_post_work()).
+ * The switch is not made here but before the next entry, which REQ_RESCHEDULE asks for
+ * (vcpu_make_request()).
  */
 EXERCISE(1.8)
-static enum trap_result strata_yield(struct vcpu *vcpu)
+enum trap_result strata_yield(struct vcpu *vcpu)
 {
-	vcpu_post_work(vcpu, ENTRY_RESCHEDULE);
+	vcpu_make_request(vcpu, REQ_RESCHEDULE);
 	return hypercall_return(vcpu, SMCCC_SUCCESS);
 }
 
-static enum trap_result strata_console_putc(struct vcpu *vcpu)
+enum trap_result strata_console_putc(struct vcpu *vcpu)
 {
 	console_vm_put(vcpu->vm, (char)vcpu->frame.x[1]);
 	return hypercall_return(vcpu, SMCCC_SUCCESS);
 }
 
-static enum trap_result strata_vm_info(struct vcpu *vcpu)
+enum trap_result strata_vm_info(struct vcpu *vcpu)
 {
 	vcpu->frame.x[1] = vcpu->vm->index | (u64)vcpu->index << 32;
 	vcpu->frame.x[2] = vcpu->vm->ram_base;
 	vcpu->frame.x[3] = vcpu->vm->ram_bytes;
 	return hypercall_return(vcpu, SMCCC_SUCCESS);
 }
-
-HYPERCALL(SMCCC_VERSION, smccc_version);
-HYPERCALL(SMCCC_ARCH_FEATURES, smccc_arch_features);
-HYPERCALL(PSCI_VERSION, psci_version);
-HYPERCALL(PSCI_FEATURES, psci_features);
-HYPERCALL(PSCI_SYSTEM_OFF, psci_system_off);
-HYPERCALL(PSCI_SYSTEM_RESET, psci_system_reset);
-HYPERCALL(STRATA_UID, strata_uid);
-HYPERCALL(STRATA_YIELD, strata_yield);
-HYPERCALL(STRATA_CONSOLE_PUTC, strata_console_putc);
-HYPERCALL(STRATA_VM_INFO, strata_vm_info);

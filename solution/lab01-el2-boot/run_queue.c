@@ -4,7 +4,7 @@
  * of everybody else. Pure data, tested on the host as well. cpu->run_lock protects it; what may be
  * looked at without the lock (vcpu_state(), cpu->runnable_count) is written in one piece.
  */
-#include "layer1.h"
+#include "internal.h"
 
 void run_queue_init(struct cpu *cpu)
 {
@@ -20,6 +20,7 @@ static void run_queue_count(struct cpu *cpu, u32 change)
 
 void run_queue_push(struct cpu *cpu, struct vcpu *vcpu)
 {
+	spin_assert_held(&cpu->run_lock);
 	vcpu_set_state(vcpu, VCPU_RUNNABLE);
 	list_append(&cpu->run_queue, &vcpu->run_node);
 	run_queue_count(cpu, 1);
@@ -27,6 +28,7 @@ void run_queue_push(struct cpu *cpu, struct vcpu *vcpu)
 
 void run_queue_remove(struct cpu *cpu, struct vcpu *vcpu)
 {
+	spin_assert_held(&cpu->run_lock);
 	list_remove(&vcpu->run_node);
 	run_queue_count(cpu, -1U);
 }

@@ -10,7 +10,7 @@
  *	the rest	UNDEFINED, as on a CPU without the feature
  */
 #include "el2_boot.h"
-#include "layer1.h"
+#include "internal.h"
 #include "lib/bits.h"
 
 static u32 op0(u32 encoding)

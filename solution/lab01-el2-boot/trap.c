@@ -10,21 +10,19 @@
  */
 #include "el2_boot.h"
 #include "exercise.h"
-#include "layer1.h"
+#include "internal.h"
 #include "lib/bits.h"
 #include "lookup.h"
 #include "mailbox.h"
 
 #define EC_COUNT 64
 
-static trap_handler_fn trap_table[EC_COUNT];
+static trap_handler_fn *trap_table[EC_COUNT];
 static struct lookup hypercalls;
 static struct lookup sysregs;
 
 static enum trap_result trap_unclaimed(struct vcpu *vcpu, u64 esr)
 {
-	(void)vcpu;
-	(void)esr;
 	return TRAP_REFLECT;
 }
 
@@ -187,7 +185,6 @@ void trap_dispatch(struct vcpu *vcpu, u64 esr)
 
 void trap_irq(struct vcpu *vcpu)
 {
-	(void)vcpu;
 	cpu_handle_irq(this_cpu());
 }
 
@@ -210,7 +207,7 @@ void trap_serror(struct vcpu *vcpu, u64 esr)
 EXERCISE(1.6)
 static enum trap_result hypercall_dispatch(struct vcpu *vcpu)
 {
-	hypercall_fn serve = (hypercall_fn)lookup_find(&hypercalls, (u32)vcpu->frame.x[0]);
+	hypercall_fn *serve = (hypercall_fn *)lookup_find(&hypercalls, (u32)vcpu->frame.x[0]);
 
 	if (!serve) {
 		vcpu->frame.x[0] = SMCCC_NOT_SUPPORTED;
@@ -221,9 +218,8 @@ static enum trap_result hypercall_dispatch(struct vcpu *vcpu)
 
 /** trap_hvc() - HVC from EL1: the saved PC is already behind the instruction */
 EXERCISE(1.6)
-static enum trap_result trap_hvc(struct vcpu *vcpu, u64 esr)
+enum trap_result trap_hvc(struct vcpu *vcpu, u64 esr)
 {
-	(void)esr;
 	return hypercall_dispatch(vcpu);
 }
 
@@ -235,7 +231,7 @@ static enum trap_result trap_hvc(struct vcpu *vcpu, u64 esr)
  * SMC instruction execution in AArch64 state").
  */
 EXERCISE(1.6)
-static enum trap_result trap_smc(struct vcpu *vcpu, u64 esr)
+enum trap_result trap_smc(struct vcpu *vcpu, u64 esr)
 {
 	trap_skip_instruction(vcpu, esr);
 	return hypercall_dispatch(vcpu);
@@ -244,7 +240,7 @@ static enum trap_result trap_smc(struct vcpu *vcpu, u64 esr)
 /* A handler in the table sysregs emulates it; without one sysreg_fallback() decides. */
 enum trap_result sysreg_emulate(struct vcpu *vcpu, struct sysreg_access *access)
 {
-	sysreg_handler_fn emulate = (sysreg_handler_fn)lookup_find(&sysregs, access->encoding);
+	sysreg_handler_fn *emulate = (sysreg_handler_fn *)lookup_find(&sysregs, access->encoding);
 
 	return emulate ? emulate(vcpu, access) : sysreg_fallback(vcpu, access);
 }
@@ -257,7 +253,7 @@ enum trap_result sysreg_emulate(struct vcpu *vcpu, struct sysreg_access *access)
  * struct sysreg_access; a read puts the value into Rt, but only if the result is TRAP_SKIP_INSN.
  */
 EXERCISE(1.5)
-static enum trap_result trap_sysreg(struct vcpu *vcpu, u64 esr)
+enum trap_result trap_sysreg(struct vcpu *vcpu, u64 esr)
 {
 	unsigned rt = bits_get(esr, 9, 5);
 	struct sysreg_access access = {
@@ -276,7 +272,3 @@ bool hypercall_is_registered(u32 function_id)
 {
 	return lookup_find(&hypercalls, function_id);
 }
-
-TRAP_HANDLER(ESR_EC_HVC64, trap_hvc);
-TRAP_HANDLER(ESR_EC_SMC64, trap_smc);
-TRAP_HANDLER(ESR_EC_SYSREG, trap_sysreg);

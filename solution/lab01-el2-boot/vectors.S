@@ -114,7 +114,7 @@ vectors:
 	.balign	64
 	.globl	guest_return
 guest_return:
-	ldr	w1, [x19, #VCPU_ENTRY_WORK]
+	ldr	w1, [x19, #VCPU_REQUESTS]
 	cbnz	w1, 2f
 1:
 EXERCISE_BEGIN(1.4)

@@ -21,7 +21,7 @@
 
 #include "el2_boot.h"
 #include "guest_memory.h"
-#include "layer1.h"
+#include "internal.h"
 #include "lib/printf.h"
 #include "mailbox.h"
 
@@ -34,6 +34,7 @@ u32 vms_present; /* VMs that are not GONE for good */
 /* power_lock is held. */
 static void vm_check_left(struct vm *vm)
 {
+	spin_assert_held(&vm->power_lock);
 	if (vm->phase != VM_LEAVING)
 		return;
 	for (u32 i = 0; i < vm->vcpu_count; i++) {
@@ -49,6 +50,7 @@ static void vm_check_left(struct vm *vm)
  */
 static void vm_leave(struct vm *vm)
 {
+	spin_assert_held(&vm->power_lock);
 	if (vm->phase != VM_LIVE)
 		return;
 	vm_enter_phase(vm, VM_LEAVING);
@@ -65,7 +67,7 @@ void vm_vcpu_left(struct vm *vm)
 	spin_lock(&vm->power_lock);
 	vm_check_left(vm);
 	spin_unlock(&vm->power_lock);
-	while (!cpu->turn_end && vm_reap(true))
+	while (!cpu->slice_end && vm_reap(true))
 		;
 	/* The vCPU has had a turn here: now it is the others'. */
 	cpu->reap_from = counter_read() + counter_frequency() / REAP_PAUSES_PER_SECOND;

@@ -15,20 +15,11 @@ static const u8 erased[PAGE_BYTES] __attribute__((aligned(PAGE_BYTES))) = {
 
 static u64 flash_read(struct vcpu *vcpu, void *state, u64 offset, unsigned size)
 {
-	(void)vcpu;
-	(void)state;
-	(void)offset;
-	(void)size;
 	return ~0UL;
 }
 
 static void flash_write(struct vcpu *vcpu, void *state, u64 offset, unsigned size, u64 value)
 {
-	(void)vcpu;
-	(void)state;
-	(void)offset;
-	(void)size;
-	(void)value;
 }
 
 DEVICE(flash, .base = 0, .size_bytes = 0x08000000, .page = erased, .read = flash_read,

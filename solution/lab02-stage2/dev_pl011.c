@@ -265,7 +265,6 @@ static u64 pl011_read(struct vcpu *vcpu, void *state, u64 offset, unsigned size)
 	struct pl011 *uart = state;
 	u64 value;
 
-	(void)vcpu;
 	value = read_register(uart, align_down(offset, 4)) >> 8 * (offset % 4);
 	if (size == 8)
 		value |= read_register(uart, offset + 4) << 32;
@@ -278,7 +277,6 @@ static void pl011_write(struct vcpu *vcpu, void *state, u64 offset, unsigned siz
 {
 	struct pl011 *uart = state;
 
-	(void)vcpu;
 	if (offset % 4)
 		return;
 	write_register(uart, offset, (u32)value);
@@ -291,7 +289,6 @@ static void pl011_input(struct vm *vm, void *state)
 {
 	struct pl011 *uart = state;
 
-	(void)vm;
 	take_input(uart);
 	update_line(uart);
 }

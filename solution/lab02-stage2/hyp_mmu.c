@@ -60,7 +60,6 @@ unsigned cpu_pa_range(void)
 
 static void hyp_publish(struct pgtable *table)
 {
-	(void)table;
 	dsb_ishst();
 	isb();
 }
@@ -75,7 +74,6 @@ static void hyp_publish(struct pgtable *table)
 EXERCISE(2.4)
 static void hyp_invalidate(struct pgtable *table, u64 address, u64 bytes)
 {
-	(void)table;
 	dsb_ishst();
 	if (bytes > HYP_INVALIDATE_PAGES_MAX * PAGE_SIZE)
 		tlbi_alle2is();
@@ -96,8 +94,6 @@ static pa_t hyp_table_alloc(unsigned order)
 /* Of a table that is built once, only what was reserved in vain: the machine does not start then. */
 static void hyp_table_free(pa_t table, unsigned order)
 {
-	(void)table;
-	(void)order;
 }
 
 static const struct pgtable_format hyp_format = {

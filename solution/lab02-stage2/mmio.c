@@ -234,10 +234,8 @@ enum trap_result mmio_store(struct vcpu *vcpu, u64 esr, u64 offset,
 
 void vmm_irq_line(struct vm *vm, u32 intid, bool level)
 {
-	for_each_layer (layer) {
-		if (layer->irq_line)
-			layer->irq_line(vm, intid, level);
-	}
+	if (hook_irq_line)
+		hook_irq_line(vm, intid, level);
 }
 
 int vmm_console_get(struct vm *vm)

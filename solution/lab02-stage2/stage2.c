@@ -85,7 +85,6 @@ static u64 stage2_vttbr(const struct vm *vm)
 
 static void stage2_publish(struct pgtable *table)
 {
-	(void)table;
 	dsb_ishst();
 	isb();
 }

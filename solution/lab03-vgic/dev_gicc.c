@@ -15,17 +15,12 @@
 /* Everything here but GICC_DIR is reserved; GICC_DIR is write-only. */
 static u64 gicc_read(struct vcpu *vcpu, void *state, u64 offset, unsigned size)
 {
-	(void)vcpu;
-	(void)state;
-	(void)offset;
-	(void)size;
 	return 0;
 }
 
 /* INTID in [9:0]; above it the requester of an SGI, of which one at most is active here. */
 static void gicc_write(struct vcpu *vcpu, void *state, u64 offset, unsigned size, u64 value)
 {
-	(void)state;
 	if (offset == 0 && size == 4)
 		vmm_irq_deactivate(vcpu, value & 0x3ff);
 }

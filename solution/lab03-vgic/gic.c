@@ -93,8 +93,6 @@ void gic_irq(struct cpu *cpu)
 
 static enum irq_result uart_irq(struct cpu *cpu, u32 intid)
 {
-	(void)cpu;
-	(void)intid;
 	console_poll();
 	return IRQ_HANDLED;
 }

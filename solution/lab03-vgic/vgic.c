@@ -168,7 +168,7 @@ void vgic_notify(struct vcpu *vcpu)
 {
 	bool waits_here = vgic_is_here(vcpu) && vcpu->state == VCPU_BLOCKED;
 
-	vcpu_post_work(vcpu, ENTRY_VGIC);
+	vcpu_make_request(vcpu, REQ_VGIC);
 	if (waits_here) {
 		vgic_pull(vcpu);
 		gic->save(&vcpu->vgic);

@@ -230,7 +230,7 @@ void vgic_resample(struct vcpu *vcpu)
 	}
 }
 
-/* vgic_pull(): see internal.h. The refill is left to the entry: ENTRY_VGIC. */
+/* vgic_pull(): see internal.h. The refill is left to the entry: REQ_VGIC. */
 EXERCISE(3.4)
 void vgic_pull(struct vcpu *vcpu)
 {
@@ -238,5 +238,5 @@ void vgic_pull(struct vcpu *vcpu)
 		return;
 	vgic_fold(vcpu);
 	vgic_resample(vcpu);
-	vcpu_post_work(vcpu, ENTRY_VGIC);
+	vcpu_make_request(vcpu, REQ_VGIC);
 }

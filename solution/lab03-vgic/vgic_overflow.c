@@ -141,7 +141,7 @@ void vgic_retire_spilled(struct vcpu *vcpu)
  * The maintenance interrupt of this CPU. All its conditions are levels computed from ICH_HCR_EL2
  * and the list registers, so it stays up until both are rewritten: pull, switch the interface off
  * in the hardware and in vgic.hcr (vgic_flush() will switch it on again), and have the entry
- * refill (ENTRY_VGIC). Under vgic.lock. A CPU with no vCPU, or whose vCPU is not resident, has
+ * refill (REQ_VGIC). Under vgic.lock. A CPU with no vCPU, or whose vCPU is not resident, has
  * nothing to do. Always IRQ_HANDLED.
  */
 EXERCISE(3.5)
@@ -149,14 +149,13 @@ enum irq_result vgic_maintenance(struct cpu *cpu, u32 intid)
 {
 	struct vcpu *vcpu = cpu->vcpu;
 
-	(void)intid;
 	if (!vcpu || !vcpu->vgic.resident)
 		return IRQ_HANDLED;
 	spin_lock(&vcpu->vm->vgic.lock);
 	vgic_pull(vcpu);
 	gic->write_hcr(0);
 	vcpu->vgic.hcr = 0;
-	vcpu_post_work(vcpu, ENTRY_VGIC);
+	vcpu_make_request(vcpu, REQ_VGIC);
 	spin_unlock(&vcpu->vm->vgic.lock);
 	return IRQ_HANDLED;
 }

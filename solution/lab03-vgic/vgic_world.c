@@ -83,7 +83,7 @@ static void vgic_vcpu_save(struct vcpu *vcpu)
 /*
  * The inverse, under vgic.lock: mask, groups and active priorities go into this CPU (gic->load()),
  * vgic.resident says so. List registers are filled, and the interface switched on, by
- * vgic_vcpu_enter(): ask for it (ENTRY_VGIC).
+ * vgic_vcpu_enter(): ask for it (REQ_VGIC).
  */
 EXERCISE(3.8)
 static void vgic_vcpu_load(struct vcpu *vcpu)
@@ -92,13 +92,11 @@ static void vgic_vcpu_load(struct vcpu *vcpu)
 	gic->load(&vcpu->vgic);
 	vcpu->vgic.resident = true;
 	spin_unlock(&vcpu->vm->vgic.lock);
-	vcpu_post_work(vcpu, ENTRY_VGIC);
+	vcpu_make_request(vcpu, REQ_VGIC);
 }
 
-static void vgic_vcpu_enter(struct vcpu *vcpu, u32 work)
+static void vgic_vcpu_enter(struct vcpu *vcpu)
 {
-	if (!(work & ENTRY_VGIC))
-		return;
 	spin_lock(&vcpu->vm->vgic.lock);
 	vgic_flush(vcpu);
 	spin_unlock(&vcpu->vm->vgic.lock);
@@ -168,5 +166,8 @@ static void vgic_irq_line(struct vm *vm, u32 intid, bool level)
 
 LAYER(3, vgic, .init = gic_init, .init_cpu = gic_init_cpu, .vm_create = vgic_vm_create,
       .vm_destroy = vgic_vm_destroy, .vcpu_reset = vgic_vcpu_reset, .vcpu_load = vgic_vcpu_load,
-      .vcpu_save = vgic_vcpu_save, .vcpu_enter = vgic_vcpu_enter,
-      .vcpu_has_wakeup = vgic_has_deliverable, .irq = gic_irq, .irq_line = vgic_irq_line);
+      .vcpu_save = vgic_vcpu_save);
+HOOK(vgic_flush, vgic_vcpu_enter);
+HOOK(vcpu_has_wakeup, vgic_has_deliverable);
+HOOK(irq, gic_irq);
+HOOK(irq_line, vgic_irq_line);

@@ -182,7 +182,6 @@ enum irq_result cnthp_interrupt(struct cpu *cpu, u32 intid)
 	u64 now = counter_read();
 	struct deadline *due;
 
-	(void)intid;
 	for (;;) {
 		spin_lock(&cpu->deadline_lock);
 		due = deadline_pop_due(&cpu->deadlines, now);
@@ -211,7 +210,6 @@ void deadline_init_cpu(struct cpu *cpu)
 
 static void console_expired(struct deadline *deadline)
 {
-	(void)deadline;
 	console_lose_patience();
 }
 

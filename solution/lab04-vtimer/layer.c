@@ -18,7 +18,9 @@ static int vtimer_init_cpu(struct cpu *cpu)
 
 LAYER(4, vtimer, .init_cpu = vtimer_init_cpu, .vm_create = vtimer_vm_create,
       .vm_destroy = vtimer_vm_destroy, .vcpu_reset = vtimer_reset, .vcpu_load = vtimer_load,
-      .vcpu_save = vtimer_save, .vcpu_enter = sched_enter, .console_waits = console_start_clock);
+      .vcpu_save = vtimer_save);
+HOOK(time_slice, sched_begin_slice);
+HOOK(console_waits, console_start_clock);
 
 IRQ_HANDLER(PLAT_INTID_CNTHP, IRQ_LEVEL, cnthp_interrupt);
 IRQ_HANDLER(PLAT_INTID_CNTV, IRQ_LEVEL, vtimer_interrupt);

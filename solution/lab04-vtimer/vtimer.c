@@ -31,7 +31,6 @@ static u64 vtimer_deadline(u64 cval, u64 offset)
 /* Whether CNTV's line is up. Its vCPU is loaded on this CPU. */
 static bool vtimer_is_asserted(struct vcpu *vcpu)
 {
-	(void)vcpu;
 	return (read_sysreg(cntv_ctl_el0) & (CNT_CTL_ENABLE | CNT_CTL_IMASK | CNT_CTL_ISTATUS)) ==
 	       (CNT_CTL_ENABLE | CNT_CTL_ISTATUS);
 }

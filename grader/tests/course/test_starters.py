@@ -322,9 +322,9 @@ def test_what_is_not_handed_in_is_said(student: Path) -> None:
     directory = student / "labs" / COURSE.labs[0].directory
     assert submit.left_out(student, COURSE, 1) == []
     (directory / "trap.c").write_text("registered\n", "utf-8")
-    (directory / "layer1.h").write_text("given, and changed\n", "utf-8")
+    (directory / "internal.h").write_text("given, and changed\n", "utf-8")
     (directory / "mine.c").write_text("new\n", "utf-8")
-    assert submit.left_out(student, COURSE, 1) == [f"{directory.name}/layer1.h", f"{directory.name}/mine.c"]
+    assert submit.left_out(student, COURSE, 1) == [f"{directory.name}/internal.h", f"{directory.name}/mine.c"]
 
 
 def test_a_submission_takes_files_only(student: Path) -> None:

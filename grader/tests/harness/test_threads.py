@@ -45,8 +45,8 @@ FAULTS = [
         "no last look before a vCPU sleeps",
         "lab01_smp",
         VCPU,
-        "\tif (vcpu_has_wakeup(vcpu))\n\t\tvcpu_wake(vcpu);\n",
-        "\t(void)vcpu_has_wakeup;\n",
+        "\tif (hook_vcpu_has_wakeup && hook_vcpu_has_wakeup(vcpu))\n\t\tvcpu_wake(vcpu);\n",
+        "",
     ),
     Fault(
         "a CPU that sleeps is not told",

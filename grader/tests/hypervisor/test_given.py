@@ -83,7 +83,7 @@ def test_sgi_is_sent_behind_what_was_written() -> None:
 # Of a CPU that has not started there is a queue, and nothing else: enough to see who goes where.
 
 OFF, RUNNABLE, RUNNING, BLOCKED = range(4)
-STOPPED = 1 << 2  # ENTRY_STOPPED
+STOPPED = 1 << 2  # REQ_STOP
 EBUSY, ECANCELED = 16, 125
 
 
@@ -97,20 +97,20 @@ def test_a_vcpu_that_is_about_to_be_loaded_is_asked_to_leave(make_lab: MakeLab) 
     """It was taken off the queue of CPU 1, which has not loaded it yet."""
     bench, objects, other = two_cpus(make_lab)
     vcpu = objects.vm(0).vcpu(0)
-    bench.put(vcpu, cpu=other, state=RUNNING, entry_work=0)
+    bench.put(vcpu, cpu=other, state=RUNNING, requests=0)
     bench.call("vm_request_reset", objects.vm(0).address)
     expect("it is not OFF before it has been there", vcpu.get("state"), RUNNING)
-    expect("it will look before its first instruction", vcpu.get("entry_work") & STOPPED, STOPPED)
+    expect("it will look before its first instruction", vcpu.get("requests") & STOPPED, STOPPED)
 
 
 def test_a_sleeping_vcpu_that_is_loaded_comes_back_to_leave(make_lab: MakeLab) -> None:
     bench, objects, other = two_cpus(make_lab)
     vcpu = objects.vm(0).vcpu(0)
     bench.put(objects.cpu(1), vcpu=vcpu.address)
-    bench.put(vcpu, cpu=other, state=BLOCKED, entry_work=0)
+    bench.put(vcpu, cpu=other, state=BLOCKED, requests=0)
     bench.call("vm_request_reset", objects.vm(0).address)
     expect("it is on its CPU's queue", (vcpu.get("state"), objects.cpu(1).get("runnable_count")), (RUNNABLE, 1))
-    expect("to leave for good", vcpu.get("entry_work") & STOPPED, STOPPED)
+    expect("to leave for good", vcpu.get("requests") & STOPPED, STOPPED)
 
 
 def test_a_vcpu_wakes_on_the_queue_of_its_cpu(make_lab: MakeLab) -> None:

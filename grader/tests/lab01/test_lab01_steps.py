@@ -552,11 +552,11 @@ def test_simd_state_follows_its_vcpu(lab: Lab, seed: int) -> None:
 
 def test_a_yield_asks_for_another_turn(lab: Lab, seed: int) -> None:
     bench = cold(lab, seed)
-    vcpu = bench.vcpu(frame__pc=0x1000, entry_work=4)
+    vcpu = bench.vcpu(frame__pc=0x1000, requests=4)
     bench.put(vcpu, **{"frame.x[0]": 0xC600_0001})
     result = bench.call("strata_yield", vcpu.address) & 0xFFFF_FFFF
     expect("strata_yield() returns", result, RESUME, trap_result)
     expect("X0 is 0", vcpu.get("frame.x[0]"), 0)
-    work = vcpu.get("entry_work")
-    expect("ENTRY_RESCHEDULE is added to entry_work", work, 4 | 1)
+    work = vcpu.get("requests")
+    expect("REQ_RESCHEDULE is added to requests", work, 4 | 1)
     expect("the PC stays behind the HVC", vcpu.get("frame.pc"), 0x1000)

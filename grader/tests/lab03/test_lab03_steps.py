@@ -33,7 +33,7 @@ PENDING, ACTIVE = 1 << 62, 1 << 63
 HANDLED, FORWARDED = 0, 1
 ACTIVATE, DEACTIVATE = 1, 2
 OFF, RUNNING = 0, 2
-ENTRY_VGIC = 2
+REQ_VGIC = 2
 GRP0, GRP1 = 1, 2
 ROUTE_ANY = 1 << 31
 LRENPIE, NPIE, GRP0EIE, GRP0DIE, GRP1EIE, GRP1DIE, TDIR = (1 << n for n in (2, 3, 4, 5, 6, 7, 14))
@@ -452,7 +452,7 @@ def test_a_physical_line_is_sampled_again(lab: Lab) -> None:
     bench.put(vcpu, vgic__loaded=1)
     bench.call("vgic_pull", vcpu.address, stubs=stubs)
     expect("vgic_pull() of one that is samples the line", timer.get("line_level"), 0)
-    expect("and has the entry refill: entry_work", vcpu.get("entry_work"), ENTRY_VGIC)
+    expect("and has the entry refill: requests", vcpu.get("requests"), REQ_VGIC)
 
 
 # 3.5 Overflow and maintenance.
@@ -684,4 +684,4 @@ def test_a_vcpu_that_leaves_takes_its_interface_along(lab: Lab) -> None:
     expect("(resident, lr_used, hcr)", left, (0, 0, 0))
     bench.call(hook_of(bench.machine, LAB, "vcpu_load"), vcpu.address)
     expect("resident after vcpu_load", vcpu.get("vgic.resident"), 1)
-    expect("the entry fills list registers: entry_work", vcpu.get("entry_work"), ENTRY_VGIC)
+    expect("the entry fills list registers: requests", vcpu.get("requests"), REQ_VGIC)

@@ -226,7 +226,7 @@ def test_physical_timer_interrupt_is_active_while_its_guest_has_it(lab: Lab, gic
     objects = Objects(machine)
     seen = {False: 0, True: 0}
     last = -1
-    with machine.breakpoint("*sched_enter", EL2_ONLY):
+    with machine.breakpoint("*sched_begin_slice", EL2_ONLY):
         while min(seen.values()) < 4:
             stop = machine.run()
             if stop.kind is not StopKind.BREAKPOINT:

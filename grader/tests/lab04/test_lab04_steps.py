@@ -24,7 +24,7 @@ CNTHP, CNTV, CNTP = 26, 27, 30
 HANDLED, FORWARDED = 0, 1
 RESUME, SKIP = 0, 1
 RUNNABLE, RUNNING, BLOCKED = 1, 2, 3
-ENTRY_RESCHEDULE, ENTRY_TURN = 1, 8
+REQ_RESCHEDULE, REQ_TIME_SLICE = 1, 8
 WFX, WFI, WFE = 1, 0x0600_0000, 0x0600_0001
 FAR = 1 << 50  # ticks that no test lives to see
 
@@ -276,11 +276,11 @@ def test_wfi_blocks_and_goes_on_behind_itself(lab: Lab) -> None:
     trap = handler(bench, "trap_entry", "ec", WFX)
     stubs: dict[str | int, int] = {"vcpu_block": 0}
     for name, iss, blocked in (("WFI", WFI, True), ("WFE", WFE, False)):
-        bench.put(vcpu, entry_work=0)
+        bench.put(vcpu, requests=0)
         result = bench.call(trap, vcpu.address, WFX << 26 | iss, stubs=stubs)
         expect(f"wfx_trap() of {name} returns", result, SKIP, trap_result)
         expect(f"{name} calls vcpu_block()", bool(bench.calls), blocked)
-    expect("WFE gives way: entry_work", vcpu.get("entry_work"), ENTRY_RESCHEDULE)
+    expect("WFE gives way: requests", vcpu.get("requests"), REQ_RESCHEDULE)
 
 
 def test_the_end_of_a_slice(lab: Lab) -> None:
@@ -289,15 +289,15 @@ def test_the_end_of_a_slice(lab: Lab) -> None:
     expire = cpu.get("slice.expire")
     stubs: dict[str | int, int] = {"deadline_arm": 0}
 
-    def expires(state: int, turn_end: int, others: int) -> tuple[object, object]:
-        bench.put(vcpu, state=state, entry_work=0)
-        bench.put(cpu, turn_end=turn_end, runnable_count=others)
+    def expires(state: int, slice_end: int, others: int) -> tuple[object, object]:
+        bench.put(vcpu, state=state, requests=0)
+        bench.put(cpu, slice_end=slice_end, runnable_count=others)
         bench.call(expire, slice_, stubs=stubs)
-        return [call[1:] for call in calls(bench, 2)], vcpu.get("entry_work")
+        return [call[1:] for call in calls(bench, 2)], vcpu.get("requests")
 
-    what = "slice_expired(): (deadline armed, entry_work)"
+    what = "slice_expired(): (deadline armed, requests)"
     expect(f"{what}; before the end of this turn", expires(RUNNING, FAR, 1), ([(slice_, FAR)], 0))
-    asked = ENTRY_RESCHEDULE | ENTRY_TURN
+    asked = REQ_RESCHEDULE | REQ_TIME_SLICE
     expect(f"{what}; at its end, another waits", expires(RUNNING, 1, 1), ([], asked))
     ending = bench.machine.symbols["vms_ending"]
     bench.machine.memory.write(ending, (1).to_bytes(4, "little"))
@@ -305,9 +305,9 @@ def test_the_end_of_a_slice(lab: Lab) -> None:
     bench.machine.memory.write(ending, bytes(4))
     expect(f"{what}; its vCPU sleeps", expires(BLOCKED, 1, 0), ([], 0))
     armed, work = expires(RUNNING, 1, 0)
-    expect(f"{what}; alone: a new slice", (armed, work), ([(slice_, cpu.get("turn_end"))], 0))
-    turn_end = cpu.get("turn_end")
-    expect_that("the new turn ends later than now (cpu->turn_end)", turn_end > bench.read_sysreg("CNTPCT_EL0"), turn_end)
+    expect(f"{what}; alone: a new slice", (armed, work), ([(slice_, cpu.get("slice_end"))], 0))
+    slice_end = cpu.get("slice_end")
+    expect_that("the new turn ends later than now (cpu->slice_end)", slice_end > bench.read_sysreg("CNTPCT_EL0"), slice_end)
     bench.put(cpu, vcpu=0)
     bench.call(expire, slice_, stubs=stubs)
     expect("slice_expired() of an idle CPU arms nothing", bench.calls, [])

@@ -1,9 +1,35 @@
 /* SPDX-License-Identifier: MIT */
 /* What the files of layer 1 share among themselves. */
-#ifndef STRATA_LAYER1_H
-#define STRATA_LAYER1_H
+#ifndef STRATA_INTERNAL_H
+#define STRATA_INTERNAL_H
 
 #include "el2_boot.h"
+
+/* ---- what layer.c claims, described where it is defined ---- */
+
+trap_handler_fn trap_hvc, trap_smc, trap_sysreg, trap_mrc, trap_mrrc, trap_fp;
+
+hypercall_fn smccc_version, smccc_arch_features;
+hypercall_fn psci_version, psci_features, psci_system_off, psci_system_reset;
+hypercall_fn one_cpu_suspend, one_cpu_off, one_cpu_on, one_cpu_affinity_info,
+	one_cpu_migrate_info_type;
+hypercall_fn strata_uid, strata_yield, strata_console_putc, strata_vm_info;
+
+void world_load(struct vcpu *vcpu);
+void world_save(struct vcpu *vcpu);
+void world_reset(struct vcpu *vcpu);
+
+int flat_create(struct vm *vm);
+bool flat_release(struct vm *vm);
+void flat_destroy(struct vm *vm);
+void *flat_page(struct vm *vm, ipa_t address);
+
+/* ---- what starts with the layer ---- */
+
+/** world_init() - find out which registers only some CPUs have this one has */
+void world_init(void);
+
+/* ---- traps, registers, SIMD ---- */
 
 /** el2_guest_hcr() - HCR_EL2 of a vCPU before higher layers add their bits */
 u64 el2_guest_hcr(void);
@@ -48,9 +74,6 @@ u64 guest_abort_status(const struct vcpu *vcpu, u64 esr);
 
 /* ---- vcpu.c ---- */
 
-/** vcpu_hooks_init() - collect the layers' hooks of a switch */
-void vcpu_hooks_init(void);
-
 /**
  * vcpu_evict() - have @vcpu leave its CPU before its next instruction, and be OFF
  *
@@ -63,6 +86,7 @@ void vcpu_evict(struct vcpu *vcpu);
 /** vm_enter_phase() - power_lock is held; a release, for who looks at the phase without it */
 static inline void vm_enter_phase(struct vm *vm, enum vm_phase phase)
 {
+	spin_assert_held(&vm->power_lock);
 	__atomic_store_n(&vm->phase, phase, __ATOMIC_RELEASE);
 }
 
