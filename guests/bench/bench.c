@@ -273,7 +273,7 @@ void probe(void)
 	self_sgi_to_handler();
 	expiry(TIMER_VIRTUAL, "timer_expiry_to_handler");
 	expiry(TIMER_PHYSICAL, "cntp_expiry_to_handler");
-	irq_handler_set(NULL);
+	irq_handler_set(irq_log_handler);
 	wake_up();
 	memory();
 	bench_report.done = 1;

@@ -6,7 +6,6 @@
  */
 #include "exception.h"
 
-#include "gic.h"
 #include "probe.h"
 
 extern char mode_landing[], insn_slot[], __el0_stack_top[];
@@ -41,11 +40,8 @@ void exception_entry(struct exception_frame *frame)
 {
 	u64 kind = frame->vector & 0x180;
 
-	if (kind == 0x080 || kind == 0x100) {
-		if (irq_handler)
-			irq_handler(frame);
-		else
-			irq_log_handler(frame);
+	if ((kind == 0x080 || kind == 0x100) && irq_handler) {
+		irq_handler(frame);
 		return;
 	}
 	if (mode_call_sp && kind == 0 && is_mode_return(frame)) {

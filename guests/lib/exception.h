@@ -79,8 +79,11 @@ bool insn_try(u64 mode, u32 insn, u64 value[2]);
 /** insn_address() - where insn_try() executes */
 u64 insn_address(void);
 
-/** irq_handler_set() - @handler is called for each IRQ with interrupts masked; NULL: the default,
- * which acknowledges, logs (irq_log) and completes */
+/**
+ * irq_handler_set() - @handler is called for each IRQ and FIQ, with interrupts masked
+ *
+ * Without a handler an interrupt is an exception that nobody expected.
+ */
 void irq_handler_set(void (*handler)(struct exception_frame *frame));
 
 /** irq_enable() / irq_disable() - PSTATE.I of this CPU */

@@ -82,6 +82,7 @@ void gic_init(void)
 	else
 		gic_v2_init();
 	irq_log_clear();
+	irq_handler_set(irq_log_handler);
 }
 
 void gic_enable(u32 intid)

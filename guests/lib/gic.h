@@ -26,8 +26,10 @@
 /** gic_version() - 2 or 3 */
 unsigned gic_version(void);
 
-/** gic_init() - distributor on, all interrupts disabled and of default priority, interface on,
- * nothing masked by priority, completion in one step (EOI deactivates) */
+/**
+ * gic_init() - distributor on, all interrupts disabled and of default priority, interface on,
+ * nothing masked by priority, completion in one step (EOI deactivates), irq_log_handler() set
+ */
 void gic_init(void);
 
 /** gic_frame() - base of the register frame that holds @intid: GICD, or GICv3's SGI frame */
@@ -70,8 +72,9 @@ bool irq_is_signalled(void);
 /** irq_wait_signalled() - poll irq_is_signalled() for a bounded number of rounds */
 bool irq_wait_signalled(void);
 
-/* What the default IRQ handler does: acknowledge, log, complete. */
 #define IRQ_LOG_MAX 512
+
+/** irq_log - what irq_log_handler() has taken since irq_log_clear() */
 struct irq_log {
 	u32 count;
 	u32 spurious;
@@ -79,8 +82,10 @@ struct irq_log {
 	u64 ticks; /* counter at the last one */
 };
 extern struct irq_log irq_log;
-void irq_log_handler(struct exception_frame *frame);
 void irq_log_clear(void);
+
+/** irq_log_handler() - the handler after gic_init(): acknowledge, log, complete; masks a timer */
+void irq_log_handler(struct exception_frame *frame);
 
 /** irq_wait_count() - with interrupts open, poll until irq_log.count >= @count; bounded */
 bool irq_wait_count(u32 count);

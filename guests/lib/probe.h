@@ -34,7 +34,9 @@ extern struct probe_entry probe_entry;
  * of its VMs this is, whatever the hypervisor says */
 extern volatile u64 probe_seed, probe_vm;
 
-/** struct guest - what the runtime knows of this VM; where = RAM etc. from STRATA_VM_INFO */
+#define GUEST_RAM_BASE 0x40000000 /* of a VM with stage 2, and of QEMU's plain machine */
+
+/** struct guest - what the runtime knows of this VM, from STRATA_VM_INFO */
 struct guest {
 	bool hypervisor; /* false: plain EL1 without Strata, hypercalls do nothing */
 	u32 vm;

@@ -190,7 +190,7 @@ static void level(void)
 		gic_is_pending(timer_intid(timer));
 	}
 	irq_disable();
-	irq_handler_set(NULL);
+	irq_handler_set(irq_log_handler);
 	report_equal(TEXT(timer, "the line is a level: again after each EOI, until it is disabled"),
 		     level_taken, 4);
 }

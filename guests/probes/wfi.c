@@ -44,7 +44,7 @@ static void return_address(void)
 		     "	msr daifset, #2\n"
 		     "	adr %0, 1b"
 		     : "=r"(after)::"memory");
-	irq_handler_set(NULL);
+	irq_handler_set(irq_log_handler);
 	report(handled_before == after || handled_before == after + 4,
 	       "the interrupt that ends WFI is taken behind it", handled_before, after);
 }
