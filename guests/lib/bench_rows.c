@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Statistics of the benchmark. The cost of measuring (two readings of the counter) is the median
- * of the first row and taken off every later one.
+ * Statistics of the benchmark. The median of the first row is the cost of measuring, two reads of
+ * the counter; every later row is given without it.
  */
 #include "bench_rows.h"
 
@@ -63,7 +63,7 @@ void rows_subtract_empty(void)
 	empty_cost = (u64)bench_report.rows[0].median;
 }
 
-/* Copies of the runtime's entries but for IRQ at EL1h, which reads the counter first. */
+/* Each entry is the runtime's; that of IRQ at EL1h reads the counter first. */
 asm(".text\n"
     "	.balign 2048\n"
     "bench_vectors:\n"

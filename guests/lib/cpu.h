@@ -32,7 +32,7 @@ static inline void dsb(void)
 	asm volatile("dsb sy" ::: "memory");
 }
 
-/** cpu_relax() - YIELD: lets QEMU's round robin go on, and a real core's other thread */
+/** cpu_relax() - YIELD: QEMU runs its other CPUs, a core its other thread */
 static inline void cpu_relax(void)
 {
 	asm volatile("yield" ::: "memory");
@@ -52,8 +52,8 @@ static inline u64 counter_physical(void)
 	return sysreg_read(cntpct_el0);
 }
 
-/* One load or store of exactly this width with a plain addressing mode, so that a trap of it
- * carries a valid syndrome (ISV = 1). */
+/* One load or store of exactly this width. Its addressing mode is plain, so the syndrome of a trap
+ * is valid (ISV = 1). */
 static inline u8 read8(u64 address)
 {
 	u32 value;

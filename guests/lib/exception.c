@@ -2,7 +2,7 @@
 /*
  * The C half of the vectors: catch, redirect, or report what nobody expected.
  *
- * State: one set for the boot CPU; probes that start more CPUs keep exceptions to CPU 0.
+ * All state is the boot CPU's: a probe that starts more CPUs takes exceptions on CPU 0 alone.
  */
 #include "exception.h"
 
@@ -69,7 +69,7 @@ bool exception_catch(u64 mode, void (*fn)(void *), void *arg)
 
 bool insn_try(u64 mode, u32 insn, u64 value[2])
 {
-	if (read32((u64)insn_slot) != insn) { /* storing into code is dear for an emulator */
+	if (read32((u64)insn_slot) != insn) { /* QEMU translates changed code anew */
 		write32((u64)insn_slot, insn);
 		code_changed((u64)insn_slot, 4);
 	}

@@ -95,7 +95,7 @@ void gic_disable(u32 intid)
 	gic_bit_set(GICD_ICENABLER, intid);
 }
 
-/* GICv2 has no pending bits for SGIs in ISPENDR: they are pended by SPENDSGIR, one byte each. */
+/* On a GICv2 an SGI is made pending by SPENDSGIR, one byte each; ISPENDR has no bits for SGIs. */
 void gic_set_pending(u32 intid)
 {
 	if (gic_version() == 2 && intid < GIC_SGI_COUNT)
@@ -264,7 +264,7 @@ void irq_log_handler(struct exception_frame *frame)
 	if (irq_log.count < IRQ_LOG_MAX)
 		irq_log.iar[irq_log.count] = iar;
 	irq_log.count++;
-	/* A level source would fire for ever: whoever wants level semantics brings a handler. */
+	/* The line of a timer would stay up: a probe that wants that brings its own handler. */
 	if ((iar & 0x3ff) == INTID_VTIMER)
 		sysreg_write(cntv_ctl_el0, 3);
 	if ((iar & 0x3ff) == INTID_PTIMER)

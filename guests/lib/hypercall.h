@@ -57,7 +57,7 @@ static inline struct smccc_result smc(u64 fid, u64 a1, u64 a2, u64 a3)
 	return (struct smccc_result){x0, x1, x2, x3};
 }
 
-/** vm_yield() - let the next VM run; comes back when it is our turn again */
+/** vm_yield() - let the next VM run; returns when this one has the CPU again */
 static inline void vm_yield(void)
 {
 	hvc(STRATA_YIELD, 0, 0, 0);

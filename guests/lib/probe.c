@@ -49,7 +49,7 @@ u64 link_address(const void *pointer)
 	return (u64)pointer - (u64)__image_start;
 }
 
-/* Out of line and once: the harness knows one place at which an entry is complete. */
+/* Never inlined or cloned: the harness has one place at which an entry is complete. */
 __attribute__((noinline, noclone)) void report(bool passed, const char *text, u64 observed,
 					       u64 expected)
 {
@@ -82,8 +82,8 @@ __attribute__((section(".text.finish"))) void probe_finish(void)
 {
 	print("DONE: %lu of %lu\n", passed_count, count);
 	/*
-	 * Here the harness knows that the results are complete. An ISB, since a translation block of
-	 * QEMU ends behind one: the machine stops before the next instruction.
+	 * The harness stops here and knows that the results are complete. The instruction is an ISB
+	 * because a translation block of QEMU ends behind one: the next one is not executed.
 	 */
 	asm volatile(".globl probe_finished\nprobe_finished: isb" ::: "memory");
 	hvc(PSCI_SYSTEM_OFF, 0, 0, 0);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a probe is made of: `void probe(void)`, which says what it saw by report().
+ * A probe is a function `void probe(void)` that says by report() what it observed.
  *
- * The harness, outside the machine, sees each result when the last word of probe_entry is stored,
- * and does not look at it again; the text on the console is for people. All variation comes from
- * probe_seed, which the harness patches into the image, so a result cannot be known beforehand.
+ * The harness, outside the machine, reads each result when the last word of probe_entry is stored,
+ * and never again; the text on the console is for people. All variation comes from probe_seed,
+ * which the harness patches into the image, so nobody knows a result beforehand.
  */
 #ifndef GUEST_PROBE_H
 #define GUEST_PROBE_H
@@ -13,7 +13,7 @@
 #include "exception.h"
 #include "hypercall.h"
 
-/** struct probe_entry - one result; layout shared with the harness. It lies within a page. */
+/** struct probe_entry - one result; layout shared with the harness, aligned to lie in one page */
 struct probe_entry {
 	u64 name; /* link address of the text */
 	u64 passed;
@@ -24,14 +24,16 @@ struct probe_entry {
 	u64 number; /* 1 for the first; stored last */
 } __attribute__((aligned(64)));
 
-/* The text of an entry that must not hold begins so; it is for the harness alone. */
+/* An entry whose text begins so must fail, and is for the harness alone. */
 #define PROBE_BAIT '!'
 
 /** probe_entry - the last result */
 extern struct probe_entry probe_entry;
 
-/** probe_seed, probe_vm - the harness writes them into the image: where numbers start from, and which
- * of its VMs this is, whatever the hypervisor says */
+/**
+ * probe_seed, probe_vm - the harness writes them into the image: the seed of all random numbers,
+ * and which of its VMs this is, whatever the hypervisor says
+ */
 extern volatile u64 probe_seed, probe_vm;
 
 #define GUEST_RAM_BASE 0x40000000 /* of a VM with stage 2, and of QEMU's plain machine */
@@ -51,7 +53,7 @@ extern struct guest guest;
 /** probe() - the probe itself; returning from it is probe_finish() */
 void probe(void);
 
-/** report() - one property: @passed, and for the failure text what was @observed and @expected */
+/** report() - one property; @observed and @expected are for the text of a failure */
 void report(bool passed, const char *text, u64 observed, u64 expected);
 
 /** report_equal() - the property that @observed is @expected */
@@ -87,7 +89,7 @@ u64 memory_end(void);
 /** ram_end() - first address behind RAM */
 u64 ram_end(void);
 
-/** has_stage2() - whether addresses are the VM's own; an image of layer 1 alone shows physical ones */
+/** has_stage2() - whether addresses are the VM's own; with layer 1 alone they are physical */
 bool has_stage2(void);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Numbers that differ from seed to seed. A file of its own: the archive's linker leaves it out of a
- * probe that uses none, which is how the harness knows that another seed would change nothing.
+ * Numbers that differ from seed to seed. The file stands alone, so that the linker leaves it out of
+ * a probe that uses no random numbers: the harness then knows that another seed would change
+ * nothing.
  */
 #include "probe.h"
 

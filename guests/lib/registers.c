@@ -11,8 +11,9 @@
 extern u32 registers_slot[], registers_loop[];
 
 /*
- * Loads every register from *in, executes the slot, stores every register to *out. Branches fence the
- * slot in: an emulator that translates by blocks has one instruction to translate anew, not all.
+ * Loads every register from *in, executes the slot, stores every register to *out. The slot stands
+ * between branches, so that QEMU, which translates blocks, translates one instruction anew and not
+ * all.
  */
 asm(".text\n"
     "	.globl registers_run, registers_slot\n"

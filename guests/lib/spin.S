@@ -2,9 +2,9 @@
 /*
  * spin_burst() - execute 4000 instructions
  *
- * That is how a guest lets virtual time pass without giving way. They are NOPs in long blocks, for
- * which QEMU counts the time and has next to nothing to do; a loop of two instructions would cost
- * the host a hundred times as much.
+ * So a guest lets virtual time pass without giving way. The instructions are NOPs in long blocks:
+ * QEMU counts their time and has next to nothing to do. A loop of two instructions would cost the
+ * host a hundred times as much.
  */
 	.text
 	.balign	2048 /* a block ends at the end of a page */

@@ -78,12 +78,12 @@ static inline u64 ticks_from_us(u64 us)
 /**
  * spin_burst() - execute 4000 instructions
  *
- * To be put between two readings of the counter: each reading makes QEMU leave its translated code,
- * a thousand times dearer than an instruction.
+ * To be put between two reads of the counter: each read makes QEMU leave its translated code, which
+ * costs as much as a thousand instructions.
  */
 void spin_burst(void);
 
-/** spin_ticks() - busy for @ticks of the virtual counter, and a few microseconds */
+/** spin_ticks() - compute for @ticks of the virtual count, and a few microseconds more */
 static inline void spin_ticks(u64 ticks)
 {
 	u64 start = counter();

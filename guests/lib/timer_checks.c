@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * The properties of an EL1 timer, from the manual's section "Operation of the CompareValue views
- * of the timers". One list for both: CNTV belongs to the guest's hardware, CNTP is emulated, and
- * software cannot tell.
+ * of the timers". One list for both: CNTV is hardware, CNTP is emulated, and software cannot tell
+ * them apart.
  */
 #include "timer_checks.h"
 
@@ -19,7 +19,7 @@ static void off(void)
 	irq_log_clear();
 }
 
-/* Open interrupts until @count of ours arrived or @ticks passed. */
+/* Take interrupts until @count of them came or @ticks have passed. */
 static u32 wait_for(u32 count, u64 ticks)
 {
 	u64 start = counter();
@@ -86,7 +86,7 @@ static void masked(void)
 	timer_set_ctl(timer, TIMER_ENABLE);
 	report_equal(TEXT(timer, "unmasking it then interrupts"), wait_for(1, MS(1)), 1);
 	off();
-	/* UNKNOWN on hardware; emulated, it is always the same. */
+	/* ISTATUS is UNKNOWN then; Strata and QEMU read it as 0. */
 	report_equal(TEXT(timer, "disabled, it shows no status although its deadline has passed"),
 		     timer_ctl(timer), 0);
 }
@@ -104,7 +104,7 @@ static void cancelled(void)
 	report_equal(TEXT(timer, "expired with interrupts masked: signalled"),
 		     signalled_within(MS(3)), 1);
 	timer_set_ctl(timer, 0);
-	/* CNTV is the hardware's: what a list register holds follows at the next look at the GIC. */
+	/* CNTV changes without a trap: a list register follows at the next access to the GIC. */
 	report_equal(TEXT(timer, "disabling it clears the pending state"),
 		     gic_is_pending(timer_intid(timer)), 0);
 	report_equal(TEXT(timer, "and takes the interrupt back"), irq_is_signalled(), 0);
@@ -120,8 +120,8 @@ static void cancelled(void)
 static void far_future(void)
 {
 	u64 early = 0;
-	/* Not the very last: QEMU 7.2 adds CNTVOFF_EL2 to CVAL without looking for a carry, takes the
-	 * sum for a deadline in the past and never returns from its own timer. */
+	/* 2^64 - 1 is left out: QEMU 7.2 adds CNTVOFF_EL2 to CVAL, takes a sum that wrapped for a
+	 * deadline in the past, and never returns from its own timer. */
 	static const u64 deadlines[] = {~0UL - BIT(60), 1UL << 63, 1UL << 62, 0x7fffffffffffffff,
 					1UL << 56};
 

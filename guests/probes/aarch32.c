@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * AArch32 at EL0: what the hypervisor traps there and does not offer is undefined, and arrives at
- * the vector for a lower EL that uses AArch32. An instruction whose condition does not hold is none.
- * The trapped one is MRC p14, DBGDRAR. Arm ARM, "Exception vectors", "ITSTATE".
+ * the vector for a lower EL that uses AArch32. An instruction whose condition fails is a NOP. The
+ * trapped instruction is MRC p14, DBGDRAR. Arm ARM, "Exception vectors", "ITSTATE".
  */
 #include "probe.h"
 

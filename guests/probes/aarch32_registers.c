@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * The counter and the physical timer from AArch32 at EL0, which may use them where CNTKCTL_EL1
- * allows it: they are those of AArch64. Where EL1 has no such timer they are undefined. (Of the
- * debug channel, which EL0 has too, QEMU knows nothing there.) Arm ARM, "CNTKCTL_EL1".
+ * AArch32 at EL0 may use counter and physical timer where CNTKCTL_EL1 allows it, and finds those of
+ * AArch64. Where EL1 has no physical timer its registers are UNDEFINED. (AArch32 has the debug
+ * channel at EL0 as well; QEMU does not know it.) Arm ARM, "CNTKCTL_EL1".
  */
 #include "probe.h"
 

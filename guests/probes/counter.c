@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Time as a VM sees it: it never runs backwards, also across switches; both counters go at the same
- * rate; reading them costs no exit. To be packed as one or two VMs.
+ * Time as a VM sees it: it never runs backwards, not even across switches; both counters go at the
+ * same rate; a read of a counter costs no exit. To be packed as one or two VMs.
  */
 #include "probe.h"
 #include "timer.h"

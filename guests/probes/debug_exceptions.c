@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * Breakpoints, watchpoints and software step raise their exceptions where the guest set them, for
- * this guest alone, and while no lock suppresses them. Arm ARM, "AArch64 Self-hosted Debug".
+ * this guest alone, and only while no lock suppresses them. Arm ARM, "AArch64 Self-hosted Debug".
  */
 #include "probe.h"
 

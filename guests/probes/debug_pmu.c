@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Debug and performance registers. An operating system resets breakpoints at boot, so those must
- * not fault; counters are either described by ID_AA64DFR0_EL1.PMUVer and work, or are undefined;
- * nothing of one VM may be seen by the other. To be packed as one or two VMs.
+ * Debug and performance registers. An operating system resets breakpoints at boot, so access to
+ * them must not fault. Where ID_AA64DFR0_EL1.PMUVer announces counters they work, otherwise they
+ * are UNDEFINED. No VM may see anything of another. To be packed as one or two VMs.
  */
 #include "probe.h"
 
@@ -70,7 +70,7 @@ static void nothing_leaks(void)
 	write_register(DBGBVR(0), 0, &fault);
 }
 
-/* TDCC and MDE: neither does anything where no breakpoint is set. */
+/* TDCC and MDE: neither has an effect while no breakpoint is set. */
 static void monitor_control(void)
 {
 	u64 mine = guest.vm & 1 ? BIT(12) : BIT(15), lost = 0;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Debug registers as such: the OS lock, what is kept, what is zero, and that only the breakpoints
- * and watchpoints of ID_AA64DFR0_EL1 exist. Each VM leaves values that no other may find. Arm ARM,
- * "Debug registers", "The OS Lock and the OS Double Lock".
+ * Debug registers: the OS lock; which registers keep what was written and which read as zero; only
+ * the breakpoints and watchpoints of ID_AA64DFR0_EL1 exist. Each VM leaves values that no other may
+ * find. Arm ARM, "Debug registers", "The OS Lock and the OS Double Lock".
  */
 #include "probe.h"
 

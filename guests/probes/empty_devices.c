@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * What a kernel that was built for QEMU's `virt` touches without asking whether it is there: the 32
- * virtio transports, in which no device is, and the two flash banks, which are erased.
+ * A kernel built for QEMU's `virt` touches some devices without asking whether they are there: the
+ * 32 virtio transports, which hold no device, and the two flash banks, which are erased.
  */
 #include "probe.h"
 

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
- * Every encoding of MRS and MSR with op0 2 and 3, at EL1: what encodings.h does not list is
- * UNDEFINED, what the ID registers announce answers, a fresh vCPU finds reset values, and what one
- * VM writes no other VM reads. To be packed as two VMs: one holds a random pattern in all registers,
- * the other its complement, so each bit that is not switched shows.
+ * Every encoding of MRS and MSR with op0 2 and 3, at EL1: registers that encodings.h does not list
+ * are UNDEFINED, registers that the ID registers announce answer, a fresh vCPU finds reset values,
+ * and no VM reads what another one wrote. To be packed as two VMs: one holds a random pattern in
+ * all registers, the other its complement, so each bit that EL2 does not switch shows.
  *
- * All are written and read at once, by generated code: trying an instruction by itself costs an
- * exception, which would change some of them.
+ * Generated code writes and reads all registers at once: an instruction that is tried by itself
+ * costs an exception, which would change some of them.
  */
 #include "probe.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The same exits from EL1h, EL1t and EL0: the hypervisor must return to the mode that it left, and
- * what EL0 may not do is the guest kernel's business, not the hypervisor's.
+ * The same exits from EL1h, EL1t and EL0: the hypervisor must return to the mode that the
+ * exit came from. What EL0 may not do is an exception for the guest's kernel, not for the hypervisor.
  */
 #include "probe.h"
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Enabling, pending and active are three independent bits of an interrupt (IHI 0069 and IHI 0048,
- * "Interrupt handling state machine"): disabling delays delivery and loses nothing.
+ * "Interrupt handling state machine"): an interrupt that is disabled is delivered later, never
+ * lost.
  */
 #include "gic.h"
 #include "probe.h"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Two groups, and more live interrupts than list registers: whatever the interface enables, the
- * guest goes on, and what it enables is not held up by what it does not. IHI 0069 "Interrupt
- * grouping", "Maintenance interrupts".
+ * Two groups, and more live interrupts than list registers. Whichever groups the interface enables,
+ * the guest goes on; interrupts of a group that is off hold up none of a group that is on. IHI
+ * 0069, "Interrupt grouping", "Maintenance interrupts".
  */
 #include "gic.h"
 #include "probe.h"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * A line as its configuration reads it, made with the PL011's transmit interrupt. Level-sensitive:
- * it interrupts as long as the device asserts it, and a line that drops takes its interrupt along.
- * Edge-triggered: each rise is one interrupt, whatever the line does afterwards.
+ * An interrupt line in both configurations; the PL011's transmit interrupt drives it.
+ * Level-sensitive: the line interrupts as long as the device asserts it, and when it drops the
+ * interrupt is gone. Edge-triggered: each rise is one interrupt, whatever the line does afterwards.
  */
 #include "gic.h"
 #include "probe.h"

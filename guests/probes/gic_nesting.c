@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * More active interrupts than list registers: handlers that preempt each other, completion of an
- * interrupt that no list register holds any more, and a full house with one more pending, which
- * must not become a storm of maintenance interrupts.
+ * More active interrupts than list registers: handlers preempt each other, the guest completes an
+ * interrupt that no list register holds any more, and one more is pending while active ones fill
+ * all list registers, which must not become a storm of maintenance interrupts.
  */
 #include "gic.h"
 #include "probe.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Acknowledge and completion are the hardware's virtual interface: they must not cost an exit.
- * Told by the counter, which under the deterministic clock ticks once an instruction.
+ * The hardware's virtual interface serves acknowledge and completion: neither may cost an exit. The
+ * counter tells, which under the deterministic clock ticks once an instruction.
  */
 #include "gic.h"
 #include "probe.h"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Order: by priority, whatever the number of list registers, and whatever arrives while they are
- * full. IHI 0069, "Interrupt prioritization". Priorities have five bits, steps of 8. As two VMs: also
- * when the other has its turn in between.
+ * Interrupts come in order of priority, however few list registers there are, and whatever arrives
+ * while they are full. IHI 0069, "Interrupt prioritization". Priorities have five bits, steps of 8.
+ * As two VMs: also when the other one runs in between.
  */
 #include "gic.h"
 #include "lib/string.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The register map of the distributor and, on GICv3, of the redistributor: what is constant, what
- * keeps what was written, what is reserved, which access sizes exist. IHI 0069 "The GIC
+ * The register map of the distributor and, on GICv3, of the redistributor: which registers are
+ * constant, keep what was written or are reserved, and which access sizes exist. IHI 0069 "The GIC
  * memory-mapped register descriptions"; IHI 0048 chapter 4.
  */
 #include "gic.h"

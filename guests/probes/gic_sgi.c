@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Software interrupts from a vCPU to itself, and to nobody. GICv2 tells who sent them (IAR bits
- * 12:10); GICv3 sends them by a system register, which EL2 traps.
+ * Software-generated interrupts from a vCPU to itself, and to nobody. A GICv2 tells who sent one
+ * (IAR bits 12:10); a GICv3 sends them by a system register, which EL2 traps.
  */
 #include "gic.h"
 #include "probe.h"

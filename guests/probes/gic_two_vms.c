@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * The interrupt controller's state belongs to a VM, also while the VM does not run: pending,
+ * The state of an interrupt controller belongs to its VM, also while the VM does not run: pending,
  * active, enabled, priorities, the priority mask and the running priority. To be packed as two
  * VMs; every VM uses INTIDs of its own, and must never see the other's.
  */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * Writes control characters, escape sequences and endless lines to the console, by call and by
- * device. Its result comes after 16 KiB.
+ * device. The probe completes after 16 KiB.
  */
 #include "probe.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * Hypercalls with random arguments, known and unknown ids, by HVC and SMC, from EL1h and EL1t.
- * Only those that end or suspend this VM are left out.
+ * Only calls that end or suspend this VM are left out.
  */
 #include "probe.h"
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Loads, stores and fetches all over the address space: 64 KiB by 64 KiB below RAM, the first
- * gigabytes behind it, and one address for each high bit. A fault is the guest's own; where a
- * device answers, it answers.
+ * gigabytes behind RAM, and one address for each high bit. The guest takes its faults itself, and
+ * a device may answer.
  */
 #include "probe.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * Memory given back and taken again in random pieces, to wear out the tables and the allocator.
- * What was not released must keep its contents; what was must be zero.
+ * Memory that was not released must keep its contents; released memory must read as zero.
  */
 #include "probe.h"
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Resets itself as soon as it runs, for ever. To be packed beside a victim; it never completes.
+ * Resets itself as soon as it runs, for ever. To be packed beside a victim; this probe never
+ * completes.
  */
 #include "probe.h"
 

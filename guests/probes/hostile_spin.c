@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * Computes for ever with everything masked and never gives way. Its result is complete before it
- * starts.
+ * Computes for ever with everything masked and never gives way. The report is complete before that.
  */
 #include "probe.h"
 #include "timer.h"

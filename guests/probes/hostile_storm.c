@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * An endless storm of interrupts: timers expired for ever, lines up, nothing ever acknowledged or
- * completed, and handlers that return at once. Its result is complete before it starts.
+ * An endless storm of interrupts: expired timers, lines that stay up, no interrupt ever
+ * acknowledged or completed, and handlers that return at once. The report is complete before that.
  */
 #include "gic.h"
 #include "probe.h"

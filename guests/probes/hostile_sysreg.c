@@ -2,7 +2,7 @@
 /*
  * Every MRS, MSR, SYS and SYSL encoding there is, executed at EL1: each gives a value or an
  * exception to the guest, and the machine lives on. A register that could be read is written with
- * what it held, so that the guest itself survives.
+ * the value it had, so that the guest itself survives.
  */
 #include "probe.h"
 

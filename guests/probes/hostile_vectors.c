@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * An endless loop of exceptions: VBAR_EL1 points where nothing is, so each exception raises the
- * next. Only preemption lets others live; this VM never ends by itself. Its result is complete
- * before it starts.
+ * next. Only preemption lets others live; this VM never ends by itself. The report is complete
+ * before that.
  */
 #include "probe.h"
 

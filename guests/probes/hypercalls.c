@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * The call interface as a caller may rely on it: SMCCC (DEN 0028), PSCI (DEN 0022) and Strata's own
- * calls. Every id that nobody serves answers NOT_SUPPORTED and does nothing.
+ * calls. A call with an id that nobody serves returns NOT_SUPPORTED and does nothing.
  */
 #include "probe.h"
 

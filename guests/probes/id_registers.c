@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * ID registers are shown through an allow-list: no access faults, reserved ones read as zero, what
- * is not saved on a world switch is hidden, and what is hidden is undefined. Most telling with
- * -cpu max. Arm ARM, "ID registers", and the trap controls that each feature names.
+ * A guest reads ID registers through an allow-list: no access faults, reserved registers read as
+ * zero, features whose state a world switch does not save are hidden, and hidden features are
+ * UNDEFINED. Most telling with -cpu max. Arm ARM, "ID registers", and the trap controls that each
+ * feature names.
  */
 #include "probe.h"
 

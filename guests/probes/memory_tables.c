@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * What a VM's stage-2 tables cost when all of its memory is backed. Meant for a VM of 512 MiB:
- * with 2 MiB blocks three or four pages are enough.
+ * The memory that a VM's stage-2 tables take when all of its RAM is backed. Meant for a VM of 512
+ * MiB: with 2 MiB blocks three or four pages are enough.
  */
 #include "probe.h"
 

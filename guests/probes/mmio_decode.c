@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Emulated loads and stores of every width, sign extension and register: what the syndrome says
- * must be done exactly. The device is the PL011, whose identification registers are constants and
+ * Emulated loads and stores of every width, sign extension and register: EL2 must do exactly what
+ * the syndrome says. The device is the PL011, whose identification registers are constants and
  * whose IBRD keeps 16 bits. Arm ARM, "ISS encoding for an exception from a Data Abort".
  */
 #include "mmu.h"

@@ -109,7 +109,7 @@ static void accesses(const char *ram, const char *load, const char *store)
 	report_equal(store, read32(IBRD), 0x7856);
 }
 
-/* The other end at the level that is not big-endian: nothing turns round. */
+/* The exception level that is not big-endian: its bytes stay as they are. */
 static void the_other_level(void)
 {
 	u64 pair[2] = {IBRD, 0};

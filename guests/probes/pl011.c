@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * The serial port's registers as its manual has them (PrimeCell UART PL011, DDI 0183). Interrupts
- * are the business of gic_level. What receives is looked at in loopback, and only under a
- * hypervisor: QEMU 7.2's own model has no loopback.
+ * are left to gic_level. The receiver is looked at in loopback, and only under a hypervisor: QEMU
+ * 7.2's own model has no loopback.
  */
 #include "probe.h"
 

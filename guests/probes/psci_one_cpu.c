@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The calls about CPUs that PSCI makes mandatory (DEN 0022, "Functions required"), on a machine with
- * one CPU: it is on, and there is no other.
+ * The calls about CPUs that PSCI makes mandatory (DEN 0022, "Functions required"), on a machine
+ * with one CPU: this CPU is on, and there is no other.
  */
 #include "cpu.h"
 #include "probe.h"

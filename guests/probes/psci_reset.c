@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * SYSTEM_RESET starts the VM from its pristine image. Nothing in a VM outlives that, so the probe
- * tells its two lives apart by physical time: the first ends when it has passed the mark.
+ * SYSTEM_RESET starts the VM from its pristine image. Nothing in a VM outlives a reset, so the
+ * probe tells its two lives apart by physical time: the first life ends at a fixed count.
  */
 #include "gic.h"
 #include "probe.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Before layer 4 nothing can end a wait: CPU_SUSPEND is a standby that ends at once, which callers
- * have to expect (DEN 0022, "CPU_SUSPEND").
+ * Below layer 4 no event can end a wait, so CPU_SUSPEND is a standby that ends at once. Callers
+ * have to expect that (DEN 0022, "CPU_SUSPEND").
  */
 #include "probe.h"
 

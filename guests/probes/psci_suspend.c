@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * CPU_SUSPEND to a standby state is WFI with a result (DEN 0022, "CPU_SUSPEND"): it ends with a
- * wake-up event and returns SUCCESS to the next instruction.
+ * CPU_SUSPEND to a standby state is WFI with a result (DEN 0022, "CPU_SUSPEND"): the call ends
+ * with a wake-up event and returns SUCCESS to the next instruction.
  */
 #include "probe.h"
 #include "timer.h"

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * What a trip to EL2 must give back untouched: x4..x30, both stack pointers, the thread registers,
- * flags and masks, across every kind of exit. SMCCC 1.2 allows a call to change x0..x3 alone
+ * A trip to EL2 must leave unchanged x4..x30, both stack pointers, the thread registers, flags and
+ * masks, for every kind of exit. SMCCC 1.2 allows a call to change x0..x3 alone
  * (DEN 0028, "SMC32/HVC32 argument passing"); a trapped MRS changes its target alone, an interrupt
- * nothing.
+ * no register.
  */
 #include "probe.h"
 #include "registers.h"

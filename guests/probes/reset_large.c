@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Uses all of its memory, in small pieces, and resets itself, for ever: EL2 has a lot to give back.
- * To be packed beside reset_neighbour; it never completes.
+ * Uses all of its memory, in small pieces, and resets itself, for ever: EL2 has a lot to free. To
+ * be packed beside reset_neighbour; this probe never completes.
  */
 #include "probe.h"
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Never gives way, and watches how long it is away from the CPU while its neighbour, reset_large,
- * uses memory and gives it back. With one neighbour, at work or being cleared up after, that is one
- * time slice at the most, however much memory there is.
+ * uses memory and gives it back. With one neighbour, at work or being cleared up, the probe is away
+ * for one time slice at the most, however much memory the neighbour has.
  */
 #include "probe.h"
 #include "timer.h"

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * VMs that never give way share the CPU evenly and none waits long. To be packed as two or more
- * VMs. A VM measures itself: time that passes between two iterations of its loop beyond what one
- * iteration takes was somebody else's.
+ * VMs. A VM measures itself: between two iterations of its loop, time beyond that of one iteration
+ * was somebody else's.
  */
 #include "probe.h"
 #include "timer.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * RAM is code and data to a guest: what it stores it can run, and running new code needs no more
- * than the cache maintenance of the manual ("Synchronization and coherency issues between data and
+ * RAM holds code and data: a guest can run what it stored, and needs no more for that than the
+ * cache maintenance of the manual ("Synchronization and coherency issues between data and
  * instruction accesses").
  */
 #include "probe.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * SYSTEM_OFF by SMC ends the VM that asked, never the machine. To be packed as two VMs: VM 0
- * asks, the others prove that they live on afterwards. (HCR_EL2.TSC; without it the call would
+ * asks, the others prove that they live on afterwards. (With HCR_EL2.TSC clear the call would
  * reach the firmware.)
  */
 #include "probe.h"

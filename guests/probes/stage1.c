@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * The guest's own translation under stage 2: its faults stay inside it with the level and address
+ * The guest's own translation under stage 2: its faults stay in the guest, with level and address
  * of stage 1, its TLB maintenance works, and its tables, walked through stage 2, may lie anywhere
  * in RAM.
  */

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
  * A walk of the guest's own tables that leads to where the machine has no memory: a synchronous
- * external abort on a translation table walk, at the level of the table that is not there, for
- * whatever instruction it was, AT among them. Arm ARM, "External abort on a translation table walk",
- * "Address translation instructions".
+ * external abort on a translation table walk, at the level of the table that is not there,
+ * whichever instruction caused the walk, AT among them. Arm ARM, "External abort on a translation
+ * table walk", "Address translation instructions".
  */
 #include "mmu.h"
 #include "probe.h"
@@ -27,7 +27,7 @@ struct wrong {
 	u64 raised, status, ec, far;
 };
 
-/* Tables for TTBR1 down to @level, where the next one would lie @nowhere. Return: an address there. */
+/* Tables for TTBR1 down to @level, whose next one lies @nowhere. Return: an address below it. */
 static u64 walk_that_ends(unsigned page_bits, unsigned va_bits, int level, u64 nowhere)
 {
 	unsigned stride = page_bits - 3, top = va_bits;

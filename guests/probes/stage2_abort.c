@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Addresses where the guest's machine has nothing: a load, store or fetch takes a synchronous
- * external abort at EL1, as on a board. Never EL2's memory, never another VM's, never a hang.
+ * external abort at EL1, as on a board. The guest never reaches EL2's memory or
+ * another VM's, and never hangs.
  */
 #include "probe.h"
 

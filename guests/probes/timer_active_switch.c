@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * A timer interrupt that is being handled while its VM loses the CPU: the active state travels with
- * the vCPU, the line is sampled again on return. To be packed as two VMs.
+ * A VM loses the CPU while it handles a timer interrupt: the active state travels with the vCPU,
+ * and the line is sampled again when the vCPU comes back. To be packed as two VMs.
  */
 #include "probe.h"
 #include "timer.h"

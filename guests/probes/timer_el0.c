@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * What user space may do with counters and timers is CNTKCTL_EL1's decision, which the guest's
- * kernel makes; the hypervisor's own controls must not override it. Arm ARM, "CNTKCTL_EL1".
+ * CNTKCTL_EL1, which belongs to the guest's kernel, decides what user space may do with counters
+ * and timers; the hypervisor's own controls must not override that. Arm ARM, "CNTKCTL_EL1".
  */
 #include "probe.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * VM 0 powers off with its timer running, while the other VM sleeps: nobody's interrupt may come of
- * it. To be packed as two VMs.
+ * VM 0 powers off with its timer running, while the other VM sleeps: that timer may interrupt
+ * nobody. To be packed as two VMs.
  */
 #include "probe.h"
 #include "timer.h"

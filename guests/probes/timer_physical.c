@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-/* The EL1 physical timer; the properties are in guests/lib/timer_checks.c. May run as several VMs. */
+/* The EL1 physical timer: guests/lib/timer_checks.c has its properties. As one or several VMs. */
 #include "probe.h"
 #include "timer_checks.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Timers of VMs that share a CPU: a deadline is met although its vCPU is loaded nowhere, and each
- * VM has its own timer, offset and pending state. To be packed as two VMs: VM 0 sleeps on its
+ * Timers of VMs that share a CPU: a timer fires in time although its vCPU is loaded nowhere, and
+ * each VM has its own timer, offset and pending state. To be packed as two VMs: VM 0 sleeps on its
  * timers, VM 1 computes without ever giving way and has a timer of its own running.
  */
 #include "probe.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Undefined instructions: what the hypervisor traps and does not offer must arrive in the guest as
- * the exception that hardware would raise (Arm ARM, "Unknown reason" syndrome).
+ * Undefined instructions: for what the hypervisor traps and does not offer, the guest must take the
+ * exception that hardware would raise (Arm ARM, "Unknown reason" syndrome).
  */
 #include "probe.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The neighbour of a hostile VM, with preemption: it computes, checks its memory, keeps time, and
- * says whether it got its share. To be packed with one hostile VM.
+ * The neighbour of a hostile VM, with preemption: the victim computes, checks its memory, keeps
+ * time, and says whether it got its share. To be packed with one hostile VM.
  */
 #include "probe.h"
 #include "timer.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The neighbour of a hostile VM without preemption (images of layers 1 to 3): it gives way after
- * each check. To be packed with one hostile VM that ends by itself.
+ * The neighbour of a hostile VM without preemption (images of layers 1 to 3): the victim gives way
+ * after each check. To be packed with one hostile VM that ends by itself.
  */
 #include "probe.h"
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Waiting: WFI returns for what would interrupt, whether PSTATE.I is set or not; the instruction is
- * not executed again; WFE and SEV do no harm. To be packed as one or two VMs.
+ * Waiting: an interrupt that would be signalled ends WFI, whether PSTATE.I is set or not; the
+ * instruction is not executed again; WFE and SEV do no harm. To be packed as one or two VMs.
  */
 #include "probe.h"
 #include "timer.h"

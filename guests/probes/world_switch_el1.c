@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * EL1 and EL0 system registers belong to a vCPU. To be packed as two VMs: both fill them with
- * numbers of their own and find them again after the other ran.
+ * EL1 and EL0 system registers belong to a vCPU. To be packed as two VMs: both fill the
+ * registers with numbers of their own and find these again after the other ran.
  */
 #include "probe.h"
 
