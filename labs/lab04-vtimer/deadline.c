@@ -7,11 +7,11 @@
  * Locks: cpu->deadline_lock protects a queue and the deadlines on it. It nests inside every other
  * lock, nothing nests in it, and expiry functions run without it.
  *
- * Several CPUs may arm and cancel one deadline, since its vCPU moves. deadline->cpu says whose queue
- * it is on. A CPU claims it by a compare-and-exchange from NULL, under its own lock: of two CPUs that
- * arm a deadline at the same time one succeeds, and the other takes it off there before it tries
- * again, so the last one counts. Who takes a deadline off reads deadline->cpu, locks that CPU's
- * queue, and looks again; NULL is written under that lock, too.
+ * Several CPUs may arm and cancel one deadline, since its vCPU moves. deadline->cpu says whose
+ * queue it is on. A CPU claims it by a compare-and-exchange from NULL, under its own lock: of two
+ * CPUs that arm a deadline at the same time one succeeds, and the other takes it off there before
+ * it tries again, so the last one counts. Who takes a deadline off reads deadline->cpu, locks that
+ * CPU's queue, and looks again; NULL is written under that lock, too.
  *
  * Manual: Arm ARM, "The Generic Timer in AArch64 state".
  */
@@ -67,12 +67,12 @@ struct deadline *deadline_pop_due(struct list *queue, u64 now)
 /* ---- CNTHP at its head ---- */
 
 /**
- * Exercise 4.3: cnthp_program() - let CNTHP fire at the first deadline of @cpu, this CPU, or not at all
+ * Exercise 4.3: cnthp_program() - let CNTHP fire at the first deadline of @cpu, which is this CPU
  *
- * CNTHP_CVAL_EL2 is the first deadline's count and CNTHP_CTL_EL2 has ENABLE alone; without a deadline
- * CNTHP_CTL_EL2 is 0. A deadline that has passed fires at once and needs no special case: the
- * timer's condition is a comparison. An ISB at the end puts the new level into effect.
- * cpu->deadline_lock is held.
+ * CNTHP_CVAL_EL2 is the first deadline's count and CNTHP_CTL_EL2 has ENABLE alone; without a
+ * deadline CNTHP_CTL_EL2 is 0. A deadline that has passed fires at once and needs no special case:
+ * the timer's condition is a comparison. An ISB at the end puts the new level into effect.
+ * cpu->deadline_lock is held: spin_assert_held().
  */
 EXERCISE(4.3)
 static void cnthp_program(struct cpu *cpu)
@@ -122,6 +122,7 @@ static bool deadline_claim(struct deadline *deadline, struct cpu *cpu)
 {
 	struct cpu *owner = NULL;
 
+	spin_assert_held(&cpu->deadline_lock);
 	return __atomic_compare_exchange_n(&deadline->cpu, &owner, cpu, false, __ATOMIC_ACQUIRE,
 					   __ATOMIC_RELAXED) ||
 	       owner == cpu;
@@ -155,8 +156,8 @@ void deadline_arm(struct deadline *deadline, u64 ticks)
  * again included. When none is due, cnthp_program(), still under the lock; this also lowers CNTHP's
  * line.
  *
- * What an expiry function arms for a later count waits for the next interrupt, even if that count has
- * passed by then: so a guest that arms in the past over and over cannot hold EL2 here.
+ * What an expiry function arms for a later count waits for the next interrupt, even if that count
+ * has passed by then: so a guest that arms in the past over and over cannot hold EL2 here.
  *
  * Return: IRQ_HANDLED.
  */

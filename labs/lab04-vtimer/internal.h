@@ -12,7 +12,7 @@ void deadline_init_cpu(struct cpu *cpu);
 
 bool deadline_insert(struct list *queue, struct deadline *deadline);
 struct deadline *deadline_pop_due(struct list *queue, u64 now);
-enum irq_result cnthp_interrupt(struct cpu *cpu, u32 intid);
+irq_handler_fn cnthp_interrupt;
 
 /** console_start_clock() - call console_lose_patience() in CONSOLE_PATIENCE_MS */
 void console_start_clock(void);
@@ -24,7 +24,7 @@ void vtimer_vm_destroy(struct vm *vm);
 void vtimer_reset(struct vcpu *vcpu);
 void vtimer_load(struct vcpu *vcpu);
 void vtimer_save(struct vcpu *vcpu);
-enum irq_result vtimer_interrupt(struct cpu *cpu, u32 intid);
+irq_handler_fn vtimer_interrupt;
 
 /** ctl_can_fire() - whether a timer with this CTL is enabled and not masked */
 static inline bool ctl_can_fire(u64 ctl)
@@ -37,10 +37,7 @@ static inline bool ctl_can_fire(u64 ctl)
 /** ptimer_expired() - expiry function of the deadline of CNTP */
 void ptimer_expired(struct deadline *deadline);
 
-enum trap_result cntp_ctl(struct vcpu *vcpu, struct sysreg_access *access);
-enum trap_result cntp_cval(struct vcpu *vcpu, struct sysreg_access *access);
-enum trap_result cntp_tval(struct vcpu *vcpu, struct sysreg_access *access);
-enum trap_result cntpct(struct vcpu *vcpu, struct sysreg_access *access);
+sysreg_handler_fn cntp_ctl, cntp_cval, cntp_tval, cntpct;
 
 /* ---- sched.c ---- */
 
@@ -50,7 +47,7 @@ void sched_init_cpu(struct cpu *cpu);
 /** sched_begin_slice() - the vCPU that is about to run gets a whole time slice */
 void sched_begin_slice(struct vcpu *vcpu);
 
-enum trap_result wfx_trap(struct vcpu *vcpu, u64 esr);
-enum trap_result psci_cpu_suspend(struct vcpu *vcpu);
+trap_handler_fn wfx_trap;
+hypercall_fn psci_cpu_suspend;
 
 #endif

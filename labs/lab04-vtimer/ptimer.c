@@ -4,9 +4,9 @@
  * because a CPU has only one CNTP and no offset for it. EL2's deadline queue is its clock, whether
  * or not the vCPU is loaded.
  *
- * vtimer.lock protects it. The vCPU may write CNTP on one CPU while the deadline expires on another,
- * where the vCPU ran before; whoever comes second has to see what the first one made of registers,
- * line and deadline. Manual: Arm ARM, "The Generic Timer in AArch64 state".
+ * vtimer.lock protects it. The vCPU may write CNTP on one CPU while the deadline expires on
+ * another, where the vCPU ran before; whoever comes second has to see what the first one made of
+ * registers, line and deadline. Manual: Arm ARM, "The Generic Timer in AArch64 state".
  */
 #include "exercise.h"
 #include "internal.h"
@@ -17,11 +17,11 @@ static bool ptimer_is_due(const struct guest_timer *cntp, u64 now)
 }
 
 /**
- * Exercise 4.5: ptimer_update() - bring PPI 30's line and CNTP's deadline in step with the registers
+ * Exercise 4.5: ptimer_update() - bring PPI 30's line and CNTP's deadline in step with CTL and CVAL
  *
  * The line is up while CNTP is enabled, not masked and due: say so by vgic_set_line(), whichever it
- * is. The deadline is armed for CVAL while CNTP is enabled, not masked and not due yet; otherwise it
- * is cancelled. vtimer.lock is held.
+ * is. The deadline is armed for CVAL while CNTP is enabled, not masked and not due yet; otherwise
+ * it is cancelled. vtimer.lock is held: spin_assert_held().
  */
 EXERCISE(4.5)
 static void ptimer_update(struct vcpu *vcpu)
@@ -74,10 +74,10 @@ enum trap_result cntp_cval(struct vcpu *vcpu, struct sysreg_access *access)
 }
 
 /**
- * Exercise 4.5: cntp_tval() - a trapped access to CNTP_TVAL_EL0, the distance to CVAL in 32 bits, signed
+ * Exercise 4.5: cntp_tval() - a trapped access to CNTP_TVAL_EL0, a signed 32-bit distance to CVAL
  *
- * A write sets CVAL, by ptimer_write(), to the count plus the sign-extended low word of the value. A
- * read gives the low word of CVAL minus the count.
+ * A write sets CVAL, by ptimer_write(), to the count plus the sign-extended low word of the value.
+ * A read gives the low word of CVAL minus the count.
  *
  * Return: TRAP_SKIP_INSN.
  */
@@ -87,7 +87,7 @@ enum trap_result cntp_tval(struct vcpu *vcpu, struct sysreg_access *access)
 	TODO(4.5);
 }
 
-/* A read of CNTPCT_EL0 traps on QEMU 7.2 alone: there EL1PCEN = 0 traps EL0's, despite EL1PCTEN = 1. */
+/* CNTPCT_EL0: EL1PCTEN = 1 lets a read through, but QEMU 7.2 traps EL0's by EL1PCEN = 0. */
 enum trap_result cntpct(struct vcpu *vcpu, struct sysreg_access *access)
 {
 	if (access->is_write)

@@ -38,8 +38,9 @@ static bool vtimer_is_asserted(struct vcpu *vcpu)
 /**
  * Exercise 4.4: vtimer_expired() - the deadline of a vCPU's CNTV has come while it is not loaded
  *
- * Look again, since the registers may have changed after the deadline was armed: only a timer that is
- * enabled, not masked and due now makes PPI 27 pending, by vgic_set_line(), which also wakes the vCPU.
+ * Look again, since the registers may have changed after the deadline was armed: only a timer that
+ * is enabled, not masked and due now makes PPI 27 pending, by vgic_set_line(), which also wakes the
+ * vCPU.
  */
 EXERCISE(4.4)
 static void vtimer_expired(struct deadline *deadline)
@@ -52,12 +53,12 @@ static void vtimer_expired(struct deadline *deadline)
 }
 
 /**
- * Exercise 4.2: vtimer_load() - put the vCPU's CNTV into the hardware of its CPU, which executes this
+ * Exercise 4.2: vtimer_load() - put the vCPU's CNTV into the hardware of its CPU, which is this one
  *
- * Cancel its deadline. Make the physical PPI 27 active if the vCPU has the interrupt pending or active
- * (vgic_is_live()), else inactive (gic_set_active()), and note it in cpu->cntv_active. The write may be
- * left out only where the PPI is to be inactive and cpu->cntv_active says that it is. Then write
- * CNTVOFF_EL2, CNTKCTL_EL1, CNTV_CVAL_EL0; an ISB; and CNTV_CTL_EL0 last.
+ * Cancel its deadline. Make the physical PPI 27 active if the vCPU has the interrupt pending or
+ * active (vgic_is_live()), else inactive (gic_set_active()), and note it in cpu->cntv_active. The
+ * write may be left out only where the PPI is to be inactive and cpu->cntv_active says that it is.
+ * Then write CNTVOFF_EL2, CNTKCTL_EL1, CNTV_CVAL_EL0; an ISB; and CNTV_CTL_EL0 last.
  */
 EXERCISE(4.2)
 void vtimer_load(struct vcpu *vcpu)
@@ -81,9 +82,9 @@ void vtimer_load(struct vcpu *vcpu)
 /**
  * Exercise 4.2: vtimer_save() - take the vCPU's CNTV out of the hardware
  *
- * Keep CTL (ENABLE and IMASK), CVAL and CNTKCTL_EL1. Switch CNTV off, with an ISB, so that it cannot
- * fire into the next vCPU. If the timer can still fire (ctl_can_fire()), arm its deadline, unless it
- * has fired (ISTATUS) and its interrupt is on the way (vgic_is_live()).
+ * Keep CTL (ENABLE and IMASK), CVAL and CNTKCTL_EL1. Switch CNTV off, with an ISB, so that it
+ * cannot fire into the next vCPU. If the timer can still fire (ctl_can_fire()), arm its deadline,
+ * unless it has fired (ISTATUS) and its interrupt is on the way (vgic_is_live()).
  */
 EXERCISE(4.2)
 void vtimer_save(struct vcpu *vcpu)
@@ -103,8 +104,8 @@ void vtimer_save(struct vcpu *vcpu)
 /**
  * Exercise 4.4: vtimer_interrupt() - physical PPI 27 fired on @cpu: CNTV of the vCPU that is loaded
  *
- * Raise the line of PPI 27 at that vCPU (vgic_set_line()) and leave the physical interrupt active: the
- * guest's EOI deactivates it through the list register. cpu->cntv_active notes that. Nothing is
+ * Raise the line of PPI 27 at that vCPU (vgic_set_line()) and leave the physical interrupt active:
+ * the guest's EOI deactivates it through the list register. cpu->cntv_active notes that. Nothing is
  * forwarded when the line has fallen in the meantime (vtimer_is_asserted()), or when no vCPU is
  * loaded: then nobody would deactivate the interrupt.
  *

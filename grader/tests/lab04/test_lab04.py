@@ -221,7 +221,7 @@ def test_expired_deadline_is_looked_at_again(lab: Lab, change: str) -> None:
 
 
 def test_physical_timer_interrupt_is_active_while_its_guest_has_it(lab: Lab, gic: int) -> None:
-    """Looked at when the turn of a vCPU begins. Otherwise it fires again, or never any more."""
+    """Looked at when a vCPU begins its time slice. If not, it fires again, or never any more."""
     machine = in_guest(lab, "timer_active_switch", "timer_active_switch")
     objects = Objects(machine)
     seen = {False: 0, True: 0}

@@ -296,7 +296,7 @@ def test_the_end_of_a_slice(lab: Lab) -> None:
         return [call[1:] for call in calls(bench, 2)], vcpu.get("requests")
 
     what = "slice_expired(): (deadline armed, requests)"
-    expect(f"{what}; before the end of this turn", expires(RUNNING, FAR, 1), ([(slice_, FAR)], 0))
+    expect(f"{what}; before the end of this time slice", expires(RUNNING, FAR, 1), ([(slice_, FAR)], 0))
     asked = REQ_RESCHEDULE | REQ_TIME_SLICE
     expect(f"{what}; at its end, another waits", expires(RUNNING, 1, 1), ([], asked))
     ending = bench.machine.symbols["vms_ending"]
@@ -307,7 +307,7 @@ def test_the_end_of_a_slice(lab: Lab) -> None:
     armed, work = expires(RUNNING, 1, 0)
     expect(f"{what}; alone: a new slice", (armed, work), ([(slice_, cpu.get("slice_end"))], 0))
     slice_end = cpu.get("slice_end")
-    expect_that("the new turn ends later than now (cpu->slice_end)", slice_end > bench.read_sysreg("CNTPCT_EL0"), slice_end)
+    expect_that("the new time slice ends later than now (cpu->slice_end)", slice_end > bench.read_sysreg("CNTPCT_EL0"), slice_end)
     bench.put(cpu, vcpu=0)
     bench.call(expire, slice_, stubs=stubs)
     expect("slice_expired() of an idle CPU arms nothing", bench.calls, [])
