@@ -1,2 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The course: its registry, and what is made of it: starters, handouts, submissions, texts."""
+"""The course: the registry of labs and exercises, and what is made of it.
+Starters, handouts, submissions, hints, the transcripts in texts. Here no machine is judged.
+`registry.load_course()` is what everybody else asks.
+"""

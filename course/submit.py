@@ -17,9 +17,9 @@ import tarfile
 from pathlib import Path
 
 from course.lab import open_exercises
+from course import questions
 from course.registry import ANSWERS, LABS, ROOT, Course, load_course
 from course.starters import MANIFEST, changed_files, read_manifest
-from grader.grading import questions
 from tools.errors import UserError, run_main
 from tools.files import write_atomically
 

@@ -48,13 +48,11 @@ from functools import cache
 from pathlib import Path
 
 from course.registry import ROOT
-from grader.machine.images import exclusive
-from grader.machine.launch import HEARTBEAT
 from tools.bundle import size_argument
 from tools.debug import debugger_command, guest_symbols
 from tools.errors import UserError, run_main
-from tools.files import write_atomically
-from tools.qemu import qemu_command
+from tools.files import exclusive, write_atomically
+from tools.qemu import HEARTBEAT, qemu_command
 from tools.run import prepared
 from tools.stub import Stub
 
@@ -289,7 +287,7 @@ def build(lab: str, impl: str, base: str, needs_linux: bool) -> None:
     command = ["make", "-C", str(ROOT), "--no-print-directory", *targets, f"BUILD={build_directory()}"]
     command += [f"LAB={lab}", f"IMPL={impl}", f"BASE={base}"]
     environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
-    with exclusive("make"):
+    with exclusive(ROOT / build_directory() / "grader" / "make.lock"):
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         raise UserError("\n".join([" ".join(command[3:]), *(done.stdout + done.stderr).splitlines()[-8:]]))

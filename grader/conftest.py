@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import shlex
-import struct
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -17,16 +16,16 @@ from _pytest.mark import ParameterSet
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from course import questions  # noqa: E402
 from course.registry import ROOT, load_course  # noqa: E402
-from grader.grading import drift, properties, questions  # noqa: E402
+from grader.grading import drift  # noqa: E402
+from grader.grading.findings import MACHINES, finding_of, retired  # noqa: E402
+from grader.grading.lab import Lab  # noqa: E402
 from grader.machine import images  # noqa: E402
-from grader.machine.gdb_client import GdbError  # noqa: E402
 from grader.machine.launch import MachineConfig  # noqa: E402
 from grader.machine.machine import DEFAULT_BUDGET, Machine  # noqa: E402
-from grader.machine.verdict import Finding, Verdict  # noqa: E402
-from grader.oracle.probe import ProbeVm, Report, judge, prepare, run_probes  # noqa: E402
-
-PROBE_BUDGET = 200_000_000
+from grader.machine.verdict import Verdict  # noqa: E402
+from grader.oracle.strata import ORACLE  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -41,9 +40,6 @@ def seed(request: pytest.FixtureRequest) -> int:
     return zlib.crc32(words.encode()) << 20 | 1
 
 
-MACHINES = pytest.StashKey[list[Machine]]()
-
-
 @pytest.fixture
 def start(
     tmp_path: Path, request: pytest.FixtureRequest
@@ -54,7 +50,7 @@ def start(
     with ExitStack() as stack:
 
         def run(config: MachineConfig) -> Machine:
-            machine = stack.enter_context(Machine(config, log))
+            machine = stack.enter_context(Machine(config, ORACLE, log))
             machines.append(machine)
             return machine
 
@@ -72,52 +68,6 @@ def start_selftest(start: Callable[[MachineConfig], Machine], qemu: str) -> Call
         return start(MachineConfig(image=image.binary, elf=image.elf, **settings))  # type: ignore[arg-type]
 
     return run
-
-
-class Lab:
-    """A machine with the layers of one lab, as a test wants it."""
-
-    def __init__(
-        self,
-        start: Callable[[MachineConfig], Machine],
-        folder: Path,
-        qemu: str,
-        seed: int,
-        gic: int,
-        number: int,
-        test: str,
-    ) -> None:
-        self._start, self._folder, self._qemu, self._seed = start, folder, qemu, seed
-        self.gic = gic
-        self.number = number
-        self.test = test
-
-    def start(self, *vms: ProbeVm | str, **options: object) -> Machine:
-        """The machine with these VMs (a name is a probe), before its first instruction."""
-        configs = [ProbeVm(vm) if isinstance(vm, str) else vm for vm in vms]
-        folder = self._folder / "machine"
-        folder.mkdir(exist_ok=True)
-        config = prepare(
-            self.number, configs, folder, seed=self._seed, gic=self.gic, qemu=self._qemu,
-            **options,  # type: ignore[arg-type]
-        )  # fmt: skip
-        return self._start(config)
-
-    def probe(
-        self,
-        *vms: ProbeVm | str,
-        budget: int = PROBE_BUDGET,
-        ignore: tuple[str, ...] = (),
-        **options: object,
-    ) -> tuple[Machine, list[Report]]:
-        """Run probes to their end; FAIL when one of them saw a property violated."""
-        configs = [ProbeVm(vm) if isinstance(vm, str) else vm for vm in vms]
-        machine = self.start(*configs, **options)
-        reports = run_probes(machine, configs, self.number, budget)
-        judge(machine, reports, ignore)
-        if "STRATA_MEASURE" not in os.environ:
-            properties.expect_all(self.test, (report.digest for report in reports))
-        return machine, reports
 
 
 MakeLab = Callable[..., Lab]
@@ -181,48 +131,11 @@ def measured(request: pytest.FixtureRequest) -> Measured:
     return note
 
 
-def retired(machine: Machine) -> int:
-    """Instructions of a machine; 0 when the test has ended it."""
-    try:
-        return machine.budget.retired
-    except ValueError:
-        return 0
-
-
 def pytest_configure(config: pytest.Config) -> None:
     # Debian 13's libfdt, made by a SWIG that its Python does not like.
     config.addinivalue_line("filterwarnings", "ignore:builtin type .* has no __module__ attribute:DeprecationWarning")
     if not hasattr(config, "workerinput") and drift.applies():
         config.pluginmanager.register(drift.Drift(), "strata-drift")
-
-
-# What reading a machine in a state that the test did not think of may raise.
-UNREADABLE = (LookupError, ArithmeticError, ValueError, TypeError, AttributeError, struct.error, GdbError)
-
-
-def finding_of(item: pytest.Item, call: pytest.CallInfo[None]) -> Finding | None:
-    """What a test's exception says about the machine; None when it speaks about the grader alone.
-
-    The tests pass on the solution: one that stumbles does so over what it found in the machine.
-    """
-    error = call.excinfo.value if call.excinfo else None
-    machines: list[Machine] = item.stash.get(MACHINES, [])
-    if error is None or (isinstance(error, Finding) and error.verdict is not Verdict.ERROR):
-        return error
-    if isinstance(error, (Finding, *UNREADABLE)) and call.when == "call" and machines:
-        failure = machines[-1].emulator_failure()
-        if failure is not None:
-            return failure
-    if isinstance(error, UNREADABLE) and call.when == "call" and machines:
-        assert call.excinfo is not None
-        last = call.excinfo.traceback[-1]
-        return Finding(
-            Verdict.FAIL,
-            "the machine is in a state that the test can make sense of",
-            observed=f"{type(error).__name__}: {error}",
-            where=[f"{Path(last.path).name}:{last.lineno + 1} stumbled", *machines[-1].where()],
-        )
-    return error if isinstance(error, Finding) else None
 
 
 @pytest.hookimpl(hookwrapper=True)

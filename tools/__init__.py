@@ -1,2 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Tools of the build machine: the doctor, the VM packer, QEMU's command line, the lint."""
+"""What builds and runs a machine, and keeps the repository's rules: the doctor, the packer of VMs, QEMU's
+command line, GDB, the lint. Here nothing is known of exercises, points or tests.
+`make` calls these modules; all rooms above use them.
+"""

@@ -14,10 +14,9 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from grader.machine.launch import HEARTBEAT
-from grader.machine.mi import file_name
 from tools.errors import UserError, run_main
-from tools.qemu import add_machine_arguments, ends_with_us, qemu_command
+from tools.files import gdb_word
+from tools.qemu import HEARTBEAT, add_machine_arguments, ends_with_us, qemu_command
 from tools.run import add_vm_arguments, prepared
 from tools.stub import Stub
 
@@ -48,7 +47,7 @@ def guest_symbols(guest: Path | None, vms: Path) -> list[str]:
 
 def add_guest(elf: Path, offset: int) -> str:
     """GDB's command for the symbols of a guest that runs `offset` above where it was linked."""
-    return f"add-symbol-file {file_name(elf)}" + (f" -o {offset:#x}" if offset else "")
+    return f"add-symbol-file {gdb_word(elf)}" + (f" -o {offset:#x}" if offset else "")
 
 
 def debugger_command(elf: Path, stub: Path, guest: list[str], commands: list[str]) -> list[str]:

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: MIT
-"""Files that are there whole or not at all, and a disk that has no room for them."""
+"""Files that are there whole or not at all, a disk without room for them, locks, names that a debugger reads."""
 
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -39,3 +42,17 @@ def full_disk(words: str, folder: Path) -> str:
         return match[0]
     room = os.statvfs(folder)
     return f"{folder}: {os.strerror(errno.ENOSPC)}" if room.f_bavail * room.f_frsize < ROOM else ""
+
+
+def gdb_word(path: Path) -> str:
+    """A path as one word of a command of GDB's that takes others beside."""
+    return re.sub(r"([\s'\"\\])", r"\\\1", str(path))
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """One process at a time among all that name this file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

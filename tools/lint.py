@@ -14,6 +14,7 @@ from tools.callgraph import CallGraph
 from tools.errors import run_main
 from tools.glossary import check_glossary
 from tools.links import check_index, check_links
+from tools.rooms import check_rooms
 
 C_TREES = ("kit", "solution", "guests", "grader/host")  # labs/ is generated
 SOURCES = {".c", ".h", ".S", ".lds", ".py", ".sh", ".mk", ".toml"}
@@ -156,7 +157,7 @@ def main() -> int:
     files = repository_files()
     code = [path for path in files if path.suffix in (".c", ".h") and path.as_posix().startswith(C_TREES)]
     findings = [*check_license(files), *check_format(code), *check_types(arguments.build),
-                *check_texts(files)]
+                *check_texts(files), *check_rooms(files)]
     for path in files:
         if path.suffix in (".c", ".h"):
             findings += [*check_conditionals(path), *check_macros(path)]

@@ -24,6 +24,17 @@ CPUS = ("cortex-a35", "cortex-a53", "cortex-a57", "cortex-a72", "cortex-a76", "n
 MEMORY_MIN = 256 * MIB
 MINIMUM_VERSION = (7, 2)
 
+# A timer of the emulator that never stops. With sleep=off QEMU lets time jump to the next deadline
+# whenever all CPUs are idle, and a CPU that stands at a breakpoint counts as idle. The jump is then
+# at most this long; and it is never one to the end of time, which a timer of the guest that has
+# expired already sets as its next deadline and at which QEMU would loop for ever. A packet filter
+# on a hub without ports is the smallest thing in QEMU that has such a timer.
+HEARTBEAT_MICROSECONDS = 500
+HEARTBEAT = [
+    "-netdev", "hubport,id=beat,hubid=0",
+    "-object", f"filter-buffer,id=heartbeat,netdev=beat,interval={HEARTBEAT_MICROSECONDS}",
+]  # fmt: skip
+
 
 @dataclass(frozen=True)
 class MachineOptions:

@@ -19,7 +19,7 @@ from grader.oracle.decode import el2_registers as el2  # noqa: E402
 from grader.oracle.decode.esr import CLASSES, Esr  # noqa: E402
 from grader.oracle.decode.list_register import ListRegister, Vmcr, ich_hcr  # noqa: E402
 from grader.oracle.decode.stage2 import Stage2, Vtcr, Vttbr  # noqa: E402
-from grader.oracle.quiescence import timer_state  # noqa: E402
+from grader.oracle.decode.timer import timer_state  # noqa: E402
 
 
 class Strata(gdb.Command):

@@ -10,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from grader.grading.model import CUMULATIVE, ISOLATED, Grading, points
-from grader.grading.questions import counts
+from course.questions import counts
 from grader.grading.text import explain, question_lines
 from grader.machine.console import escape
 from grader.machine.verdict import Verdict

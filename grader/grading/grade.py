@@ -19,8 +19,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from course import questions
 from course.registry import ROOT, Course, load_course
-from grader.grading import budgets, formats, properties, questions, run, sandbox, submission, text
+from grader.grading import budgets, formats, properties, run, sandbox, submission, text
 from grader.grading.grade_submission import Grader
 from grader.grading.model import EXIT_INFRASTRUCTURE, Grading
 from grader.machine.verdict import Finding, infrastructure

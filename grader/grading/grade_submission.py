@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from course import questions
 from course.registry import ROOT, Course
-from grader.grading import questions, run, sandbox, submission
+from grader.grading import run, sandbox, submission
 from grader.grading.model import ISOLATED, Grading
 from grader.grading.sandbox import Template
 from grader.machine import images

@@ -20,7 +20,7 @@ from typing import Any
 from course.registry import Course, Exercise, Lab
 from grader.grading import symptoms
 from grader.grading.plan import assign, measures, prerequisites, short, stands_alone
-from grader.grading.questions import Answers, Row
+from course.questions import Answers, Row
 from grader.machine.verdict import Verdict
 from tools.files import write_atomically
 

@@ -20,8 +20,9 @@ from typing import IO, Any
 
 import pytest
 
-from grader.conftest import MACHINES, Lab, finding_of
 from grader.grading import budgets
+from grader.grading.findings import MACHINES, finding_of
+from grader.grading.lab import Lab
 from grader.grading.plan import selects
 from grader.machine.gdb_client import GdbError
 from grader.machine.machine import Machine, Stop

@@ -19,7 +19,7 @@ from rich.table import Table
 from course.registry import Exercise
 from grader.grading.model import CUMULATIVE, ISOLATED, Grading, Result, points
 from grader.grading.plan import path_of
-from grader.grading.questions import counts
+from course.questions import counts
 from grader.machine.console import escape as printable
 from grader.machine.verdict import Verdict
 

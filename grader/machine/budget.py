@@ -6,22 +6,17 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import struct
 import subprocess
-from mmap import mmap
 from pathlib import Path
 
 from grader.machine.memory import RAM_BASE, PhysicalMemory
+from grader.machine.shared import Shared, Word
 from grader.machine.verdict import infrastructure
-from grader.oracle.witness import SHARED_BYTES, Witness
 from tools.qemu import option_value, qemu_version
 
 SOURCE = Path(__file__).parent / "plugin" / "budget.c"
 NO_LIMIT = (1 << 64) - 1
 _IN_LOOP, _FINISHED = 2, 3  # enum reason in plugin/budget.c
-
-# Layout of struct shared in plugin/budget.c.
-_RETIRED, _LIMIT, _REACHED, _PC, _CPU, _LOOPS_ALLOWED = range(0, 48, 8)
 
 
 def plugin_api(version: tuple[int, int]) -> int:
@@ -60,13 +55,10 @@ def build_plugin(qemu: str, directory: Path) -> Path:
 
 
 class Budget:
-    """The shared page and the two pipes of one machine's plugin."""
+    """The shared memory and the two pipes of one machine's plugin."""
 
     def __init__(self) -> None:
-        self._memfd = os.memfd_create("strata-budget")
-        os.ftruncate(self._memfd, SHARED_BYTES)
-        self._page = mmap(self._memfd, SHARED_BYTES)
-        self.witness = Witness(self._page)
+        self.shared = Shared()
         self.notify_fd, self._notify_child = os.pipe()
         self._resume_child, self._resume_fd = os.pipe()
         os.set_blocking(self.notify_fd, False)
@@ -74,12 +66,12 @@ class Budget:
 
     @property
     def child_fds(self) -> tuple[int, int, int]:
-        return self._memfd, self._notify_child, self._resume_child
+        return self.shared.fd, self._notify_child, self._resume_child
 
     def argument(self, plugin: Path, memory: PhysicalMemory) -> str:
         """Value of QEMU's -plugin option."""
         return (
-            f"{option_value(plugin)},shared=/proc/self/fd/{self._memfd}"
+            f"{option_value(plugin)},shared=/proc/self/fd/{self.shared.fd}"
             f",notify={self._notify_child},resume={self._resume_child}"
             f",ram=/proc/self/fd/{memory.fd},base={RAM_BASE:#x},bytes={memory.size:#x}"
         )
@@ -89,52 +81,52 @@ class Budget:
         os.close(self._resume_child)
 
     def close(self) -> None:
-        self._page.close()
-        for fd in (self._memfd, self.notify_fd, self._resume_fd):
+        self.shared.close()
+        for fd in (self.notify_fd, self._resume_fd):
             os.close(fd)
 
     @property
     def retired(self) -> int:
-        return self._get(_RETIRED)
+        return self.shared.get(Word.RETIRED)
 
     @property
     def reached(self) -> bool:
         """Whether the plugin holds a vCPU, or did before the machine was stopped."""
-        return bool(self._get(_REACHED))
+        return bool(self.shared.get(Word.REACHED))
 
     @property
     def pc(self) -> int:
         """First instruction of the block in which the limit was crossed."""
-        return self._get(_PC)
+        return self.shared.get(Word.PC)
 
     @property
     def cpu(self) -> int:
-        return self._get(_CPU)
+        return self.shared.get(Word.CPU)
 
     @property
     def limit(self) -> int:
-        return self._get(_LIMIT)
+        return self.shared.get(Word.LIMIT)
 
     @limit.setter
     def limit(self, value: int) -> None:
         """Only while the machine is stopped."""
-        self._put(_LIMIT, value)
-        self._put(_REACHED, 0)
+        self.shared.put(Word.LIMIT, value)
+        self.shared.put(Word.REACHED, 0)
 
     @property
     def looping(self) -> bool:
         """Whether it is held since it raises the same exception for ever."""
-        return self._get(_REACHED) == _IN_LOOP
+        return self.shared.get(Word.REACHED) == _IN_LOOP
 
     @property
     def finished(self) -> bool:
         """Whether it is held since all probes have come to their end."""
-        return self._get(_REACHED) == _FINISHED
+        return self.shared.get(Word.REACHED) == _FINISHED
 
     def allow_loops(self) -> None:
         """Hold nobody for that any more. Only while the machine is stopped."""
-        self._put(_LOOPS_ALLOWED, 1)
-        self._put(_REACHED, 0)
+        self.shared.put(Word.LOOPS_ALLOWED, 1)
+        self.shared.put(Word.REACHED, 0)
 
     def release(self) -> None:
         """Let the vCPU thread go on: take the notification, wake the sleeper."""
@@ -146,9 +138,3 @@ class Budget:
             os.write(self._resume_fd, b"g")
         except BrokenPipeError:  # QEMU has ended
             pass
-
-    def _get(self, offset: int) -> int:
-        return int(struct.unpack_from("<Q", self._page, offset)[0])
-
-    def _put(self, offset: int, value: int) -> None:
-        struct.pack_into("<Q", self._page, offset, value)

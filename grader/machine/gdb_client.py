@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from grader.machine.mi import Record, Value, file_name, parse, quote
+from grader.machine.mi import Record, Value, parse, quote
 from grader.machine.symbols import symbols_of
 from grader.machine.verdict import Finding, infrastructure
+from tools.files import gdb_word
 from tools.qemu import ends_with_us
 
 REPLY_SECONDS = 60.0
@@ -362,7 +363,7 @@ class Gdb:
 
     def add_symbols(self, elf: Path, offset: int) -> None:
         """Symbols of a guest, as they lie after it was loaded `offset` above its link address."""
-        self._execute(f"add-symbol-file {file_name(elf)} -o {offset:#x}")
+        self._execute(f"add-symbol-file {gdb_word(elf)} -o {offset:#x}")
         self._added.append(symbols_of(elf).base() + offset)
 
     def remove_symbols(self, address: int) -> None:

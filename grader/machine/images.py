@@ -3,18 +3,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from grader.machine.verdict import Finding, Verdict, infrastructure
-from tools.files import full_disk
+from tools import files
 
 ROOT = Path(__file__).resolve().parents[2]
 SELFTEST = ROOT / "grader" / "proof" / "selftest"
@@ -32,14 +30,9 @@ class Image:
     elf: Path
 
 
-@contextmanager
-def exclusive(name: str) -> Iterator[None]:
+def exclusive(name: str) -> AbstractContextManager[None]:
     """One process at a time among all that test at once."""
-    folder = build_directory() / "grader"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+    return files.exclusive(build_directory() / "grader" / f"{name}.lock")
 
 
 @cache
@@ -65,7 +58,7 @@ def make(*arguments: str, build: str = "") -> None:
         environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS")}
         done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
-        if full := full_disk(done.stdout + done.stderr, build_directory()):
+        if full := files.full_disk(done.stdout + done.stderr, build_directory()):
             raise infrastructure(f"there is room for what make {' '.join(arguments)} builds", full)
         tail = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
         raise Finding(Verdict.BLOCKED, f"make {' '.join(arguments)} builds", observed=tail)

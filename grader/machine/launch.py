@@ -14,21 +14,10 @@ from grader.machine.budget import Budget, build_plugin
 from grader.machine.console import Console
 from grader.machine.memory import PhysicalMemory
 from grader.machine.verdict import infrastructure
-from tools.qemu import MachineOptions, ends_with_us, option_value, qemu_command, qemu_version
+from tools.qemu import HEARTBEAT, MachineOptions, ends_with_us, option_value, qemu_command, qemu_version
 from tools.stub import Stub
 
 MIB = 1 << 20
-
-# A timer of the emulator that never stops. With sleep=off QEMU lets time jump to the next deadline
-# whenever all CPUs are idle, and a CPU that stands at a breakpoint counts as idle. The jump is then
-# at most this long; and it is never one to the end of time, which a timer of the guest that has
-# expired already sets as its next deadline and at which QEMU would loop for ever. A packet filter
-# on a hub without ports is the smallest thing in QEMU that has such a timer.
-HEARTBEAT_MICROSECONDS = 500
-HEARTBEAT = [
-    "-netdev", "hubport,id=beat,hubid=0",
-    "-object", f"filter-buffer,id=heartbeat,netdev=beat,interval={HEARTBEAT_MICROSECONDS}",
-]  # fmt: skip
 
 # QEMU takes 5,000 page faults to start; with 2 MiB pages for its heap there are 3,100.
 ENVIRONMENT = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}

@@ -3,7 +3,7 @@
 
 Every wait is on file descriptors: GDB's output, QMP and the plugin's notification.
 Time on the host decides one thing only, how soon a machine whose counter stands still is looked
-at; what is then concluded comes from the machine's registers (quiescence.py).
+at; what is then concluded comes from the machine's registers (grader/oracle/quiescence.py).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import enum
 import select
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,6 @@ from grader.machine.mi import Record
 from grader.machine.qmp import Qmp
 from grader.machine.symbols import Symbols, symbols_of
 from grader.machine.verdict import Finding, Verdict, infrastructure, show
-from grader.oracle import crash, guest_stack, quiescence
 
 DEFAULT_BUDGET = 50_000_000
 LOOK_SECONDS = 0.03
@@ -72,16 +71,25 @@ class Stop:
     reason: str = ""
 
 
+@dataclass(frozen=True)
+class Oracle:
+    """What a machine has to be told about the programs in it; grader/oracle/strata.py knows those of this course."""
+
+    crash: Callable[[Machine], tuple[Verdict, str] | None]  # the end that EL2 itself reported, and its words
+    why_quiet: Callable[[Machine], str | None]  # why nothing can happen any more
+    guest_frames: Callable[[Machine], list[str]]  # where EL1 was left
+
+
 class Machine:
     """Use as a context manager; the machine stands before its first instruction at entry."""
 
-    def __init__(self, config: MachineConfig, log: Path | None = None) -> None:
+    def __init__(self, config: MachineConfig, oracle: Oracle, log: Path | None = None) -> None:
         self.config = config
+        self._oracle = oracle
         self.symbols: Symbols = symbols_of(config.elf)
         self._process = Process(config)
         self.memory = self._process.memory
         self.budget = self._process.budget
-        self.witness = self.budget.witness
         self.qmp = Qmp(self._process.monitor)
         self.console = self._process.console
         self._deadline = time.monotonic() + WALL_SECONDS
@@ -89,7 +97,7 @@ class Machine:
         self._guest_symbols: int | None = None
         self.guests: list[Guest] = list(config.guests)
         self.last_stop: Stop | None = None
-        # From which function, called with what, a test's own call has come back (bench.py).
+        # From which function, called with what, a test's own call has come back (grader/oracle/calls.py).
         self.returned: tuple[int, tuple[int, ...]] | None = None
         self._log = log
         self._gdb: Gdb | None = None
@@ -159,7 +167,7 @@ class Machine:
     def run_until_off(self, budget: int = DEFAULT_BUDGET) -> Stop:
         """Run until the machine powers itself off in good order; anything else is a Finding."""
         stop = self.run(budget)
-        if stop.kind is StopKind.POWER_OFF and crash.read(self) is None:
+        if stop.kind is StopKind.POWER_OFF and self._oracle.crash(self) is None:
             return stop
         raise self.finding_for(stop, "the machine powers off when its work is done")
 
@@ -250,7 +258,7 @@ class Machine:
         """Where the selected vCPU stands; at EL2 followed by where EL1 was when it was left."""
         lines = self.frames()
         if self.exception_level == 2:
-            lines += guest_stack.lines(self)
+            lines += self._oracle.guest_frames(self)
             self._load_guest_symbols(2)
         return lines
 
@@ -310,10 +318,9 @@ class Machine:
 
     def finding_for(self, stop: Stop, what: str) -> Finding:
         """The verdict on a machine that stopped otherwise than the test asked for."""
-        report = crash.read(self)
-        if report is not None:
-            verdict = Verdict.TODO if report.kind is crash.Kind.TODO else Verdict.CRASH
-            return self.finding(verdict, what, observed=report.describe(self))
+        crash = self._oracle.crash(self)
+        if crash is not None:
+            return self.finding(crash[0], what, observed=crash[1])
         verdict = Verdict.FAIL
         observed = stop.kind.value
         if stop.kind is StopKind.BUDGET and self.budget.looping:
@@ -559,7 +566,7 @@ class Machine:
             return self._classify(record)
         if self.budget.reached:
             return self._classify(record)
-        reason = quiescence.reason(self)
+        reason = self._oracle.why_quiet(self)
         return Stop(StopKind.QUIET, self.pc, reason=reason) if reason else None
 
     def _classify(self, record: Record) -> Stop:

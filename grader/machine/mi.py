@@ -143,11 +143,6 @@ def parse(line: str) -> Record | None:
     return Record(token, match[2], name, reader.results(""))
 
 
-def file_name(path: Path) -> str:
-    """A path as one word of a command of GDB's that takes others beside."""
-    return re.sub(r"([\s'\"\\])", r"\\\1", str(path))
-
-
 def quote(text: str) -> str:
     """A C string for an MI argument."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'

@@ -6,13 +6,10 @@ from __future__ import annotations
 import enum
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from grader.machine.verdict import Finding
+from grader.machine.machine import Machine
+from grader.machine.verdict import Finding, Verdict
 from grader.oracle.decode.esr import Esr
-
-if TYPE_CHECKING:
-    from grader.machine.machine import Machine
 
 MAGIC = 0x4853415243415453
 LAYOUT = struct.Struct("<10Q160s")
@@ -79,3 +76,11 @@ def read(machine: Machine) -> Report | None:
         cpu=cpu,
         vector=vector,
     )
+
+
+def verdict(machine: Machine) -> tuple[Verdict, str] | None:
+    """What the mailbox makes of a machine's end, in words; None when it is empty."""
+    report = read(machine)
+    if report is None:
+        return None
+    return Verdict.TODO if report.kind is Kind.TODO else Verdict.CRASH, report.describe(machine)

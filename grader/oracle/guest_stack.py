@@ -6,14 +6,11 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from grader.machine.gdb_client import GdbError
+from grader.machine.machine import Machine
 from grader.machine.verdict import Finding
 from grader.oracle.objects import Objects
-
-if TYPE_CHECKING:
-    from grader.machine.machine import Machine
 
 # What a caller's frame is found from (AAPCS64): the registers that a call preserves, and x30.
 PRESERVED = [f"x{number}" for number in range(19, 31)]

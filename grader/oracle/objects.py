@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from grader.machine.gdb_client import GdbError
+from grader.machine.machine import Machine
 from grader.machine.verdict import Finding, Verdict
-
-if TYPE_CHECKING:
-    from grader.machine.machine import Machine
 
 _FORMATS = {1: "<B", 2: "<H", 4: "<I", 8: "<Q"}
 

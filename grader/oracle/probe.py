@@ -18,7 +18,7 @@ from grader.machine.machine import Machine, StopKind
 from grader.machine.symbols import symbols_of
 from grader.machine.verdict import Finding, Verdict, expect, show
 from grader.oracle.objects import Objects
-from grader.oracle.witness import Entry
+from grader.oracle.witness import Entry, Witness
 from tools.bundle import build_bundle, machine_memory_for
 from tools.vms import PAGE_SIZES, VmConfig
 
@@ -151,19 +151,20 @@ def ram_bases(machine: Machine, vms: list[ProbeVm], lab: int) -> list[int]:
 def run_probes(machine: Machine, vms: list[ProbeVm], lab: int, budget: int) -> list[Report]:
     """Run until every probe that reports has finished; reports in the order of the VMs."""
     ram_bases(machine, vms, lab)  # without stage 2 it tells machine.guests where they are
+    witness = Witness(machine.budget.shared)
     wanted = [index for index, vm in enumerate(vms) if vm.reports]
     for guest, vm in zip(machine.guests, vms, strict=True):
-        machine.witness.watch(guest.elf, guest.load_address, vm.reports)
+        witness.watch(guest.elf, guest.load_address, vm.reports)
     stop = machine.run(budget)
     if stop.kind is not StopKind.FINISHED:
         names = ", ".join(f"{vms[index].probe} in VM {index}" for index in wanted)
-        ended = f" ({machine.witness.finished} did)" if len(wanted) > 1 else ""
+        ended = f" ({witness.finished} did)" if len(wanted) > 1 else ""
         finding = machine.finding_for(stop, f"these probes come to their end: {names}{ended}")
-        for objection in machine.witness.objections():
+        for objection in witness.objections():
             finding.where.insert(0, f"{objection.what}: {objection.observed}")
         raise finding
     return [
-        Report(f"vm{index}", vms[index].probe, tuple(machine.witness.entries(index)))
+        Report(f"vm{index}", vms[index].probe, tuple(witness.entries(index)))
         for index in wanted
     ]
 

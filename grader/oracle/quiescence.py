@@ -9,16 +9,14 @@ takes an exception whose vector it cannot fetch: that is the same exception agai
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
 
 from grader.machine.gdb_client import GdbError
+from grader.machine.machine import Machine
 from grader.machine.symbols import symbols_of
 from grader.machine.verdict import Finding
 from grader.oracle.decode.esr import Esr
+from grader.oracle.decode.timer import timer_state
 from grader.oracle.objects import Objects
-
-if TYPE_CHECKING:
-    from grader.machine.machine import Machine
 
 # Each timer that wakes a CPU: the name people use for it, its control register, its deadline.
 TIMERS = {
@@ -27,23 +25,10 @@ TIMERS = {
     "CNTP": ("CNTP_CTL_EL0", "CNTP_CVAL_EL0"),
     "CNTV": ("CNTV_CTL_EL0", "CNTV_CVAL_EL0"),
 }
-FAR_TICKS = 1 << 40  # 18 minutes of the machine's time: no test lasts for seconds
-ENABLE, IMASK, ISTATUS = 1, 2, 4
 CURRENT_EL_SPX = 0x200  # offset in a vector table: synchronous, from the same EL
 EC_FETCH_AT_SAME_EL = 0x21
 WAITS = {0xD503207F: "WFI", 0xD503205F: "WFE"}
 BLOCKED = 3  # enum vcpu_state
-
-
-def timer_state(control: int, deadline: int = 0) -> str:
-    """A timer in words."""
-    if not control & ENABLE:
-        return "off"
-    if control & IMASK:
-        return "masked"
-    if control & ISTATUS:
-        return "expired but not delivered"
-    return "armed" if deadline < FAR_TICKS else f"armed for {deadline:#x}, which is never"
 
 
 def reason(machine: Machine) -> str | None:

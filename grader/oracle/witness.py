@@ -2,34 +2,21 @@
 """What a probe said, as the plugin saw it at the moment at which the probe's own code said it.
 
 EL2 owns the memory and the registers of its VMs: whatever a probe has written may be something else
-when it is read later. The plugin (plugin/budget.c) therefore copies each entry of a report out of
+when it is read later. The plugin (grader/machine/plugin/budget.c) therefore copies each entry of a report out of
 physical memory by the store that completes it, and compares all code that runs at the probe's
 addresses with the probe's file.
 """
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass
-from mmap import mmap
 from pathlib import Path
 
+from grader.machine.shared import ENTRIES, ENTRY, ENTRY_MAX, PROGRAM, PROGRAM_BYTES, PROGRAM_MAX, PROGRAMS, Shared, Word
 from grader.machine.symbols import symbols_of
-from grader.machine.verdict import Verdict, Finding, infrastructure
+from grader.machine.verdict import Finding, Verdict, infrastructure
 
-# Layout of struct shared in plugin/budget.c, behind what budget.py uses.
-_FOREIGN_PC, _FOREIGN_WORD, _FOREIGN_COUNT = range(48, 72, 8)
-_MOVED_FROM, _MOVED_TO, _MOVED_HOW, _MOVED_COUNT = range(72, 104, 8)
-_ENTRY_COUNT, _FINISH_COUNT, _FINISH_WANTED, _VM_COUNT, _PROGRAM_COUNT, _ENTRIES = range(104, 152, 8)
-_ENTRY_MAX = 4096
-_ENTRY = struct.Struct("<8Q")
-_PROGRAMS = _ENTRIES + _ENTRY_MAX * _ENTRY.size
-_PROGRAM_MAX = 8
-_PROGRAM_BYTES = 0x10000
-_PROGRAM = struct.Struct("<7Q")
 _SLOTS = ("insn_slot", "registers_slot")  # instructions that a probe replaces in its own code
-
-SHARED_BYTES = _PROGRAMS + _PROGRAM_MAX * (_PROGRAM.size + _PROGRAM_BYTES)
 
 
 @dataclass(frozen=True)
@@ -46,43 +33,43 @@ class Entry:
 class Witness:
     """The part of the plugin's shared memory that speaks about probes."""
 
-    def __init__(self, page: mmap) -> None:
-        self._page = page
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
 
     def watch(self, elf: Path, load_address: int, finishes: bool) -> None:
         """Expect this program's code there, in one more VM, and its end, if it has one. Before anything there has run."""
         symbols = symbols_of(elf)
         size = symbols["__text_end"] - symbols.base()
         slots = [symbols[name] if name in symbols else size for name in _SLOTS]
-        program = _PROGRAM.pack(load_address, size, symbols["probe_commit"],
+        program = PROGRAM.pack(load_address, size, symbols["probe_commit"],
                                 symbols["probe_finished"] if finishes else size, symbols["guest_vectors"], *slots)
         program += elf.with_suffix(".bin").read_bytes()[:size]
-        self._put(_VM_COUNT, self._get(_VM_COUNT) + 1)
-        self._put(_FINISH_WANTED, self._get(_FINISH_WANTED) + finishes)
-        count = self._get(_PROGRAM_COUNT)
-        places = [_PROGRAMS + i * (_PROGRAM.size + _PROGRAM_BYTES) for i in range(_PROGRAM_MAX)]
-        if program in (self._page[place : place + len(program)] for place in places[:count]):
+        self._shared.put(Word.VM_COUNT, self._shared.get(Word.VM_COUNT) + 1)
+        self._shared.put(Word.FINISH_WANTED, self._shared.get(Word.FINISH_WANTED) + finishes)
+        count = self._shared.get(Word.PROGRAM_COUNT)
+        places = [PROGRAMS + i * (PROGRAM.size + PROGRAM_BYTES) for i in range(PROGRAM_MAX)]
+        if program in (self._shared.bytes[place : place + len(program)] for place in places[:count]):
             return
-        if count == _PROGRAM_MAX or size > _PROGRAM_BYTES:
+        if count == PROGRAM_MAX or size > PROGRAM_BYTES:
             raise infrastructure("the plugin has no room for so many or so large probes")
-        self._page[places[count] : places[count] + len(program)] = program
-        self._put(_PROGRAM_COUNT, count + 1)
+        self._shared.bytes[places[count] : places[count] + len(program)] = program
+        self._shared.put(Word.PROGRAM_COUNT, count + 1)
 
     @property
     def finished(self) -> int:
         """How many probes have come to their end."""
-        return self._get(_FINISH_COUNT)
+        return self._shared.get(Word.FINISH_COUNT)
 
     def entries(self, vm: int) -> list[Entry]:
         """What the probe of this VM has said so far, in order; FAIL when the probe was tampered with."""
         for objection in self.objections():
             raise objection
-        count = self._get(_ENTRY_COUNT)
-        if count > _ENTRY_MAX:
+        count = self._shared.get(Word.ENTRY_COUNT)
+        if count > ENTRY_MAX:
             raise Finding(Verdict.FAIL, "probes report what they saw once", f"{count} reports")
         found = []
-        for place in range(_ENTRIES, _ENTRIES + count * _ENTRY.size, _ENTRY.size):
-            words = _ENTRY.unpack_from(self._page, place)
+        for place in range(ENTRIES, ENTRIES + count * ENTRY.size, ENTRY.size):
+            words = ENTRY.unpack_from(self._shared.bytes, place)
             name, passed, observed, expected, owner, _, _, number = words
             if owner == vm:
                 found.append(Entry(name, bool(passed), observed, expected, number))
@@ -91,8 +78,8 @@ class Witness:
     def objections(self) -> list[Finding]:
         """Why nothing that a probe says counts."""
         found = []
-        if self._get(_FOREIGN_COUNT):
-            pc, word = self._get(_FOREIGN_PC), self._get(_FOREIGN_WORD)
+        if self._shared.get(Word.FOREIGN_COUNT):
+            pc, word = self._shared.get(Word.FOREIGN_PC), self._shared.get(Word.FOREIGN_WORD)
             found += [
                 Finding(
                     Verdict.FAIL,
@@ -101,8 +88,8 @@ class Witness:
                     expected="the guest's image, as the bundle brought it",
                 )
             ]
-        if self._get(_MOVED_COUNT):
-            start, to, how = (self._get(at) for at in (_MOVED_FROM, _MOVED_TO, _MOVED_HOW))
+        if self._shared.get(Word.MOVED_COUNT):
+            start, to, how = (self._shared.get(word) for word in (Word.MOVED_FROM, Word.MOVED_TO, Word.MOVED_HOW))
             found += [
                 Finding(
                     Verdict.FAIL,
@@ -113,9 +100,3 @@ class Witness:
                 )
             ]
         return found
-
-    def _get(self, offset: int) -> int:
-        return int(struct.unpack_from("<Q", self._page, offset)[0])
-
-    def _put(self, offset: int, value: int) -> None:
-        struct.pack_into("<Q", self._page, offset, value)

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from course import questions
 from course.registry import ROOT, Lab, load_course
-from grader.grading import budgets, formats, questions, run, symptoms
+from grader.grading import budgets, formats, run, symptoms
 from grader.grading.model import (CUMULATIVE, EXIT_FAILED, EXIT_INFRASTRUCTURE, EXIT_NOT_BUILT, EXIT_PASSED, ISOLATED,
                                  Column, Grading, Result)
 from grader.grading.plan import assign, matches, measures, patterns_of, prerequisites, question_patterns, short

@@ -19,6 +19,7 @@ from grader.machine.launch import MachineConfig
 from grader.machine.machine import EL2_ONLY, Machine, StopKind
 from grader.machine.verdict import Finding, Verdict, expect, expect_that
 from grader.oracle import crash, exits
+from grader.oracle.strata import ORACLE
 
 StartSelftest = Callable[..., Machine]
 
@@ -289,13 +290,13 @@ def test_a_debugger_serves_the_next_machine_without_a_trace_of_the_last(
     tmp_path: Path, qemu: str
 ) -> None:
     config = spinning(qemu)
-    with Machine(config) as machine:
+    with Machine(config, ORACLE) as machine:
         first = machine.gdb
         machine.gdb.insert_breakpoint("*spin_work")
         machine.gdb.insert_watchpoint("*(long *)0x40300000")
         machine.gdb.add_symbols(config.elf, 0x1000_0000)
         machine.run()
-    with Machine(config, tmp_path / "gdb.log") as machine:
+    with Machine(config, ORACLE, tmp_path / "gdb.log") as machine:
         assert machine.gdb is first
         assert machine.run(budget=100_000).kind is StopKind.BUDGET
         assert machine.gdb.execute("info symbol 0x50200000").startswith("No symbol")
@@ -304,7 +305,7 @@ def test_a_debugger_serves_the_next_machine_without_a_trace_of_the_last(
 
 def test_a_machine_that_only_runs_has_no_debugger(tmp_path: Path, qemu: str) -> None:
     log = tmp_path / "gdb.log"
-    with Machine(spinning(qemu), log) as machine:
+    with Machine(spinning(qemu), ORACLE, log) as machine:
         assert machine.run(budget=10_000).kind is StopKind.BUDGET
         assert not log.exists()
         assert machine.register("pc")
@@ -313,15 +314,15 @@ def test_a_machine_that_only_runs_has_no_debugger(tmp_path: Path, qemu: str) -> 
 
 def test_a_debugger_that_took_any_command_is_not_used_again(qemu: str) -> None:
     config = spinning(qemu)
-    with Machine(config) as machine:
+    with Machine(config, ORACLE) as machine:
         first = machine.gdb
         machine.gdb.execute("set $left_behind = 1")
-    with Machine(config) as machine:
+    with Machine(config, ORACLE) as machine:
         assert machine.gdb is not first
 
 
 def test_a_debugger_that_is_gone_is_the_graders_trouble(qemu: str) -> None:
-    with Machine(spinning(qemu)) as machine:
+    with Machine(spinning(qemu), ORACLE) as machine:
         expect("PC", machine.pc, 0x4000_0000)
         os.kill(machine.gdb.pid, signal.SIGKILL)
         with pytest.raises(Finding) as caught:
@@ -332,10 +333,10 @@ def test_a_debugger_that_is_gone_is_the_graders_trouble(qemu: str) -> None:
 
 def test_a_debugger_whose_machine_runs_is_not_used_again(qemu: str) -> None:
     config = spinning(qemu)
-    with Machine(config) as machine:
+    with Machine(config, ORACLE) as machine:
         first = machine.gdb
         machine.gdb.resume("-exec-continue")
-    with Machine(config) as machine:
+    with Machine(config, ORACLE) as machine:
         assert machine.gdb is not first
 
 

@@ -16,9 +16,9 @@ import pytest
 
 from grader.grading.run import build_error
 from grader.machine.machine import Machine
-from grader.machine.mi import file_name
 from grader.machine.verdict import Finding, Verdict
 from tools import lint
+from tools.files import gdb_word
 from tools.lint import repository_files
 
 ROOT = Path(__file__).parents[3]
@@ -139,7 +139,7 @@ def test_a_file_of_vms_may_have_any_name(tmp_path: Path) -> None:
 
 
 def test_gdb_reads_a_file_name_as_one_word() -> None:
-    assert file_name(Path("/it's a\\dir")) == "/it\\'s\\ a\\\\dir"
+    assert gdb_word(Path("/it's a\\dir")) == "/it\\'s\\ a\\\\dir"
 
 
 # ---- a full disk -----------------------------------------------------------------------------------

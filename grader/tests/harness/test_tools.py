@@ -17,7 +17,7 @@ from random import Random
 import libfdt
 import pytest
 
-from tools import bundle, callgraph, cpio, dtb, lint, run, vms
+from tools import bundle, callgraph, cpio, dtb, lint, rooms, run, vms
 from tools import fdt as flattened
 from tools.compile_commands import compile_commands
 from tools.errors import UserError
@@ -481,6 +481,23 @@ def test_a_file_without_a_license_line_is_found(tmp_path: Path) -> None:
     (tmp_path / "d").write_text("#!/bin/sh\n# SPDX-License-Identifier: MIT\n")
     found = list(lint.check_license(sorted(tmp_path.iterdir())))
     assert [Path(line.split(":")[0]).name for line in found] == ["a.c", "c.c"]
+
+
+@pytest.mark.parametrize(("sources", "finds"), [
+    ({"tools/a.py": "from course import registry\n", "course/registry.py": ""},
+     ["tools/a.py:1: tools may not import course: course.registry"]),
+    ({"grader/machine/a.py": "def f():\n    import grader.oracle.b\n", "grader/oracle/b.py": ""},
+     ["grader/machine/a.py:2: grader.machine may not import grader.oracle: grader.oracle.b"]),
+    ({"tools/a.py": "from tools.b import x\n", "tools/b.py": "from tools import c\n", "tools/c.py": "import tools.a\n"},
+     ["tools/a.py: modules import each other in a circle: tools.a > tools.b > tools.c > tools.a"]),
+    ({"grader/oracle/a.py": "from grader.machine.b import x\nfrom tools.c import y\n", "grader/machine/b.py": "",
+      "tools/c.py": "import json\n"}, []),
+])
+def test_an_import_that_no_room_allows_is_found(tmp_path: Path, sources: dict[str, str], finds: list[str]) -> None:
+    for name, text in sources.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text, "utf-8")
+    assert list(rooms.check_rooms(map(Path, sources), tmp_path)) == finds
 
 
 def test_a_path_from_a_guest_to_panic_is_found(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from grader.machine.machine import EL1_ONLY, EL2_ONLY, Machine, StopKind
 from grader.machine.verdict import Finding, Verdict, expect, expect_that
 from grader.oracle.calls import Bench
 from grader.oracle.decode import el2_registers as el2
+from grader.oracle.decode.timer import timer_state
 from grader.oracle.objects import Object, Objects
 from grader.oracle.probe import LOAD_OFFSET, RAM_BASE, ProbeVm
-from grader.oracle.quiescence import timer_state
 
 LAB = 4
 BUDGET = 600_000_000
