@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What has to be reached, what others reach, and the table that compares."""
+"""The bars that `make measure` holds, what KVM and Xen reach, and the table that compares."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.table import Table
 
 @dataclass(frozen=True)
 class Bar:
-    """A limit: `value <= limit` must hold; None only informs. kvm and xen were measured alike."""
+    """A limit: `value <= limit` must hold; None only informs. kvm, xen: what they reach there."""
 
     key: str
     title: str
@@ -45,13 +45,18 @@ ROWS = (
     Bar("touch_released_page", "touch it again", None),
 )
 
-BOOT_INSTRUCTIONS = Bar("boot_instructions", "Linux boot to power-off, instructions, ratio", 1.015, unit="ratio")
-BOOT_TIME = Bar("boot_time", "Linux boot to power-off, the emulator's time, ratio", 1.10, unit="ratio")
-# Both ways to map a VM have to boot in few instructions: by pages, as `make run` has it (page_size = "4K" in vms.toml),
-# and by blocks. The bar of time holds for pages alone: what QEMU makes of a block is no doing of the hypervisor.
+BOOT_INSTRUCTIONS = Bar("boot_instructions", "Linux boot to power-off, instructions, ratio",
+                        1.015, unit="ratio")
+BOOT_TIME = Bar("boot_time", "Linux boot to power-off, the emulator's time, ratio",
+                1.10, unit="ratio")
+# A VM has to boot in few instructions however its memory is mapped: by pages, as `make run` maps
+# it (page_size = "4K" in vms.toml), and by blocks. The bar of time holds for pages alone: the
+# hypervisor has no say in what QEMU makes of a block.
 BOOT_BLOCKS = {
-    BOOT_INSTRUCTIONS: Bar("boot_instructions_2m", "by 2 MiB blocks: instructions, ratio", 1.015, unit="ratio"),
-    BOOT_TIME: Bar("boot_time_2m", "by 2 MiB blocks: the emulator's time, ratio", None, unit="ratio"),
+    BOOT_INSTRUCTIONS: Bar("boot_instructions_2m", "by 2 MiB blocks: instructions, ratio",
+                           1.015, unit="ratio"),
+    BOOT_TIME: Bar("boot_time_2m", "by 2 MiB blocks: the emulator's time, ratio",
+                   None, unit="ratio"),
 }
 EL2_SIZE = Bar("el2_bytes", "EL2 text + data", 192 * 1024, unit="bytes")
 TABLE_SIZE = Bar("table_bytes", "tables of a 512 MiB VM", 32 * 1024, unit="bytes")
@@ -77,7 +82,8 @@ class Result:
 
 
 def number(value: float) -> str:
-    return f"{value:.4f}" if isinstance(value, float) and not value.is_integer() else f"{int(value)}"
+    is_whole = isinstance(value, int) or value.is_integer()
+    return f"{int(value)}" if is_whole else f"{value:.4f}"
 
 
 def print_table(results: list[Result]) -> None:

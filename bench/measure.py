@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """`make measure`: what the hypervisor costs, against the bars it has to reach.
 
-Instruction counts are exact and repeat. The emulator's time depends on the host; it is that of machines
-which run side by side on one CPU, and the median of several rounds. Writes measure.json and ends with status 1 when a bar is missed.
+Instruction counts are exact and repeat. The emulator's time depends on the host: the machines that
+are compared run side by side on one CPU, and the median of several rounds counts. The results go to
+measure.json; the exit status is 1 when a bar is missed.
 """
 
 from __future__ import annotations
@@ -17,16 +18,17 @@ from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
 
-from bench.bars import (BOOT_BLOCKS, BOOT_INSTRUCTIONS, BOOT_TIME, EL2_SIZE, MANY_VMS, ROWS, TABLE_SIZE, Bar, Result,
-                        print_table)
-from bench.run import (DONE, Setup, bare_command, ended_well, execute, hypervisor_command, plugin_arguments,
-                       run_hypervisor)
+from bench.bars import (BOOT_BLOCKS, BOOT_INSTRUCTIONS, BOOT_TIME, EL2_SIZE, MANY_VMS, ROWS,
+                        TABLE_SIZE, Bar, Result, print_table)
+from bench.run import (DONE, Setup, bare_command, ended_well, execute, hypervisor_command,
+                       plugin_arguments, run_hypervisor)
 from tools.errors import UserError, run_main
 from tools.files import write_atomically
 from tools.qemu import qemu_version
 from tools.vms import MIB, PAGE_SIZES, VmConfig
 
-ROW = re.compile(r"RESULT (\w+) n=(\d+) min=(-?\d+) med=(-?\d+) mean=(-?[\d.]+) p99=(-?\d+) max=(-?\d+)")
+ROW = re.compile(r"RESULT (\w+) n=(\d+) min=(-?\d+) med=(-?\d+) "
+                 r"mean=(-?[\d.]+) p99=(-?\d+) max=(-?\d+)")
 MACHINES = (("cortex-a76", 3), ("cortex-a72", 3), ("cortex-a76", 2), ("cortex-a72", 2))
 BOOT_CPUS = ("cortex-a76", "cortex-a72")
 USERSPACE = "userspace: Linux"
@@ -42,10 +44,12 @@ def microbenchmarks(setup: Setup, cpu: str, gic: int) -> list[Result]:
     results = []
     for bar in ROWS:
         if bar.key not in rows:
-            raise UserError(f"{machine}: the bench payload gave no row {bar.key}: {outcome.console[-400:]}")
+            raise UserError(f"{machine}: the bench payload gave no row {bar.key}: "
+                            f"{outcome.console[-400:]}")
         _, count, low, median, mean, p99, high = rows[bar.key].groups()
         results.append(Result(bar, machine, int(median), {
-            "samples": int(count), "min": int(low), "mean": float(mean), "p99": int(p99), "max": int(high)}))
+            "samples": int(count), "min": int(low), "mean": float(mean), "p99": int(p99),
+            "max": int(high)}))
     return results
 
 
@@ -65,7 +69,7 @@ def boot_bar(bar: Bar, page_size: str) -> Bar:
 
 
 def boot_instructions(setup: Setup, cpu: str) -> list[Result]:
-    """Retired instructions of a boot to power-off, of all exception levels, with and without EL2."""
+    """Instructions retired by a boot to power-off at all exception levels, with and without EL2."""
     plugin = plugin_arguments(setup)
     bare = ended_well(*execute(bare_command(setup, linux_vm(setup), cpu=cpu, extra=plugin)))
     reached_userspace(bare.console, "without a hypervisor")
@@ -73,16 +77,18 @@ def boot_instructions(setup: Setup, cpu: str) -> list[Result]:
     for page_size in PAGE_SIZES_OF_BOOT:
         hosted = run_hypervisor(setup, [linux_vm(setup, page_size)], cpu=cpu, extra=plugin)
         reached_userspace(hosted.console, "in a VM")
-        results.append(Result(boot_bar(BOOT_INSTRUCTIONS, page_size), f"{cpu} v3", hosted.retired / bare.retired,
+        results.append(Result(boot_bar(BOOT_INSTRUCTIONS, page_size), f"{cpu} v3",
+                              hosted.retired / bare.retired,
                               {"bare": bare.retired, "hosted": hosted.retired}))
     return results
 
 
 def boot_time(setup: Setup, cpu: str, rounds: int) -> list[Result]:
-    """What the emulator needs for the same. The machines of a round run at the same time, each round in another order."""
+    """The emulator's time for these boots; a round runs all machines at once, in its own order."""
     commands = {"bare": bare_command(setup, linux_vm(setup), cpu=cpu)}
     for size in PAGE_SIZES_OF_BOOT:
-        commands[size] = hypervisor_command(setup, [linux_vm(setup, size)], cpu=cpu, name=f"time-{size}")
+        commands[size] = hypervisor_command(setup, [linux_vm(setup, size)], cpu=cpu,
+                                            name=f"time-{size}")
     kinds = list(commands)
     seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
     for index in range(rounds):
@@ -92,7 +98,8 @@ def boot_time(setup: Setup, cpu: str, rounds: int) -> list[Result]:
             seconds[kind].append(outcome.cpu_seconds)
     results = []
     for size in PAGE_SIZES_OF_BOOT:
-        ratios = [hosted / bare for hosted, bare in zip(seconds[size], seconds["bare"], strict=True)]
+        ratios = [hosted / bare
+                  for hosted, bare in zip(seconds[size], seconds["bare"], strict=True)]
         results.append(Result(boot_bar(BOOT_TIME, size), f"{cpu} v3", statistics.median(ratios),
                               {"ratios": ratios, "hosted": seconds[size], "bare": seconds["bare"]}))
     return results
@@ -161,11 +168,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench.measure", description="measure against the bars")
     parser.add_argument("--build", type=Path, default=Path(os.environ.get("STRATA_BUILD", "build")))
     parser.add_argument("--qemu", default=os.environ.get("STRATA_QEMU", "qemu-system-aarch64"))
-    parser.add_argument("--image", type=Path, help="strata.bin (default: the highest lab of the build)")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of the emulator's time (default: 5)")
+    parser.add_argument("--image", type=Path,
+                        help="strata.bin (default: the highest lab of the build)")
+    parser.add_argument("--rounds", type=int, default=5,
+                        help="rounds of the emulator's time (default: 5)")
     parser.add_argument("--skip", action="append", default=[], choices=("micro", "boot", "time"))
     arguments = parser.parse_args()
-    setup = Setup(arguments.build, arguments.image or highest_image(arguments.build), arguments.qemu)
+    setup = Setup(arguments.build, arguments.image or highest_image(arguments.build),
+                  arguments.qemu)
     results = measure(setup, set(arguments.skip), arguments.rounds)
     print_table(results)
     missed = [r for r in results if not r.passed]
@@ -173,8 +183,8 @@ def main() -> int:
               "passed": not missed, "results": [r.as_json() for r in results]}
     write_atomically(setup.build / "measure.json", json.dumps(report, indent=1) + "\n")
     for result in missed:
-        print(f"missed: {result.bar.title}, {result.machine}: {result.value:g} > {result.bar.limit:g} "
-              f"{result.bar.unit}")
+        print(f"missed: {result.bar.title}, {result.machine}: "
+              f"{result.value:g} > {result.bar.limit:g} {result.bar.unit}")
     return 1 if missed else 0
 
 

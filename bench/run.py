@@ -28,7 +28,7 @@ DONE = re.compile(r"DONE: (\d+) of (\d+)")
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one run of QEMU left behind."""
+    """What one run of QEMU printed, counted and took."""
 
     console: str
     stderr: str
@@ -63,7 +63,7 @@ class Setup:
 
 @contextmanager
 def on_one_cpu() -> Iterator[None]:
-    """What is started inside has one CPU of the host to itself, or to share."""
+    """Processes started inside share one CPU of the host."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(before)})
     try:
@@ -73,22 +73,24 @@ def on_one_cpu() -> Iterator[None]:
 
 
 def processor_time_of_children() -> float:
-    """Of those that have ended and were waited for."""
+    """Processor time of the children that have ended and were waited for."""
     times = os.times()
     return times.children_user + times.children_system
 
 
 def execute(*commands: list[str]) -> list[Outcome]:
-    """Run to the end, all at the same time on one CPU of the host.
+    """Run all commands to their end, at the same time on one CPU of the host.
 
-    A busy host slows machines down by what it takes from caches and from the other half of a core, from one moment to
-    the next. Those that take turns on one CPU every few milliseconds are slowed down alike.
+    Other work on the host slows a machine down through caches and the other half of a core, more at
+    one moment than at the next. Machines that take turns on one CPU every few milliseconds are
+    slowed down alike.
     """
     with ExitStack() as stack:
         started = []
         with on_one_cpu():
             for command in commands:
-                files: list[IO[bytes]] = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(2)]
+                files: list[IO[bytes]] = [stack.enter_context(tempfile.TemporaryFile())
+                                          for _ in range(2)]
                 started.append((stack.enter_context(subprocess.Popen(
                     command, stdin=subprocess.DEVNULL, stdout=files[0], stderr=files[1])), files))
         try:
@@ -121,13 +123,14 @@ def plugin_arguments(setup: Setup) -> list[str]:
     if compiler is None:
         raise UserError("a host C compiler is needed to count instructions")
     subprocess.run([compiler, "-O2", "-shared", "-fPIC", "-fvisibility=hidden",
-                    f"-DPLUGIN_API_VERSION={api}", "-o", str(target), str(PLUGIN_SOURCE)], check=True)
+                    f"-DPLUGIN_API_VERSION={api}", "-o", str(target), str(PLUGIN_SOURCE)],
+                   check=True)
     return ["-plugin", option_value(target)]
 
 
-def hypervisor_command(setup: Setup, vms: list[VmConfig], *, cpu: str, gic: int = 3, name: str = "measure",
-                       extra: list[str] | None = None) -> list[str]:
-    """Boot the hypervisor with these VMs; `name`: of the bundle, so that several can be there at a time."""
+def hypervisor_command(setup: Setup, vms: list[VmConfig], *, cpu: str, gic: int = 3,
+                       name: str = "measure", extra: list[str] | None = None) -> list[str]:
+    """Boot the hypervisor with these VMs; bundles of different `name` can exist side by side."""
     memory = machine_memory_for(vms)
     bundle = setup.out / f"{name}.bundle"
     write_atomically(bundle, build_bundle(vms, "bench", gic_version=gic, machine_memory=memory))
@@ -135,24 +138,28 @@ def hypervisor_command(setup: Setup, vms: list[VmConfig], *, cpu: str, gic: int 
     return qemu_command(options, setup.image, bundle, serial=["-serial", "stdio"], extra=extra)
 
 
-def bare_command(setup: Setup, vm: VmConfig, *, cpu: str, gic: int = 3, extra: list[str] | None = None) -> list[str]:
-    """Boot the same kernel at EL1 of the same machine without EL2, with the VM's own device tree."""
+def bare_command(setup: Setup, vm: VmConfig, *, cpu: str, gic: int = 3,
+                 extra: list[str] | None = None) -> list[str]:
+    """Boot the VM's kernel with the VM's device tree at EL1 of the same machine without EL2."""
     tree = setup.out / "bare.dtb"
     write_atomically(tree, bytes(dtb.make_dtb(cpus=vm.cpus, memory=vm.memory, gic_version=gic,
                                               cmdline=vm.cmdline, initrd=None)))
-    command = [*qemu_words(setup.qemu), "-M", f"virt,gic-version={gic}", "-cpu", f"{cpu},cntfrq=1000000000",
+    command = [*qemu_words(setup.qemu), "-M", f"virt,gic-version={gic}",
+               "-cpu", f"{cpu},cntfrq=1000000000",
                "-smp", str(vm.cpus), "-m", f"{vm.memory // MIB}M", "-nodefaults", "-no-user-config",
                "-display", "none", "-no-reboot", "-kernel", str(vm.kernel), "-dtb", str(tree),
-               "-append", vm.cmdline, "-serial", "stdio", "-icount", "shift=0,sleep=off", *(extra or [])]
+               "-append", vm.cmdline, "-serial", "stdio", "-icount", "shift=0,sleep=off",
+               *(extra or [])]
     if vm.initrd:
         command += ["-initrd", str(vm.initrd)]
     return command
 
 
 def ended_well(outcome: Outcome) -> Outcome:
-    """The same; a machine that does not power itself off is an error."""
+    """Run one machine to its end; a machine that does not power itself off is an error."""
     if outcome.status != 0:
-        raise UserError(f"the machine ended with status {outcome.status}: {outcome.console[-400:]}{outcome.stderr[-400:]}")
+        raise UserError(f"the machine ended with status {outcome.status}: "
+                        f"{outcome.console[-400:]}{outcome.stderr[-400:]}")
     return outcome
 
 

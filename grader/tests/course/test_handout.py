@@ -34,15 +34,19 @@ def make(tree: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     dest = tmp_path_factory.mktemp("handout") / "strata"
     with images.exclusive("make"):
-        done = make(ROOT, "handout", f"LAB={LAB}", f"DEST={dest}", f"BUILD={images.build_directory()}")
+        done = make(ROOT, "handout", f"LAB={LAB}", f"DEST={dest}",
+                    f"BUILD={images.build_directory()}")
     assert done.returncode == 0, done.stdout + done.stderr
     return dest
 
 
 def test_a_handout_holds_no_solution_no_later_lab_and_no_history(copy: Path) -> None:
     names = {path.relative_to(copy).as_posix() for path in copy.rglob("*")}
-    assert not {name for name in names if name.startswith(("solution", ".git/", "grader/proof/mutants", "grader/proof/cheats"))}
-    assert {path.name for path in (copy / "labs").glob("lab*")} == {lab.directory for lab in COURSE.labs[:LAB]}
+    assert not {name for name in names
+                if name.startswith(("solution", ".git/", "grader/proof/mutants",
+                                    "grader/proof/cheats"))}
+    directories = {lab.directory for lab in COURSE.labs[:LAB]}
+    assert {path.name for path in (copy / "labs").glob("lab*")} == directories
     assert {path.name for path in (copy / "handout/reference").iterdir()} == {"lab01.a"}
     assert "grader/tests/lab02/test_lab02.py" in names
     assert "grader/tests/lab03/test_lab03.py" not in names
@@ -51,7 +55,8 @@ def test_a_handout_holds_no_solution_no_later_lab_and_no_history(copy: Path) -> 
 
 
 @pytest.mark.parametrize("number", [lab.number for lab in COURSE.labs])
-def test_no_labs_handout_holds_a_line_of_a_solution(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+def test_no_labs_handout_holds_a_line_of_a_solution(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     monkeypatch.chdir(ROOT)
     tree = starters.make_tree(COURSE)
     handout.fill(tmp_path, COURSE, tree, number, [])
@@ -59,7 +64,7 @@ def test_no_labs_handout_holds_a_line_of_a_solution(tmp_path: Path, monkeypatch:
 
 
 def test_archives_are_the_same_wherever_they_are_made(copy: Path, tmp_path: Path) -> None:
-    """And so say nothing about the machine of who made them."""
+    """The archives say nothing about the machine that made them."""
     for name in ("course", "kit", "tools", "solution"):
         shutil.copytree(ROOT / name, tmp_path / name)
     for name in ("Makefile", "course.toml"):
@@ -77,7 +82,8 @@ def test_help_lists_what_works(copy: Path) -> None:
     for name in ("starters", "transcripts", "handout", "grader-check", "grade-class"):
         assert name not in listed
         assert "this is a handout" in make(copy, name).stderr
-    assert {"starters", "handout"} <= set(re.findall(r"^  make (\S+)", make(ROOT, "help").stdout, re.MULTILINE))
+    listed = set(re.findall(r"^  make (\S+)", make(ROOT, "help").stdout, re.MULTILINE))
+    assert {"starters", "handout"} <= listed
 
 
 def test_kit_and_grader_of_a_handout_work(copy: Path, qemu: str) -> None:
@@ -88,7 +94,8 @@ def test_kit_and_grader_of_a_handout_work(copy: Path, qemu: str) -> None:
 def test_a_unit_test_names_the_exercise_that_is_not_written(copy: Path) -> None:
     done = make(copy, "unit", f"LAB={LAB}")
     assert done.returncode != 0
-    assert re.search(r"^  lab02_pgtable +exercise 2\.1 is not written yet \(labs/lab02-stage2/pgtable", done.stdout,
+    assert re.search(r"^  lab02_pgtable +exercise 2\.1 is not written yet "
+                     r"\(labs/lab02-stage2/pgtable", done.stdout,
                      re.MULTILINE), done.stdout + done.stderr
 
 
@@ -109,14 +116,15 @@ def test_what_does_not_belong_is_found(copy: Path, tmp_path: Path) -> None:
 
 def test_nothing_is_written_over_a_directory(tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("mine\n", "utf-8")
-    done = make(ROOT, "handout", f"LAB={LAB}", f"DEST={tmp_path}", f"BUILD={images.build_directory()}")
+    done = make(ROOT, "handout", f"LAB={LAB}", f"DEST={tmp_path}",
+                f"BUILD={images.build_directory()}")
     assert done.returncode != 0
     assert "is not an empty directory" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
 
 
 def test_students_can_build_run_and_hand_in(copy: Path, qemu: str) -> None:
-    """First the starters over the reference's layer 1; then, with lab 2 written, its demo comes to its end."""
+    """First the starters over the reference's layer 1; then lab 2's demo, once lab 2 is written."""
     first = make(copy, f"lab0{LAB}", "BASE=reference")
     assert first.returncode == 0, first.stdout + first.stderr
     assert f"next: exercise {LAB}.1 " in first.stdout

@@ -28,7 +28,8 @@ from tools.errors import UserError
 
 COURSE = load_course()
 PRESENT = [lab.number for lab in COURSE.labs if (ROOT / "solution" / lab.directory).is_dir()]
-NOT_WRITTEN = re.compile(r'exercise (\d\.\d) "(.+)" is not written yet \((labs|solution)/(\S+):(\d+)\): '
+NOT_WRITTEN = re.compile(r'exercise (\d\.\d) "(.+)" is not written yet '
+                         r'\((labs|solution)/(\S+):(\d+)\): '
                          r"see (labs/\S+/README\.md#\d+)")
 
 
@@ -37,7 +38,7 @@ def tree() -> starters.Tree:
     return starters.make_tree(COURSE)
 
 
-# ---- what is committed -----------------------------------------------------------------------------
+# ---- what is committed ---------------------------------------------------------------------------
 
 
 def test_every_mark_has_its_entry_and_the_reverse(tree: starters.Tree) -> None:
@@ -56,11 +57,12 @@ def test_a_leaked_line_is_found(tree: starters.Tree, tmp_path: Path) -> None:
     secrets = starters.secret_lines(tree)
     assert len(secrets) > 300
     secret = max(secrets, key=len)
-    (tmp_path / "text.md").write_text(f"Try this:\n\n    {secret.replace(' ', '   ')} // so\n", "utf-8")
+    (tmp_path / "text.md").write_text(f"Try this:\n\n    {secret.replace(' ', '   ')} // so\n",
+                                      "utf-8")
     assert list(starters.find_leaks(tmp_path, ["text.md"], secrets))[0].startswith("text.md:3: ")
 
 
-# ---- how a starter is made -------------------------------------------------------------------------
+# ---- how a starter is made -----------------------------------------------------------------------
 
 SOURCE = """// SPDX-License-Identifier: MIT
 #include "exercise.h"
@@ -108,7 +110,8 @@ int given(void)
 """
 
 
-def starter_of(folder: Path, text: str, name: str = "file.c", only: set[str] | None = None) -> starters.Starter:
+def starter_of(folder: Path, text: str, name: str = "file.c",
+               only: set[str] | None = None) -> starters.Starter:
     path = folder / name
     path.write_text(text, "utf-8")
     return starters.make_starter(path, only)
@@ -142,7 +145,8 @@ def test_assembly_between_the_marks_becomes_todo(tmp_path: Path) -> None:
     ("file.S", "f:\n\tret\nEXERCISE_END\n"),
     ("file.S", "EXERCISE_BEGIN(1.1)\n\tret\nEXERCISE_END\n"),
 ])
-def test_a_misplaced_mark_is_an_error_that_names_its_line(tmp_path: Path, name: str, text: str) -> None:
+def test_a_misplaced_mark_is_an_error_that_names_its_line(
+        tmp_path: Path, name: str, text: str) -> None:
     with pytest.raises(UserError, match=rf"{name}:\d+: "):
         starter_of(tmp_path, text, name)
 
@@ -155,11 +159,12 @@ def test_work_in_labs_is_not_written_over(tree: starters.Tree, tmp_path: Path) -
     with pytest.raises(UserError, match="was changed by hand"):
         starters.write_tree(tree, tmp_path)
     assert mine.read_text("utf-8") == "my work\n"
-    assert starters.write_tree(tree, tmp_path, overwrite=True) == [f"{COURSE.labs[0].directory}/trap.c"]
+    written = starters.write_tree(tree, tmp_path, overwrite=True)
+    assert written == [f"{COURSE.labs[0].directory}/trap.c"]
     assert list(starters.check_tree(tree, tmp_path)) == []
 
 
-# ---- starters build and run ------------------------------------------------------------------------
+# ---- starters build and run ----------------------------------------------------------------------
 
 
 def image_of(lab: int, base: str) -> images.Image:
@@ -206,14 +211,15 @@ def test_a_starter_builds_and_ends_in_a_defined_not_written_yet(
 def test_a_starter_says_so_on_a_machine_without_el2_too(
     make_lab: Callable[..., Lab], tmp_path: Path, qemu: str
 ) -> None:
-    match = not_written(make_lab(1), image_of(1, "own"), tmp_path, qemu, ("-machine", "virtualization=off"))
+    match = not_written(make_lab(1), image_of(1, "own"), tmp_path, qemu,
+                        ("-machine", "virtualization=off"))
     assert match[1] == "1.1"
 
 
 def test_todo_works_in_assembly_wherever_it_stands(
     make_lab: Callable[..., Lab], tmp_path: Path, qemu: str
 ) -> None:
-    """Before there is a stack, in a vector with the guest's registers live, on the way to a guest."""
+    """Before there is a stack; in a vector while the guest's registers are live; before ERET."""
     copy = tmp_path / "tree"
     copy.mkdir()
     for name in ("Makefile", "course.toml"):
@@ -224,7 +230,8 @@ def test_todo_works_in_assembly_wherever_it_stands(
     shutil.copytree(ROOT / directory, copy / directory)
     folder = copy / "build" / "solution-lab01"
     image = images.Image(folder / "strata.bin", folder / "strata.elf")
-    environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    environment = {k: v for k, v in os.environ.items()
+                   if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
     for exercise in ("1.1", "1.2", "1.4"):
         for path in sorted((ROOT / directory).glob("*.S")):
             text = starters.make_starter(path, {exercise}).text
@@ -235,7 +242,7 @@ def test_todo_works_in_assembly_wherever_it_stands(
         assert not_written(make_lab(1), image, tmp_path, qemu)[1] == exercise
 
 
-# ---- the registry ----------------------------------------------------------------------------------
+# ---- the registry --------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("old", "new", "says"), [
@@ -260,7 +267,7 @@ def test_a_mistake_in_the_registry_is_named(tmp_path: Path, old: str, new: str, 
         load_course(tmp_path)
 
 
-# ---- the student's loop ----------------------------------------------------------------------------
+# ---- the student's loop --------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -275,7 +282,8 @@ def write_exercise(student: Path, course: Course, id_: str) -> None:
     lab = course.lab(course.exercise(id_).lab)
     for name in course.exercise(id_).functions:
         path = student / "labs" / lab.directory / name
-        path.write_text(path.read_text("utf-8").replace(f"TODO({id_})", f"/* was TODO({id_}) */"), "utf-8")
+        path.write_text(path.read_text("utf-8").replace(f"TODO({id_})", f"/* was TODO({id_}) */"),
+                        "utf-8")
 
 
 def test_the_next_exercise_is_the_first_that_still_says_todo(student: Path) -> None:
@@ -324,7 +332,8 @@ def test_what_is_not_handed_in_is_said(student: Path) -> None:
     (directory / "trap.c").write_text("registered\n", "utf-8")
     (directory / "internal.h").write_text("given, and changed\n", "utf-8")
     (directory / "mine.c").write_text("new\n", "utf-8")
-    assert submit.left_out(student, COURSE, 1) == [f"{directory.name}/internal.h", f"{directory.name}/mine.c"]
+    assert submit.left_out(student, COURSE, 1) == [f"{directory.name}/internal.h",
+                                                   f"{directory.name}/mine.c"]
 
 
 def test_a_submission_takes_files_only(student: Path) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The texts: every link leads somewhere, every page is indexed, the picture is what was on the terminal."""
+"""The texts: links lead somewhere, pages are indexed, the picture shows what a run printed."""
 
 from __future__ import annotations
 
@@ -23,21 +23,24 @@ def test_the_texts_of_the_repository_are_whole(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("number", [lab.number for lab in COURSE.labs])
-def test_the_texts_of_a_handout_are_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+def test_the_texts_of_a_handout_are_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                          number: int) -> None:
     """Without solution/, later labs and the instructors' pages; its README is the index."""
     monkeypatch.chdir(ROOT)
     handout.fill(tmp_path, COURSE, starters.make_tree(COURSE), number, [])
     texts = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.md"))
     assert list(links.check_links(tmp_path, texts)) == []
-    assert list(links.check_index(tmp_path, "README.md", (text for text in texts if text.startswith("docs/")))) == []
+    pages = [text for text in texts if text.startswith("docs/")]
+    assert list(links.check_index(tmp_path, "README.md", pages)) == []
 
 
 def test_a_link_that_leads_nowhere_is_found(tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
-    (tmp_path / "docs/a.md").write_text("# One: `two` and 3\n\n# Twice\n\n# Twice\n<a id=\"12\"></a>\n")
+    (tmp_path / "docs/a.md").write_text("# One: `two` and 3\n\n# Twice\n\n# Twice\n"
+                                        "<a id=\"12\"></a>\n")
     (tmp_path / "README.md").write_text("""
 [file](docs/a.md), [page](https://example.org/none), [here](#nowhere), ![picture](docs/a.svg)
-[heading](docs/a.md#one-two-and-3) [second](docs/a.md#twice-1) [third](docs/a.md#twice-2) [mark](docs/a.md#12)
+[head](docs/a.md#one-two-and-3) [2nd](docs/a.md#twice-1) [3rd](docs/a.md#twice-2) [x](docs/a.md#12)
 [gone](docs/b.md) [out](../README.md) `[code](docs/c.md)`
 ```
 [fenced](docs/d.md)
@@ -65,11 +68,13 @@ def test_a_page_that_the_index_does_not_link_is_found(tmp_path: Path) -> None:
     for name, text in (("README", "[a](a.md#top)"), ("a", ""), ("b", "")):
         (tmp_path / f"docs/{name}.md").write_text(f"{text}\n")
     texts = ["docs/README.md", "docs/a.md", "docs/b.md"]
-    assert list(links.check_index(tmp_path, "docs/README.md", texts)) == ["docs/README.md:1: does not link docs/b.md"]
+    findings = list(links.check_index(tmp_path, "docs/README.md", texts))
+    assert findings == ["docs/README.md:1: does not link docs/b.md"]
 
 
 def test_the_picture_shows_a_session_as_a_person_reads_it() -> None:
-    seen = ("[a] x:/# \x1b[6n\r\r\n[b] one\r\n[a] \r\n[a] x:/# ls <&>\r\n[b] Enter 'help' for more\r\n"
+    seen = ("[a] x:/# \x1b[6n\r\r\n[b] one\r\n[a] \r\n[a] x:/# ls <&>\r\n"
+            "[b] Enter 'help' for more\r\n"
             "[c] " + "y" * 200 + "\r\n")
     lines = picture.clean(seen)
     assert lines == ["[b] one", "[a] x:/# ls <&>", "[c] " + "y" * 200]
@@ -78,7 +83,7 @@ def test_the_picture_shows_a_session_as_a_person_reads_it() -> None:
     assert shown == ["make run", *lines[:2], lines[2][:picture.COLUMNS - 1] + "…"]
 
 
-# ---- commands --------------------------------------------------------------------------------------
+# ---- commands ------------------------------------------------------------------------------------
 
 MAKE = r"make (?:[A-Z]+=\S+ )*([a-z][\w.-]*)"
 
@@ -102,14 +107,16 @@ def targets() -> set[str]:
 def test_a_text_tells_to_make_what_there_is() -> None:
     known = targets()
     texts = [path for path in lint.repository_files() if path.suffix == ".md"]
-    told = [(f"{path}:{number}", target) for path in texts for number, target in commands(ROOT / path)]
-    tasks = re.findall(MAKE, (ROOT / ".vscode/tasks.json").read_text("utf-8").replace("lab0${input:lab}", "lab01"))
+    told = [(f"{path}:{number}", target) for path in texts
+            for number, target in commands(ROOT / path)]
+    editor = (ROOT / ".vscode/tasks.json").read_text("utf-8")
+    tasks = re.findall(MAKE, editor.replace("lab0${input:lab}", "lab01"))
     told += [(".vscode/tasks.json", target) for target in tasks]
     assert len(told) > 50 and len(tasks) > 5
     assert not [f"{where}: make {target}" for where, target in told if target not in known]
 
 
-# ---- the glossary ----------------------------------------------------------------------------------
+# ---- the glossary --------------------------------------------------------------------------------
 
 
 def test_a_word_that_the_glossary_does_not_have_is_found(tmp_path: Path) -> None:
@@ -127,7 +134,8 @@ def test_a_word_that_the_glossary_does_not_have_is_found(tmp_path: Path) -> None
 | HCR_EL2, TSC | controls | Arm ARM, "HCR_EL2" |
 | PPI, TSC | an interrupt | |
 """)
-    (tmp_path / "docs/a.md").write_text("""HCR.TSC and PPIs; SEED=1; [TSC](XYZ.md), `make run IMPL=labs`, ICH_VTR_EL2, f.TXT
+    (tmp_path / "docs/a.md").write_text("""\
+HCR.TSC and PPIs; SEED=1; [TSC](XYZ.md), `make run IMPL=labs`, ICH_VTR_EL2, f.TXT
 TWI, ICH_LR<n>_EL2 and `TWE`
 ```
 FENCED

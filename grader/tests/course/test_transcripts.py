@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The transcripts in the texts are what GDB says; the tool that writes them compares what it should."""
+"""GDB prints what the texts show; the comparison passes over what depends on a build."""
 
 from __future__ import annotations
 

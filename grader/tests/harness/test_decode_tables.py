@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from grader.oracle.decode import stage1, stage2
+from grader.oracle.decode import stage1
 from grader.oracle.decode.stage2 import Leaf, Stage2, Vtcr, Vttbr
 from grader.oracle.decode.table import Table
 

@@ -18,9 +18,10 @@ from rich.console import Console
 from course import questions
 from course.registry import ROOT, Lab, load_course
 from grader.grading import budgets, formats, run, symptoms
-from grader.grading.model import (CUMULATIVE, EXIT_FAILED, EXIT_INFRASTRUCTURE, EXIT_NOT_BUILT, EXIT_PASSED, ISOLATED,
-                                 Column, Grading, Result)
-from grader.grading.plan import assign, matches, measures, patterns_of, prerequisites, question_patterns, short
+from grader.grading.model import (CUMULATIVE, EXIT_FAILED, EXIT_INFRASTRUCTURE, EXIT_NOT_BUILT,
+                                  EXIT_PASSED, ISOLATED, Column, Grading, Result)
+from grader.grading.plan import (assign, matches, measures, patterns_of, prerequisites,
+                                 question_patterns, short)
 from grader.grading.text import explain, summary
 from grader.grading.why import find, restore
 from grader.machine.verdict import Verdict
@@ -35,33 +36,40 @@ TODO = 'TODO: exercise {} "..." is not written yet (labs/x.c:1): see README'
 @pytest.fixture(scope="module")
 def collected() -> list[str]:
     """The ids of all tests of labs, as pytest finds them."""
-    files = [path.relative_to(ROOT).as_posix() for path in sorted((ROOT / "grader/tests").glob("lab0*"))]
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *files]
+    files = [path.relative_to(ROOT).as_posix()
+             for path in sorted((ROOT / "grader/tests").glob("lab0*"))]
+    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-p", "no:cacheprovider",
+               "-p", "no:xdist", *files]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return [line for line in done.stdout.splitlines() if "::" in line]
 
 
 def test_measuring_one_exercise_does_not_drop_the_numbers_of_the_others(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "grader.grading.grade", "--lab", "2", "--impl", "solution", "--measure", "--exercise", "2.7",
-               "--out", str(tmp_path)]
+    command = [sys.executable, "-m", "grader.grading.grade", "--lab", "2", "--impl", "solution",
+               "--measure", "--exercise", "2.7", "--out", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr == "error: --measure replaces the numbers of a whole lab: give no --exercise\n"
+    assert done.stderr == ("error: --measure replaces the numbers of a whole lab: "
+                           "give no --exercise\n")
 
 
 @pytest.mark.parametrize("lab", COURSE.labs, ids=lambda lab: f"lab{lab.number}")
 def test_each_test_of_a_lab_proves_one_exercise(collected: list[str], lab: Lab) -> None:
-    mine = [name for name in collected if short(name).startswith(f"test_lab{lab.number:02}") and not measures(name)]
-    claims = {name: [e.id for e in lab.exercises for p in patterns_of(lab, e) if matches(p, name)] for name in mine}
+    mine = [name for name in collected
+            if short(name).startswith(f"test_lab{lab.number:02}") and not measures(name)]
+    claims = {name: [e.id for e in lab.exercises for p in patterns_of(lab, e) if matches(p, name)]
+              for name in mine}
     assert {name: ids for name, ids in claims.items() if len(ids) != 1} == {}
-    idle = [p for e in lab.exercises for p in patterns_of(lab, e) if not any(matches(p, name) for name in mine)]
+    idle = [p for e in lab.exercises for p in patterns_of(lab, e)
+            if not any(matches(p, name) for name in mine)]
     assert idle == []
     assert {e.id for e in assign(lab, mine).values()} == {e.id for e in lab.exercises}
 
 
 def test_mutants_name_tests_that_there_are(collected: list[str]) -> None:
     known = {short(name) for name in collected}
-    assert [(mutant.name, name) for mutant in all_mutants() for name in mutant.fails if name not in known] == []
+    assert [(mutant.name, name) for mutant in all_mutants() for name in mutant.fails
+            if name not in known] == []
 
 
 def test_every_test_that_runs_a_machine_has_a_measured_budget(collected: list[str]) -> None:
@@ -73,7 +81,8 @@ def test_every_test_that_runs_a_machine_has_a_measured_budget(collected: list[st
 
 
 def test_drift_of_a_budget_is_noticed_and_scatter_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(budgets, "measured", lambda: {"f::a": 3_000_000, "f::b": 3_000_000, "f::c": 2_000})
+    monkeypatch.setattr(budgets, "measured",
+                        lambda: {"f::a": 3_000_000, "f::b": 3_000_000, "f::c": 2_000})
     assert budgets.drifted({"f::a": 2_100_000, "f::b": 4_400_000, "f::c": 9_000}) == []
     assert len(budgets.drifted({"f::a": 1_900_000, "f::b": 4_600_000, "f::new": 2_000_000})) == 3
 
@@ -86,7 +95,8 @@ def test_a_run_that_saw_budgets_drift_is_not_good(tmp_path: Path) -> None:
                                           "    config.pluginmanager.register(Drift())\n")
     (tmp_path / "test_lab04.py").write_text(f"def {name}(record_property):\n"
                                             "    record_property('instructions', 10**12)\n")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(tmp_path)]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist",
+               str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "1 passed" in done.stdout
@@ -94,7 +104,8 @@ def test_a_run_that_saw_budgets_drift_is_not_good(tmp_path: Path) -> None:
 
 
 def test_patterns_mean_parameters_and_not_names() -> None:
-    assert matches("test_lab02*.py::test_x[*-a]", "grader/tests/lab02/test_lab02.py::test_x[gicv3-a]")
+    assert matches("test_lab02*.py::test_x[*-a]",
+                   "grader/tests/lab02/test_lab02.py::test_x[gicv3-a]")
     assert matches("test_lab02*.py::test_x", "tests/test_lab02_more.py::test_x")
     assert not matches("test_lab02*.py::test_x", "tests/test_lab02.py::test_x[a]")
     assert not matches("test_lab02*.py::test_x[*]", "tests/test_lab02.py::test_xy[a]")
@@ -154,7 +165,8 @@ def test_the_isolated_column_is_run_as_far_as_it_can_count(
     column = grading.columns[ISOLATED] = Column(ISOLATED)
     seen = []
 
-    def run_tests(grading: Grading, name: str, settings: run.Settings, arrived: object, names: list[str]) -> None:
+    def run_tests(grading: Grading, name: str, settings: run.Settings, arrived: object,
+                  names: list[str]) -> None:
         for test in names:
             seen.append(test)
             grading.add(name, {"test": test, **({"verdict": verdict} if test == "f::b" else PASS)})
@@ -169,7 +181,8 @@ def test_what_is_not_written_is_not_run_over_other_layers(monkeypatch: pytest.Mo
     """Its own exercise, or one that it needs; at another one a fault below may have brought it."""
     seen: list[str] = []
 
-    def run_tests(grading: Grading, name: str, settings: run.Settings, arrived: object, names: list[str]) -> None:
+    def run_tests(grading: Grading, name: str, settings: run.Settings, arrived: object,
+                  names: list[str]) -> None:
         seen.extend(names)
         for test in names:
             grading.add(name, {"test": test, **FAIL})
@@ -184,22 +197,27 @@ def test_what_is_not_written_is_not_run_over_other_layers(monkeypatch: pytest.Mo
         assert (seen, bool(column.skipped)) == ([f"f::{name}" for name in ran], True)
 
 
-def test_what_is_not_written_has_its_result_in_both_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_not_written_has_its_result_in_both_columns(
+        monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
 
-    def run_tests(grading: Grading, name: str, settings: run.Settings, arrived: object, names: list[str]) -> None:
+    def run_tests(grading: Grading, name: str, settings: run.Settings, arrived: object,
+                  names: list[str]) -> None:
         seen.extend(names)
         for test in names:
             grading.add(name, {"test": test, **PASS})
 
     monkeypatch.setattr(run, "run_tests", run_tests)
-    grading = graded({"a": {"verdict": "TODO", "observed": TODO.format("1.1")}, "b": FAIL, "c": FAIL})
+    grading = graded({"a": {"verdict": "TODO", "observed": TODO.format("1.1")},
+                      "b": FAIL, "c": FAIL})
     column = grading.columns[ISOLATED] = Column(ISOLATED)
     run.run_column(grading, column, run.Settings("labs"), lambda column, name: None)
     grading.block()
     assert seen == ["f::b", "f::c"]
-    assert [column.results[f"f::{name}"].verdict for name in "abc"] == [Verdict.TODO, Verdict.PASS, Verdict.PASS]
-    assert (grading.best, grading.columns[CUMULATIVE].results["f::c"].verdict) == (ISOLATED, Verdict.BLOCKED)
+    verdicts = [column.results[f"f::{name}"].verdict for name in "abc"]
+    assert verdicts == [Verdict.TODO, Verdict.PASS, Verdict.PASS]
+    assert grading.best == ISOLATED
+    assert grading.columns[CUMULATIVE].results["f::c"].verdict == Verdict.BLOCKED
 
 
 def test_what_stands_on_an_unwritten_exercise_is_blocked() -> None:
@@ -252,7 +270,8 @@ def test_an_incomplete_run_keeps_what_it_has_and_is_no_result(tmp_path: Path) ->
     grading.complete = False
     grading.write(tmp_path / "lab01.json")
     values = json.loads((tmp_path / "lab01.json").read_text())
-    assert (values["score"], values["complete"], values["exit_code"]) == (5.0, False, EXIT_INFRASTRUCTURE)
+    assert (values["score"], values["complete"]) == (5.0, False)
+    assert values["exit_code"] == EXIT_INFRASTRUCTURE
     assert list(values)[:5] == ["lab", "impl", "score", "max", "tests"]
 
 
@@ -270,12 +289,14 @@ def test_a_failure_says_what_to_do_next() -> None:
     result = grading.result_of("f::a")
     assert result is not None
     text = "\n".join(explain(grading, "f::a", result))
-    for words in ("tested: it is so", "manual: ", "hint: ", "reproduce: make debug TEST='grader/tests/f::a' IMPL=labs"):
+    for words in ("tested: it is so", "manual: ", "hint: ",
+                  "reproduce: make debug TEST='grader/tests/f::a' IMPL=labs"):
         assert words in text
 
 
 def test_outputs_hold_no_control_characters_and_agree() -> None:
-    grading = graded({"a": {"verdict": "FAIL", "what": "\x1b[2J <b>|\x07", "observed": "\x00"}, "b": PASS, "c": PASS})
+    grading = graded({"a": {"verdict": "FAIL", "what": "\x1b[2J <b>|\x07", "observed": "\x00"},
+                      "b": PASS, "c": PASS})
     root = ElementTree.fromstring(formats.junit(grading))
     assert len(root.findall(".//testcase")) == 3
     assert len(root.findall(".//failure")) == 1
@@ -292,8 +313,10 @@ def test_outputs_hold_no_control_characters_and_agree() -> None:
 
 def test_every_symptom_can_be_asked_for() -> None:
     names = {"EL", "pc", "vectors", "image_start", "text_end"}
-    facts = dict.fromkeys([*names, "ESR_EL2", "VBAR_EL2", "CNTHP_CTL_EL2", "HCR_EL2", "ESR_EL1", "VBAR_EL1", "SPSR_EL2", "SCTLR_EL2",
-                           *(f"crash_{name}" for name in ("kind", "esr", "far", "sp", "vector"))], 0)
+    facts = dict.fromkeys([*names, "ESR_EL2", "VBAR_EL2", "CNTHP_CTL_EL2", "HCR_EL2", "ESR_EL1",
+                           "VBAR_EL1", "SPSR_EL2", "SCTLR_EL2",
+                           *(f"crash_{name}" for name in ("kind", "esr", "far", "sp", "vector"))],
+                          0)
     for symptom in symptoms.table():
         assert symptom.cause
         for condition in symptom.when:
@@ -301,10 +324,12 @@ def test_every_symptom_can_be_asked_for() -> None:
 
 
 @pytest.mark.parametrize(("facts", "verdict", "words"), [
-    ({"EL": 2, "pc": 0x200, "ESR_EL2": 0x0200_0000, "VBAR_EL2": 0, "vectors": 0x4020_0800}, "BUDGET", "VBAR_EL2 is not set"),
-    ({"EL": 2, "pc": 0x4020_0A10, "ESR_EL2": 0x9600_0004, "VBAR_EL2": 0x4020_0800, "vectors": 0x4020_0800}, "BUDGET",
-     "exception loop at VBAR_EL2 + 0x200"),
-    ({"EL": 1, "pc": 0x1234, "HCR_EL2": 0x8000_0000, "VBAR_EL1": 5, "ESR_EL1": 0}, "BUDGET", "HCR_EL2.IMO is clear"),
+    ({"EL": 2, "pc": 0x200, "ESR_EL2": 0x0200_0000, "VBAR_EL2": 0, "vectors": 0x4020_0800},
+     "BUDGET", "VBAR_EL2 is not set"),
+    ({"EL": 2, "pc": 0x4020_0A10, "ESR_EL2": 0x9600_0004, "VBAR_EL2": 0x4020_0800,
+      "vectors": 0x4020_0800}, "BUDGET", "exception loop at VBAR_EL2 + 0x200"),
+    ({"EL": 1, "pc": 0x1234, "HCR_EL2": 0x8000_0000, "VBAR_EL1": 5, "ESR_EL1": 0}, "BUDGET",
+     "HCR_EL2.IMO is clear"),
     ({}, "FAIL", ""),
 ])
 def test_symptoms_are_recognised(facts: dict[str, int], verdict: str, words: str) -> None:
@@ -313,12 +338,15 @@ def test_symptoms_are_recognised(facts: dict[str, int], verdict: str, words: str
 
 
 def test_el2_without_its_own_code_and_a_stack_that_ran_over_are_told() -> None:
-    facts = {"EL": 2, "VBAR_EL2": 0x4020_0800, "vectors": 0x4020_0800, "pc": 0x4020_0A00, "SCTLR_EL2": 1}
+    facts = {"EL": 2, "VBAR_EL2": 0x4020_0800, "vectors": 0x4020_0800, "pc": 0x4020_0A00,
+             "SCTLR_EL2": 1}
     text = "its vector, VBAR_EL2 + 0x200 = 0x40200a00, cannot be executed (0x86000005 EC 0x21)"
     assert "Exercise 2.4" in symptoms.explain(facts, "HANG", text)
-    guard = {"crash_kind": 2, "crash_esr": 0x9600_0047, "crash_sp": 0x4021_0000, "crash_far": 0x4020_FFF0, "crash_vector": 0x200}
+    guard = {"crash_kind": 2, "crash_esr": 0x9600_0047, "crash_sp": 0x4021_0000,
+             "crash_far": 0x4020_FFF0, "crash_vector": 0x200}
     assert "ran over into the guard page" in symptoms.explain(guard, "CRASH", "")
-    beyond = guard | {"crash_esr": 0x97DE_804F, "crash_far": 0x4020_4000, "image_start": 0x4020_0000, "text_end": 0x4020_9000}
+    beyond = guard | {"crash_esr": 0x97DE_804F, "crash_far": 0x4020_4000,
+                      "image_start": 0x4020_0000, "text_end": 0x4020_9000}
     assert "wrote into its own text" in symptoms.explain(beyond, "CRASH", "")
 
 
@@ -329,22 +357,26 @@ def test_a_table_at_address_0_is_told() -> None:
 
 
 def test_an_interrupt_that_el2_does_not_get_is_told() -> None:
-    text = "all vCPUs asleep and no timer ahead: CPU 0 in WFI at EL2, 0x4020487c cpu_switch+0x148; CNTHP expired but not delivered"
+    text = ("all vCPUs asleep and no timer ahead: CPU 0 in WFI at EL2, "
+            "0x4020487c cpu_switch+0x148; CNTHP expired but not delivered")
     assert "Exercise 3.1" in symptoms.explain({"EL": 2, "CNTHP_CTL_EL2": 5}, "HANG", text)
 
 
 def test_a_wfi_that_is_not_skipped_is_told() -> None:
-    text = "CPU 0 in WFI at EL2, 0x4020488c cpu_switch+0x148; CNTHP off | VM 0 blocked at its WFI and not behind it, at 0x40081148"
+    text = ("CPU 0 in WFI at EL2, 0x4020488c cpu_switch+0x148; CNTHP off | "
+            "VM 0 blocked at its WFI and not behind it, at 0x40081148")
     assert "Exercise 4.6" in symptoms.explain({"EL": 2, "CNTHP_CTL_EL2": 0}, "HANG", text)
 
 
 def test_an_interrupt_without_end_is_told_by_any_frame() -> None:
-    text = "600000001 instructions used, at 0x4020a2c8 gic_v3_deactivate+0x8\nEL2 #1 0x40209d40 gic_irq at gic.c:85"
+    text = ("600000001 instructions used, at 0x4020a2c8 gic_v3_deactivate+0x8\n"
+            "EL2 #1 0x40209d40 gic_irq at gic.c:85")
     assert "gic_irq() does not return" in symptoms.explain({"EL": 2}, "BUDGET", text)
 
 
 def test_a_loop_in_the_vector_is_told_by_where_the_budget_ended() -> None:
-    text = "10000001 instructions used, at 0x40205200 vectors+0x200 (labs/lab01-el2-boot/vectors.S:92)"
+    text = ("10000001 instructions used, at 0x40205200 vectors+0x200 "
+            "(labs/lab01-el2-boot/vectors.S:92)")
     assert "An exception loop at VBAR_EL2 + 0x200" in symptoms.explain({"EL": 2}, "BUDGET", text)
 
 
@@ -359,15 +391,18 @@ def test_a_loop_in_the_vector_is_told_by_where_the_budget_ended() -> None:
     ("an IRQ", "pending anew"),
 ])
 def test_an_exit_that_repeats_has_a_likely_cause(exit_: str, words: str) -> None:
-    text = f"9 instructions used, at 0x0; the same exit again and again: of 12 in a row, 12 times {exit_} at ELR_EL2 0x8"
+    text = ("9 instructions used, at 0x0; the same exit again and again: of 12 in a row, "
+            f"12 times {exit_} at ELR_EL2 0x8")
     assert words in symptoms.explain({"EL": 2}, "BUDGET", text)
 
 
 def test_what_a_symptom_looks_for_is_said_somewhere() -> None:
-    sources = [path for place in ("guests/probes/*.c", "guests/lib/*.c", "grader/*/*.py", "grader/tests/lab*/*.py",
-                                  "solution/*/*.c") for path in ROOT.glob(place)]
+    places = ("guests/probes/*.c", "guests/lib/*.c", "grader/*/*.py", "grader/tests/lab*/*.py",
+              "solution/*/*.c")
+    sources = [path for place in places for path in ROOT.glob(place)]
     said = "\n".join(path.read_text("utf-8") for path in sources)
-    words = [part for symptom in symptoms.table() for part in symptom.text.split("|") if part.count(" ") > 3 and not set("[*") & set(part)]
+    words = [part for symptom in symptoms.table() for part in symptom.text.split("|")
+             if part.count(" ") > 3 and not set("[*") & set(part)]
     assert [part for part in words if part not in said] == []
 
 
@@ -381,29 +416,34 @@ def test_what_the_machine_printed_is_no_symptom() -> None:
 
 def test_every_question_has_a_test_that_measures_it() -> None:
     for lab in COURSE.labs:
-        text = (ROOT / f"grader/tests/lab{lab.number:02}/test_lab{lab.number:02}_questions.py").read_text("utf-8")
+        name = f"lab{lab.number:02}"
+        text = (ROOT / f"grader/tests/{name}/test_{name}_questions.py").read_text("utf-8")
         for question in lab.questions:
             assert f"def {question.test}(" in text, question.id
 
 
 def answered(data: str, measured: dict[str, int], **unmeasured: str) -> Grading:
     lab = COURSE.lab(4)
-    grading = Grading(COURSE, lab, "labs", answers=questions.parse(data.encode(), lab), complete=True)
+    grading = Grading(COURSE, lab, "labs", answers=questions.parse(data.encode(), lab),
+                      complete=True)
     grading.columns[CUMULATIVE] = Column(CUMULATIVE)
     for test, verdict in {"measured": "PASS", **unmeasured}.items():
-        line = {"test": f"grader/tests/lab04/test_lab04_questions.py::{test}", "verdict": verdict, "what": "it runs",
-                "instructions": 5_000, "measured": measured if test == "measured" else {}}
+        line = {"test": f"grader/tests/lab04/test_lab04_questions.py::{test}", "verdict": verdict,
+                "what": "it runs", "instructions": 5_000,
+                "measured": measured if test == "measured" else {}}
         assert grading.add(CUMULATIVE, line) == ""
     return grading
 
 
 def test_answers_are_held_against_what_was_measured_and_earn_nothing() -> None:
     text = "second_vm_later_ticks = 7888\nslice_ticks = 0x989680\nslice_ticks_icount = 10\n"
-    grading = answered(text, {"second_vm_later_ticks": 7927, "slice_ticks": 625000}, test_ticks_of_a_slice="TODO")
+    grading = answered(text, {"second_vm_later_ticks": 7927, "slice_ticks": 625000},
+                       test_ticks_of_a_slice="TODO")
     assert [row.state for row in grading.questions] == ["right", "not measured", "wrong"]
     assert grading.score == 0 and grading.maximum == 100
     lines = text_lines(grading)
-    assert "question 3, slice_ticks: you say 10000000 (0x989680), measured is 625000 (0x98968)" in lines
+    assert ("question 3, slice_ticks: "
+            "you say 10000000 (0x989680), measured is 625000 (0x98968)") in lines
     assert "question 3, slice_ticks_icount: not measured: TODO: it runs" in lines
     assert "1 of 3 right, 1 wrong, 1 not measured" in lines
     entry = json.loads(formats.gradescope(grading))["tests"][-1]

@@ -26,7 +26,7 @@ TEST = "test_lab01_steps.py::test_boot_prepares_the_cpu_for_c"
 
 @pytest.fixture
 def submissions(tmp_path: Path) -> Path:
-    """Each with another text in one file, which is what tells them apart; and what is no submission at all."""
+    """Submissions that differ by a text in one file, and some things that are no submissions."""
     folder = tmp_path / "in"
     for name, text in {"anna": "good", "bert": "good", "cora": "bad", "dora": "breaks"}.items():
         for file in COURSE.lab(1).files:
@@ -52,12 +52,15 @@ class Room:
             if not source.is_dir():
                 return real(grader, source, work)
             self.graded.append(source.name)
-            text = (source / "labs" / COURSE.lab(1).directory / "boot.S").read_text("utf-8").split()[1]
+            boot = source / "labs" / COURSE.lab(1).directory / "boot.S"
+            text = boot.read_text("utf-8").split()[1]
             if text in self.broken:
                 raise OSError("no space left on device")
-            grading = Grading(COURSE, COURSE.lab(1), "labs", source=course.digest(source), complete=True)
+            grading = Grading(COURSE, COURSE.lab(1), "labs", source=course.digest(source),
+                              complete=True)
             grading.collected([TEST])
-            grading.columns[CUMULATIVE] = Column(CUMULATIVE, {TEST: Result(Verdict.PASS if text == "good" else Verdict.FAIL)})
+            result = Result(Verdict.PASS if text == "good" else Verdict.FAIL)
+            grading.columns[CUMULATIVE] = Column(CUMULATIVE, {TEST: result})
             return grading
 
         monkeypatch.setattr(Grader, "grade", grade)
@@ -78,7 +81,8 @@ class Room:
 
     def table(self) -> dict[str, tuple[str, str, str]]:
         with (self.dest / "grades.csv").open(encoding="utf-8") as rows:
-            return {row["student"]: (row["score"], row["status"], row["note"]) for row in csv.DictReader(rows)}
+            return {row["student"]: (row["score"], row["status"], row["note"])
+                    for row in csv.DictReader(rows)}
 
 
 @pytest.fixture
@@ -92,8 +96,10 @@ def test_every_entry_is_a_line_and_what_broke_is_tried_again(room: Room) -> None
     assert list(table) == ["anna", "bert", "cora", "dora", "emil.zip", "fred"]
     assert table["anna"] == table["bert"] == ("10.0", "graded", "")
     assert table["cora"] == ("0.0", "graded", "")
-    assert table["dora"] == ("0.0", "not graded: infrastructure", "OSError: no space left on device")
-    assert table["emil.zip"][1:] == ("refused", "emil.zip: not a tar.gz archive as make submit makes it (not a gzip file)")
+    assert table["dora"] == ("0.0", "not graded: infrastructure",
+                             "OSError: no space left on device")
+    assert table["emil.zip"][1:] == (
+        "refused", "emil.zip: not a tar.gz archive as make submit makes it (not a gzip file)")
     assert table["fred"][1:] == ("refused", "fred: a symbolic link")
     assert room.run() == ["dora"]
     room.broken.clear()
@@ -104,7 +110,8 @@ def test_every_entry_is_a_line_and_what_broke_is_tried_again(room: Room) -> None
     assert TEST in html and "emil.zip" in html and "refused" in html
 
 
-def test_what_was_killed_in_the_middle_goes_on_where_it_was(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_was_killed_in_the_middle_goes_on_where_it_was(
+        room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process is gone after its first result; half a file of another lies about."""
     write = grade_class.write_atomically
 
@@ -127,7 +134,8 @@ def test_what_was_killed_in_the_middle_goes_on_where_it_was(room: Room, monkeypa
 def test_work_that_changed_is_graded_again_and_nothing_else(room: Room) -> None:
     room.broken.clear()
     room.run()
-    (room.folder / "cora" / "labs" / COURSE.lab(1).directory / "boot.S").write_text("/* good indeed */\n", "utf-8")
+    boot = room.folder / "cora" / "labs" / COURSE.lab(1).directory / "boot.S"
+    boot.write_text("/* good indeed */\n", "utf-8")
     assert room.run() == ["cora"]
     assert room.table()["cora"][0] == "10.0"
 
@@ -139,9 +147,10 @@ def test_two_submissions_of_one_student_are_a_mistake(submissions: Path) -> None
 
 
 @pytest.mark.parametrize("shard", ["1", "2/2", "-1/2", "0/0", "a/b"])
-def test_a_shard_that_means_nothing_is_refused(submissions: Path, tmp_path: Path, shard: str) -> None:
-    command = [sys.executable, "-m", "grader.grading.grade_class", "--lab", "1", "--submissions", str(submissions),
-               "--dest", str(tmp_path / "out"), f"--shard={shard}"]
+def test_a_shard_that_means_nothing_is_refused(submissions: Path, tmp_path: Path,
+                                               shard: str) -> None:
+    command = [sys.executable, "-m", "grader.grading.grade_class", "--lab", "1", "--submissions",
+               str(submissions), "--dest", str(tmp_path / "out"), f"--shard={shard}"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode != 0 and "takes i/n" in done.stderr
 
@@ -156,16 +165,18 @@ def test_the_tasks_of_a_job_array_take_every_submission_once(tmp_path: Path) -> 
     for task in ("1", "2", "3"):
         environment = {**os.environ, "SLURM_SUBMIT_DIR": str(tmp_path), "SLURM_ARRAY_TASK_ID": task,
                        "SLURM_ARRAY_TASK_MIN": "1", "SLURM_ARRAY_TASK_COUNT": "3"}
-        done = subprocess.run(["sh", ROOT / "templates/slurm.sh", "1", "in", "out"], capture_output=True, text=True,
-                              check=True, env=environment)
+        done = subprocess.run(["sh", ROOT / "templates/slurm.sh", "1", "in", "out"],
+                              capture_output=True, text=True, check=True, env=environment)
         assert "--lab 1 --submissions in --dest out" in done.stdout
         shards.append(done.stdout.split("--shard ")[1].split()[0])
     assert shards == ["0/3", "1/3", "2/3"]
 
 
-def test_each_job_keeps_to_a_cpu_of_its_own_while_there_are_some(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_job_keeps_to_a_cpu_of_its_own_while_there_are_some(
+        monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(grade_class, "_taken", [])
-    monkeypatch.setattr(grade_class, "TAKEN", f"\0strata-test-{os.getpid()}-cpu-")  # others may grade here meanwhile
+    # Other classes may be graded on this machine meanwhile.
+    monkeypatch.setattr(grade_class, "TAKEN", f"\0strata-test-{os.getpid()}-cpu-")
     allowed, found = os.sched_getaffinity(0), list[set[int]]()
 
     def job() -> None:

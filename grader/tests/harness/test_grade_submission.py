@@ -43,15 +43,18 @@ def test_the_same_files_are_the_same_submission(tmp_path: Path) -> None:
 @pytest.mark.parametrize("tree", ["labs", "solution"])
 def test_nothing_that_we_write_is_refused(tree: str) -> None:
     names = registered_files(COURSE, COURSE.labs[-1].number)
-    findings = [text for name in names for text in submission.inspect(name, (ROOT / tree / name).read_bytes())]
+    findings = [text for name in names
+                for text in submission.inspect(name, (ROOT / tree / name).read_bytes())]
     assert findings == []
 
 
 @pytest.mark.parametrize("line", [
-    '#include </etc/passwd>', '# /* */ include "/etc/passwd"', '%:include "../x.h"', "#include NAME",
-    '#include_next "vcpu.h"', '#inc\\\nlude "../x.h"', '??=include "vcpu.h"', '__asm__(".incbin \\"x\\"");',
-    "\t.include \"x\"", '__attribute__((section(".text.head"))) int x;', '\t.pushsection .foo', "LAYER(7, mine);", "a\0b",
-])  # fmt: skip
+    '#include </etc/passwd>', '# /* */ include "/etc/passwd"', '%:include "../x.h"',
+    "#include NAME", '#include_next "vcpu.h"', '#inc\\\nlude "../x.h"', '??=include "vcpu.h"',
+    '__asm__(".incbin \\"x\\"");', "\t.include \"x\"",
+    '__attribute__((section(".text.head"))) int x;', '\t.pushsection .foo',
+    "LAYER(7, mine);", "a\0b",
+])
 def test_what_would_bring_in_more_than_the_file_is_refused(line: str) -> None:
     assert list(submission.inspect("lab01-el2-boot/trap.c", f"int a;\n{line}\n".encode())) != []
 
@@ -63,9 +66,11 @@ needs_sandbox = pytest.mark.skipif(bool(sandbox.available()), reason="no bubblew
 @pytest.mark.parametrize("lab", sorted({cheat.lab for cheat in cheating.all_cheats()}))
 def test_cheats_get_what_they_deserve(tmp_path: Path, lab: int) -> None:
     assert {name for name in cheating.SAMPLE} <= {cheat.name for cheat in cheating.all_cheats()}
-    wanted = [cheat for cheat in cheating.all_cheats() if cheat.lab == lab and cheat.name in cheating.SAMPLE]
+    wanted = [cheat for cheat in cheating.all_cheats()
+              if cheat.lab == lab and cheat.name in cheating.SAMPLE]
     found: dict[str, list[str]] = {}
-    cheating.try_all(BUILD, wanted, tmp_path, lambda cheat, problems: found.update({cheat.name: problems}))
+    cheating.try_all(BUILD, wanted, tmp_path,
+                     lambda cheat, problems: found.update({cheat.name: problems}))
     assert {name: problems for name, problems in found.items() if problems} == {}
 
 
@@ -80,7 +85,8 @@ def test_there_are_enough_mutants_and_each_names_its_tests() -> None:
 def test_all_mutants_still_apply() -> None:
     for mutant in mutation.all_mutants():
         for file, old, _ in mutation.hunks(mutant.path.read_text("utf-8")):
-            assert (ROOT / file).read_text("utf-8").count(old) == 1, f"{mutant.name}: {file} has changed"
+            found = (ROOT / file).read_text("utf-8").count(old)
+            assert found == 1, f"{mutant.name}: {file} has changed"
 
 
 def test_known_faults_are_noticed() -> None:

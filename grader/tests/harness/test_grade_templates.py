@@ -29,17 +29,19 @@ def load(name: str) -> Any:
 def says(script: list[str], folder: Path, **variables: str) -> list[list[str]]:
     """What a script would run, with a doctor whose Python only says how it was called."""
     (folder / "tools").mkdir()
-    for name, text in {"tools/doctor": f"case $1 in --python) echo {folder}/python ;; esac", "python": 'echo "$@"'}.items():
+    for name, text in {"tools/doctor": f"case $1 in --python) echo {folder}/python ;; esac",
+                       "python": 'echo "$@"'}.items():
         (folder / name).write_text(f"#!/bin/sh\n{text}\n", "utf-8")
         (folder / name).chmod(0o755)
-    done = subprocess.run(["sh", "-e", "-c", "\n".join(script)], cwd=folder, capture_output=True, text=True, check=True,
-                          env={**os.environ, **variables})
+    done = subprocess.run(["sh", "-e", "-c", "\n".join(script)], cwd=folder, capture_output=True,
+                          text=True, check=True, env={**os.environ, **variables})
     return [shlex.split(line) for line in done.stdout.splitlines()]
 
 
 def test_github_grades_the_lab_and_keeps_what_came_out(tmp_path: Path) -> None:
     job = load("github-actions.yml")["jobs"]["grade"]
-    runs = [step["run"].replace("${{ matrix.lab }}", "2") for step in job["steps"] if "tools/" in step.get("run", "")]
+    runs = [step["run"].replace("${{ matrix.lab }}", "2") for step in job["steps"]
+            if "tools/" in step.get("run", "")]
     (command,) = says(runs, tmp_path)
     assert command[:2] == ["-m", "grader.grading.grade"]
     assert grade.parser().parse_args(command[2:]).lab == 2
@@ -62,16 +64,19 @@ def test_gradescope_gets_results_for_a_submission_that_is_refused(tmp_path: Path
     for name in ("source", "submission", "results"):
         (tmp_path / name).mkdir()
     (tmp_path / "source" / "strata").symlink_to(ROOT)
-    done = subprocess.run(["sh", TEMPLATES / "gradescope/run_autograder"], capture_output=True, text=True, check=False,
+    done = subprocess.run(["sh", TEMPLATES / "gradescope/run_autograder"], capture_output=True,
+                          text=True, check=False,
                           env={**os.environ, "AUTOGRADER": str(tmp_path), "LAB": "2"})
     assert done.returncode == 0, done.stdout + done.stderr
     results = json.loads((tmp_path / "results" / "results.json").read_text("utf-8"))
-    assert results["score"] == 0 and "missing; make submit packs all that is needed" in results["output"]
+    assert (results["score"] == 0
+            and "missing; make submit packs all that is needed" in results["output"])
 
 
 @pytest.mark.parametrize(("reason", "confined"), [("", True), ("no user namespaces", False)])
 def test_unconfined_is_only_where_there_is_no_sandbox(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], reason: str, confined: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    reason: str, confined: bool
 ) -> None:
     sandboxed: list[object] = []
 
@@ -81,7 +86,8 @@ def test_unconfined_is_only_where_there_is_no_sandbox(
 
     monkeypatch.setattr(grade.sandbox, "available", lambda: reason)
     monkeypatch.setattr(grade, "grade_submission", in_the_sandbox)
-    monkeypatch.setattr(sys, "argv", ["grade", "--lab", "2", "--submission", str(tmp_path), "--unconfined", "--out", str(tmp_path)])
+    monkeypatch.setattr(sys, "argv", ["grade", "--lab", "2", "--submission", str(tmp_path),
+                                      "--unconfined", "--out", str(tmp_path)])
     grade.main()
     assert bool(sandboxed) is confined
     assert ("without one: no user namespaces" in capsys.readouterr().err) is not confined
@@ -90,5 +96,6 @@ def test_unconfined_is_only_where_there_is_no_sandbox(
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
 def test_scripts_are_clean() -> None:
     scripts = [TEMPLATES / name for name in SHELL]
-    done = subprocess.run(["shellcheck", *map(str, scripts)], capture_output=True, text=True, check=False)
+    done = subprocess.run(["shellcheck", *map(str, scripts)], capture_output=True,
+                          text=True, check=False)
     assert done.returncode == 0, done.stdout

@@ -24,17 +24,20 @@ BATCH_MACHINES = [{}, {"GIC": "2", "CPU": "cortex-a57"}, {"CPU": "max"}]
 def command(*goals: str, **variables: str) -> list[str]:
     variables.setdefault("BUILD", os.environ.get("STRATA_BUILD", "build"))
     variables.setdefault("QEMU", os.environ.get("STRATA_QEMU", "qemu-system-aarch64"))
-    return ["make", "-C", str(ROOT), *goals, *(f"{name}={value}" for name, value in variables.items())]
+    return ["make", "-C", str(ROOT), *goals,
+            *(f"{name}={value}" for name, value in variables.items())]
 
 
 def environment() -> dict[str, str]:
-    return {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
+    return {key: value for key, value in os.environ.items()
+            if not key.startswith(("MAKE", "MFLAGS"))}
 
 
 @pytest.mark.parametrize("machine", BATCH_MACHINES, ids=lambda m: "-".join(m.values()) or "default")
 def test_without_a_terminal_both_vms_reach_userspace_and_power_off(machine: dict[str, str]) -> None:
     try:
-        done = subprocess.run(command("run", LAB="4", **machine), check=False, capture_output=True, text=True,
+        done = subprocess.run(command("run", LAB="4", **machine), check=False,
+                              capture_output=True, text=True,
                               errors="replace", stdin=subprocess.DEVNULL, env=environment(),
                               timeout=NET_SECONDS)
     except subprocess.TimeoutExpired as late:
@@ -56,11 +59,12 @@ kernel = "{build_directory()}/linux/Image"
 initrd = "empty.cpio.gz"
 cmdline = "console=ttyAMA0"
 """)
-    subprocess.run(command("image", "linux", LAB="4"), check=True, capture_output=True, env=environment())
+    subprocess.run(command("image", "linux", LAB="4"), check=True, capture_output=True,
+                   env=environment())
     try:
-        done = subprocess.run(command("run", LAB="4", VMS=str(vms)), check=False, capture_output=True,
-                              text=True, errors="replace", stdin=subprocess.DEVNULL, env=environment(),
-                              timeout=NET_SECONDS)
+        done = subprocess.run(command("run", LAB="4", VMS=str(vms)), check=False,
+                              capture_output=True, text=True, errors="replace",
+                              stdin=subprocess.DEVNULL, env=environment(), timeout=NET_SECONDS)
     except subprocess.TimeoutExpired:
         raise infrastructure(f"no end after {NET_SECONDS} s")
     assert "Kernel panic - not syncing" in done.stdout
@@ -68,19 +72,19 @@ cmdline = "console=ttyAMA0"
 
 
 def test_without_el2_the_image_says_so_and_fails() -> None:
-    done = subprocess.run(command("run", LAB="1", QEMU_EXTRA="-machine virtualization=off"), check=False,
-                          capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL,
-                          env=environment(), timeout=NET_SECONDS)
+    done = subprocess.run(command("run", LAB="1", QEMU_EXTRA="-machine virtualization=off"),
+                          check=False, capture_output=True, text=True, errors="replace",
+                          stdin=subprocess.DEVNULL, env=environment(), timeout=NET_SECONDS)
     assert "not entered at EL2: start QEMU with -M virt,virtualization=on" in done.stdout
     assert done.returncode != 0, done.stdout + done.stderr
 
 
 def test_a_machine_smaller_than_the_bundle_says_is_refused_in_one_line() -> None:
-    """EL2 believes the device tree of the machine, and not what the bundle's header claims of it."""
+    """EL2 believes the machine's device tree, not the bundle's header."""
     vms = build_directory() / "guests" / "hypercalls.toml"
     done = subprocess.run(command("run", LAB="4", VMS=str(vms), QEMU_EXTRA="-m 200M"), check=False,
-                          capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL,
-                          env=environment(), timeout=NET_SECONDS)
+                          capture_output=True, text=True, errors="replace",
+                          stdin=subprocess.DEVNULL, env=environment(), timeout=NET_SECONDS)
     said = [line for line in done.stdout.splitlines() if "[strata]" in line]
     assert len(said) == 1 and "MiB, this one has 200 MiB" in said[0], done.stdout + done.stderr
     assert done.returncode != 0, done.stdout + done.stderr
@@ -93,16 +97,18 @@ class Terminal:
         self.seen = b""
         self.deadline = time.monotonic() + NET_SECONDS
         self.descriptor, theirs = pty.openpty()
-        # The terminal is that of a session of its own, as after pty.fork(), which a process with threads had better not.
-        self.process = subprocess.Popen(["setsid", "--ctty", *words], stdin=theirs, stdout=theirs, stderr=theirs,
-                                        env=environment())
+        # The terminal belongs to a session of its own, as after pty.fork(), which a process with
+        # threads had better not call.
+        self.process = subprocess.Popen(["setsid", "--ctty", *words], stdin=theirs, stdout=theirs,
+                                        stderr=theirs, env=environment())
         os.close(theirs)
 
     def read_until(self, text: str, count: int = 1) -> str:
         """What came up to the count-th appearance of text; it is consumed."""
         wanted = text.encode()
         while self.seen.count(wanted) < count:
-            ready, _, _ = select.select([self.descriptor], [], [], max(0, self.deadline - time.monotonic()))
+            ready, _, _ = select.select([self.descriptor], [], [],
+                                        max(0, self.deadline - time.monotonic()))
             if not ready:
                 raise infrastructure(f"waiting for {text!r}, after {NET_SECONDS} s:\n{self.tail()}")
             try:
@@ -147,7 +153,8 @@ class Terminal:
 
 @pytest.fixture
 def terminal() -> object:
-    subprocess.run(command("image", "linux", LAB="4"), check=True, capture_output=True, env=environment())
+    subprocess.run(command("image", "linux", LAB="4"), check=True, capture_output=True,
+                   env=environment())
     opened = Terminal(command("run", LAB="4"))
     yield opened
     opened.close()
@@ -176,7 +183,7 @@ def test_a_shell_answers_and_the_focus_moves(terminal: Terminal) -> None:
 
 @pytest.mark.parametrize("lab", ["3", "4"])
 def test_focus_moves_from_a_guest_that_never_reads(tmp_path: Path, lab: str) -> None:
-    """With a clock EL2 first waits for the guest to make room; without, what has no room is lost."""
+    """With a clock EL2 waits for the guest to make room; else keys that find no room are lost."""
     vms = tmp_path / "vms.toml"
     vms.write_text("".join(f"""
 [[vm]]
@@ -184,7 +191,8 @@ name = "{name}"
 memory = "16M"
 kernel = "{build_directory()}/guests/hostile_spin.bin"
 """ for name in ("alpha", "beta")))
-    subprocess.run(command("image", "guests", LAB=lab), check=True, capture_output=True, env=environment())
+    subprocess.run(command("image", "guests", LAB=lab), check=True, capture_output=True,
+                   env=environment())
     opened = Terminal(command("run", LAB=lab, VMS=str(vms)))
     try:
         opened.read_until("[alpha] PASS: about to spin")

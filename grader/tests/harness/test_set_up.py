@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Machines, directories and disks that are not like ours: what is missing or in the way is said, and nothing is lost."""
+"""Machines, directories and disks unlike ours: messages name the trouble, nothing is lost."""
 
 from __future__ import annotations
 
@@ -29,10 +29,12 @@ FULL = "No space left on device"
 
 
 def run(*command: str | Path, **options: object) -> subprocess.CompletedProcess[str]:
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS", "STRATA"))}
+    environment = {key: value for key, value in os.environ.items()
+                   if not key.startswith(("MAKE", "MFLAGS", "STRATA"))}
     environment.update(options.pop("env", {}))  # type: ignore[call-overload]
-    return subprocess.run(command, check=False, text=True, stdin=subprocess.DEVNULL, env=environment,
-                          **{"cwd": ROOT, "capture_output": True, **options})  # type: ignore[call-overload]
+    return subprocess.run(command, check=False, text=True, stdin=subprocess.DEVNULL,
+                          env=environment, **{  # type: ignore[call-overload]
+                              "cwd": ROOT, "capture_output": True, **options})
 
 
 def script(path: Path, text: str) -> Path:
@@ -41,12 +43,12 @@ def script(path: Path, text: str) -> Path:
     return path
 
 
-# ---- the doctor ------------------------------------------------------------------------------------
+# ---- the doctor ----------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Path:
-    """A PATH with a shell's usual programs and an apt-get that notes what it was asked, and nothing that we need."""
+    """A PATH with a shell's usual programs, and an apt-get that notes its arguments."""
     folder = tmp_path / "bin"
     folder.mkdir()
     for name in ("sh", "sed", "head", "cat", "dirname", "env"):
@@ -58,12 +60,15 @@ def bare(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(("version", "good"), [
     ("6.2.0", False), ("7.1.9", False), ("7.2.22", True), ("8.0.0", True), ("10.0.2", True)])
-def test_an_old_emulator_is_too_old_and_nothing_is_installed(bare: Path, version: str, good: bool) -> None:
+def test_an_old_emulator_is_too_old_and_nothing_is_installed(
+        bare: Path, version: str, good: bool) -> None:
     """apt would bring what is there, or what QEMU= or PATH hide."""
     emulator = script(bare / "an emulator", f'echo "QEMU emulator version {version} (Debian)"')
-    done = run("/bin/sh", "tools/doctor", "--quiet", "--for", "run", env={"PATH": str(bare), "QEMU": f"'{emulator}' -L x"})
+    done = run("/bin/sh", "tools/doctor", "--quiet", "--for", "run",
+               env={"PATH": str(bare), "QEMU": f"'{emulator}' -L x"})
     assert done.returncode == 3
-    assert (f"QEMU >= 7.2 is needed, {version} ({emulator}) is too old: set QEMU=" in done.stderr) is not good
+    message = f"QEMU >= 7.2 is needed, {version} ({emulator}) is too old: set QEMU="
+    assert (message in done.stderr) is not good
     assert not (bare.parent / "apt").exists()
     listed = run("/bin/sh", "tools/doctor", env={"PATH": str(bare), "QEMU": f"'{emulator}'"}).stdout
     assert ("TOO OLD  QEMU >= 7.2" in listed) is not good
@@ -80,7 +85,8 @@ def test_no_message_asks_for_a_program_that_is_not_there(bare: Path) -> None:
 
 
 @pytest.mark.parametrize(("words", "need"), [
-    (["run"], "run"), (["lab02"], "run"), (["test"], "test"), (["grade"], "test"), (["why", "TEST=x"], "test"),
+    (["run"], "run"), (["lab02"], "run"), (["test"], "test"), (["grade"], "test"),
+    (["why", "TEST=x"], "test"),
     (["grader-check"], "test"), (["grade-class", "SUBMISSIONS=x"], "test"), (["debug"], "debug"),
     (["debug", "TEST=x"], "test"), (["hint", "EX=1.1"], "python"), (["submit"], "python")])
 def test_each_goal_asks_for_what_it_needs(words: list[str], need: str) -> None:
@@ -91,18 +97,22 @@ def test_each_goal_asks_for_what_it_needs(words: list[str], need: str) -> None:
 def test_a_hint_and_an_archive_need_python_alone(bare: Path, tmp_path: Path) -> None:
     """No emulator, no compiler; without Debian's modules, which -S leaves out."""
     assert run("/bin/sh", "tools/doctor", "--quiet", "--for", "python",
-               env={"PATH": f"{bare}", "STRATA_PYTHON": sys.executable, "QEMU": "/missing"}).returncode == 0
-    hint = run(sys.executable, "-S", "-m", "course.lab", "hint", "--exercise", "1.1", "--state", tmp_path / "hints.json")
+               env={"PATH": f"{bare}", "STRATA_PYTHON": sys.executable,
+                    "QEMU": "/missing"}).returncode == 0
+    hint = run(sys.executable, "-S", "-m", "course.lab", "hint", "--exercise", "1.1", "--state",
+               tmp_path / "hints.json")
     assert hint.returncode == 0, hint.stderr
-    packed = run(sys.executable, "-S", "-m", "course.submit", "--lab", "1", "--out", tmp_path, "--scores", tmp_path)
+    packed = run(sys.executable, "-S", "-m", "course.submit", "--lab", "1", "--out", tmp_path,
+                 "--scores", tmp_path)
     assert packed.returncode == 0, packed.stderr
 
 
-# ---- names of directories --------------------------------------------------------------------------
+# ---- names of directories ------------------------------------------------------------------------
 
 
 def test_a_machine_starts_where_names_are_longer_than_a_socket_may_have(
-        start_selftest: Callable[..., Machine], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        start_selftest: Callable[..., Machine], tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / ("x" * 100) / ODD
     folder.mkdir(parents=True)
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
@@ -117,13 +127,14 @@ def test_the_tree_may_lie_in_a_directory_of_any_name(tmp_path: Path) -> None:
         if path.parts[0] in GIVEN:
             (tree / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, tree / path)
-    built = run("make", "-C", tree, "-j2", "image", "LAB=1", "build/guests/hypercalls.bin", "build/guests/lab01.toml")
+    built = run("make", "-C", tree, "-j2", "image", "LAB=1", "build/guests/hypercalls.bin",
+                "build/guests/lab01.toml")
     assert built.returncode == 0, built.stdout + built.stderr
     assert str(tmp_path).encode() not in (tree / "build/solution-lab01/strata.elf").read_bytes()
     tests = ["grader/tests/harness/test_harness.py::test_budget_names_the_place",
              "grader/tests/lab01/test_lab01.py::test_the_machine_powers_off_when_all_guests_have"]
-    tested = run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", *tests, cwd=tree,
-                 env={"STRATA_PREBUILT": "1"})
+    tested = run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist",
+                 *tests, cwd=tree, env={"STRATA_PREBUILT": "1"})
     assert tested.returncode == 0, tested.stdout + tested.stderr
 
 
@@ -133,7 +144,8 @@ def test_a_file_of_vms_may_have_any_name(tmp_path: Path) -> None:
     built = run("make", "image", "LAB=1", "IMPL=solution", "build/guests/hypercalls.bin")
     assert built.returncode == 0, built.stderr
     shutil.copy(ROOT / "build/guests/hypercalls.bin", folder / "a guest")
-    (folder / "my vms.toml").write_text('[[vm]]\nname = "a"\nmemory = "8M"\nkernel = "a guest"\n', "utf-8")
+    (folder / "my vms.toml").write_text('[[vm]]\nname = "a"\nmemory = "8M"\nkernel = "a guest"\n',
+                                        "utf-8")
     done = run("make", "run", "LAB=1", "IMPL=solution", f"VMS={folder}/my vms.toml")
     assert done.returncode == 0 and "[a] DONE" in done.stdout, done.stdout + done.stderr
 
@@ -142,7 +154,7 @@ def test_gdb_reads_a_file_name_as_one_word() -> None:
     assert gdb_word(Path("/it's a\\dir")) == "/it\\'s\\ a\\\\dir"
 
 
-# ---- a full disk -----------------------------------------------------------------------------------
+# ---- a full disk ---------------------------------------------------------------------------------
 
 
 def with_room(folder: Path, size: int, *command: str | Path) -> subprocess.CompletedProcess[str]:
@@ -152,17 +164,20 @@ def with_room(folder: Path, size: int, *command: str | Path) -> subprocess.Compl
 
 @pytest.mark.parametrize("size", [1 << 12, 1 << 20])
 def test_a_disk_that_is_full_is_no_fault_of_what_is_graded(tmp_path: Path, size: int) -> None:
-    done = with_room(tmp_path, size, sys.executable, "-m", "grader.grading.grade", "--lab", "1", "--impl", "solution",
-                     "--build", tmp_path)
-    assert done.returncode == EXIT_INFRASTRUCTURE and FULL in done.stdout + done.stderr, done.stdout + done.stderr
+    done = with_room(tmp_path, size, sys.executable, "-m", "grader.grading.grade", "--lab", "1",
+                     "--impl", "solution", "--build", tmp_path)
+    said = done.stdout + done.stderr
+    assert done.returncode == EXIT_INFRASTRUCTURE and FULL in said, said
     assert "does not build" not in done.stdout and "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(("words", "is_full"), [
-    ("labs/x.c:3:1: fatal error: error writing to /tmp/cc1.s: No space left on device\ncompilation terminated.", True),
+    ("labs/x.c:3:1: fatal error: error writing to /tmp/cc1.s: No space left on device\n"
+     "compilation terminated.", True),
     ("mkdir: cannot create directory 'build': Disk quota exceeded", True),
     ("labs/x.c:3:1: error: expected ';' before 'return'", False)])
-def test_a_build_without_room_is_not_said_to_be_wrong(tmp_path: Path, words: str, is_full: bool) -> None:
+def test_a_build_without_room_is_not_said_to_be_wrong(
+        tmp_path: Path, words: str, is_full: bool) -> None:
     """That of a submission too, whose compiler runs in the sandbox."""
     done = subprocess.CompletedProcess(["make"], 2, stdout=words, stderr=None)
     if not is_full:
@@ -175,7 +190,8 @@ def test_a_build_without_room_is_not_said_to_be_wrong(tmp_path: Path, words: str
 
 def test_a_tool_that_cannot_write_says_so_in_one_line() -> None:
     with open("/dev/full", "w") as full:
-        done = run(sys.executable, "-m", "course.registry", "titles", capture_output=False, stdout=full, stderr=subprocess.PIPE)
+        done = run(sys.executable, "-m", "course.registry", "titles", capture_output=False,
+                   stdout=full, stderr=subprocess.PIPE)
     assert done.returncode == EXIT_INFRASTRUCTURE
     assert done.stderr.count("\n") == 1 and FULL in done.stderr
 
@@ -184,34 +200,43 @@ def test_what_was_written_before_is_not_lost(tmp_path: Path) -> None:
     """A limit on the size of files stands for the disk."""
     hints, archive = tmp_path / "hints.json", tmp_path / "lab01.tar.gz"
     hint: list[str | Path] = ["-m", "course.lab", "hint", "--exercise", "1.1", "--state", hints]
-    submit: list[str | Path] = ["-m", "course.submit", "--lab", "1", "--out", tmp_path, "--scores", tmp_path]
+    submit: list[str | Path] = ["-m", "course.submit", "--lab", "1", "--out", tmp_path,
+                                "--scores", tmp_path]
     for words in (hint, submit):
         assert run(sys.executable, *words).returncode == 0
     before = hints.read_bytes(), archive.read_bytes()
     for words in (hint, submit):
         assert run("prlimit", "--fsize=0", sys.executable, *words).returncode != 0
     assert before == (hints.read_bytes(), archive.read_bytes())
-    assert {path.name for path in tmp_path.iterdir()} == {hints.name, archive.name}, "and no half of a file lies about"
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {hints.name, archive.name}, "no half of a file lies about"
 
 
-# ---- the lint, and a machine that has nothing ------------------------------------------------------
+# ---- the lint, and a machine that has nothing ----------------------------------------------------
 
 
-@pytest.mark.parametrize(("version", "looks"), [("14.0.6", True), ("19.1.7", True), ("16.0.6", False)])
+@pytest.mark.parametrize(("version", "looks"),
+                         [("14.0.6", True), ("19.1.7", True), ("16.0.6", False)])
 def test_the_lint_looks_with_the_tools_of_either_debian(
-        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], version: str, looks: bool) -> None:
-    script(tmp_path / "clang-format", f"""case $1 in --version) echo "Debian clang-format version {version}" ;;
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+        version: str, looks: bool) -> None:
+    script(tmp_path / "clang-format", f"""case $1 in
+--version) echo "Debian clang-format version {version}" ;;
 *) echo "x.c:3:4: warning: code should be clang-formatted" >&2 ;; esac""")
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    assert list(lint.check_format([Path("x.c")])) == (["x.c:3: clang-format lays this out differently"] if looks else [])
+    findings = ["x.c:3: clang-format lays this out differently"] if looks else []
+    assert list(lint.check_format([Path("x.c")])) == findings
     assert ("not checked" in capsys.readouterr().out) is not looks
 
 
 @pytest.mark.parametrize(("line", "found"), [
-    ("#define A(x) ((x)&0xf)", True), ("#define A ((u64)-2)", True), ("#define A(x) \\\n\t((x)*2)", True),
+    ("#define A(x) ((x)&0xf)", True), ("#define A ((u64)-2)", True),
+    ("#define A(x) \\\n\t((x)*2)", True),
     ("#define A(x) \\\n\t{          \\\n\t\tx \\\n\t}", True), ("#define A(x) (0xf & (x))", False),
-    ("#define A(x) ((u8 *)&x)", False), ("#define A(x) ((struct a){x})", False), ("a = (u64)-2;", False)])
-def test_what_two_layouts_would_differ_in_is_found_with_one(tmp_path: Path, line: str, found: bool) -> None:
+    ("#define A(x) ((u8 *)&x)", False), ("#define A(x) ((struct a){x})", False),
+    ("a = (u64)-2;", False)])
+def test_what_two_layouts_would_differ_in_is_found_with_one(
+        tmp_path: Path, line: str, found: bool) -> None:
     (tmp_path / "x.h").write_text(line + "\n", "utf-8")
     assert bool(list(lint.check_macros(tmp_path / "x.h"))) is found
 
@@ -219,7 +244,8 @@ def test_what_two_layouts_would_differ_in_is_found_with_one(tmp_path: Path, line
 @pytest.mark.parametrize(("words", "says"), [
     ([], "usage: "), (["a", "b", "c"], "usage: "), (["../etc"], "no name of a Debian release"),
     (["jessica"], "no Debian release jessica")])
-def test_a_clean_machine_is_not_made_of_nonsense(tmp_path: Path, words: list[str], says: str) -> None:
+def test_a_clean_machine_is_not_made_of_nonsense(tmp_path: Path, words: list[str],
+                                                 says: str) -> None:
     script(tmp_path / "id", "echo 0")
     for name in ("debootstrap", "unshare", "pivot_root"):
         script(tmp_path / name, "exit 1")

@@ -73,8 +73,8 @@ FAULTS = [
         "who leaves for good stays in the queue",
         "lab01_smp",
         VCPU,
-        "\tif (vcpu->state == VCPU_RUNNABLE)\n\t\trun_queue_remove(cpu, vcpu);\n\tvcpu_set_state(vcpu, VCPU_RUNNING);\n",
-        "",
+        "\tif (vcpu->state == VCPU_RUNNABLE)\n\t\trun_queue_remove(cpu, vcpu);\n"
+        "\tvcpu_set_state(vcpu, VCPU_RUNNING);\n", "",
     ),
     Fault(
         "a deadline that was taken off is not released",
@@ -105,7 +105,8 @@ def test_threads_find(fault: Fault, tmp_path: Path) -> None:
     file.write_text(text.replace(fault.old, fault.new), "utf-8")
     binary = f"build/host/solution/test_{fault.test}"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    subprocess.run(["make", "-C", tmp_path, binary], check=True, capture_output=True, env=environment)
+    subprocess.run(["make", "-C", tmp_path, binary], check=True, capture_output=True,
+                   env=environment)
     run = subprocess.run(
         [tmp_path / binary],
         env=environment | {"STRATA_LATE": LATE_SECONDS},

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The packer, the doctor, the lint and the Makefile: each mistake is named, nothing is half done."""
+"""The packer, the doctor, the lint, the Makefile: each names a mistake, and half does nothing."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def linux_image(size: int, image_size: int, text_offset: int = 0) -> bytes:
     return header + bytes(range(256)) * ((size - len(header)) // 256 + 1)
 
 
-# ---- vms.toml --------------------------------------------------------------------------------------
+# ---- vms.toml ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("change", "says"), [
@@ -84,7 +84,8 @@ def test_a_mistake_in_vms_toml_is_one_line_with_file_and_key(
     ("[[vm]\n", "not TOML"),
     ("[vm]\nname = 'a'\n", "must be written as [[vm]]"),
     ("vm = 3\n", "must be written as [[vm]]"),
-    ("[[vms]]\n", 'vms: unknown key at top level, where only [[vm]] may stand; did you mean "[[vm]]"?'),
+    ("[[vms]]\n", 'vms: unknown key at top level, where only [[vm]] may stand; '
+     'did you mean "[[vm]]"?'),
     ("\ufeff\x00", "not TOML"),
 ])
 def test_a_file_that_lists_no_vm_says_why(tmp_path: Path, text: str, says: str) -> None:
@@ -117,11 +118,12 @@ def test_devices_need_the_layer_that_assigns_them(tmp_path: Path) -> None:
 def test_several_cpus_need_the_layer_that_starts_them(tmp_path: Path) -> None:
     path = write_toml(tmp_path, GOOD | {"cpus": "2"})
     assert vms.load_vms(path, lab=6)[0].cpus == 2
-    with pytest.raises(UserError, match=r"cpus: more than one needs lab 6, this image has labs 1 to 4$"):
+    with pytest.raises(UserError,
+                       match=r"cpus: more than one needs lab 6, this image has labs 1 to 4$"):
         vms.load_vms(path, lab=4)
 
 
-# ---- the bundle ------------------------------------------------------------------------------------
+# ---- the bundle ----------------------------------------------------------------------------------
 
 
 def test_a_flat_binary_is_placed_by_convention_and_the_tree_on_top(tmp_path: Path) -> None:
@@ -130,7 +132,8 @@ def test_a_flat_binary_is_placed_by_convention_and_the_tree_on_top(tmp_path: Pat
     kernel, tree, copy = packed.segments
     assert packed.entry_offset == kernel.ram_offset == 0x8_0000
     assert packed.dtb_offset == tree.ram_offset == 8 * MIB - 4096
-    assert copy.ram_offset == 0 and copy.data == tree.data, "firmware looks for it at the start of RAM"
+    assert copy.ram_offset == 0, "firmware looks for the tree at the start of RAM"
+    assert copy.data == tree.data
 
 
 def test_a_tree_that_would_reach_into_the_kernel_is_on_top_alone(tmp_path: Path) -> None:
@@ -161,7 +164,8 @@ def test_an_image_header_says_where_the_kernel_goes_and_what_it_needs(tmp_path: 
     (b"", "kernel: .*the file is empty"),
     (b"\x7fELF" + bytes(100), "is an ELF file"),
     (b"\x1f\x8b" + bytes(100), "cannot be decompressed"),
-    (b"MZ\0\0zimg" + struct.pack("<II8x", 64, 10) + b"zstd".ljust(32, b"\0"), "compressed with zstd"),
+    (b"MZ\0\0zimg" + struct.pack("<II8x", 64, 10) + b"zstd".ljust(32, b"\0"),
+     "compressed with zstd"),
 ])
 def test_a_kernel_that_cannot_run_is_refused(tmp_path: Path, kernel: bytes, says: str) -> None:
     path = write_toml(tmp_path, GOOD)
@@ -188,7 +192,8 @@ def test_a_bundle_has_the_format_of_the_header_file(tmp_path: Path) -> None:
     data = pack(write_toml(tmp_path, GOOD | {"cpus": "2"}), gic_version=2, machine_cpus=4)
     assert data[:8] == data[-8:] == b"STRAUNDL"
     version, count, length, crc, gic, memory, cpus, flags = struct.unpack_from("<IIQIIQII", data, 8)
-    assert (version, count, length, gic, memory, cpus, flags) == (1, 1, len(data), 2, 512 * MIB, 4, 0)
+    assert (version, count, length) == (1, 1, len(data))
+    assert (gic, memory, cpus, flags) == (2, 512 * MIB, 4, 0)
     assert crc == zlib.crc32(data[:24] + bytes(4) + data[28:64 + 256])
     name, cpus, segments, ram, entry, tree = struct.unpack_from("<16sIIQQQ", data, 64)
     assert (name.rstrip(b"\0"), cpus, segments, ram, entry) == (b"alpha", 2, 3, 8 * MIB, 0x8_0000)
@@ -223,15 +228,17 @@ def test_a_failed_pack_leaves_no_file(tmp_path: Path) -> None:
     before = sorted(tmp_path.iterdir())
     done = subprocess.run([ROOT / "tools/bundle", "pack", path, "-o", tmp_path / "out"],
                           check=False, capture_output=True, text=True)
-    assert done.returncode == 2 and done.stderr.count("\n") == 1 and done.stderr.startswith("error: ")
+    assert (done.returncode == 2 and done.stderr.count("\n") == 1
+            and done.stderr.startswith("error: "))
     assert sorted(tmp_path.iterdir()) == before
 
 
-# ---- the device tree -------------------------------------------------------------------------------
+# ---- the device tree -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("gic", "compatible", "second"), [
-    (3, "arm,gic-v3", (0x080A_0000, 4 * 0x2_0000)), (2, "arm,cortex-a15-gic", (0x0801_0000, 0x2000))])
+    (3, "arm,gic-v3", (0x080A_0000, 4 * 0x2_0000)),
+    (2, "arm,cortex-a15-gic", (0x0801_0000, 0x2000))])
 def test_the_tree_describes_the_machine_of_qemu_virt(
         gic: int, compatible: str, second: tuple[int, int]) -> None:
     tree = libfdt.Fdt(dtb.make_dtb(cpus=4, memory=512 * MIB, gic_version=gic, cmdline="quiet",
@@ -269,7 +276,8 @@ def test_a_users_own_tree_gets_command_line_and_initrd() -> None:
 def test_no_length_of_a_command_line_is_too_long_for_the_tree(length: int) -> None:
     """Whatever room the last node leaves in libfdt's buffer."""
     tree = dtb.make_dtb(cpus=1, memory=512 * MIB, gic_version=3, cmdline="x" * length, initrd=None)
-    assert flattened.read(tree).root.children["chosen"].properties["bootargs"] == b"x" * length + b"\0"
+    chosen = flattened.read(tree).root.children["chosen"].properties
+    assert chosen["bootargs"] == b"x" * length + b"\0"
 
 
 def test_a_foreign_tree_is_kept_but_for_what_is_changed() -> None:
@@ -279,13 +287,14 @@ def test_a_foreign_tree_is_kept_but_for_what_is_changed() -> None:
     tree = flattened.Tree(root, [(0x4000_0000, 4096), (1, 2)], boot_cpu=3)
     blob = flattened.write(tree, size_hint=100)
     assert flattened.read(blob) == tree
-    patched = flattened.read(dtb.patch_dtb(blob + b"behind it", cmdline="c", append="", initrd=None))
+    patched = flattened.read(dtb.patch_dtb(blob + b"behind it", cmdline="c",
+                                           append="", initrd=None))
     assert patched.root.children.pop("chosen").properties == {"bootargs": b"c\0"}
     assert patched == tree
 
 
 def mutated(tree: bytes, random: Random) -> bytes:
-    """One to four faults of those that files have: a byte, a word, a field of the header, a missing end."""
+    """The tree with one to four faults: a byte, a word, a header field, or a missing end."""
     data = bytearray(tree)
     words = (0, 1, 2, 3, 4, 9, 0x7FFF_FFFF, 0x8000_0000, 0xFFFF_FFFF, len(tree) - 4, len(tree))
     for _ in range(random.choice((1, 1, 1, 2, 4))):
@@ -302,17 +311,20 @@ def mutated(tree: bytes, random: Random) -> bytes:
 
 
 def test_a_damaged_tree_is_refused_in_a_sentence_or_still_one() -> None:
-    own = dtb.make_dtb(cpus=2, memory=512 * MIB, gic_version=3, cmdline="mine", initrd=None, seed=b"")
+    own = dtb.make_dtb(cpus=2, memory=512 * MIB, gic_version=3, cmdline="mine",
+                       initrd=None, seed=b"")
     random, refused = Random(1), 0
     for _ in range(2500):
         try:
-            tree = dtb.patch_dtb(mutated(own, random), cmdline="", append="more", initrd=(1 << 30, 2 << 30))
+            tree = dtb.patch_dtb(mutated(own, random), cmdline="", append="more",
+                                 initrd=(1 << 30, 2 << 30))
         except ValueError as problem:
             assert str(problem).startswith(("not a device tree: ", "the bootargs in its /chosen"))
             refused += 1
             continue
         chosen = flattened.read(tree).root.children["chosen"].properties
-        assert chosen["bootargs"].endswith(b"more\0") and chosen["linux,initrd-end"] == (2 << 30).to_bytes(8, "big")
+        assert (chosen["bootargs"].endswith(b"more\0")
+                and chosen["linux,initrd-end"] == (2 << 30).to_bytes(8, "big"))
         assert libfdt.fdt_check_full(bytearray(tree), len(tree)) == 0
     assert 250 < refused < 2250, "both happen"
 
@@ -323,8 +335,8 @@ def test_a_tree_with_a_length_that_leaves_the_file_is_one_line(tmp_path: Path) -
     tree[36:40] = (0x8000_0000).to_bytes(4, "big")  # size_dt_struct
     (tmp_path / "own.dtb").write_bytes(tree)
     path = write_toml(tmp_path, GOOD | {"dtb": '"own.dtb"', "cmdline": '"c"'})
-    done = subprocess.run([ROOT / "tools/bundle", "pack", path, "-o", tmp_path / "out"], check=False,
-                          capture_output=True, text=True)
+    done = subprocess.run([ROOT / "tools/bundle", "pack", path, "-o", tmp_path / "out"],
+                          check=False, capture_output=True, text=True)
     assert done.returncode == 2 and done.stderr.count("\n") == 1
     assert "own.dtb: not a device tree: its structure block lies outside of it" in done.stderr
 
@@ -335,8 +347,8 @@ def test_a_tree_with_a_length_that_leaves_the_file_is_one_line(tmp_path: Path) -
 def test_the_device_tree_compiler_has_nothing_to_say(
         tmp_path: Path, cpus: int, gic: int, initrd: tuple[int, int] | None) -> None:
     file = tmp_path / "vm.dtb"
-    file.write_bytes(dtb.make_dtb(cpus=cpus, memory=512 * MIB, gic_version=gic, cmdline="quiet", initrd=initrd,
-                                  seed=b"seed"))
+    file.write_bytes(dtb.make_dtb(cpus=cpus, memory=512 * MIB, gic_version=gic, cmdline="quiet",
+                                  initrd=initrd, seed=b"seed"))
     done = subprocess.run(["dtc", "-I", "dtb", "-O", "dts", "-o", os.devnull, file], check=False,
                           capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
@@ -352,12 +364,14 @@ def seeds_of(data: bytes, folder: Path) -> list[tuple[bytes, bytes]]:
 def chosen_of(file: Path) -> list[dict[str, bytes]]:
     """/chosen of each VM's tree."""
     info, data = bundle.read_bundle(file)
-    trees = [next(segment for segment in vm.segments if segment.ram_offset == vm.dtb) for vm in info.vms]
-    return [flattened.read(data[tree.file_offset:tree.file_offset + tree.size]).root.children["chosen"].properties
-            for tree in trees]
+    trees = [next(segment for segment in vm.segments if segment.ram_offset == vm.dtb)
+             for vm in info.vms]
+    read = [flattened.read(data[tree.file_offset:][:tree.size]) for tree in trees]
+    return [tree.root.children["chosen"].properties for tree in read]
 
 
-def test_each_vm_gets_random_seeds_of_its_own_and_the_same_ones_again_when_asked_to(tmp_path: Path) -> None:
+def test_each_vm_gets_random_seeds_of_its_own_and_the_same_ones_again_when_asked_to(
+        tmp_path: Path) -> None:
     path = write_toml(tmp_path, GOOD, GOOD | {"name": '"beta"'})
 
     def seeds(text: str | None) -> list[tuple[bytes, bytes]]:
@@ -370,7 +384,7 @@ def test_each_vm_gets_random_seeds_of_its_own_and_the_same_ones_again_when_asked
     assert len({seed for pair in (*fixed, *other, *random, *again) for seed in pair}) == 16
 
 
-# ---- run -------------------------------------------------------------------------------------------
+# ---- run -----------------------------------------------------------------------------------------
 
 
 def prepared_bundle(path: Path, *words: str, batch: bool = False) -> list[dict[str, bytes]]:
@@ -378,7 +392,8 @@ def prepared_bundle(path: Path, *words: str, batch: bool = False) -> list[dict[s
     parser = argparse.ArgumentParser()
     run.add_vm_arguments(parser)
     add_machine_arguments(parser)
-    arguments = parser.parse_args(["--image", "none", "--lab", "4", "--out", str(path.parent), *words, str(path)])
+    arguments = parser.parse_args(["--image", "none", "--lab", "4", "--out", str(path.parent),
+                                   *words, str(path)])
     arguments.qemu = os.environ.get("STRATA_QEMU", arguments.qemu)
     with run.prepared(arguments, batch=batch) as (_, _, file):
         return chosen_of(file)
@@ -396,11 +411,14 @@ def test_a_deterministic_run_has_the_same_seeds_every_time(tmp_path: Path) -> No
 def test_only_our_initramfs_is_told_to_end_by_itself(tmp_path: Path) -> None:
     ours = cpio.executable("init", (ROOT / "guests/linux/init").read_bytes())
     (tmp_path / "ours").write_bytes(cpio.make_initramfs([ours]))
-    (tmp_path / "theirs").write_bytes(cpio.make_initramfs([cpio.executable("init", b"#!/bin/sh\n")]))
+    theirs = cpio.executable("init", b"#!/bin/sh\n")
+    (tmp_path / "theirs").write_bytes(cpio.make_initramfs([theirs]))
     (tmp_path / "raw").write_bytes(b"no archive at all")
-    path = write_toml(tmp_path, *(GOOD | {"name": f'"{name}"', "cmdline": '"mine"', "initrd": f'"{name}"'}
-                                  for name in ("ours", "theirs", "raw")), GOOD)
-    lines = [chosen.get("bootargs") for chosen in prepared_bundle(path, "--append", "more", batch=True)]
+    path = write_toml(tmp_path,
+                      *(GOOD | {"name": f'"{name}"', "cmdline": '"mine"', "initrd": f'"{name}"'}
+                        for name in ("ours", "theirs", "raw")), GOOD)
+    lines = [chosen.get("bootargs")
+             for chosen in prepared_bundle(path, "--append", "more", batch=True)]
     assert lines == [b"mine more strata.batch\0", b"mine more\0", b"mine more\0", b"more\0"]
     assert prepared_bundle(path, "--append", "x", batch=False)[0]["bootargs"] == b"mine x\0"
 
@@ -414,7 +432,7 @@ def test_the_initramfs_is_reproducible_and_readable(tmp_path: Path) -> None:
     assert raw.startswith(b"070701") and b"TRAILER!!!\0" in raw and len(raw) % 4 == 0
 
 
-# ---- QEMU's command line ---------------------------------------------------------------------------
+# ---- QEMU's command line -------------------------------------------------------------------------
 
 
 def test_the_machine_is_isolated_and_ends_with_a_status(tmp_path: Path) -> None:
@@ -428,19 +446,20 @@ def test_the_machine_is_isolated_and_ends_with_a_status(tmp_path: Path) -> None:
     assert not any("semihosting" in word or word.startswith("-net") for word in command)
 
 
-# ---- the doctor and the Makefile -------------------------------------------------------------------
+# ---- the doctor and the Makefile -----------------------------------------------------------------
 
 
 def test_the_doctor_is_silent_when_all_is_there() -> None:
-    done = subprocess.run([ROOT / "tools/doctor", "--quiet"], check=False, capture_output=True, text=True)
+    done = subprocess.run([ROOT / "tools/doctor", "--quiet"], check=False,
+                          capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_the_doctor_lists_what_is_missing_with_the_command(tmp_path: Path) -> None:
     for name in ("sh", "sed", "head", "id", "cat", "dirname", "apt-get", "dpkg-deb"):
         (tmp_path / name).symlink_to(shutil.which(name) or f"/bin/{name}")
-    done = subprocess.run(["/bin/sh", ROOT / "tools/doctor"], check=False, capture_output=True, text=True,
-                          env={"PATH": str(tmp_path)})
+    done = subprocess.run(["/bin/sh", ROOT / "tools/doctor"], check=False,
+                          capture_output=True, text=True, env={"PATH": str(tmp_path)})
     assert done.returncode == 3
     missing = [line for line in done.stdout.splitlines() if line.startswith("MISSING")]
     assert any("qemu-system-arm" in line and "apt-get install" in line for line in missing)
@@ -459,7 +478,7 @@ def test_an_unknown_value_is_an_error_that_names_the_variable(setting: str) -> N
     assert f"{name}={value}" in done.stderr and f"{name} takes" in done.stderr
 
 
-# ---- the lint --------------------------------------------------------------------------------------
+# ---- the lint ------------------------------------------------------------------------------------
 
 
 def test_a_conditional_inside_a_function_is_found(tmp_path: Path) -> None:
@@ -471,7 +490,8 @@ def test_a_conditional_inside_a_function_is_found(tmp_path: Path) -> None:
 def test_a_device_model_that_reaches_out_is_found(tmp_path: Path) -> None:
     file = tmp_path / "dev_x.c"
     file.write_text('#include "vmm.h"\n#include "lib/bits.h"\n#include "vcpu.h"\n\tasm("wfi");\n')
-    assert [line.split(": ")[0] for line in lint.check_device_model(file)] == [f"{file}:3", f"{file}:4"]
+    assert [line.split(": ")[0]
+            for line in lint.check_device_model(file)] == [f"{file}:3", f"{file}:4"]
 
 
 def test_a_file_without_a_license_line_is_found(tmp_path: Path) -> None:
@@ -513,10 +533,11 @@ def test_a_path_from_a_guest_to_panic_is_found(tmp_path: Path) -> None:
         void (*const table[])(void) __attribute__((used)) = {handler};
         void _start(void) { boot_only(); }
     """)
-    cross = next(name for name in ("aarch64-none-elf-", "aarch64-linux-gnu-") if shutil.which(f"{name}gcc"))
+    cross = next(name for name in ("aarch64-none-elf-", "aarch64-linux-gnu-")
+                 if shutil.which(f"{name}gcc"))
     elf = tmp_path / "x.elf"
-    subprocess.run([f"{cross}gcc", "-O1", "-ffreestanding", "-fno-pic", "-nostdlib", "-static", "-no-pie",
-                    "-o", elf, source], check=True)
+    subprocess.run([f"{cross}gcc", "-O1", "-ffreestanding", "-fno-pic", "-nostdlib",
+                    "-static", "-no-pie", "-o", elf, source], check=True)
     graph = callgraph.CallGraph(elf, f"{cross}objdump")
     assert graph.path("panic", set()) == ["handler", "callback", "panic"]
     assert graph.path("panic", {"callback"}) is None
@@ -527,22 +548,26 @@ def test_what_a_killed_program_has_started_ends_with_it() -> None:
     """The pipe has its end when nobody holds it any more: neither the program nor the sleeper."""
     text = ("import subprocess; from tools.qemu import ends_with_us\n"
             "print(subprocess.Popen(ends_with_us(['sh', '-c', 'echo up; exec sleep 600'])).wait())")
-    with subprocess.Popen([sys.executable, "-c", text], cwd=ROOT, stdout=subprocess.PIPE) as program:
+    with subprocess.Popen([sys.executable, "-c", text], cwd=ROOT,
+                          stdout=subprocess.PIPE) as program:
         assert program.stdout and program.stdout.readline() == b"up\n"
         program.kill()
         assert program.stdout.read() == b""
 
 
-# ---- for editors -----------------------------------------------------------------------------------
+# ---- for editors ---------------------------------------------------------------------------------
 
 
 def test_an_editor_is_told_how_each_source_is_compiled() -> None:
-    environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
-    plan = subprocess.run(["make", "-Bn", "V=1", "image", "guests"], cwd=ROOT, check=True, capture_output=True,
-                          text=True, env=environment)
-    entries = {str(entry["file"]): entry for entry in compile_commands(plan.stdout.splitlines(), str(ROOT))}
-    assert {path.relative_to(ROOT).as_posix() for path in ROOT.glob("kit/*.c")} - {"kit/asm_offsets.c"} <= entries.keys()
-    assert {path.relative_to(ROOT).as_posix() for path in ROOT.glob("guests/probes/*.c")} <= entries.keys()
+    environment = {k: v for k, v in os.environ.items()
+                   if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    plan = subprocess.run(["make", "-Bn", "V=1", "image", "guests"], cwd=ROOT, check=True,
+                          capture_output=True, text=True, env=environment)
+    entries = {str(entry["file"]): entry
+               for entry in compile_commands(plan.stdout.splitlines(), str(ROOT))}
+    for place in ("kit/*.c", "guests/probes/*.c"):
+        sources = {path.relative_to(ROOT).as_posix() for path in ROOT.glob(place)}
+        assert sources - {"kit/asm_offsets.c"} <= entries.keys()
     words = entries["kit/main.c"]["arguments"]
     assert isinstance(words, list)
     flags = words[1:words.index("-MMD")]
@@ -550,7 +575,8 @@ def test_an_editor_is_told_how_each_source_is_compiled() -> None:
 
 
 def test_of_several_sources_in_one_command_each_has_its_own_entry() -> None:
-    commands = ["mkdir -p x", "gcc -O1 'a b.c' c.c -o t", "aarch64-linux-gnu-gcc -O2 -c -o c.o c.c", "ar rcs x.a c.o"]
+    commands = ["mkdir -p x", "gcc -O1 'a b.c' c.c -o t", "aarch64-linux-gnu-gcc -O2 -c -o c.o c.c",
+                "ar rcs x.a c.o"]
     assert list(compile_commands(commands, "/here")) == [
         {"directory": "/here", "file": "a b.c", "arguments": ["gcc", "-O1", "a b.c", "-o", "t"]},
         {"directory": "/here", "file": "c.c", "arguments": ["gcc", "-O1", "c.c", "-o", "t"]}]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""System registers from AArch32 at EL0 are those of AArch64, under other names and with other syndromes."""
+"""AArch32 at EL0 reaches AArch64's system registers under other names, with other syndromes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from grader.machine.verdict import expect, expect_that
 from grader.oracle.calls import Bench
 from grader.oracle.decode import el2_registers as el2
 from grader.oracle.objects import Object
-from grader.tests.lab01.test_lab01_steps import AARCH32_USR, CV, GUEST_VBAR, IL, cold, same_registers
+from grader.tests.lab01.test_lab01_steps import (AARCH32_USR, CV, GUEST_VBAR, IL, cold,
+                                                 same_registers)
 
 CP15_32, CP15_64, CP14_32, CP14_64 = 0x03, 0x04, 0x05, 0x0C
 ALWAYS, EQUAL, Z = 0xE << 20, 0, 1 << 30
@@ -25,7 +26,8 @@ def test_aarch32_has_the_registers_of_aarch64(make_lab: MakeLab, number: int, cp
     make_lab(number).probe("aarch32_registers", cpu=cpu)
 
 
-def mrc(ec: int, crn: int, crm: int, opc2: int, rt: int, direction: int = READ, condition: int = ALWAYS) -> int:
+def mrc(ec: int, crn: int, crm: int, opc2: int, rt: int, direction: int = READ,
+        condition: int = ALWAYS) -> int:
     """Syndrome of a trapped MRC or MCR with opc1 = 0."""
     return ec << 26 | IL | CV | condition | opc2 << 17 | crn << 10 | rt << 5 | crm << 1 | direction
 
@@ -64,7 +66,8 @@ def test_the_debug_channel_reads_zero(make_lab: MakeLab, seed: int) -> None:
     expect("MCR DBGDTRTXint: PC", pc, 0x1004)
     pc, before, after = trapped.dispatch(mrc(CP14_32, 0, 1, 0, rt=APSR), flags=0xF << 28)
     expect("MRC APSR_nzcv, DBGDSCRint: PC", pc, 0x1004)
-    expect("the flags are its bits [31:28]", trapped.vcpu.get("frame.pstate"), AARCH32_USR, el2.spsr)
+    expect("the flags are its bits [31:28]", trapped.vcpu.get("frame.pstate"),
+           AARCH32_USR, el2.spsr)
     same_registers("the frame", after, before)
 
 

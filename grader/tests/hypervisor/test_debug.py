@@ -52,15 +52,16 @@ def test_older_and_newer_cpus(make_lab: MakeLab, cpu: str, probe: str) -> None:
 
 
 def last_numbers(bench: Bench) -> tuple[int, int]:
-    """Of the machine's breakpoints and watchpoints."""
+    """Numbers of the machine's last breakpoint and last watchpoint."""
     dfr0 = bench.read_sysreg("ID_AA64DFR0_EL1")
     return dfr0 >> 12 & 0xF, dfr0 >> 20 & 0xF
 
 
 def controls(bench: Bench) -> dict[str, int]:
-    """The control registers that are not zero."""
+    """The debug control registers that are not zero."""
     breakpoints, watchpoints = last_numbers(bench)
-    names = [f"DBGBCR{n}_EL1" for n in range(breakpoints + 1)] + [f"DBGWCR{n}_EL1" for n in range(watchpoints + 1)]
+    names = [*(f"DBGBCR{n}_EL1" for n in range(breakpoints + 1)),
+             *(f"DBGWCR{n}_EL1" for n in range(watchpoints + 1))]
     return {name: value for name in names if (value := bench.read_sysreg(name))}
 
 
@@ -71,7 +72,10 @@ def access(bench: Bench, vcpu: Object, name: str, read: bool, pstate: int = DAIF
 
 
 def test_a_cpu_starts_with_debug_off_and_unlocked(lab: Lab, seed: int) -> None:
-    """Reset leaves the registers UNKNOWN and the OS lock locked (Arm ARM, "The OS Lock and the OS Double Lock")."""
+    """Reset leaves the registers UNKNOWN and the OS lock locked.
+
+    Arm ARM, "The OS Lock and the OS Double Lock".
+    """
     bench = cold(lab, seed)
     expect("the machine starts with OSLSR_EL1.OSLK set", bench.read_sysreg("OSLSR_EL1") >> 1 & 1, 1)
     breakpoints, watchpoints = last_numbers(bench)
@@ -95,15 +99,19 @@ def test_the_hardware_gets_breakpoints_of_el1_and_el0_alone(lab: Lab, seed: int)
     enabled = ENABLE | BOTH_LEVELS
     bas, load_store = 0xF << 5, 3 << 3
     for what, member, control, register, wanted in (
-        ("HMC and SSC of a breakpoint", "pair[0].bcr", enabled | bas | HMC | SSC_EL2, "DBGBCR0_EL1", enabled | bas),
-        ("HMC and SSC of a watchpoint", "pair[1].wcr", enabled | load_store | HMC | SSC_EL2, "DBGWCR1_EL1", enabled | load_store),
+        ("HMC and SSC of a breakpoint", "pair[0].bcr", enabled | bas | HMC | SSC_EL2,
+         "DBGBCR0_EL1", enabled | bas),
+        ("HMC and SSC of a watchpoint", "pair[1].wcr", enabled | load_store | HMC | SSC_EL2,
+         "DBGWCR1_EL1", enabled | load_store),
         ("a match of VMIDs", "pair[1].bcr", enabled | VMID_MATCH, f"DBGBCR{breakpoints}_EL1", 0),
-        ("a match of contexts", "pair[1].bcr", enabled | CONTEXT_MATCH, f"DBGBCR{breakpoints}_EL1", enabled | CONTEXT_MATCH),
-        ("a breakpoint linked to it", "pair[0].bcr", enabled | LINKED_ADDRESS | TO_NUMBER_1, "DBGBCR0_EL1",
-         enabled | LINKED_ADDRESS | breakpoints << 16),
-        ("a watchpoint linked to it", "pair[0].wcr", enabled | WATCH_LINKED | TO_NUMBER_1, "DBGWCR0_EL1",
-         enabled | WATCH_LINKED | breakpoints << 16),
-        ("a link to number 3, which the guest has not", "pair[0].wcr", enabled | WATCH_LINKED | 3 << 16, "DBGWCR0_EL1", 0),
+        ("a match of contexts", "pair[1].bcr", enabled | CONTEXT_MATCH,
+         f"DBGBCR{breakpoints}_EL1", enabled | CONTEXT_MATCH),
+        ("a breakpoint linked to it", "pair[0].bcr", enabled | LINKED_ADDRESS | TO_NUMBER_1,
+         "DBGBCR0_EL1", enabled | LINKED_ADDRESS | breakpoints << 16),
+        ("a watchpoint linked to it", "pair[0].wcr", enabled | WATCH_LINKED | TO_NUMBER_1,
+         "DBGWCR0_EL1", enabled | WATCH_LINKED | breakpoints << 16),
+        ("a link to number 3, which the guest has not", "pair[0].wcr",
+         enabled | WATCH_LINKED | 3 << 16, "DBGWCR0_EL1", 0),
     ):  # fmt: skip
         vcpu = bench.vcpu()
         offset, _ = bench.objects.member("struct vcpu", f"debug.{member}")
@@ -150,15 +158,18 @@ def test_without_mde_the_hardware_keeps_its_breakpoints(make_lab: MakeLab, seed:
     bench.call(load, armed.address)
     expect("a vCPU with MDE brings its own", controls(bench), {"DBGBCR0_EL1": ENABLE | BOTH_LEVELS})
     bench.call(load, plain.address)
-    expect("one without leaves what is there", controls(bench), {"DBGBCR0_EL1": ENABLE | BOTH_LEVELS})
+    expect("one without leaves what is there", controls(bench),
+           {"DBGBCR0_EL1": ENABLE | BOTH_LEVELS})
     expect_that("and has it switched off", not bench.read_sysreg("MDSCR_EL1") & MDE)
 
 
 @pytest.mark.parametrize("machine", BATCH_MACHINES, ids=lambda m: "-".join(m.values()) or "default")
-def test_debuggers_in_two_linux_vms_do_not_disturb_each_other(tmp_path: Path, machine: dict[str, str]) -> None:
-    """They watch different words at one address, hundreds of times, while their VMs take turns on one CPU."""
+def test_debuggers_in_two_linux_vms_do_not_disturb_each_other(
+        tmp_path: Path, machine: dict[str, str]) -> None:
+    """Both watch one address, hundreds of times, while their VMs take turns on one CPU."""
     linux = build_directory() / "linux"
-    subprocess.run(command("image", "linux", LAB="4"), check=True, capture_output=True, env=environment())
+    subprocess.run(command("image", "linux", LAB="4"), check=True, capture_output=True,
+                   env=environment())
     (tmp_path / "debugger.cpio.gz").write_bytes(cpio.make_initramfs([
         cpio.directory("dev"), cpio.character_device("dev/console", 5, 1),
         cpio.executable("init", (linux / "debugger").read_bytes()),
@@ -174,9 +185,9 @@ initrd = "debugger.cpio.gz"
 cmdline = "console=ttyAMA0 quiet -- {word}"
 """ for word in range(2)))
     try:
-        done = subprocess.run(command("run", LAB="4", VMS=str(vms), **machine), check=False, capture_output=True,
-                              text=True, errors="replace", stdin=subprocess.DEVNULL, env=environment(),
-                              timeout=NET_SECONDS)
+        done = subprocess.run(command("run", LAB="4", VMS=str(vms), **machine), check=False,
+                              capture_output=True, text=True, errors="replace",
+                              stdin=subprocess.DEVNULL, env=environment(), timeout=NET_SECONDS)
     except subprocess.TimeoutExpired as late:
         raise infrastructure(f"no end after {NET_SECONDS} s", str(late.stdout)[-2000:])
     for word in range(2):

@@ -36,6 +36,7 @@ def of_layers_above(number: int) -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize(("number", "cpu", "gic"), MACHINES)
-def test_no_register_leaks_and_none_is_hidden_in_vain(make_lab: MakeLab, number: int, cpu: str, gic: int) -> None:
+def test_no_register_leaks_and_none_is_hidden_in_vain(
+        make_lab: MakeLab, number: int, cpu: str, gic: int) -> None:
     vms = [ProbeVm("encodings"), ProbeVm("encodings")]
     make_lab(number, gic).probe(*vms, cpu=cpu, budget=BUDGET, ignore=of_layers_above(number))

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What a lab gives and no exercise asks for: vCPUs on several CPUs, how VMs end and start again, the
-GICv2's driver, barriers of the world switch and of the GIC."""
+"""What a lab gives and no exercise asks for: vCPUs on several CPUs, how VMs end and start again,
+the GICv2's driver, barriers of the world switch and of the GIC."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from grader.machine.verdict import expect, expect_that
 from grader.oracle.calls import Bench
 from grader.oracle.objects import Objects
 from grader.tests.lab03.test_lab03_barriers import RETURN, findings
-from grader.tests.lab03.test_lab03_steps import GICD, IGROUPR, ISACTIVER, ISENABLER, ISPENDR, claimed
+from grader.tests.lab03.test_lab03_steps import (GICD, IGROUPR, ISACTIVER, ISENABLER, ISPENDR,
+                                                 claimed)
 from grader.tests.lab04.test_lab04 import BUDGET, MASK64, VM_RUNNING, VM_STOPPED, in_guest, runs_on
 
 GICC_APR0, GICC_NSAPR0 = 0x0801_00D0, 0x0801_00E0
@@ -20,7 +21,7 @@ GICC_APR0, GICC_NSAPR0 = 0x0801_00D0, 0x0801_00E0
 
 @pytest.mark.parametrize("failing", range(5))
 def test_a_vm_that_cannot_be_built_again_ends_alone(make_lab: MakeLab, failing: int) -> None:
-    """One allocation after the other of the second life is refused, as when others have all memory."""
+    """Each allocation of the VM's second life fails once, as when other VMs have all memory."""
     machine = in_guest(make_lab(4), "hostile_spin", "hostile_reset")
     objects = Objects(machine)
     pages = machine.symbols["free_page_count"]
@@ -49,25 +50,30 @@ def test_gicv2_is_set_up_whatever_firmware_left(make_lab: MakeLab) -> None:
     for word in (0, 1):
         at = GICD + 4 * word
         expect(f"GICD_IGROUPR{word}: Group 0", read(at + IGROUPR), 0)
-        expect(f"GICD_ISENABLER{word}: what the registry claims", read(at + ISENABLER) & ~0xFFFF, claimed(bench, word) & ~0xFFFF)  # fmt: skip
+        expect(f"GICD_ISENABLER{word}: what the registry claims", read(at + ISENABLER) & ~0xFFFF,
+               claimed(bench, word) & ~0xFFFF)
         expect(f"GICD_ISACTIVER{word}", read(at + ISACTIVER), 0)
         expect(f"GICD_ISPENDR{word}", read(at + ISPENDR) & 0x3000_FFFF, 0)
-    expect("GICC_APR0, GICC_NSAPR0: no priority is active", [read(GICC_APR0), read(GICC_NSAPR0)], [0, 0])
+    expect("GICC_APR0, GICC_NSAPR0: no priority is active", [read(GICC_APR0), read(GICC_NSAPR0)],
+           [0, 0])
 
 
 @pytest.mark.parametrize(("version", "iar"), [(3, r"mrs x\d+, icc_iar1_el1"), (2, r"ldr w")])
-def test_interrupt_is_acknowledged_before_its_handler_touches_a_device(version: int, iar: str) -> None:
+def test_interrupt_is_acknowledged_before_its_handler_touches_a_device(
+        version: int, iar: str) -> None:
     expect("a DSB follows the read of IAR",
            findings(iar, ("dsb",), RETURN, f"gic_v{version}_acknowledge"), [])
 
 
 @pytest.mark.parametrize(("version", "eoir"), [(3, r"msr icc_eoir1_el1"), (2, r"str w")])
 def test_handler_is_done_with_its_device_before_the_priority_drops(version: int, eoir: str) -> None:
-    expect("a DSB stands before the write of EOIR", findings("dsb", (eoir,), RETURN, f"gic_v{version}_end"), [])
+    expect("a DSB stands before the write of EOIR",
+           findings("dsb", (eoir,), RETURN, f"gic_v{version}_end"), [])
 
 
 def test_priority_has_dropped_before_the_interrupt_is_deactivated() -> None:
-    expect("an ISB follows ICC_EOIR1_EL1", findings(r"msr icc_eoir1_el1", ("isb",), rf"msr icc_dir|{RETURN}"), [])
+    expect("an ISB follows ICC_EOIR1_EL1",
+           findings(r"msr icc_eoir1_el1", ("isb",), rf"msr icc_dir|{RETURN}"), [])
 
 
 def test_reason_of_a_maintenance_interrupt_is_gone_before_the_next_is_asked_for() -> None:
@@ -77,7 +83,8 @@ def test_reason_of_a_maintenance_interrupt_is_gone_before_the_next_is_asked_for(
 def test_sgi_is_sent_behind_what_was_written() -> None:
     expect("a DSB stands before ICC_SGI1R_EL1",
            findings("dsb", (r"msr icc_sgi1r",), RETURN, "gic_v3_send_sgi"), [])
-    expect("a DSB stands before GICD_SGIR", findings("dsb", (r"str w",), RETURN, "gic_v2_send_sgi"), [])
+    expect("a DSB stands before GICD_SGIR", findings("dsb", (r"str w",), RETURN, "gic_v2_send_sgi"),
+           [])
 
 
 # Of a CPU that has not started there is a queue, and nothing else: enough to see who goes where.
@@ -94,7 +101,7 @@ def two_cpus(make_lab: MakeLab) -> tuple[Bench, Objects, int]:
 
 
 def test_a_vcpu_that_is_about_to_be_loaded_is_asked_to_leave(make_lab: MakeLab) -> None:
-    """It was taken off the queue of CPU 1, which has not loaded it yet."""
+    """CPU 1 took the vCPU off its queue and has not loaded it yet."""
     bench, objects, other = two_cpus(make_lab)
     vcpu = objects.vm(0).vcpu(0)
     bench.put(vcpu, cpu=other, state=RUNNING, requests=0)
@@ -109,7 +116,8 @@ def test_a_sleeping_vcpu_that_is_loaded_comes_back_to_leave(make_lab: MakeLab) -
     bench.put(objects.cpu(1), vcpu=vcpu.address)
     bench.put(vcpu, cpu=other, state=BLOCKED, requests=0)
     bench.call("vm_request_reset", objects.vm(0).address)
-    expect("it is on its CPU's queue", (vcpu.get("state"), objects.cpu(1).get("runnable_count")), (RUNNABLE, 1))
+    expect("it is on its CPU's queue", (vcpu.get("state"), objects.cpu(1).get("runnable_count")),
+           (RUNNABLE, 1))
     expect("to leave for good", vcpu.get("requests") & STOPPED, STOPPED)
 
 
@@ -134,7 +142,8 @@ def test_a_vcpu_is_not_started_twice_nor_while_its_vm_ends(make_lab: MakeLab) ->
         return -(bench.call("vcpu_start", vcpu.address, 0x1234, 5) | ~0xFFFF_FFFF) & 0xFFFF_FFFF
 
     bench.put(vcpu, cpu=other, state=OFF)
-    expect("vcpu_start() of one that is OFF: error", bench.call("vcpu_start", vcpu.address, 0x1234, 5), 0)
+    expect("vcpu_start() of one that is OFF: error",
+           bench.call("vcpu_start", vcpu.address, 0x1234, 5), 0)
     expect("its entry point and x0", (vcpu.get("frame.pc"), vcpu.get("frame.x[0]")), (0x1234, 5))
     expect("vcpu_start() of one that is on: error", start(), EBUSY)
     bench.call("vm_request_reset", objects.vm(0).address)
@@ -143,15 +152,18 @@ def test_a_vcpu_is_not_started_twice_nor_while_its_vm_ends(make_lab: MakeLab) ->
 
 
 def test_an_sgi_arrives_at_its_cpu(make_lab: MakeLab) -> None:
-    """Sent by CPU 0 to itself, with interrupts masked: it is pending in GICR_ISPENDR0."""
+    """CPU 0 sends itself the SGI while interrupts are masked: it is pending in GICR_ISPENDR0."""
     bench = Bench.at_first_entry(make_lab(3).start("hypercalls"), seed=1)
     before = bench.device32(0x080B_0200)
     bench.call("gic_send_sgi", 9, bench.cpu.address)
     expect("SGI 9 is pending", bench.device32(0x080B_0200), before | 1 << 9)
 
 
-@pytest.mark.parametrize(("barriers", "read"), [(("esb",), "disr_el1"), (("dsb", "isb"), "isr_el1")], ids=["ras", "no-ras"])
-def test_errors_of_the_guest_that_leaves_have_arrived_before_they_are_looked_for(barriers: tuple[str, ...], read: str) -> None:
+@pytest.mark.parametrize(("barriers", "read"),
+                         [(("esb",), "disr_el1"), (("dsb", "isb"), "isr_el1")],
+                         ids=["ras", "no-ras"])
+def test_errors_of_the_guest_that_leaves_have_arrived_before_they_are_looked_for(
+        barriers: tuple[str, ...], read: str) -> None:
     """Arm ARM, "Error synchronization event"; without FEAT_RAS a DSB completes what may fail."""
     expect(f"{' and '.join(barriers).upper()} before {read.upper()} is read",
            findings(barriers[0], barriers[1:], rf"mrs x\d+, {read}", "world_save"), [])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The guest's machine is QEMU's virt as far as software that was built for that one can tell."""
+"""Software built for QEMU's virt machine finds that machine in a VM."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def test_it_is_on_other_cpus(make_lab: MakeLab, cpu: str) -> None:
 
 
 def test_two_vms_have_it_side_by_side(make_lab: MakeLab) -> None:
-    make_lab(4).probe(ProbeVm("empty_devices"), ProbeVm("empty_devices", page_size="4K"), budget=test_lab04.BUDGET)
+    make_lab(4).probe(ProbeVm("empty_devices"), ProbeVm("empty_devices", page_size="4K"),
+                      budget=test_lab04.BUDGET)
 
 
 @pytest.mark.parametrize("number", LABS)
@@ -48,7 +49,8 @@ def test_a_fallback_gives_way_to_the_layer_that_claims_its_function(make_lab: Ma
     """Layer 4 waits in CPU_SUSPEND, layer 1 would return at once."""
     machine = make_lab(4).start("psci_suspend")
     objects = Objects(machine)
-    fallback = objects.handler("hypercall_entry", "registry_hypercall_fallbacks", "function_id", CPU_SUSPEND)
+    fallback = objects.handler("hypercall_entry", "registry_hypercall_fallbacks",
+                               "function_id", CPU_SUSPEND)
     claimed = objects.hypercall(CPU_SUSPEND)
     with machine.breakpoint(fallback, EL2_ONLY):
         machine.run_to(claimed, EL2_ONLY)
@@ -63,7 +65,8 @@ def test_a_vm_whose_only_cpu_is_off_has_ended(make_lab: MakeLab, number: int) ->
 
 @pytest.fixture
 def uboot() -> object:
-    fetched = subprocess.run(command("uboot"), check=False, capture_output=True, text=True, env=environment())
+    fetched = subprocess.run(command("uboot"), check=False, capture_output=True, text=True,
+                             env=environment())
     if fetched.returncode:
         pytest.skip(f"U-Boot could not be fetched: {fetched.stderr.strip()}")
     subprocess.run(command("image", LAB="4"), check=True, capture_output=True, env=environment())
@@ -73,7 +76,7 @@ def uboot() -> object:
 
 
 def test_firmware_that_was_built_for_flash_runs(uboot: Terminal) -> None:
-    """It reads the device tree and the flash, probes virtio, answers, resets, and powers off."""
+    """U-Boot reads device tree and flash, probes virtio, answers, resets, and powers off."""
     for _ in range(2):
         uboot.read_until("Hit any key to stop autoboot")
         uboot.type(" ")

@@ -20,7 +20,7 @@ TABLES = 8 * PAGE  # from the beginning of RAM: anywhere, since the guest does n
 
 
 class GuestTables:
-    """Tables of 4 KiB pages in the RAM of a VM, for TTBR0_EL1; entry 0 of each leads to the next."""
+    """Tables for TTBR0_EL1, 4 KiB granule, in a VM's RAM; entry 0 of each leads to the next."""
 
     def __init__(self, bench: Bench, va_bits: int = 48, sctlr: int = 0) -> None:
         vm = Objects(bench.machine).vm(0)
@@ -54,7 +54,8 @@ def test_tables_of_a_big_endian_guest_are_read_as_such(make_lab: MakeLab, seed: 
     expect("the third table, of level 3, is nowhere", tables.status(nowhere), ON_WALK + 3)
 
 
-def test_a_walk_that_ends_elsewhere_meanwhile_has_the_level_where_it_ends(make_lab: MakeLab, seed: int) -> None:
+def test_a_walk_that_ends_elsewhere_meanwhile_has_the_level_where_it_ends(
+        make_lab: MakeLab, seed: int) -> None:
     """Another vCPU has changed the tables since; the page that stage 2 refused is not met."""
     tables = guest_tables(make_lab, seed)
     refused = 0x2000_0000
@@ -69,7 +70,7 @@ def test_a_walk_that_ends_elsewhere_meanwhile_has_the_level_where_it_ends(make_l
 
 
 def test_52_bits_begin_a_level_above_zero(make_lab: MakeLab, seed: int) -> None:
-    """DFSC 0x13 is that of level -1 (Arm ARM, "ISS encoding for an exception from a Data Abort")."""
+    """DFSC 0x13 is level -1 (Arm ARM, "ISS encoding for an exception from a Data Abort")."""
     tables = guest_tables(make_lab, seed, va_bits=52)
     expect("the root is nowhere", tables.status(tables.tables[0]), ON_WALK - 1)
     tables.lead_to(0x2000_0000 | TABLE)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""What a lab's grade shows on one machine alone, since others should not matter to it, on others: GICv2, other CPUs."""
+"""Probes that a lab's grade runs on one kind of machine alone: here on GICv2 and on other CPUs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from grader.tests.lab02 import test_lab02
 from grader.tests.lab04 import test_lab04
 
 LABS = (test_lab01, test_lab02, test_lab04)
-ALONE = [(module.LAB, probe) for module in LABS for probe in module.ALONE if probe not in module.ON_GICV2]
+ALONE = [(module.LAB, probe) for module in LABS for probe in module.ALONE
+         if probe not in module.ON_GICV2]
 IN_PAIRS = [
     *((1, probe) for probe in test_lab01.IN_PAIRS),
     *((2, probe) for probe in test_lab02.IN_PAIRS),
@@ -29,10 +30,13 @@ def test_a_guest_sees_the_architecture(make_lab: MakeLab, number: int, probe: st
 @pytest.mark.parametrize(("number", "probe"), IN_PAIRS)
 def test_two_guests_do_not_disturb_each_other(make_lab: MakeLab, number: int, probe: str) -> None:
     ignore = test_lab01.OF_LAYER_4 if number < 4 else ()
-    make_lab(number, gic=2).probe(ProbeVm(probe), ProbeVm(probe), budget=test_lab04.BUDGET, ignore=ignore)
+    make_lab(number, gic=2).probe(ProbeVm(probe), ProbeVm(probe), budget=test_lab04.BUDGET,
+                                  ignore=ignore)
 
 
 @pytest.mark.parametrize("cpu", ["cortex-a57", "max"])
-@pytest.mark.parametrize(("number", "gic", "probe"), [(2, 3, "memory_release"), (2, 3, "stage1_walk"), (3, 2, "gic_priority")])
-def test_older_and_newer_cpus(make_lab: MakeLab, number: int, gic: int, probe: str, cpu: str) -> None:
+@pytest.mark.parametrize(("number", "gic", "probe"),
+                         [(2, 3, "memory_release"), (2, 3, "stage1_walk"), (3, 2, "gic_priority")])
+def test_older_and_newer_cpus(make_lab: MakeLab, number: int, gic: int, probe: str,
+                              cpu: str) -> None:
     make_lab(number, gic=gic).probe(probe, cpu=cpu)
