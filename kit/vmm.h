@@ -10,6 +10,7 @@
 #ifndef STRATA_VMM_H
 #define STRATA_VMM_H
 
+#include "lib/guest_map.h"
 #include "lib/types.h"
 
 struct vm;

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from tools.errors import UserError, run_main
 from tools.files import write_atomically
+from tools.guest_map import GUEST_MAP
 from tools.vms import KIB, MIB, VM_MAX, VmConfig, format_size, load_vms, parse_size
 
 MAGIC = int.from_bytes(b"STRAUNDL", "little")
@@ -33,7 +34,7 @@ PAYLOAD_ALIGN = 4 * KIB
 NO_DTB = (1 << 64) - 1
 VM_PAGES_4K = 1
 
-RAM_BASE = 0x4000_0000
+RAM_BASE = GUEST_MAP["RAM_BASE"]
 BUNDLE_ADDRESS = 0x4A00_0000
 RESERVED = BUNDLE_ADDRESS - RAM_BASE  # the hypervisor and all below the bundle
 FLAT_OFFSET = 0x8_0000

@@ -16,13 +16,14 @@ from pathlib import Path
 
 from tools.errors import UserError, run_main
 from tools.files import gdb_word
+from tools.guest_map import GUEST_MAP
 from tools.qemu import HEARTBEAT, add_machine_arguments, ends_with_us, qemu_command
 from tools.run import add_vm_arguments, prepared
 from tools.stub import Stub
 
 DEBUGGERS = ("gdb-multiarch", "aarch64-none-elf-gdb", "aarch64-linux-gnu-gdb")
 COMMANDS = Path("grader/gdb/strata.py")
-RAM_BASE = 0x4000_0000
+RAM_BASE = GUEST_MAP["RAM_BASE"]
 
 
 def find_debugger() -> str:

@@ -28,7 +28,7 @@ void vmm_console_put(struct vm *vm, u8 byte)
 
 void vmm_irq_line(struct vm *vm, u32 intid, bool level)
 {
-	CHECK(intid == PL011_INTID && level != line);
+	CHECK(intid == GUEST_UART_INTID && level != line);
 	line = level;
 }
 

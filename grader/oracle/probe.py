@@ -20,10 +20,11 @@ from grader.machine.verdict import Finding, Verdict, expect, show
 from grader.oracle.objects import Objects
 from grader.oracle.witness import Entry, Witness
 from tools.bundle import build_bundle, machine_memory_for
+from tools.guest_map import GUEST_MAP
 from tools.vms import PAGE_SIZES, VmConfig
 
 MIB = 1 << 20
-RAM_BASE = 0x4000_0000
+RAM_BASE = GUEST_MAP["RAM_BASE"]
 LOAD_OFFSET = 0x8_0000
 BAIT = "!"
 

@@ -14,7 +14,7 @@
 #include "probe.h"
 #include "timer.h"
 
-#define UART_FR 0x09000018
+#define UART_FR (GUEST_UART_BASE + 0x18)
 
 static u32 samples[SAMPLES];
 

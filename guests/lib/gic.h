@@ -8,14 +8,15 @@
 
 #include "exception.h"
 #include "lib/gic_regs.h"
+#include "lib/guest_map.h"
 #include "lib/types.h"
 
-#define GICD_BASE 0x08000000UL
-#define GICC_BASE 0x08010000UL
-#define GICR_BASE 0x080a0000UL
+#define GICD_BASE GUEST_GICD_BASE
+#define GICC_BASE GUEST_GICC_BASE
+#define GICR_BASE GUEST_GICR_BASE
 #define GICR_SGI_BASE (GICR_BASE + GICR_SGI_FRAME)
 
-#define INTID_UART 33
+#define INTID_UART GUEST_UART_INTID
 #define INTID_VTIMER 27
 #define INTID_PTIMER 30
 #define INTID_SPURIOUS 1023

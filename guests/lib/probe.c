@@ -4,9 +4,8 @@
 
 #include "lib/printf.h"
 
-#define PL011_BASE 0x09000000
-#define PL011_DR (PL011_BASE + 0x00)
-#define PL011_FR (PL011_BASE + 0x18)
+#define PL011_DR (GUEST_UART_BASE + 0x00)
+#define PL011_FR (GUEST_UART_BASE + 0x18)
 #define PL011_FR_TXFF 0x20
 
 extern char __image_start[], __stack_top[];

@@ -12,6 +12,7 @@
 #include "cpu.h"
 #include "exception.h"
 #include "hypercall.h"
+#include "lib/guest_map.h"
 
 /** struct probe_entry - one result; layout shared with the harness, aligned to lie in one page */
 struct probe_entry {
@@ -36,7 +37,6 @@ extern struct probe_entry probe_entry;
  */
 extern volatile u64 probe_seed, probe_vm;
 
-#define GUEST_RAM_BASE 0x40000000 /* of a VM with stage 2, and of QEMU's plain machine */
 
 /** struct guest - what the runtime knows of this VM, from STRATA_VM_INFO */
 struct guest {

@@ -5,13 +5,12 @@
  */
 #include "probe.h"
 
-#define TRANSPORT(n) (0x0a000000UL + 0x200UL * (n))
-#define TRANSPORT_COUNT 32
+#define TRANSPORT(n) (GUEST_VIRTIO_BASE + GUEST_VIRTIO_STRIDE * (u64)(n))
 #define MAGIC 0x74726976
 #define VENDOR 0x554d4551
 #define VIRTIO_STATUS 0x070
 
-#define FLASH_END 0x08000000UL
+#define FLASH_END (GUEST_FLASH_BASE + GUEST_FLASH_SIZE)
 #define CFI_QUERY 0x98
 
 #define INSN_LDR_W_POST 0xb8404401u /* ldr w1, [x0], #4 */
@@ -21,7 +20,7 @@ static u64 strange_transports(void)
 {
 	u64 strange = 0;
 
-	for (unsigned n = 0; n < TRANSPORT_COUNT; n++) {
+	for (unsigned n = 0; n < GUEST_VIRTIO_COUNT; n++) {
 		u64 base = TRANSPORT(n);
 		bool empty = read32(base) == MAGIC && read32(base + 4) == 1 &&
 			     read32(base + 8) == 0 && read32(base + 12) == VENDOR;
@@ -33,7 +32,7 @@ static u64 strange_transports(void)
 
 static void virtio(void)
 {
-	u64 last = TRANSPORT(TRANSPORT_COUNT - 1), end = TRANSPORT(TRANSPORT_COUNT), rest = 0;
+	u64 last = TRANSPORT(GUEST_VIRTIO_COUNT - 1), end = TRANSPORT(GUEST_VIRTIO_COUNT), rest = 0;
 	u64 value[2] = {end, 0};
 
 	report_equal("all 32 transports say virt, version 1, no device", strange_transports(), 0);
@@ -41,7 +40,7 @@ static void virtio(void)
 		rest |= read32(last + offset);
 	report_equal("all other registers are zero", rest, 0);
 	report_equal("magic and version by one load", read64(last), 1UL << 32 | MAGIC);
-	for (unsigned n = 0; n < TRANSPORT_COUNT; n++)
+	for (unsigned n = 0; n < GUEST_VIRTIO_COUNT; n++)
 		for (u64 offset = 0; offset < 0x200; offset += 4)
 			write32(TRANSPORT(n) + offset, (u32)random());
 	report_equal("they are the same after every register was written", strange_transports(), 0);

@@ -7,7 +7,7 @@
 #include "gic.h"
 #include "probe.h"
 
-#define UART 0x09000000UL
+#define UART GUEST_UART_BASE
 #define UART_DR (UART + 0x00)
 #define UART_CR (UART + 0x30)
 #define UART_IMSC (UART + 0x38)

@@ -8,7 +8,7 @@
 #include "probe.h"
 #include "registers.h"
 
-#define UART 0x09000000UL
+#define UART GUEST_UART_BASE
 #define IBRD (UART + 0x24)
 #define PCELL1 (UART + 0xff4) /* 0xf0 */
 #define PCELL3 (UART + 0xffc) /* 0xb1 */

@@ -6,7 +6,7 @@
  */
 #include "probe.h"
 
-#define UART 0x09000000UL
+#define UART GUEST_UART_BASE
 #define ILPR (UART + 0x20)
 #define IBRD (UART + 0x24)
 #define SCTLR_E0E BIT(24)

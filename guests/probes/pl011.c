@@ -6,7 +6,7 @@
  */
 #include "probe.h"
 
-#define UART 0x09000000UL
+#define UART GUEST_UART_BASE
 #define DR 0x00
 #define RSR 0x04
 #define FR 0x18

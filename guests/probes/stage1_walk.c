@@ -16,7 +16,7 @@
 #define ESR_CM BIT(8)
 #define ESR_S1PTW BIT(7)
 #define FSC_WALK 0x14
-#define UART 0x09000000UL
+#define UART GUEST_UART_BASE
 
 #define TABLE 3UL
 #define TCR_EPD1 BIT(23)

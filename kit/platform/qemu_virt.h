@@ -37,12 +37,4 @@
 
 #define PLAT_CPU_MAX 8
 
-/* What the guests' machine looks like: the same map (DESIGN, "The guest's machine"). */
-#define GUEST_RAM_BASE 0x40000000
-#define GUEST_GICD_BASE PLAT_GICD_BASE
-#define GUEST_GICC_BASE PLAT_GICC_BASE
-#define GUEST_GICR_BASE PLAT_GICR_BASE
-#define GUEST_UART_BASE PLAT_UART_BASE
-#define GUEST_UART_INTID PLAT_UART_INTID
-
 #endif
