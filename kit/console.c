@@ -275,15 +275,12 @@ void console_printf(const char *fmt, ...)
 /* Tell the model that bytes wait. It takes them through console_vm_get(): no lock held here. */
 static void announce(struct vm *vm)
 {
-	u32 count = (u32)(registry_devices_end - registry_devices);
-
 	spin_lock(&vm->device_lock);
-	for (u32 i = 0; i < count && i < DEVICE_MAX; i++) {
-		const struct device *device = &registry_devices[i];
+	for (unsigned i = 0; i < vm->stage2.region_count; i++) {
+		const struct mmio_region *region = &vm->stage2.regions[i];
 
-		/* A VM that ends has no instances any more. */
-		if (device->input && vm->device_state[i])
-			device->input(vm, vm->device_state[i]);
+		if (region->device->input)
+			region->device->input(vm, region->state);
 	}
 	spin_unlock(&vm->device_lock);
 }

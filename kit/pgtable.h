@@ -39,8 +39,8 @@ struct pgtable;
  * @prot: the inverse
  * @publish: descriptors written so far are seen by every later walk (invalid entries became valid:
  *	no cached translation can be in the way)
- * @invalidate: descriptors written so far are seen, and cached translations of [@address, @address +
- *	@bytes), whole walks included, are gone; complete on return (DSB and ISB included)
+ * @invalidate: descriptors written so far are seen, and cached translations of [@address, @address
+ *	+ @bytes), whole walks included, are gone; complete on return (DSB and ISB included)
  * @table_alloc, @table_free: one zeroed 4 KiB table, or 2^@order for a root; an invalid pa when
  *	memory is out
  */
@@ -140,22 +140,17 @@ int pgtable_visit(const struct pgtable *table, u64 address, u64 bytes,
 		  void *context);
 
 /*
- * Attribute bits of leaves. Stage 1 as in a translation regime with one privilege level (EL2 with
- * E2H = 0; Arm ARM, "Stage 1 VMSAv8-64 Block and Page descriptors"), whose MAIR holds
- * PGTABLE_MAIR; stage 2 as in "Stage 2 VMSAv8-64 Block and Page descriptors".
+ * Functions for a format's @leaf and @prot (pgtable_formats.c). Stage 1 as in a translation regime
+ * with one privilege level (EL2 with E2H = 0; Arm ARM, "Stage 1 VMSAv8-64 Block and Page
+ * descriptors"), whose MAIR holds PGTABLE_MAIR; stage 2 as in "Stage 2 VMSAv8-64 Block and Page
+ * descriptors", with HCR_EL2.FWB (fwb) or without. pgtable_stage2_prot() is the inverse of both.
  */
 #define PGTABLE_MAIR 0xff04UL /* index 0: Device-nGnRE, index 1: Normal write-back */
 
 u64 pgtable_stage1_leaf(unsigned prot);
 unsigned pgtable_stage1_prot(u64 descriptor);
 u64 pgtable_stage2_leaf(unsigned prot);
-unsigned pgtable_stage2_prot(u64 descriptor);
-
-/**
- * pgtable_stage2_fwb_leaf() - pgtable_stage2_leaf() for a table in effect with HCR_EL2.FWB
- *
- * pgtable_stage2_prot() is the inverse of both.
- */
 u64 pgtable_stage2_fwb_leaf(unsigned prot);
+unsigned pgtable_stage2_prot(u64 descriptor);
 
 #endif

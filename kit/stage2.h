@@ -13,11 +13,11 @@ struct vm;
 struct vcpu;
 
 /**
- * struct device_window - an instance of a device model in a VM
+ * struct mmio_region - an instance of a device model in a VM
  * @base, @bytes: guest-physical range whose accesses are emulated
- * @state: vm->device_state[] of the model
+ * @state: memory of the instance
  */
-struct device_window {
+struct mmio_region {
 	u64 base;
 	u64 bytes;
 	const struct device *device;
@@ -26,16 +26,15 @@ struct device_window {
 
 /**
  * struct stage2 - the second stage of translation of one VM
- * @lock: protects @table, the accounting and @discarded; taken after no other lock but the VM's
- *	device lock, only the page allocator's nests inside
+ * @lock: protects @table, the accounting and @released_blocks; taken after no other lock but the
+ *	VM's device lock, only the page allocator's nests inside
  * @vtcr, @vttbr: register values while a vCPU of the VM is loaded
  * @resident_bytes: guest RAM that is backed by memory now (demand paging)
- * @released_bytes: of a VM that has ended: RAM from its beginning on that has been given back
- * @discarded: bitmap, one bit per 2 MiB of RAM: the guest gave memory there back, what is not
- *	resident reads as zero and no longer as the pristine image
+ * @emptied_bytes: of a VM that has ended: RAM from its beginning on that has been given back
+ * @released_blocks: bitmap, one bit per 2 MiB of RAM: the guest gave memory there back, and what is
+ *	not resident reads as zero, no longer as the pristine image
  * @last_vcpu: which vCPU of the VM each CPU loaded last; only that CPU looks at its own
- * @windows: in the order in which they are looked through (mmio.c), behind them one that holds every
- *	address and has no device; constant once the VM runs
+ * @regions: the VM's devices, @region_count of them; constant once the VM runs
  * @opaque_access_noted: the console was told of an access that no syndrome describes
  */
 struct stage2 {
@@ -44,12 +43,12 @@ struct stage2 {
 	u64 vtcr;
 	u64 vttbr;
 	u64 resident_bytes;
-	u64 released_bytes;
-	u64 *discarded;
+	u64 emptied_bytes;
+	u64 *released_blocks;
 	const struct vcpu *last_vcpu[PLAT_CPU_MAX];
-	unsigned window_count;
+	unsigned region_count;
 	bool opaque_access_noted;
-	struct device_window windows[DEVICE_MAX + 1];
+	struct mmio_region regions[DEVICE_MAX];
 };
 
 /**

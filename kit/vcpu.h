@@ -67,7 +67,6 @@ struct vcpu_exit {
 	u64 address; /* guest-physical address of the last emulated access */
 	u64 value; /* stored, or to be loaded */
 	u64 size; /* bytes; the direction is in @esr (WnR) */
-	u64 count; /* stage-2 faults so far that were no plain access to a device */
 };
 
 /* Of these, RUNNABLE and BLOCKED may be loaded still, OFF never is: head of vcpu.c. */
@@ -159,7 +158,6 @@ struct vm {
 	u64 counter_offset; /* CNTVOFF_EL2 */
 	u32 vcpu_count;
 	struct vcpu *vcpus[VCPU_MAX];
-	void *device_state[DEVICE_MAX];
 	struct stage2 stage2;
 	struct vgic vgic;
 	struct console_line console;

@@ -86,9 +86,9 @@ class Image:
             out.append(byte)
         return out.decode("utf-8", "replace")
 
-    def _find_shapes(self) -> dict[str, tuple[int, list[Member], str]]:
-        """registry_X -> entry size, members, and the name of the struct."""
-        shapes: dict[str, tuple[int, list[Member], str]] = {}
+    def _find_shapes(self) -> dict[str, tuple[int, list[Member], bool]]:
+        """registry_X -> size of an entry, members of the struct, whether an entry is a pointer to one."""
+        shapes: dict[str, tuple[int, list[Member], bool]] = {}
         for unit in self.elf.get_dwarf_info().iter_CUs():
             for die in unit.get_top_DIE().iter_children():
                 # A unit may declare only the bound of a table that it uses.
@@ -97,10 +97,13 @@ class Image:
                     continue
                 array = _type_of(die)
                 entry = _type_of(array) if array is not None else None
+                # A table of pointers: the struct is what they lead to.
+                pointers = entry is not None and entry.tag == "DW_TAG_pointer_type"
+                entry = _type_of(entry) if entry is not None and pointers else entry
                 if entry is None or entry.tag != "DW_TAG_structure_type" or not entry.has_children:
                     continue
                 members = [_member(m) for m in entry.iter_children() if m.tag == "DW_TAG_member"]
-                shapes[name] = entry.attributes["DW_AT_byte_size"].value, members, _name(entry)
+                shapes[name] = 8 if pointers else entry.attributes["DW_AT_byte_size"].value, members, pointers
         return shapes
 
     def registries(self) -> list[str]:
@@ -120,8 +123,9 @@ class Image:
             return []
         if registry not in self.shapes:
             return [[f"{end - start} bytes, whose struct the debug information does not tell"]]
-        size, members, _ = self.shapes[registry]
-        return sorted(self.row(address, members) for address in range(start, end, size))
+        size, members, pointers = self.shapes[registry]
+        return sorted(self.row(self.number(address, 8) if pointers else address, members)
+                      for address in range(start, end, size))
 
     def row(self, entry: int, members: list[Member]) -> list[str]:
         cells = [cell for member in members if (cell := self.cell(entry, member))]

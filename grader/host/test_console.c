@@ -62,8 +62,7 @@ static void take_input(struct vm *vm, void *state)
 	}
 }
 
-/* As the link script lays them out; the second device is deaf. */
-const struct device registry_devices[] = {
+static const struct device devices[] = {
 	{.name = "deaf"},
 	{.name = "uart", .input = take_input},
 };
@@ -76,13 +75,6 @@ static void console_waits(void)
 }
 
 HOOK(console_waits, console_waits);
-
-static void __attribute__((used, noinline)) define_registry_end(void)
-{
-	__asm__(".globl registry_devices_end\n"
-		".set registry_devices_end, registry_devices + %c0" ::"i"(
-			sizeof(registry_devices)));
-}
 
 static void write_as(unsigned vm, const char *text)
 {
@@ -125,7 +117,12 @@ static void setup(unsigned count)
 		vms[i]->index = i;
 		vms[i]->state = VM_RUNNING;
 		strcpy(vms[i]->name, names[i]);
-		vms[i]->device_state[1] = &received[i];
+		vms[i]->stage2.regions[0].device = &devices[0];
+		vms[i]->stage2.regions[1] = (struct mmio_region){
+			.device = &devices[1],
+			.state = &received[i],
+		};
+		vms[i]->stage2.region_count = ARRAY_SIZE(devices);
 		vms[i]->console.used = 0;
 		received_count[i] = 0;
 		vms[i]->input.count = 0;
@@ -252,7 +249,7 @@ static void test_slow_reader(void)
 	while (input_read < input_used || received_count[0] < sizeof(typed) - 1) {
 		model_room = 1;
 		spin_lock(&vms[0]->device_lock);
-		take_input(vms[0], vms[0]->device_state[1]);
+		take_input(vms[0], vms[0]->stage2.regions[1].state);
 		spin_unlock(&vms[0]->device_lock);
 		if (listening)
 			console_poll();
@@ -301,7 +298,7 @@ static void test_deaf_vm_hears_again(void)
 	CHECK(input_read == input_used && listening);
 	model_room = CONSOLE_INPUT_MAX;
 	spin_lock(&vms[0]->device_lock);
-	take_input(vms[0], vms[0]->device_state[1]);
+	take_input(vms[0], vms[0]->stage2.regions[1].state);
 	spin_unlock(&vms[0]->device_lock);
 	CHECK(received_count[0] == CONSOLE_INPUT_MAX);
 	model_room = 0;

@@ -90,10 +90,12 @@ class Objects:
         return self.vms()[index]
 
     def registry(self, kind: str, table: str) -> list[Object]:
-        """The entries of one of the image's registries (kit/registry.h)."""
-        size = self.machine.layout(f"sizeof(struct {kind})")
+        """The entries of one of the image's registries (kit/registry.h); a table of pointers has what they lead to."""
+        entry, size = (self.machine.layout(f"sizeof({what})") for what in (f"{table}[0]", f"struct {kind}"))
         symbols = self.machine.symbols
-        addresses = range(symbols[table], symbols[f"{table}_end"], size)
+        addresses = list(range(symbols[table], symbols[f"{table}_end"], entry))
+        if entry != size:
+            addresses = [self.machine.memory.u64(address) for address in addresses]
         return [Object(self, f"struct {kind}", address) for address in addresses]
 
     def handler(self, kind: str, table: str, key: str, value: int) -> int:

@@ -37,7 +37,6 @@ extern struct probe_entry probe_entry;
  */
 extern volatile u64 probe_seed, probe_vm;
 
-
 /** struct guest - what the runtime knows of this VM, from STRATA_VM_INFO */
 struct guest {
 	bool hypervisor; /* false: plain EL1 without Strata, hypercalls do nothing */

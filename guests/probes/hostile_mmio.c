@@ -7,12 +7,12 @@
 #include "mmu.h"
 #include "probe.h"
 
-struct window {
+struct region {
 	u64 base;
 	u64 bytes;
 };
 
-static const struct window windows[] = {
+static const struct region regions[] = {
 	{0x09000000, 0x1000}, {0x08000000, 0x1000}, {0x08006000, 0x1000}, {0x0800f000, 0x1000},
 	{0x08010000, 0x1000}, {0x08011000, 0x1000}, {0x080a0000, 0x1000}, {0x080af000, 0x1000},
 	{0x080b0000, 0x1000}, {0x080bf000, 0x1000}, {0x0a000000, 0x1000}, {0x0a003000, 0x1000},
@@ -39,19 +39,19 @@ static void access(u64 address, u32 insn)
 }
 
 /* The data register of the serial port would flood the console. */
-static bool is_uart_data(const struct window *w, u64 offset)
+static bool is_uart_data(const struct region *r, u64 offset)
 {
-	return w->base == 0x09000000 && offset < 4;
+	return r->base == 0x09000000 && offset < 4;
 }
 
-static void sweep(const struct window *w, u64 va)
+static void sweep(const struct region *r, u64 va)
 {
-	mmu_map_page(va, w->base, PTE_NORMAL | PTE_ACCESS | PTE_PXN | PTE_UXN);
+	mmu_map_page(va, r->base, PTE_NORMAL | PTE_ACCESS | PTE_PXN | PTE_UXN);
 	for (unsigned size = 0; size < 4; size++) {
-		for (u64 offset = 0; offset < w->bytes; offset += 1 + random() % 5)
+		for (u64 offset = 0; offset < r->bytes; offset += 1 + random() % 5)
 			access(va + offset, loads[size]);
-		for (u64 offset = 0; offset < w->bytes; offset += 1 + random() % 5) {
-			if (!is_uart_data(w, offset))
+		for (u64 offset = 0; offset < r->bytes; offset += 1 + random() % 5) {
+			if (!is_uart_data(r, offset))
 				access(va + offset, stores[size]);
 		}
 	}
@@ -62,8 +62,8 @@ void probe(void)
 	u64 va = align_up(free_memory(), 8192) + 4096;
 
 	mmu_enable();
-	for (unsigned i = 0; i < ARRAY_SIZE(windows); i++)
-		sweep(&windows[i], va);
+	for (unsigned i = 0; i < ARRAY_SIZE(regions); i++)
+		sweep(&regions[i], va);
 	mmu_disable();
 	report_equal("every access was answered or aborted", strange, 0);
 	report(answered > 10000, "many were answered", answered, 10000);

@@ -53,9 +53,13 @@ static inline u64 max_u64(u64 a, u64 b)
 	return a > b ? a : b;
 }
 
-/**
- * sign_extend() - @value taken as a two's complement number of @bits bits (1..64)
- */
+/** zero_extend() - the lowest @bits bits (1..64) of @value */
+static inline u64 zero_extend(u64 value, unsigned bits)
+{
+	return value << (64 - bits) >> (64 - bits);
+}
+
+/** sign_extend() - the lowest @bits bits (1..64) of @value as a two's complement number */
 static inline u64 sign_extend(u64 value, unsigned bits)
 {
 	return (u64)((s64)(value << (64 - bits)) >> (64 - bits));

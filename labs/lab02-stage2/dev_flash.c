@@ -22,5 +22,11 @@ static void flash_write(struct vcpu *vcpu, void *state, u64 offset, unsigned siz
 {
 }
 
-DEVICE(flash, .base = 0, .size_bytes = 0x08000000, .page = erased, .read = flash_read,
-       .write = flash_write);
+const struct device device_flash = {
+	.name = "flash",
+	.base = GUEST_FLASH_BASE,
+	.size_bytes = GUEST_FLASH_SIZE,
+	.page = erased,
+	.read = flash_read,
+	.write = flash_write,
+};

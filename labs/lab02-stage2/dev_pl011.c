@@ -22,10 +22,6 @@
 #include "lib/types.h"
 #include "vmm.h"
 
-#define PL011_BASE 0x09000000 /* as on QEMU's `virt` */
-#define PL011_SIZE 0x1000
-#define PL011_INTID 33
-
 #define FIFO_DEPTH 16
 
 /* Register offsets, "Summary of registers" */
@@ -96,7 +92,7 @@ static void update_line(struct pl011 *uart)
 	bool line = raw_interrupts(uart) & uart->imsc;
 
 	if (line != uart->line)
-		vmm_irq_line(uart->vm, PL011_INTID, line);
+		vmm_irq_line(uart->vm, GUEST_UART_INTID, line);
 	uart->line = line;
 }
 
@@ -304,5 +300,13 @@ static void pl011_reset(struct vm *vm, void *state)
 	take_input(uart);
 }
 
-DEVICE(pl011, .base = PL011_BASE, .size_bytes = PL011_SIZE, .state_bytes = sizeof(struct pl011),
-       .reset = pl011_reset, .read = pl011_read, .write = pl011_write, .input = pl011_input);
+const struct device device_pl011 = {
+	.name = "pl011",
+	.base = GUEST_UART_BASE,
+	.size_bytes = GUEST_UART_SIZE,
+	.state_bytes = sizeof(struct pl011),
+	.reset = pl011_reset,
+	.read = pl011_read,
+	.write = pl011_write,
+	.input = pl011_input,
+};

@@ -4,14 +4,12 @@
  * machine probes each, finds the device ID 0 and goes on. Where nothing answered, the probe itself
  * would be an abort.
  *
- * Manual: Virtual I/O Device (VIRTIO) Version 1.1, "MMIO Device Register Layout", "Legacy interface".
+ * Manual: Virtual I/O Device (VIRTIO) Version 1.1, "MMIO Device Register Layout", "Legacy
+ * interface".
  */
 #include "lib/bits.h"
 #include "lib/types.h"
 #include "vmm.h"
-
-#define TRANSPORT_BYTES 0x200
-#define TRANSPORT_COUNT 32
 
 /* The first four registers; all others of an empty transport are zero. */
 static const u32 registers[] = {
@@ -23,7 +21,7 @@ static const u32 registers[] = {
 
 static u32 read_register(u64 offset)
 {
-	u64 number = offset % TRANSPORT_BYTES / 4;
+	u64 number = offset % GUEST_VIRTIO_STRIDE / 4;
 
 	return number < ARRAY_SIZE(registers) ? registers[number] : 0;
 }
@@ -40,5 +38,10 @@ static void transport_write(struct vcpu *vcpu, void *state, u64 offset, unsigned
 {
 }
 
-DEVICE(virtio_mmio, .base = 0x0a000000, .size_bytes = TRANSPORT_COUNT * TRANSPORT_BYTES,
-       .read = transport_read, .write = transport_write);
+const struct device device_virtio_mmio = {
+	.name = "virtio_mmio",
+	.base = GUEST_VIRTIO_BASE,
+	.size_bytes = GUEST_VIRTIO_COUNT * GUEST_VIRTIO_STRIDE,
+	.read = transport_read,
+	.write = transport_write,
+};

@@ -19,19 +19,16 @@
 #define ESR_DABT_ISV BIT(24)
 #define ESR_DABT_SSE BIT(21)
 #define ESR_DABT_SF BIT(15)
-#define MMIO_PLAIN_WORD 4 /* [23:21] = SAS and SSE: 32 bits, not sign-extended */
 #define MMIO_REGISTER_ZERO 31 /* SRT: WZR or XZR, never SP */
 
-/** mmio_size() - bytes that the instruction moves: 1, 2, 4 or 8 (SAS) */
+/** Exercise 2.7: mmio_size() - bytes that the instruction moves: 1, 2, 4 or 8 (SAS) */
 EXERCISE(2.7)
 static inline u64 mmio_size(u64 esr)
 {
 	TODO(2.7);
 }
 
-/**
- * mmio_register() - number of the register that is stored or loaded (SRT), 31: the zero register
- */
+/** Exercise 2.7: mmio_register() - the register that is stored or loaded (SRT); 31 is zero */
 EXERCISE(2.7)
 static inline unsigned mmio_register(u64 esr)
 {
@@ -39,10 +36,9 @@ static inline unsigned mmio_register(u64 esr)
 }
 
 /**
- * mmio_store_value() - what a store puts on the bus
- * @value: of the register
+ * Exercise 2.7: mmio_store_value() - what a store of the register's @value puts on the bus
  *
- * Its lowest mmio_size() bytes, zeros above.
+ * The lowest mmio_size() bytes, zeros above.
  */
 EXERCISE(2.7)
 static inline u64 mmio_store_value(u64 esr, u64 value)
@@ -50,25 +46,17 @@ static inline u64 mmio_store_value(u64 esr, u64 value)
 	TODO(2.7);
 }
 
-/** mmio_extend() - mmio_load_value() for any size and kind of load */
-EXERCISE(2.7)
-static inline u64 mmio_extend(u64 esr, u64 value)
-{
-	TODO(2.7);
-}
-
 /**
- * mmio_load_value() - what a load puts into the 64-bit register
- * @value: from the device; only its lowest mmio_size() bytes count
+ * Exercise 2.7: mmio_load_value() - what a load puts into the 64-bit register
+ * @value: from the device; only the lowest mmio_size() bytes count
  *
- * Sign-extended if SSE says so, to 64 bits if SF, else to 32 bits: writing a W register clears the
- * upper half. Zero-extended otherwise. A plain 32-bit load is what drivers do: it is quick.
+ * Sign-extended if SSE says so, zero-extended otherwise: to 64 bits if SF is set, else to 32 bits,
+ * and the upper half is zero, as after each write of a W register.
  */
+EXERCISE(2.7)
 static inline u64 mmio_load_value(u64 esr, u64 value)
 {
-	if (__builtin_expect(bits_get(esr, 23, 21) == MMIO_PLAIN_WORD, 1))
-		return (u32)value;
-	return mmio_extend(esr, value);
+	TODO(2.7);
 }
 
 /** mmio_reverse() - the lowest mmio_size() bytes of @value in reverse order, zeros above */
@@ -78,9 +66,9 @@ static inline u64 mmio_reverse(u64 esr, u64 value)
 }
 
 /**
- * mmio_is_aligned() - whether the access at @offset is at a multiple of its own size
+ * Exercise 2.7: mmio_is_aligned() - whether @offset in a region is a multiple of the access's size
  *
- * Windows are whole pages, so such an access does not stick out of one.
+ * Regions are whole pages: an aligned access does not stick out of one.
  */
 EXERCISE(2.7)
 static inline bool mmio_is_aligned(u64 esr, u64 offset)

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 /*
- * The page-table walker. There is one loop that walks, walk_entries(); mapping, unmapping,
- * protecting and visiting are functions that it calls at each entry. Changes are in
- * pgtable_change.c, what descriptors look like in pgtable_formats.c.
+ * The page-table walker. One loop walks, walk_entries(); mapping, unmapping, protecting and
+ * visiting are functions that this loop calls at each entry. The functions that change a table are
+ * in pgtable_change.c, the attribute bits of leaves in pgtable_formats.c.
  *
  * Two invariants hold between calls: no table but the root is empty, and @table_bytes and
- * @mapped_bytes are exact. The caller holds the lock that protects the table; hardware walks it at
- * any time without one. Nothing here is tied to AArch64: the host's unit tests run this file.
- * Manual: Arm ARM, "The AArch64 Virtual Memory System Architecture".
+ * @mapped_bytes are exact. The caller holds the lock that protects the table; hardware walks the
+ *	table at any time without a lock. Nothing here is tied to AArch64: the host's unit tests run
+ *	this file. Manual: Arm ARM, "The AArch64 Virtual Memory System Architecture".
  */
 #include "pgtable_walk.h"
 
@@ -17,12 +17,14 @@
 #define CONCATENATED_ORDER_MAX 4
 
 /**
- * walk_entries() - call @walk's functions for every entry that maps a part of [@at, @end)
- * @entries: a table of @level (the root: all concatenated tables), all of [@at, @end) lies in it
+ * Exercise 2.1: walk_entries() - visit every entry that maps a part of [@at, @end), in ascending
+ * order
+ * @entries: a table of @level (the root: all concatenated tables); all of [@at, @end) lies in it
  *
- * In ascending order: `enter` with the part of the range that the entry maps. If the entry is a
- * table then, even one that `enter` has just put there: the same one level below, then `leave`, if
- * there is one. A walk with blocks_only leaves out the tables of the last level.
+ * At each entry: walk->pre() with the part of the range that the entry maps. If the entry is a
+ * table then, even one that pre() has just put there, walk its part one level below, then
+ * walk->post(), if there is one. A walk with blocks_only does not go into tables of the last level,
+ * nor call post() for them.
  *
  * Return: 0, or the first error, which ends the walk.
  */
@@ -32,11 +34,11 @@ static int walk_entries(struct walk *walk, u64 *entries, unsigned level, u64 at,
 	TODO(2.1);
 }
 
-int walk_range(struct walk *walk, int (*enter)(struct walk *, const struct step *),
-	       void (*leave)(struct walk *, const struct step *))
+int walk_range(struct walk *walk, int (*pre)(struct walk *, const struct step *),
+	       void (*post)(struct walk *, const struct step *))
 {
-	walk->enter = enter;
-	walk->leave = leave;
+	walk->pre = pre;
+	walk->post = post;
 	return walk_entries(walk, phys_to_virt(walk->table->root), walk->table->start_level,
 			    walk->start, walk->end);
 }
@@ -53,11 +55,10 @@ int check_range(const struct pgtable *table, u64 address, u64 bytes)
 }
 
 /**
- * pgtable_lookup() - see pgtable.h
+ * Exercise 2.1: pgtable_lookup() - look @address up as hardware does, level by level from the root
  *
- * The address is looked up as hardware does, level by level from the root: an invalid entry ends
- * the walk with -ENOENT, as does an address outside the input space; a block or page ends it with
- * the address inside that block, its size, level, permissions and the descriptor itself.
+ * An invalid entry ends the walk with -ENOENT, as does an address outside the input space. A block
+ * or page ends the walk with 0 and all members of *@leaf; pa is where @address itself leads.
  */
 EXERCISE(2.1)
 int pgtable_lookup(const struct pgtable *table, u64 address, struct pgtable_leaf *leaf)
@@ -65,7 +66,7 @@ int pgtable_lookup(const struct pgtable *table, u64 address, struct pgtable_leaf
 	TODO(2.1);
 }
 
-static int visit_enter(struct walk *walk, const struct step *step)
+static int visit_pre(struct walk *walk, const struct step *step)
 {
 	struct pgtable_leaf leaf;
 	u64 size = pgtable_level_size(step->level);
@@ -87,7 +88,7 @@ int pgtable_visit(const struct pgtable *table, u64 address, u64 bytes,
 		  void *context)
 {
 	struct walk walk = {
-		.table = (struct pgtable *)table, /* visit_enter() only reads */
+		.table = (struct pgtable *)table, /* visit_pre() only reads */
 		.start = address,
 		.end = address + bytes,
 		.visit = visit,
@@ -95,7 +96,7 @@ int pgtable_visit(const struct pgtable *table, u64 address, u64 bytes,
 	};
 	int error = check_range(table, address, bytes);
 
-	return error ? error : walk_range(&walk, visit_enter, NULL);
+	return error ? error : walk_range(&walk, visit_pre, NULL);
 }
 
 /* ---- the whole table ---- */
@@ -122,13 +123,13 @@ int pgtable_init(struct pgtable *table, const struct pgtable_format *format, uns
 	return 0;
 }
 
-static void destroy_leave(struct walk *walk, const struct step *step)
+static void destroy_post(struct walk *walk, const struct step *step)
 {
 	walk->table->format->table_free(descriptor_pa(*step->entry), 0);
 	*step->entry = 0;
 }
 
-static int destroy_enter(struct walk *walk, const struct step *step)
+static int destroy_pre(struct walk *walk, const struct step *step)
 {
 	return 0;
 }
@@ -137,7 +138,7 @@ void pgtable_destroy(struct pgtable *table)
 {
 	struct walk walk = {.table = table, .start = 0, .end = 1UL << table->input_bits};
 
-	walk_range(&walk, destroy_enter, destroy_leave);
+	walk_range(&walk, destroy_pre, destroy_post);
 	table->format->table_free(table->root, table->root_order);
 	table->table_bytes = 0;
 	table->mapped_bytes = 0;

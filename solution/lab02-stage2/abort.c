@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: MIT
 /*
- * Stage-2 faults: the guest used an address at which stage 2 has nothing, or not that.
+ * Stage-2 faults: the guest used an address that its stage 2 does not map, or not for this access.
  *
- *	window of a device model, described by the syndrome	emulate
- *	window of constant memory, loaded from without one	map the page, try again
+ *	a device's region, the syndrome describes the access	emulate it: mmio.c
+ *	a region of constant memory, any other load		map the page, try again
  *	RAM							bring memory in, try again
  *	anything else						the guest takes an external abort
  *
- * The last line is what a bus does with an address that nobody answers, and so the guest's bug
- * becomes the guest's exception. Owns no state. Manual: Arm ARM, "ISS encoding for an exception
- * from a Data Abort", "... from an Instruction Abort", "HPFAR_EL2".
+ * An external abort is the answer of a bus on which nobody has the address. So the guest's bug
+ * becomes the guest's exception, and EL2 goes on. This file owns no state. Manual: Arm ARM, "ISS
+ * encoding for an exception from a Data Abort", "... from an Instruction Abort", "HPFAR_EL2".
  */
 #include "el2_boot.h"
 #include "exercise.h"
+#include "internal.h"
 #include "lib/errno.h"
 #include "mmio_decode.h"
 #include "page_alloc.h"
-#include "stage2_layer.h"
 #include "tlb.h"
 
 #define ESR_FSC_TYPE 0x3c
@@ -28,49 +28,42 @@
 #define HPFAR_EL2_FIPA_MASK (~15UL) /* bits from 4 on are those from 12 on of the address */
 #define PAR_EL1_F BIT(0)
 
-/** fault_page() - the page that HPFAR_EL2 names */
-EXERCISE(2.6)
-static inline u64 fault_page(u64 hpfar)
-{
-	return (hpfar & HPFAR_EL2_FIPA_MASK) << 8;
-}
-
 /**
- * fault_ipa() - the guest-physical address of a stage-2 fault
+ * Exercise 2.6: fault_ipa() - the guest-physical address of a stage-2 fault
  *
- * HPFAR_EL2 has the page, FAR_EL2 the offset in it (both stages translate whole pages). On the walk
- * of the guest's own tables FAR_EL2 is about another address: the page is all there is.
+ * FIPA in HPFAR_EL2 has the page, FAR_EL2 the offset in the page: each stage translates whole
+ * pages. When the fault is on the walk of the guest's own tables (S1PTW), FAR_EL2 is the address
+ * that the walk was for: the page, offset 0, is all that is known of the descriptor's address.
  */
 EXERCISE(2.6)
 static u64 fault_ipa(const struct vcpu_exit *exit, u64 esr)
 {
-	u64 page = fault_page(exit->hpfar);
+	u64 page = (exit->hpfar & HPFAR_EL2_FIPA_MASK) << 8;
 
 	return esr & ESR_ABORT_S1PTW ? page : page | (exit->far & 0xfff);
 }
 
-/**
- * find_window() - the window of @vm that @ipa lies in; one without device when there is none
- *
- * The array ends with a window that holds every address and has no device: no count is needed.
- */
+/** Exercise 2.6: find_region() - the MMIO region of @vm that @ipa lies in, or NULL */
 EXERCISE(2.6)
-static inline const struct device_window *find_window(const struct vm *vm, u64 ipa)
+static const struct mmio_region *find_region(const struct vm *vm, u64 ipa)
 {
-	const struct device_window *window = vm->stage2.windows;
+	const struct mmio_region *region = vm->stage2.regions;
+	const struct mmio_region *end = region + vm->stage2.region_count;
 
-	while (ipa - window->base >= window->bytes)
-		window++;
-	return window;
+	for (; region < end; region++)
+		if (ipa - region->base < region->bytes)
+			return region;
+	return NULL;
 }
 
 /**
- * translate_stage1() - let the CPU translate the guest's virtual address again
+ * Exercise 2.6: translate_stage1() - let the CPU translate the guest's virtual address @far again
  *
- * HPFAR_EL2 is UNKNOWN for a permission fault that is not on a table walk. at_s1e1r() does the
- * guest's stage 1; PAR_EL1, which belongs to the guest, is kept.
+ * For a permission fault that is not on a table walk: HPFAR_EL2 is UNKNOWN then. at_s1e1r() does
+ * the guest's stage 1 and leaves the result in PAR_EL1: F says that there is no translation, bits
+ * 47 to 12 are those of the IPA. PAR_EL1 belongs to the guest: it is the same before and after.
  *
- * Return: 0 and *@ipa, or -EFAULT: the guest changed its tables meanwhile, and should try again.
+ * Return: 0 and *@ipa, or -EFAULT: another vCPU changed the guest's tables meanwhile.
  */
 EXERCISE(2.6)
 static int translate_stage1(u64 far, u64 *ipa)
@@ -87,21 +80,9 @@ static int translate_stage1(u64 far, u64 *ipa)
 }
 
 /*
- * A load from a window of constant memory that no syndrome describes: with the page mapped the CPU
- * does it by itself.
- */
-static enum trap_result map_constant(struct vcpu *vcpu, const struct device_window *window, u64 ipa)
-{
-	int error = stage2_map(vcpu->vm, IPA(align_down(ipa, PAGE_SIZE)),
-			       virt_to_phys(window->device->page), PAGE_SIZE, PROT_READ);
-
-	return !error || error == -EEXIST ? TRAP_RESUME : TRAP_REFLECT;
-}
-
-/*
- * Cache maintenance by address, which where no memory is has nothing to do. One that faults on the
- * walk to its address has not come so far, and an AT, which CM stands for as well, faults nowhere
- * else: both take the abort (Arm ARM, "Address translation instructions").
+ * Cache maintenance by address: where no memory is, it has nothing to do. If it faults on the walk
+ * to its address it has not come so far and takes the abort. So does an AT, for which CM is set as
+ * well and which faults nowhere else (Arm ARM, "Address translation instructions").
  */
 static bool is_maintenance(u64 esr)
 {
@@ -109,38 +90,45 @@ static bool is_maintenance(u64 esr)
 	       esr >> ESR_EC_SHIFT == ESR_EC_DABT_LOW;
 }
 
-/*
- * An access to a device that its model cannot serve. Without syndrome (load or store of a pair,
- * write-back, exclusive, SIMD, DC ZVA) one would have to decode guest memory, which another vCPU
- * may be changing. No driver accesses a device so. Instruction fetch and table walks do not either.
- *
- * Constant memory is another matter, since copying is done by such loads. Where a page of it is
- * mapped for them, a plain store faults by permission, and not where data_abort() looks for it.
- */
-static enum trap_result refuse_device(struct vcpu *vcpu, u64 esr, u64 ipa,
-				      const struct device_window *window)
+static bool is_load(u64 esr)
 {
-	bool is_data = esr >> ESR_EC_SHIFT == ESR_EC_DABT_LOW && !(esr & ESR_ABORT_S1PTW);
+	return esr >> ESR_EC_SHIFT == ESR_EC_DABT_LOW && !(esr & (ESR_ABORT_S1PTW | ESR_DABT_WNR));
+}
+
+/* With the page mapped, the CPU does the load by itself. */
+static enum trap_result map_constant(struct vcpu *vcpu, const void *page)
+{
+	int error = stage2_map(vcpu->vm, IPA(align_down(vcpu->exit.address, PAGE_SIZE)),
+			       virt_to_phys(page), PAGE_SIZE, PROT_READ);
+
+	return !error || error == -EEXIST ? TRAP_RESUME : TRAP_REFLECT;
+}
+
+/*
+ * An access to a device that no syndrome describes: load or store of a pair, with write-back,
+ * exclusive, SIMD, DC ZVA; an instruction fetch; a table walk. To emulate it, EL2 would have to
+ * decode guest memory, which another vCPU may be changing. No driver accesses a device so: the
+ * guest takes an abort, and the first one is told on the console. Memory is copied by such loads,
+ * so they work where the region is constant memory.
+ */
+static enum trap_result opaque_access(struct vcpu *vcpu, u64 esr, const struct device *device)
+{
 	struct vm *vm = vcpu->vm;
 
 	if (is_maintenance(esr))
 		return TRAP_SKIP_INSN;
-	if (is_data && window->device->page && !(esr & ESR_DABT_WNR))
-		return map_constant(vcpu, window, ipa);
-	if (is_data && window->device->page && esr & ESR_DABT_ISV) {
-		vcpu->exit.address = ipa;
-		return mmio_store(vcpu, esr, ipa - window->base, window);
-	}
+	if (device->page && is_load(esr))
+		return map_constant(vcpu, device->page);
 	if (!vm->stage2.opaque_access_noted) {
 		vm->stage2.opaque_access_noted = true;
 		console_printf("%s: access to %s at PC 0x%lx that cannot be emulated (ESR 0x%lx): "
 			       "external abort\n",
-			       vm->name, window->device->name, vcpu->frame.pc, esr);
+			       vm->name, device->name, vcpu->frame.pc, esr);
 	}
 	return TRAP_REFLECT;
 }
 
-/* What an abort with this syndrome wanted to do. */
+/* The permissions that the access needs. */
 static unsigned wanted_prot(u64 esr)
 {
 	if (esr & ESR_ABORT_S1PTW)
@@ -151,107 +139,77 @@ static unsigned wanted_prot(u64 esr)
 }
 
 /*
- * A page of RAM that is mapped but does not allow the access. Another CPU may have changed that
- * since: then the guest tries again.
+ * A page of RAM is mapped and does not allow the access. Another CPU may have changed the
+ * permissions since: then the guest tries again.
  */
-static enum trap_result refuse_permission(struct vcpu *vcpu, u64 esr, u64 ipa)
+static enum trap_result refuse_permission(struct vcpu *vcpu, u64 esr)
 {
-	struct stage2 *s2 = &vcpu->vm->stage2;
 	unsigned wanted = wanted_prot(esr);
 	struct pgtable_leaf leaf;
 	int error;
 
-	spin_lock(&s2->lock);
-	error = pgtable_lookup(&s2->table, ipa, &leaf);
-	spin_unlock(&s2->lock);
+	spin_lock(&vcpu->vm->stage2.lock);
+	error = pgtable_lookup(&vcpu->vm->stage2.table, vcpu->exit.address, &leaf);
+	spin_unlock(&vcpu->vm->stage2.lock);
 	return !error && (leaf.prot & wanted) != wanted ? TRAP_REFLECT : TRAP_RESUME;
 }
 
 /**
- * touch_ram() - the guest used a page of its RAM that is not there yet
+ * Exercise 2.6: touch_ram() - the guest used a page of its RAM, at exit.address, that is not mapped
  *
- * guest_ram_populate(). A VM for which there is no memory is stopped, with "no memory" in the reason.
+ * guest_ram_populate(), and the guest tries again (TRAP_RESUME). If there is no memory, stop the VM
+ * by vm_stop() with "no memory" in the reason: TRAP_STOP_VM.
  */
 EXERCISE(2.6)
-static enum trap_result touch_ram(struct vcpu *vcpu, u64 ipa)
+static enum trap_result touch_ram(struct vcpu *vcpu)
 {
-	if (!guest_ram_populate(vcpu->vm, ipa))
+	if (!guest_ram_populate(vcpu->vm, vcpu->exit.address))
 		return TRAP_RESUME;
-	vm_stop(vcpu->vm, VM_STOPPED, "no memory for the page at 0x%lx", ipa);
+	vm_stop(vcpu->vm, VM_STOPPED, "no memory for the page at 0x%lx", vcpu->exit.address);
 	return TRAP_STOP_VM;
 }
 
 /**
- * handle_fault() - a stage-2 fault of any kind that is not a plain access to a device
+ * Exercise 2.6: stage2_abort() - the guest took a data abort (EC 0x24) or an instruction abort
+ * (0x20)
  *
- * Counts in exit.count. Stage 2 raises address size, translation, access flag and permission
- * faults; anything else (external aborts, TLB conflicts, ...): TRAP_REFLECT.
- * The address is fault_ipa()'s, for a permission fault off a table walk translate_stage1()'s; if
- * that fails, TRAP_RESUME. A device window: refuse_device(). RAM: refuse_permission(), or
- * touch_ram() for the other kinds. Elsewhere cache maintenance (is_maintenance()) is skipped and
- * everything else is TRAP_REFLECT.
+ * Keep FAR_EL2 and HPFAR_EL2 in exit.far and exit.hpfar of @vcpu. Faults of stage 2 are of the
+ * types address size, translation, access flag and permission; anything else (external aborts, TLB
+ * conflicts, ...): TRAP_REFLECT.
+ *
+ * The address is that of fault_ipa(); for a permission fault that is not on a table walk, that of
+ * translate_stage1(), and if this fails TRAP_RESUME: the guest tries again. Keep the address in
+ * exit.address. What is there?
+ *
+ * - An MMIO region: hand over to mmio_load() or mmio_store() if the syndrome describes the access
+ *   (ISV), else to opaque_access().
+ * - RAM: for a permission fault refuse_permission(), for any other touch_ram().
+ * - Nothing: cache maintenance (is_maintenance()) has nothing to do and is skipped. All else:
+ *   TRAP_REFLECT.
  */
 EXERCISE(2.6)
-static enum trap_result handle_fault(struct vcpu *vcpu, u64 esr)
+enum trap_result stage2_abort(struct vcpu *vcpu, u64 esr)
 {
-	u64 type = esr & ESR_FSC_TYPE, ipa = fault_ipa(&vcpu->exit, esr);
-	const struct device_window *window;
+	u64 type = esr & ESR_FSC_TYPE, ipa;
+	const struct mmio_region *region;
 
-	vcpu->exit.count++;
+	vcpu->exit.far = read_sysreg(far_el2);
+	vcpu->exit.hpfar = read_sysreg(hpfar_el2);
 	if (type > ESR_FSC_PERMISSION)
 		return TRAP_REFLECT;
+	ipa = fault_ipa(&vcpu->exit, esr);
 	if (type == ESR_FSC_PERMISSION && !(esr & ESR_ABORT_S1PTW) &&
 	    translate_stage1(vcpu->exit.far, &ipa))
 		return TRAP_RESUME;
-	window = find_window(vcpu->vm, ipa);
-	if (window->device)
-		return refuse_device(vcpu, esr, ipa, window);
+
+	vcpu->exit.address = ipa;
+	region = find_region(vcpu->vm, ipa);
+	if (region && !(esr & ESR_DABT_ISV))
+		return opaque_access(vcpu, esr, region->device);
+	if (region)
+		return esr & ESR_DABT_WNR ? mmio_store(vcpu, esr, ipa - region->base, region)
+					  : mmio_load(vcpu, esr, ipa - region->base, region);
 	if (guest_ram_contains(vcpu->vm, ipa))
-		return type == ESR_FSC_PERMISSION ? refuse_permission(vcpu, esr, ipa)
-						  : touch_ram(vcpu, ipa);
+		return type == ESR_FSC_PERMISSION ? refuse_permission(vcpu, esr) : touch_ram(vcpu);
 	return is_maintenance(esr) ? TRAP_SKIP_INSN : TRAP_REFLECT;
 }
-
-/**
- * data_abort() - a data abort from the guest: EC 0x24
- *
- * Keep FAR_EL2 and HPFAR_EL2 in vcpu->exit. The common case first: a translation fault with a valid
- * instruction syndrome, which is never on a table walk, in a device window: exit.address, then
- * mmio_load() or mmio_store(). Everything else is handle_fault()'s.
- */
-EXERCISE(2.6)
-static enum trap_result data_abort(struct vcpu *vcpu, u64 esr)
-{
-	u64 far = read_sysreg(far_el2), hpfar = read_sysreg(hpfar_el2);
-
-	vcpu->exit.far = far;
-	vcpu->exit.hpfar = hpfar;
-	if (esr & ESR_DABT_ISV) {
-		u64 ipa = fault_page(hpfar) | (far & 0xfff);
-		const struct device_window *window = find_window(vcpu->vm, ipa);
-		u64 offset = ipa - window->base;
-
-		if (window->device && (esr & ESR_FSC_TYPE) == ESR_FSC_TRANSLATION) {
-			vcpu->exit.address = ipa;
-			return esr & ESR_DABT_WNR ? mmio_store(vcpu, esr, offset, window)
-						  : mmio_load(vcpu, esr, offset, window);
-		}
-	}
-	return handle_fault(vcpu, esr);
-}
-
-/**
- * instruction_abort() - the guest fetched an instruction where it cannot: EC 0x20
- *
- * As data_abort(), without the common case: nobody executes a device's registers.
- */
-EXERCISE(2.6)
-static enum trap_result instruction_abort(struct vcpu *vcpu, u64 esr)
-{
-	vcpu->exit.far = read_sysreg(far_el2);
-	vcpu->exit.hpfar = read_sysreg(hpfar_el2);
-	return handle_fault(vcpu, esr);
-}
-
-TRAP_HANDLER(ESR_EC_DABT_LOW, data_abort);
-TRAP_HANDLER(ESR_EC_IABT_LOW, instruction_abort);

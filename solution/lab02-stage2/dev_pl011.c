@@ -300,6 +300,13 @@ static void pl011_reset(struct vm *vm, void *state)
 	take_input(uart);
 }
 
-DEVICE(pl011, .base = GUEST_UART_BASE, .size_bytes = GUEST_UART_SIZE,
-       .state_bytes = sizeof(struct pl011), .reset = pl011_reset, .read = pl011_read,
-       .write = pl011_write, .input = pl011_input);
+const struct device device_pl011 = {
+	.name = "pl011",
+	.base = GUEST_UART_BASE,
+	.size_bytes = GUEST_UART_SIZE,
+	.state_bytes = sizeof(struct pl011),
+	.reset = pl011_reset,
+	.read = pl011_read,
+	.write = pl011_write,
+	.input = pl011_input,
+};

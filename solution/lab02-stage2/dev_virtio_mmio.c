@@ -4,7 +4,8 @@
  * machine probes each, finds the device ID 0 and goes on. Where nothing answered, the probe itself
  * would be an abort.
  *
- * Manual: Virtual I/O Device (VIRTIO) Version 1.1, "MMIO Device Register Layout", "Legacy interface".
+ * Manual: Virtual I/O Device (VIRTIO) Version 1.1, "MMIO Device Register Layout", "Legacy
+ * interface".
  */
 #include "lib/bits.h"
 #include "lib/types.h"
@@ -37,6 +38,10 @@ static void transport_write(struct vcpu *vcpu, void *state, u64 offset, unsigned
 {
 }
 
-DEVICE(virtio_mmio, .base = GUEST_VIRTIO_BASE,
-       .size_bytes = GUEST_VIRTIO_COUNT * GUEST_VIRTIO_STRIDE, .read = transport_read,
-       .write = transport_write);
+const struct device device_virtio_mmio = {
+	.name = "virtio_mmio",
+	.base = GUEST_VIRTIO_BASE,
+	.size_bytes = GUEST_VIRTIO_COUNT * GUEST_VIRTIO_STRIDE,
+	.read = transport_read,
+	.write = transport_write,
+};

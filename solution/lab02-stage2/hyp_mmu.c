@@ -9,19 +9,20 @@
  *	guard pages of stacks	nothing
  *
  * No page is writable and executable, and SCTLR_EL2.WXN holds even if a table says otherwise. The
- * table is built once with the MMU off, each CPU then turns its own on, and nothing changes it
- * afterwards, so it needs no lock.
+ * table is built once, with the MMU off. Then each CPU turns its own MMU on, and nothing changes
+ * the table any more: it needs no lock.
  *
- * What EL2 wrote until then went past the caches, and all of it lies in the image, from .data on:
- * these tables too, for the page allocator begins after this. The arm64 boot protocol, by which EL2
- * was entered, has cleaned the image, whose size in the header includes BSS: a line that still
- * covers a part of it is an old copy. The first CPU invalidates those before it turns its caches on.
+ * Until then EL2 writes past the caches, and to its image alone, from .data on: the tables lie
+ * there, too, since the page allocator begins later. The arm64 boot protocol, by which EL2 was
+ * entered, has cleaned the image, whose size in the header includes BSS: a line that still covers a
+ * part of it is an old copy. The first CPU invalidates these lines before it turns its caches on.
  * Manual: Arm ARM, "TCR_EL2", "SCTLR_EL2", "The effects of disabling an address translation stage".
  */
 #include "bundle.h"
 #include "cache.h"
 #include "exercise.h"
 #include "image.h"
+#include "internal.h"
 #include "lib/bits.h"
 #include "page_alloc.h"
 #include "pgtable.h"
@@ -29,7 +30,6 @@
 #include "registry.h"
 #include "stacks.h"
 #include "stage2.h"
-#include "stage2_layer.h"
 #include "tlb.h"
 #include "vcpu.h"
 
@@ -65,11 +65,12 @@ static void hyp_publish(struct pgtable *table)
 }
 
 /**
- * hyp_invalidate() - drop EL2's cached translations of [@address, @address + @bytes) on all CPUs
+ * Exercise 2.4: hyp_invalidate() - drop EL2's translations of [@address, @address + @bytes) from
+ * TLBs
  *
- * The stores to the table must be visible before the invalidation (DSB ISHST), which must be
- * complete before the return (DSB ISH), also for this CPU's fetches (ISB). Page by page; beyond
- * HYP_INVALIDATE_PAGES_MAX pages everything of EL2 goes.
+ * On all CPUs, page by page; for more than HYP_INVALIDATE_PAGES_MAX pages everything of EL2. The
+ * stores to the table come first (DSB ISHST); on return the invalidation is complete (DSB ISH),
+ * also for this CPU's fetches (ISB).
  */
 EXERCISE(2.4)
 static void hyp_invalidate(struct pgtable *table, u64 address, u64 bytes)
@@ -91,7 +92,7 @@ static pa_t hyp_table_alloc(unsigned order)
 	return virt_to_phys(hyp_tables[hyp_tables_used++]);
 }
 
-/* Of a table that is built once, only what was reserved in vain: the machine does not start then. */
+/* Nothing is freed but tables that were reserved in vain: the machine does not start then. */
 static void hyp_table_free(pa_t table, unsigned order)
 {
 }
@@ -112,8 +113,12 @@ static int hyp_map(u64 start, u64 end, unsigned prot)
 }
 
 /**
- * hyp_map_ram() - text, read-only data, and the rest of RAM up to @ram_end as data: each with the
- * permissions that the list at the head of this file gives it
+ * Exercise 2.4: hyp_map_ram() - map RAM up to @ram_end by hyp_map()
+ *
+ * From image_start to text_end: read, execute. From rodata_start to rodata_end: read. The data from
+ * data_start on, and all other RAM, which begins at PLAT_RAM_BASE: read, write.
+ *
+ * Return: 0 or the first error.
  */
 EXERCISE(2.4)
 static int hyp_map_ram(u64 ram_end)
@@ -141,7 +146,11 @@ static int hyp_map_devices(void)
 	return error;
 }
 
-/** hyp_unmap_guards() - take the two guard pages below each CPU's stacks out of the map */
+/**
+ * Exercise 2.4: hyp_unmap_guards() - unmap the guard pages of each CPU: cpu_stacks[].guard0, guard1
+ *
+ * Return: 0 or the first error.
+ */
 EXERCISE(2.4)
 static int hyp_unmap_guards(void)
 {
@@ -172,14 +181,17 @@ int hyp_mmu_init(void)
 }
 
 /**
- * hyp_mmu_enable() - turn on EL2's MMU and caches on this CPU
+ * Exercise 2.4: hyp_mmu_enable() - turn on EL2's MMU and caches on this CPU
  * @root: of EL2's table
  *
  * MAIR_EL2 = PGTABLE_MAIR. TCR_EL2: input size HYP_INPUT_BITS, 4 KiB granule, walks inner shareable
- * and write-back cacheable, PS as cpu_pa_range(). TTBR0_EL2 = @root. After that a DSB, so that the
- * table is complete, and an ISB, so that the registers are in effect when translation begins; the
- * TLB and the instruction cache may hold rubbish from before and are invalidated. SCTLR_EL2: M, C,
- * I, SA and WXN on top of its RES1 bits, with an ISB.
+ * and write-back cacheable, PS as cpu_pa_range(), RES1 bits. TTBR0_EL2 = @root. An ISB puts these
+ * into effect.
+ *
+ * TLB and instruction cache of this CPU may hold rubbish from before: tlbi_alle2() and ic_iallu().
+ * A DSB ISH completes both, and the stores to the table; an ISB follows.
+ *
+ * At last SCTLR_EL2 as one value: M, C, I, SA and WXN on top of its RES1 bits, with an ISB.
  */
 EXERCISE(2.4)
 static void hyp_mmu_enable(pa_t root)
@@ -201,7 +213,7 @@ static void hyp_mmu_enable(pa_t root)
 
 int hyp_mmu_init_cpu(struct cpu *cpu)
 {
-	/* What a later CPU finds in caches is the others' data. */
+	/* When a later CPU starts, the caches hold data of the others. */
 	if (cpu->index == 0)
 		dcache_invalidate(data_start, (u64)(image_end - data_start));
 	hyp_mmu_enable(hyp_table.root);

@@ -2,13 +2,19 @@
 /*
  * Changing a page table: map, unmap, protect.
  *
- * A change happens in two walks. The first one, prepare, only reads: it finds what stands in the
- * way and counts the tables that the second one needs. Those are allocated before commit begins,
+ * A change takes two walks. The first one, prepare, only reads: it finds what stands in the way and
+ * counts the tables that the second one, commit, takes. These are allocated before commit begins,
  * and commit cannot fail. So a table is never half changed, and the caller has nothing to undo.
  *
- * Hardware walks the table meanwhile, and TLBs remember it. Hence the order of writes, tables that
- * are freed only after the invalidation, and break-before-make where a mapping changes its size or
- * memory type (Arm ARM, "Using break-before-make when updating translation table entries").
+ * Hardware walks the table meanwhile, and TLBs hold what it found.
+ *
+ * - An invalid entry may become valid at once: no TLB holds an entry that gives a Translation
+ *   fault.
+ * - A mapping that changes its size needs break-before-make, or a TLB might hold both sizes for one
+ *   address (Arm ARM, "Using break-before-make when updating translation table entries"). A change
+ *   of permissions does not need it. Memory types do not change here.
+ * - A TLB may cache an entry that leads to a table, and hardware then still reads that table: an
+ *   unlinked table is freed after the invalidation.
  */
 #include "pgtable_walk.h"
 
@@ -18,8 +24,8 @@
 /* ---- lists of tables, linked through their first word ---- */
 
 /*
- * The link is page aligned and so an invalid descriptor: harmless when hardware still walks the
- * table through a cached entry.
+ * The link is page aligned, and so as a descriptor it is invalid: it does no harm when hardware
+ * still walks the table through a cached entry.
  */
 static void list_push(u64 *list, pa_t table)
 {
@@ -71,11 +77,11 @@ static inline pa_t walk_pa(const struct walk *walk, u64 at)
 }
 
 /**
- * leaf_fits() - whether one entry of @level may map [@at, @end), a part of what it covers
+ * Exercise 2.2: leaf_fits() - whether one leaf of @level may map [@at, @end)
  *
- * A leaf maps all that its entry covers, to an address aligned to the same size. With a 4 KiB
- * granule and 48-bit addresses there are no blocks at level 0. A page always fits: ranges and
- * addresses consist of whole pages.
+ * That is a part of one entry's range. A leaf maps all of its entry's range, to an address that is
+ * aligned to the same size (walk_pa()). With a 4 KiB granule and 48-bit addresses there are no
+ * blocks at level 0. A page always fits: ranges and addresses consist of whole pages.
  */
 EXERCISE(2.2)
 static bool leaf_fits(const struct walk *walk, unsigned level, u64 at, u64 end)
@@ -87,9 +93,11 @@ static bool leaf_fits(const struct walk *walk, unsigned level, u64 at, u64 end)
 }
 
 /**
- * tables_below() - how many tables mapping [@at, @end) takes if its entry of @level is invalid
+ * Exercise 2.2: tables_below() - how many tables it takes to map [@at, @end) below an entry of
+ * @level
  *
- * None if leaf_fits(); otherwise one, and what the entries of that one need.
+ * The entry is invalid now. None if leaf_fits(); otherwise one, and those that the entries of this
+ * one need.
  */
 EXERCISE(2.2)
 static unsigned tables_below(const struct walk *walk, unsigned level, u64 at, u64 end)
@@ -108,10 +116,12 @@ static unsigned tables_below(const struct walk *walk, unsigned level, u64 at, u6
 }
 
 /**
- * map_prepare() - first walk of pgtable_map(): add to walk->tables_needed, change nothing
+ * Exercise 2.2: map_prepare() - pre() of pgtable_map()'s first walk
+ *
+ * Add to walk->tables_needed; change nothing.
  *
  * Return: 0, or -EEXIST if something is mapped in the step's part of the range. A table is never
- * empty: where a leaf would take its place, something is.
+ * empty: where a leaf would take its place, something is mapped.
  */
 EXERCISE(2.2)
 static int map_prepare(struct walk *walk, const struct step *step)
@@ -126,10 +136,11 @@ static int map_prepare(struct walk *walk, const struct step *step)
 }
 
 /**
- * map_commit() - second walk of pgtable_map(): write the leaf if it fits, else have a table there
+ * Exercise 2.2: map_commit() - pre() of pgtable_map()'s second walk
  *
- * New tables come from walk->spare by list_pop(), zeroed. A leaf has walk->attributes.
- * Counts the table's mapped_bytes. An invalid entry may become valid without break-before-make.
+ * Write the leaf if it fits; otherwise link a table, unless there is one. A leaf leads to
+ * walk_pa(), has walk->attributes, and counts in the table's mapped_bytes. A new table comes from
+ * walk->spare by list_pop(), zeroed.
  */
 EXERCISE(2.2)
 static int map_commit(struct walk *walk, const struct step *step)
@@ -173,11 +184,11 @@ int pgtable_map(struct pgtable *table, u64 address, pa_t pa, u64 bytes, unsigned
 /* ---- unmap, protect ---- */
 
 /**
- * split_block() - replace the block of @step by a table of 512 leaves that map the same
+ * Exercise 2.3: split_block() - replace the block of @step by a table of 512 leaves that map the
+ * same
  *
- * The table comes from walk->spare. Changing the size of a mapping needs break-before-make, or a
- * TLB might hold both sizes for one address: the full table is ready first, then the entry is made
- * invalid, the format's invalidate() drops the block's range, and only then is the table linked.
+ * The table comes from walk->spare. Break-before-make: fill the table, make the entry invalid, drop
+ * the whole block's range by the format's invalidate(), and only then link the table.
  */
 EXERCISE(2.3)
 static void split_block(struct walk *walk, const struct step *step)
@@ -197,10 +208,11 @@ static void split_block(struct walk *walk, const struct step *step)
 }
 
 /**
- * split_prepare() - first walk of pgtable_unmap() and pgtable_protect(): count, change nothing
+ * Exercise 2.3: split_prepare() - pre() of the first walk of pgtable_unmap() and pgtable_protect()
  *
- * A block that sticks out of the range is going to be split until its pieces do not. walk->pa is
- * walk->start here, so that leaf_fits() says whether an entry lies in the range as a whole.
+ * Add to walk->tables_needed; change nothing. A block that sticks out of the range is going to be
+ * split until none of its pieces does. walk->pa is walk->start here, so that leaf_fits() says
+ * whether an entry's range lies in the walk's as a whole.
  */
 EXERCISE(2.3)
 static int split_prepare(struct walk *walk, const struct step *step)
@@ -211,10 +223,11 @@ static int split_prepare(struct walk *walk, const struct step *step)
 }
 
 /**
- * unmap_commit() - second walk of pgtable_unmap(): clear a leaf, or split one that sticks out
+ * Exercise 2.3: unmap_commit() - pre() of pgtable_unmap()'s second walk
  *
- * Counts the table's mapped_bytes and sets walk->is_changed: cached translations are invalidated
- * once, for the whole range, after the walk.
+ * Clear a leaf, and count the table's mapped_bytes. Its translations are invalidated after the
+ * walk, once for the whole range: set walk->is_changed. A block that sticks out of the range is
+ * split (split_block()), and the walk goes on in the new table.
  */
 EXERCISE(2.3)
 static int unmap_commit(struct walk *walk, const struct step *step)
@@ -232,13 +245,13 @@ static int unmap_commit(struct walk *walk, const struct step *step)
 }
 
 /**
- * unmap_leave() - unlink the table below @step if the walk has left it empty
+ * Exercise 2.3: unmap_post() - post() of pgtable_unmap()'s second walk
  *
- * Hardware may hold the entry in a walk cache and still read the table: it goes on the list
- * walk->discarded and is freed after the invalidation.
+ * If the table below @step is empty now, unlink it: it goes on the list walk->unlinked
+ * (list_push()), whose tables are freed after the invalidation. Set walk->is_changed.
  */
 EXERCISE(2.3)
-static void unmap_leave(struct walk *walk, const struct step *step)
+static void unmap_post(struct walk *walk, const struct step *step)
 {
 	pa_t below = descriptor_pa(*step->entry);
 	const u64 *entries = phys_to_virt(below);
@@ -247,16 +260,19 @@ static void unmap_leave(struct walk *walk, const struct step *step)
 		if (entries[i] & DESC_VALID)
 			return;
 	entry_write(step->entry, 0);
-	list_push(&walk->discarded, below);
+	list_push(&walk->unlinked, below);
 	walk->is_changed = true;
 }
 
 /**
- * protect_commit() - second walk of pgtable_protect(): give a leaf walk->prot, splitting as unmap
+ * Exercise 2.3: protect_commit() - pre() of pgtable_protect()'s second walk
  *
- * A block that sticks out is split even if its permissions are right: its tables are reserved.
- * Read, write and execute permission may change in place; the memory type (PROT_DEVICE) stays what
- * it is. Sets walk->is_changed if it wrote; leaves that are right already are not written.
+ * Give a leaf the permissions walk->prot,
+ * or split a block that sticks out, even one whose permissions are right: prepare has counted its
+ * tables.
+ *
+ * Permissions change in place; the memory type (PROT_DEVICE) stays. A leaf that is right already is
+ * not written; walk->is_changed says that one was.
  */
 EXERCISE(2.3)
 static int protect_commit(struct walk *walk, const struct step *step)
@@ -282,7 +298,7 @@ static int protect_commit(struct walk *walk, const struct step *step)
 
 static int change_range(struct pgtable *table, u64 address, u64 bytes, unsigned prot,
 			int (*commit)(struct walk *, const struct step *),
-			void (*leave)(struct walk *, const struct step *))
+			void (*post)(struct walk *, const struct step *))
 {
 	struct walk walk = {
 		.table = table,
@@ -301,18 +317,18 @@ static int change_range(struct pgtable *table, u64 address, u64 bytes, unsigned 
 	if (error)
 		return error;
 	walk.blocks_only = false;
-	walk_range(&walk, commit, leave);
+	walk_range(&walk, commit, post);
 	if (walk.is_changed)
 		table->format->invalidate(table, address, bytes);
 	else
 		table->format->publish(table);
-	list_free(table, &walk.discarded);
+	list_free(table, &walk.unlinked);
 	return 0;
 }
 
 int pgtable_unmap(struct pgtable *table, u64 address, u64 bytes)
 {
-	return change_range(table, address, bytes, 0, unmap_commit, unmap_leave);
+	return change_range(table, address, bytes, 0, unmap_commit, unmap_post);
 }
 
 int pgtable_protect(struct pgtable *table, u64 address, u64 bytes, unsigned prot)

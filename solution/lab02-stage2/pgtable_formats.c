@@ -7,8 +7,14 @@
  *	                                                             |AP  |NS Attr|         stage 1
  *	                                                             |S2AP|MemAttr|         stage 2
  *
+ * The access flag is always set: nothing here ages pages. Device memory is never executable, or a
+ * speculative instruction fetch could read a device's registers.
+ *
+ * Stage 2 combines with the guest's stage 1, and the stricter of both wins: with Normal write-back
+ * at stage 2 the guest's own attributes decide, with Device-nGnRE they do not.
+ *
  * Pure functions, so that the host's unit tests can run them. Arm ARM, "VMSAv8-64 descriptor
- * formats". The access flag is always set: nothing here ages pages.
+ * formats".
  */
 #include "exercise.h"
 #include "lib/bits.h"
@@ -31,11 +37,12 @@
 #define STAGE2_S2AP_WRITE BIT(7)
 
 /**
- * pgtable_stage1_leaf() - attribute bits of an EL2 leaf that allows @prot
+ * Exercise 2.1: pgtable_stage1_leaf() - attribute bits of a leaf of EL2's stage 1 that allows @prot
  *
- * Stage 1 has no "unreadable": PROT_READ is implied. Device memory is never executable, or
- * speculative instruction fetch could read from it. Normal memory is inner shareable; for Device
- * memory the field has no effect.
+ * Address and type bits are left out. The access flag; inner shareable (Device memory ignores it);
+ * AP[1], which is RES1; the index into MAIR_EL2, Normal or with PROT_DEVICE Device; AP[2],
+ * read-only, without PROT_WRITE; XN without PROT_EXEC and always with PROT_DEVICE. Stage 1 cannot
+ * make memory unreadable: PROT_READ is implied.
  */
 EXERCISE(2.1)
 u64 pgtable_stage1_leaf(unsigned prot)
@@ -51,7 +58,6 @@ u64 pgtable_stage1_leaf(unsigned prot)
 	return leaf;
 }
 
-/** pgtable_stage1_prot() - the inverse of pgtable_stage1_leaf() */
 unsigned pgtable_stage1_prot(u64 descriptor)
 {
 	return PROT_READ | (descriptor & STAGE1_AP2_READ_ONLY ? 0 : PROT_WRITE) |
@@ -60,12 +66,12 @@ unsigned pgtable_stage1_prot(u64 descriptor)
 }
 
 /**
- * pgtable_stage2_leaf() - attribute bits of a stage-2 leaf that allows @prot
+ * Exercise 2.1: pgtable_stage2_leaf() - attribute bits of a stage-2 leaf that allows @prot
  *
- * Stage 2 combines with the guest's stage 1 and the stricter of both wins: Normal write-back here
- * leaves the choice to the guest, Device-nGnRE does not. Shareability as in stage 1. Device memory
- * is never executable. XN is the upper of the two bits [54:53], which forbids EL1 and EL0 with
- * FEAT_XNX as without.
+ * Address and type bits are left out. The access flag; inner shareable; MemAttr Normal write-back,
+ * or with PROT_DEVICE Device-nGnRE; the read and the write bit of S2AP as @prot says; XN without
+ * PROT_EXEC and always with PROT_DEVICE: bit 54, the upper of [54:53], which forbids execution at
+ * EL1 and EL0 with FEAT_XNX and without.
  */
 EXERCISE(2.1)
 u64 pgtable_stage2_leaf(unsigned prot)
@@ -96,7 +102,6 @@ u64 pgtable_stage2_fwb_leaf(unsigned prot)
 	return (leaf & ~STAGE2_MEMATTR_MASK) | STAGE2_MEMATTR_FWB_NORMAL_WB;
 }
 
-/** pgtable_stage2_prot() - the inverse of pgtable_stage2_leaf() */
 unsigned pgtable_stage2_prot(u64 descriptor)
 {
 	return (descriptor & STAGE2_S2AP_READ ? PROT_READ : 0) |

@@ -16,9 +16,7 @@
 #define DESC_ADDRESS_MASK 0xfffffffff000UL
 #define DESC_ADDRESS_LIMIT BIT(48)
 
-/**
- * struct step - an entry that a walk has reached, and the part [at, end) of its range that it maps
- */
+/** struct step - an entry that a walk has reached; it maps [@at, @end) of the walk's range */
 struct step {
 	u64 *entry;
 	unsigned level;
@@ -27,22 +25,22 @@ struct step {
 
 /**
  * struct walk - a walk in progress
- * @enter: called at each entry before the walk looks below it; may turn it into a table
- * @leave: called at a table when the walk has looked below it, or NULL
+ * @pre: called at each entry before the walk goes below it; may turn the entry into a table
+ * @post: called at a table when the walk comes back from below it, or NULL
  * @blocks_only: tables of the last level are not looked into
  * @start, @end: the range
  * @pa, @attributes: where @start is to be mapped, and what its leaves have beside the address
  * @prot: of pgtable_protect()
- * @tables_needed: what prepare has counted
- * @spare: list of reserved tables, zeroed but for the link: list_pop()
- * @discarded: list of tables that are unlinked but perhaps still cached by a TLB
- * @is_changed: translations that may be cached have changed
+ * @tables_needed: tables that commit takes, as prepare has counted
+ * @spare: list of tables that are reserved for commit, zeroed but for the link: list_pop()
+ * @unlinked: list of tables that no entry leads to any more, though a TLB may still
+ * @is_changed: translations that a TLB may hold have changed
  * @visit, @context: of pgtable_visit()
  */
 struct walk {
 	struct pgtable *table;
-	int (*enter)(struct walk *walk, const struct step *step);
-	void (*leave)(struct walk *walk, const struct step *step);
+	int (*pre)(struct walk *walk, const struct step *step);
+	void (*post)(struct walk *walk, const struct step *step);
 	bool blocks_only;
 	u64 start, end;
 	pa_t pa;
@@ -50,7 +48,7 @@ struct walk {
 	unsigned prot;
 	unsigned tables_needed;
 	u64 spare;
-	u64 discarded;
+	u64 unlinked;
 	bool is_changed;
 	int (*visit)(void *context, u64 address, const struct pgtable_leaf *leaf);
 	void *context;
@@ -98,10 +96,10 @@ static inline u64 entry_index(const struct pgtable *table, unsigned level, u64 a
 /**
  * walk_range() - walk over walk->start .. walk->end, which check_range() has accepted
  *
- * Return: 0, or the first error of @enter.
+ * Return: 0, or the first error of @pre.
  */
-int walk_range(struct walk *walk, int (*enter)(struct walk *, const struct step *),
-	       void (*leave)(struct walk *, const struct step *));
+int walk_range(struct walk *walk, int (*pre)(struct walk *, const struct step *),
+	       void (*post)(struct walk *, const struct step *));
 
 /** check_range() - 0, -EINVAL when not page aligned, -ERANGE when outside the input space */
 int check_range(const struct pgtable *table, u64 address, u64 bytes);

@@ -1,28 +1,33 @@
 // SPDX-License-Identifier: MIT
 /*
- * A VM's intermediate physical address space: its stage-2 table, the registers that put it into
- * effect, and the invalidation of what TLBs remember of it.
+ * A VM's intermediate physical address space: its stage-2 table, the registers that put the table
+ * into effect, and the invalidation of the translations that TLBs hold.
  *
  * stage2.lock of a VM protects its table and accounting. Lock order: vm->device_lock, stage2.lock,
  * the page allocator's. Layer 3 calls stage2_map() while a VM is created and holds nothing then.
  *
- * A TLB entry is tagged with the VMID. TLBI acts on the VMID in VTTBR_EL2, so invalidating for a VM
- * that is not loaded loads its VTTBR_EL2 for the moment, beside the EL1 registers of another guest.
- * At EL2 the CPU begins no walk of its own in the guests' regime; one that began before the exit is
- * completed by a DSB before a register changes (Arm ARM, "Out-of-context translation regimes"). What
- * some CPUs make of an AT in that state is kept away by at_s1e1r(). So no entry is made of two VMs.
+ * TLBI by IPA drops entries of stage 2 alone. A TLB also holds entries that combine both stages,
+ * under the guest's virtual address, which EL2 does not know. Once the stage-2 entries are gone for
+ * certain, or a walk could refill from them, all of stage 1 of the VMID is dropped, too.
  *
- * Each vCPU of a VM expects a TLB of its own, but all share the VMID: stage2_part_vcpus().
- * Manual: Arm ARM, "VTCR_EL2", "VTTBR_EL2", "TLB maintenance", "Use of ASIDs and VMIDs to reduce TLB
+ * A TLB entry is tagged with the VMID, and TLBI acts on the VMID in VTTBR_EL2. To invalidate for a
+ * VM that is not loaded, EL2 loads its VTTBR_EL2 for the moment, beside the EL1 registers of
+ * another guest. No entry may be made of these two. At EL2 the CPU begins no walk of its own in the
+ * guests' regime; a DSB completes those that began before the exit (Arm ARM, "Out-of-context
+ * translation regimes"). Some CPUs execute an AT by speculation in that state: at_s1e1r() rules it
+ * out.
+ *
+ * Each vCPU of a VM expects a TLB of its own, but all share the VMID: stage2_part_vcpus(). Manual:
+ * Arm ARM, "VTCR_EL2", "VTTBR_EL2", "TLB maintenance", "Use of ASIDs and VMIDs to reduce TLB
  * maintenance requirements".
  */
 #include "stage2.h"
 
 #include "exercise.h"
+#include "internal.h"
 #include "lib/bits.h"
 #include "lib/errno.h"
 #include "page_alloc.h"
-#include "stage2_layer.h"
 #include "tlb.h"
 #include "vcpu.h"
 
@@ -41,8 +46,10 @@
 #define ID_AA64MMFR1_VMIDBITS_16 2
 
 /**
- * stage2_input_bits() - width of the smallest IPA space with everything below @top in it, at least
- * STAGE2_INPUT_BITS_MIN, at most 48
+ * Exercise 2.5: stage2_input_bits() - bits of the smallest IPA space that holds all addresses below
+ * @top
+ *
+ * At least STAGE2_INPUT_BITS_MIN, at most 48.
  */
 EXERCISE(2.5)
 static unsigned stage2_input_bits(u64 top)
@@ -55,11 +62,11 @@ static unsigned stage2_input_bits(u64 top)
 }
 
 /**
- * stage2_vtcr() - VTCR_EL2 for @table
+ * Exercise 2.5: stage2_vtcr() - VTCR_EL2 for @table
  *
- * T0SZ from its input_bits; SL0 from its start_level (for a 4 KiB granule 2 - level); 4 KiB
- * granule; walks inner shareable, write-back cacheable; PS as cpu_pa_range(); VS, 16-bit VMIDs,
- * where ID_AA64MMFR1_EL1.VMIDBits says that they exist; the RES1 bit.
+ * T0SZ is 64 - input_bits, SL0 is 2 - start_level (for a 4 KiB granule). Granule 4 KiB; walks inner
+ * shareable, write-back cacheable; PS as cpu_pa_range(); VS, 16-bit VMIDs, where
+ * ID_AA64MMFR1_EL1.VMIDBits says that they exist; the RES1 bit.
  */
 EXERCISE(2.5)
 static u64 stage2_vtcr(const struct pgtable *table)
@@ -74,7 +81,7 @@ static u64 stage2_vtcr(const struct pgtable *table)
 	return vtcr;
 }
 
-/** stage2_vttbr() - VTTBR_EL2 for @vm: root of its table and its VMID */
+/** Exercise 2.5: stage2_vttbr() - VTTBR_EL2 for @vm: the root of its table and its VMID */
 EXERCISE(2.5)
 static u64 stage2_vttbr(const struct vm *vm)
 {
@@ -90,14 +97,12 @@ static void stage2_publish(struct pgtable *table)
 }
 
 /**
- * stage2_invalidate_loaded() - drop what TLBs know of [@ipa, @ipa + @bytes) of the loaded VMID
+ * Exercise 2.5: stage2_invalidate_loaded() - drop translations of [@ipa, @ipa + @bytes) from TLBs
  *
- * TLBI by IPA reaches only entries of stage 2 alone. TLBs also hold entries that combine both
- * stages, under the guest's virtual address, which nobody here knows: once the stage-2 entries are
- * gone for certain (DSB ISH), or a walk could refill from them, all of stage 1 of the VMID goes
- * too. That makes a loop over many pages pointless: beyond STAGE2_INVALIDATE_PAGES_MAX, and for a
- * whole block, one TLBI VMALLS12E1IS drops both. The stores to the table come first (DSB ISHST);
- * on return everything is complete on all CPUs (DSB ISH, ISB).
+ * Those of the loaded VMID. The stores to the table come first (DSB ISHST). Up to
+ * STAGE2_INVALIDATE_PAGES_MAX pages: each by IPA, and when these are complete (DSB ISH) all of
+ * stage 1 of the VMID. For more pages one TLBI VMALLS12E1IS drops both. On return everything is
+ * complete on all CPUs (DSB ISH, ISB).
  */
 EXERCISE(2.5)
 static void stage2_invalidate_loaded(u64 ipa, u64 bytes)
@@ -123,11 +128,12 @@ static inline void stage2_load(u64 vtcr, u64 vttbr)
 }
 
 /**
- * stage2_invalidate() - the same for the VM that owns @table (table->owner), loaded or not
+ * Exercise 2.5: stage2_invalidate() - stage2_invalidate_loaded() for the VM table->owner, loaded or
+ * not
  *
- * For another VM than the loaded one its registers are loaded for as long as it takes. A DSB ISH
- * comes first: walks that the loaded guest has begun are over. VTCR_EL2 and VTTBR_EL2 change
- * together: a root has the size that its geometry says.
+ * If VTTBR_EL2 is another VM's, both registers of the owner are loaded (stage2_load()) for as long
+ * as the invalidation takes, after a DSB ISH that ends the walks of the loaded guest. VTCR_EL2 and
+ * VTTBR_EL2 change together, here and back: a root has the size that its geometry says.
  */
 EXERCISE(2.5)
 static void stage2_invalidate(struct pgtable *table, u64 ipa, u64 bytes)
@@ -192,7 +198,7 @@ int stage2_create(struct vm *vm)
 	s2->vtcr = stage2_vtcr(&s2->table);
 	s2->vttbr = stage2_vttbr(vm);
 	s2->resident_bytes = 0;
-	s2->released_bytes = 0;
+	s2->emptied_bytes = 0;
 	/* The VMID may have belonged to another VM, or to an earlier life of this one. */
 	stage2_invalidate(&s2->table, 0, 1UL << bits);
 	return 0;
@@ -204,7 +210,7 @@ void stage2_destroy(struct vm *vm)
 
 	if (!pa_is_valid(s2->table.root) || !s2->table.format)
 		return;
-	/* Walks end at the root from now on; then nothing cached leads to a table that is freed. */
+	/* Walks end at the root from now on. Then nothing cached leads to a table that is freed. */
 	stage2_unmap(vm, IPA(0), 1UL << s2->table.input_bits);
 	stage2_invalidate(&s2->table, 0, 1UL << s2->table.input_bits);
 	if (read_sysreg(vttbr_el2) == s2->vttbr)
@@ -239,40 +245,33 @@ int stage2_protect(struct vm *vm, ipa_t ipa, u64 bytes, unsigned prot)
 	return error;
 }
 
-/* ---- the layer ---- */
+/* ---- a vCPU ---- */
 
 /**
- * stage2_vcpu_reset() - the guest's addresses go through stage 2 (HCR_EL2.VM), whose tables are
- * made for HCR_EL2.FWB if cpu_forces_write_back()
+ * Exercise 2.5: stage2_vcpu_reset() - the guest's addresses go through stage 2
+ *
+ * HCR_EL2.VM in vcpu->hcr, and HCR_EL2.FWB if cpu_forces_write_back(): the tables are made for it.
  */
 EXERCISE(2.5)
-static void stage2_vcpu_reset(struct vcpu *vcpu)
+void stage2_vcpu_reset(struct vcpu *vcpu)
 {
 	vcpu->hcr |= HCR_EL2_VM;
 	if (cpu_forces_write_back())
 		vcpu->hcr |= HCR_EL2_FWB;
 }
 
-/**
- * stage2_vcpu_load() - VTCR_EL2 and VTTBR_EL2 of the vCPU's VM; an ISB before the guest uses them
- */
-EXERCISE(2.5)
-static void stage2_vcpu_load(struct vcpu *vcpu)
-{
-	stage2_load(vcpu->vm->stage2.vtcr, vcpu->vm->stage2.vttbr);
-}
-
 /*
  * Two vCPUs that take turns on this CPU may use one ASID for two address spaces, or one global
- * address for two things, as two CPUs may: what the TLB holds of the other goes. So does the
- * instruction cache, whose lines an ASID and a VMID may tag as well. Nobody needs it on other CPUs:
- * what a vCPU invalidates for itself is broadcast to those it came from (HCR_EL2.FB).
+ * address for two things, as two CPUs may. So the TLB drops what it holds of the other vCPU. So
+ * does the instruction cache, whose lines an ASID and a VMID may tag as well. Other CPUs need
+ * nothing of this: what a vCPU invalidates for itself is broadcast to those it came from
+ * (HCR_EL2.FB).
  */
 static void stage2_part_vcpus(struct vcpu *vcpu)
 {
 	const struct vcpu **last = &vcpu->vm->stage2.last_vcpu[vcpu->cpu->index];
 
-	if (*last == vcpu)
+	if (vcpu->vm->vcpu_count == 1 || *last == vcpu)
 		return;
 	*last = vcpu;
 	tlbi_vmalle1();
@@ -281,12 +280,15 @@ static void stage2_part_vcpus(struct vcpu *vcpu)
 	isb();
 }
 
-static void stage2_enter(struct vcpu *vcpu)
+/**
+ * Exercise 2.5: stage2_vcpu_load() - this CPU is going to run @vcpu
+ *
+ * VTCR_EL2 and VTTBR_EL2 of its VM, with an ISB before they are relied on (stage2_load()); then
+ * stage2_part_vcpus(), which invalidates for that VMID.
+ */
+EXERCISE(2.5)
+void stage2_vcpu_load(struct vcpu *vcpu)
 {
-	stage2_vcpu_load(vcpu);
-	if (vcpu->vm->vcpu_count > 1)
-		stage2_part_vcpus(vcpu);
+	stage2_load(vcpu->vm->stage2.vtcr, vcpu->vm->stage2.vttbr);
+	stage2_part_vcpus(vcpu);
 }
-
-LAYER(2, stage2, .init = hyp_mmu_init, .init_cpu = hyp_mmu_init_cpu, .vm_create = mmio_create,
-      .vm_destroy = mmio_destroy, .vcpu_reset = stage2_vcpu_reset, .vcpu_load = stage2_enter);

@@ -10,7 +10,7 @@
  * Manual: IHI 0048, "GICC_DIR".
  */
 #include "lib/types.h"
-#include "vmm.h"
+#include "vmm_irq.h"
 
 /* Everything here but GICC_DIR is reserved; GICC_DIR is write-only. */
 static u64 gicc_read(struct vcpu *vcpu, void *state, u64 offset, unsigned size)
@@ -25,5 +25,11 @@ static void gicc_write(struct vcpu *vcpu, void *state, u64 offset, unsigned size
 		vmm_irq_deactivate(vcpu, value & 0x3ff);
 }
 
-DEVICE(gicc_dir, .base = 0x08011000, .size_bytes = 0x1000, .gic_version = 2, .read = gicc_read,
-       .write = gicc_write);
+const struct device device_gicc_dir = {
+	.name = "gicc_dir",
+	.base = 0x08011000,
+	.size_bytes = 0x1000,
+	.gic_version = 2,
+	.read = gicc_read,
+	.write = gicc_write,
+};

@@ -15,7 +15,7 @@
 #include "exercise.h"
 #include "lib/bits.h"
 #include "lib/types.h"
-#include "vmm.h"
+#include "vmm_irq.h"
 
 #define INTIDS 256
 #define PRIVATE_INTIDS 32
@@ -218,7 +218,19 @@ static void v2_write(struct vcpu *vcpu, void *state, u64 offset, unsigned size, 
 	gicd_write(v2_registers, ARRAY_SIZE(v2_registers), vcpu, offset, size, value);
 }
 
-DEVICE(gicd_v3, .base = 0x08000000, .size_bytes = 0x10000, .gic_version = 3, .read = v3_read,
-       .write = v3_write);
-DEVICE(gicd_v2, .base = 0x08000000, .size_bytes = 0x10000, .gic_version = 2, .read = v2_read,
-       .write = v2_write);
+const struct device device_gicd_v3 = {
+	.name = "gicd_v3",
+	.base = 0x08000000,
+	.size_bytes = 0x10000,
+	.gic_version = 3,
+	.read = v3_read,
+	.write = v3_write,
+};
+const struct device device_gicd_v2 = {
+	.name = "gicd_v2",
+	.base = 0x08000000,
+	.size_bytes = 0x10000,
+	.gic_version = 2,
+	.read = v2_read,
+	.write = v2_write,
+};

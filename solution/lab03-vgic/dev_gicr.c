@@ -11,7 +11,7 @@
 #include "exercise.h"
 #include "lib/bits.h"
 #include "lib/types.h"
-#include "vmm.h"
+#include "vmm_irq.h"
 
 #define FRAME_SHIFT 17
 #define SGI_BASE 0x10000
@@ -124,10 +124,18 @@ static void gicr_reset(struct vm *vm, void *state)
 		gicr->sleeps[index] = true;
 }
 
-static u64 gicr_window(struct vm *vm)
+static u64 gicr_bytes(struct vm *vm)
 {
 	return (u64)vmm_vcpu_count(vm) << FRAME_SHIFT;
 }
 
-DEVICE(gicr, .base = 0x080a0000, .state_bytes = sizeof(struct gicr_state), .gic_version = 3,
-       .window_bytes = gicr_window, .reset = gicr_reset, .read = gicr_read, .write = gicr_write);
+const struct device device_gicr = {
+	.name = "gicr",
+	.base = 0x080a0000,
+	.state_bytes = sizeof(struct gicr_state),
+	.gic_version = 3,
+	.region_bytes = gicr_bytes,
+	.reset = gicr_reset,
+	.read = gicr_read,
+	.write = gicr_write,
+};

@@ -10,6 +10,7 @@
 #include "registry.h"
 #include "vcpu.h"
 #include "vgic.h"
+#include "vmm_irq.h"
 
 /*
  * ---- the physical GIC (gic.c) ----

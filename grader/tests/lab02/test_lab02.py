@@ -350,7 +350,7 @@ def test_abort_reports_the_right_guest_address(lab: Lab) -> None:
     machine = in_guest(lab, "memory_isolation")
     handler = Objects(machine).trap(DATA_ABORT)
     for _ in range(3):
-        machine.run_to(handler, EL2_ONLY)
+        machine.run_to(handler, f"{EL2_ONLY} && $ESR_EL2 >> 26 == {DATA_ABORT}")
         vm = Objects(machine).vm(0)
         page = (machine.register("HPFAR_EL2") >> 4 & (1 << 40) - 1) << 12
         pc = machine.register("ELR_EL2")

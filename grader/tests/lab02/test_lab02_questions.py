@@ -40,5 +40,5 @@ def test_bytes_of_tables(lab: Lab, measured: Measured) -> None:
 
 def test_bytes_in_reach(lab: Lab, measured: Measured) -> None:
     machine = lab.start("mmio_decode")
-    machine.run_to(Objects(machine).trap(DATA_ABORT), EL2_ONLY)
+    machine.run_to(Objects(machine).trap(DATA_ABORT), f"{EL2_ONLY} && $ESR_EL2 >> 26 == {DATA_ABORT}")
     measured(reach_bytes=sum(area.end - area.start for area in space.reach_of(machine, Objects(machine).vm(0))))

@@ -254,40 +254,40 @@ def test_a_walk_meets_every_entry_of_its_range(lab: Lab, seed: int) -> None:
 
 
 def walked(shop: Shop, start: int, end: int, *, blocks_only: bool) -> list[str]:
-    """What walk_range() calls; its `enter` turns each invalid entry above level 3 into a table."""
+    """What walk_range() calls; its `pre` turns each invalid entry above level 3 into a table."""
     bench = shop.bench
     met: list[str] = []
 
-    def enter(_walk: int, address: int, *_: int) -> int:
+    def pre(_walk: int, address: int, *_: int) -> int:
         step = Object(bench.objects, "struct step", address)
         entry, level = step.get("entry"), step.get("level")
-        met.append(f"enter level {level} [{step.get('at'):#x}, {step.get('end'):#x})")
+        met.append(f"pre level {level} [{step.get('at'):#x}, {step.get('end'):#x})")
         if level < 3 and not bench.machine.memory.u64(entry) & 1:
             bench.write_u64(entry, new_table(shop) | 3)
         return 0
 
-    def leave(_walk: int, address: int, *_: int) -> int:
-        met.append(f"leave level {Object(bench.objects, 'struct step', address).get('level')}")
+    def post(_walk: int, address: int, *_: int) -> int:
+        met.append(f"post level {Object(bench.objects, 'struct step', address).get('level')}")
         return 0
 
     walk = bench.make("struct walk", table=shop.struct.address, start=start, end=end, blocks_only=blocks_only)
-    at_enter, at_leave = bench.function("enter"), bench.function("leave")
-    stubs: dict[str | int, Stub] = {at_enter: enter, at_leave: leave}
-    expect("walk_range()", code(bench.call("walk_range", walk.address, at_enter, at_leave, stubs=stubs)), 0)
+    at_pre, at_post = bench.function("pre"), bench.function("post")
+    stubs: dict[str | int, Stub] = {at_pre: pre, at_post: post}
+    expect("walk_range()", code(bench.call("walk_range", walk.address, at_pre, at_post, stubs=stubs)), 0)
     return met
 
 
 def test_tables_are_left_after_what_is_below_them(lab: Lab, seed: int) -> None:
-    """By a walk whose `enter` makes tables, and by pgtable_destroy(), whose `leave` frees them."""
+    """By a walk whose `pre` makes tables, and by pgtable_destroy(), whose `post` frees them."""
     shop = Shop(cold(lab, seed))
     middle = GIB + BLOCK
     start, end = middle - PAGE, middle + PAGE
     first, second = f"[{start:#x}, {middle:#x})", f"[{middle:#x}, {end:#x})"
-    wanted = [f"enter level 1 [{start:#x}, {end:#x})",
-              f"enter level 2 {first}", f"enter level 3 {first}", "leave level 2",
-              f"enter level 2 {second}", f"enter level 3 {second}", "leave level 2", "leave level 1"]  # fmt: skip
+    wanted = [f"pre level 1 [{start:#x}, {end:#x})",
+              f"pre level 2 {first}", f"pre level 3 {first}", "post level 2",
+              f"pre level 2 {second}", f"pre level 3 {second}", "post level 2", "post level 1"]  # fmt: skip
     observed = walked(shop, start, end, blocks_only=False)
-    expect("a walk whose `enter` puts a table where there is none", observed, wanted)
+    expect("a walk whose `pre` puts a table where there is none", observed, wanted)
     wanted = [wanted[0], wanted[1], wanted[4], wanted[7]]
     expect("the same walk with blocks_only", walked(shop, start, end, blocks_only=True), wanted)
     shop = Shop(shop.bench)
@@ -602,8 +602,7 @@ def test_aborts_end_where_they_belong(lab: Lab, seed: int, group: list[Abort]) -
         stubs: dict[str | int, Stub] = {
             "guest_ram_populate": abort.populate, "mmio_load": RESUME, "mmio_store": RESUME, "vm_stop": 0,
         }  # fmt: skip
-        handler = "instruction_abort" if abort.esr >> 26 == 0x20 else "data_abort"
-        result = bench.call(handler, vcpu.address, abort.esr, stubs=stubs) & 0xFFFF_FFFF
+        result = bench.call("stage2_abort", vcpu.address, abort.esr, stubs=stubs) & 0xFFFF_FFFF
         what = f"{abort.what} ({Esr(abort.esr)}, IPA {abort.ipa:#x})"
         wanted = [abort.calls[0]] * bool(abort.calls[0]) + ["vm_stop"] * (abort.result == STOP_VM)
         expect(f"{what} is handed to", [call.name for call in bench.calls], wanted)
@@ -647,7 +646,7 @@ class Model:
         self.read, self.write = bench.function("read"), bench.function("write")
         device = bench.make("struct device", read=self.read, write=self.write)
         self.state = bench.room(PAGE)
-        self.window = bench.make("struct device_window", base=0x1000_0000, bytes=PAGE, device=device.address, state=self.state)
+        self.region = bench.make("struct mmio_region", base=0x1000_0000, bytes=PAGE, device=device.address, state=self.state)
         self.vm = bench.make("struct vm")
         self.vcpu = bench.vcpu(vm=self.vm.address, frame__pstate=0x3C5)
 
@@ -657,7 +656,7 @@ class Model:
         self.bench.put(self.vcpu, exit__esr=esr)
         function = "mmio_store" if esr & WNR else "mmio_load"
         stubs: dict[str | int, Stub] = {self.read: self._read, self.write: self._write}
-        return self.bench.call(function, self.vcpu.address, esr, offset, self.window.address, stubs=stubs) & 0xFFFF_FFFF
+        return self.bench.call(function, self.vcpu.address, esr, offset, self.region.address, stubs=stubs) & 0xFFFF_FFFF
 
     def get(self, member: str) -> int:
         return self.vcpu.get(member)
@@ -746,7 +745,7 @@ def test_memory_is_filled_before_it_is_mapped(lab: Lab, seed: int) -> None:
     shop = Shop(bench, input_bits=32, concatenate=True)
     config = bench.make("struct bundle_vm", flags=1)
     vm = bench.make("struct vm", config=config.address, ram_base=GIB, ram_bytes=2 * BLOCK)
-    bench.put(vm, stage2__discarded=bench.room(PAGE))
+    bench.put(vm, stage2__released_blocks=bench.room(PAGE))
     table = machine.memory.read(shop.struct.address, bench.size("struct pgtable"))
     machine.memory.write(bench.address_of(vm, "stage2.table"), table)
     allocated: list[tuple[int, ...]] = []
