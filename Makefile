@@ -1,6 +1,11 @@
 # SPDX-License-Identifier: MIT
 #
-# The only entry point that people type. A bare `make` prints the targets below with their comments.
+# The only entry point that people type. A bare `make` prints the targets that have a text behind ##.
+# What belongs to one part of the repository stands there, in a file that is included below:
+#   kit/hypervisor.mk  images      guests/guests.mk     what runs in VMs, Linux
+#   bench/bench.mk     costs       grader/host/host.mk  unit tests on the host
+#   course/course.mk   what students do with a lab;  course/authors.mk  what needs solution/, and in a handout,
+#                      which has none, course/handout.mk
 # Layout of the output, all of it under $(BUILD):
 #   obj/            one object a source file, shared by the images of all labs
 #   <impl>-labNN/   strata.elf (symbols), strata.bin (what the machine boots), strata.map
@@ -45,13 +50,14 @@ quoted = '$(subst ','\'',$1)'
 empty :=
 one_name = $(subst $(empty) ,\ ,$1)
 
-labs_in = $(sort $(foreach n,1 2 3 4 5 6,$(if $(wildcard $1/lab0$n-*/.),$n)))
+NUMBERS := 1 2 3 4 5 6 7 8 9
+labs_in = $(strip $(foreach n,$(NUMBERS),$(if $(wildcard $1/lab0$n-*/.),$n)))
 accept = $(if $(and $(filter $2,$($1)),$(filter 1,$(words $($1)))),,$(error $1=$($1) is not accepted; $1 takes: $(or $3,$2)))
 
 $(call accept,IMPL,solution labs)
 $(call accept,BASE,own reference)
 LAB ?= $(or $(lastword $(call labs_in,$(IMPL))),1)
-$(call accept,LAB,1 2 3 4 5 6)
+$(call accept,LAB,$(or $(sort $(call labs_in,solution) $(call labs_in,labs)),1))
 $(call accept,GIC,2 3)
 $(call accept,CPU,cortex-a35 cortex-a53 cortex-a57 cortex-a72 cortex-a76 neoverse-n1 max)
 $(call accept,SMP,1 2 3 4 5 6 7 8)
@@ -73,7 +79,7 @@ $(call a_file,INITRD,an initramfs)
 $(call a_file,GUEST,an ELF file of what runs in the VMs)
 
 lab_dir = $(patsubst %/.,%,$(wildcard $1/lab0$2-*/.))
-upto = $(wordlist 1,$1,1 2 3 4 5 6)
+upto = $(wordlist 1,$1,$(NUMBERS))
 # $1 = tree, $2 = highest lab, $3 = BASE: the directories of an image, lowest first. A handout has no
 # solution/: there a layer of the reference is an archive.
 layer_tree = $(if $(and $(filter reference,$3),$(filter-out $2,$n)),solution,$1)
@@ -81,18 +87,13 @@ layer_dir = $(or $(call lab_dir,$(layer_tree),$n),$(if $(filter solution,$(layer
 image_dirs = $(foreach n,$(call upto,$2),$(layer_dir))
 missing_dirs = $(strip $(foreach n,$(call upto,$2),$(if $(layer_dir),,$(layer_tree)/lab0$n-*)))
 
-instructors_goals = $(filter grader-check grade-class starters starters-check transcripts handout,$(MAKECMDGOALS))
-ifneq ($(and $(HANDOUT),$(instructors_goals)),)
-$(error $(instructors_goals): this is a handout, which has no solution/ to do that with)
-endif
-
 ifneq ($(filter run debug map listing image test unit measure,$(MAKECMDGOALS)),)
 ifneq ($(call missing_dirs,$(IMPL),$(LAB),$(BASE)),)
 $(error LAB=$(LAB) IMPL=$(IMPL) needs $(call missing_dirs,$(IMPL),$(LAB),$(BASE)), which does not exist; LAB takes: $(or $(call labs_in,$(IMPL)),none yet))
 endif
 endif
 
-# ---- tools, looked up when first used, so that the doctor can install them before ------------------
+# ---- tools, looked up when first used, so that the doctor can install them before ----------------
 
 find_cross = $(shell for p in aarch64-none-elf- aarch64-linux-gnu-; do command -v $${p}gcc >/dev/null && echo $$p && break; done)
 CROSS = $(eval CROSS := $(find_cross))$(CROSS)
@@ -144,212 +145,29 @@ $(OBJ)/c.flags: FORCE | ready
 $(OBJ)/s.flags: FORCE | ready
 	$(call keep,$(CC) $(S_FLAGS) $(shell $(CC) -dumpfullversion))
 
-# ---- the hypervisor ------------------------------------------------------------------------------
+# ---- the parts -----------------------------------------------------------------------------------
 
-ASM_OFFSETS := $(if $(wildcard kit/asm_offsets.c),$(OBJ)/asm/asm_offsets.h)
-
-# The offsets that assembly needs are taken from the compiler's own output, never counted by hand:
-# each line `.ascii "->NAME VALUE"` of the compiled kit/asm_offsets.c becomes a #define.
-$(OBJ)/asm/asm_offsets.h: kit/asm_offsets.c $(OBJ)/c.flags
-	$(call say,OFFSET,$@)
-	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(C_FLAGS) -Ikit -MMD -MP -MF $(@D)/asm_offsets.d -MT $@ -S -o $(@D)/asm_offsets.s $<
-	$(Q)sed -n 's/.*"->\([A-Za-z_0-9]*\) [#$$]*\(-\{0,1\}[0-9]*\).*/#define \1 \2/p' $(@D)/asm_offsets.s > $@
-
-LDS := $(or $(firstword $(wildcard kit/strata.lds.S kit/strata.lds)),kit/strata.lds)
-ifeq ($(LDS),kit/strata.lds.S)
-LINK_SCRIPT := $(OBJ)/strata.lds
-$(LINK_SCRIPT): $(LDS) $(OBJ)/s.flags $(ASM_OFFSETS)
-	$(call say,CPP,$@)
-	$(Q)$(CC) -E -P -x assembler-with-cpp -D__ASSEMBLY__ -Ikit -I$(OBJ)/asm -MMD -MP -MF $@.d -MT $@ -o $@ $<
-else
-LINK_SCRIPT := $(LDS)
-endif
-
-$(OBJ)/%.c.o: %.c $(OBJ)/c.flags
-	$(call say,CC,$<)
-	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(C_FLAGS) $(INCLUDES) -MMD -MP -MF $@.d -c -o $@ $<
-$(OBJ)/%.S.o: %.S $(OBJ)/s.flags $(ASM_OFFSETS)
-	$(call say,AS,$<)
-	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(S_FLAGS) $(INCLUDES) -I$(OBJ)/asm -MMD -MP -MF $@.d -c -o $@ $<
-
-# A source sees the kit and its own directory: layers meet in the kit's headers only.
-INCLUDES = -Ikit -I$(patsubst %/,%,$(dir $<))
-
-KIT_SOURCES := $(sort $(filter-out kit/asm_offsets.c %.lds.S,$(wildcard kit/*.c kit/*.S kit/*/*.c kit/*/*.S)))
-sources_of = $(sort $(foreach d,$1,$(wildcard $d/*.c $d/*.S)))
-
-# $1 = output directory below BUILD, $2 = source directories: one image
-define image_rule
-$(BUILD)/$1/link.flags: FORCE | ready
-	$$(call keep,$$(CC) $$(LD_FLAGS) $$(LINK_SCRIPT) $$(call objects,$(KIT_SOURCES) $(call sources_of,$2)) $(filter %.a,$2))
-$(BUILD)/$1/strata.elf: $$(call objects,$(KIT_SOURCES) $(call sources_of,$2)) $(filter %.a,$2) $$(LINK_SCRIPT) $(BUILD)/$1/link.flags
-	$$(call say,LINK,$$@)
-	$$(Q)$$(CC) $$(LD_FLAGS) -T $$(LINK_SCRIPT) -Wl,-Map=$(BUILD)/$1/strata.map -o $$@ $$(filter %.o,$$^) \
-		-Wl,--whole-archive $$(filter %.a,$$^) -Wl,--no-whole-archive
-$(BUILD)/$1/strata.bin: $(BUILD)/$1/strata.elf
-	$$(call say,BIN,$$@)
-	$$(Q)$$(OBJCOPY) -O binary $$< $$@
-ALL_SOURCES += $(call sources_of,$2)
-endef
-
-image_name = $1-lab0$2$(if $(filter reference,$3),-reference)
-IMAGE_DIR := $(BUILD)/$(call image_name,$(IMPL),$(LAB),$(BASE))
-IMAGE := $(IMAGE_DIR)/strata.bin
-ALL_SOURCES := $(KIT_SOURCES)
-$(foreach t,solution labs,$(foreach n,$(call labs_in,$t),\
-	$(eval $(call image_rule,$(call image_name,$t,$n,own),$(call image_dirs,$t,$n,own)))))
-$(if $(filter reference,$(BASE)),$(eval $(call image_rule,$(call image_name,$(IMPL),$(LAB),$(BASE)),$(call image_dirs,$(IMPL),$(LAB),$(BASE)))))
-
-.PHONY: image images
-image: $(IMAGE)
-images: $(foreach n,$(call labs_in,$(IMPL)),$(BUILD)/$(call image_name,$(IMPL),$n,own)/strata.bin)
-
-# ---- guests --------------------------------------------------------------------------------------
-
-# A guest runs wherever its VM's RAM is. Its code reaches everything relative to the PC; that no datum
-# holds an address is what linking it as PIE shows: guest.lds refuses relocations.
-GUEST_LIB := $(sort $(filter-out %.lds.S,$(wildcard guests/lib/*.c guests/lib/*.S)) $(wildcard kit/lib/*.c))
-GUEST_LDS := guests/lib/guest.lds
-GUEST_MAINS := $(sort $(wildcard guests/probes/*.c guests/probes/*.S guests/bench/*.c guests/bench/*.S guests/demos/*.c))
-GUESTS := $(sort $(basename $(notdir $(GUEST_MAINS))))
-ifneq ($(words $(GUESTS)),$(words $(GUEST_MAINS)))
-$(error two guests have the same name: $(sort $(GUEST_MAINS)))
-endif
-
-GUEST_FLAGS := -Iguests/lib -Ikit
-GUEST_LD_FLAGS := $(LD_FLAGS:-no-pie=-Wl,-pie) -Wl,--no-dynamic-linker
-
-$(OBJ)/guest.flags: FORCE | ready
-	$(call keep,$(GUEST_FLAGS))
-$(OBJ)/guest/%.c.o: %.c $(OBJ)/c.flags $(OBJ)/guest.flags
-	$(call say,CC,$< (guest))
-	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(C_FLAGS) $(GUEST_FLAGS) -MMD -MP -MF $@.d -c -o $@ $<
-$(OBJ)/guest/%.S.o: %.S $(OBJ)/s.flags $(OBJ)/guest.flags
-	$(call say,AS,$< (guest))
-	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(S_FLAGS) $(GUEST_FLAGS) -MMD -MP -MF $@.d -c -o $@ $<
-$(BUILD)/guests/link.flags: FORCE | ready
-	$(call keep,$(CC) $(GUEST_LD_FLAGS) $(GUEST_LDS) $(GUEST_LIB))
-# An archive, so that a guest holds the parts of the runtime that it uses and no others.
-$(BUILD)/guests/libguest.a: $(patsubst %,$(OBJ)/guest/%.o,$(GUEST_LIB)) $(BUILD)/guests/link.flags
-	$(call say,AR,$@)
-	$(Q)rm -f $@ && $(CROSS)ar rcsD $@ $(filter %.o,$^)
-define guest_rule
-$(BUILD)/guests/$(basename $(notdir $1)).elf: $(OBJ)/guest/$1.o $(BUILD)/guests/libguest.a $(GUEST_LDS) $(BUILD)/guests/link.flags
-	$$(call say,LINK,$$@)
-	$$(Q)$$(CC) $$(GUEST_LD_FLAGS) -Wl,-u,_start -T $$(GUEST_LDS) -Wl,-Map=$$(@:.elf=.map) -o $$@ $$(filter %.o %.a,$$^)
-endef
-$(foreach g,$(GUEST_MAINS),$(eval $(call guest_rule,$g)))
-$(BUILD)/guests/%.bin: $(BUILD)/guests/%.elf
-	$(Q)$(OBJCOPY) -O binary $< $@
-$(BUILD)/guests/%.toml: guests/demos/%.toml
-	@mkdir -p $(@D)
-	$(Q)cp $< $@
-# A probe alone: make debug LAB=2 VMS=build/guests/mmio_decode.toml
-$(BUILD)/guests/%.toml: $(BUILD)/guests/%.bin
-	$(Q)printf '[[vm]]\nname = "probe"\nmemory = "16M"\nkernel = "%s"\n' $(<F) > $@
-
-.PHONY: guests
-guests: $(GUESTS:%=$(BUILD)/guests/%.bin) $(GUESTS:%=$(BUILD)/guests/%.toml) $(patsubst guests/demos/%,$(BUILD)/guests/%,$(wildcard guests/demos/*.toml))
-
-# ---- Linux for the guests ------------------------------------------------------------------------
-
-LINUX_FILES := $(BUILD)/linux/Image $(BUILD)/linux/initramfs.cpio.gz
-.PHONY: linux
-linux: $(BUILD)/linux/vms.toml $(BUILD)/linux/debugger
-$(BUILD)/linux/source.flags: FORCE
-	$(call keep,KERNEL=$(KERNEL) INITRD=$(INITRD))
-$(BUILD)/linux/vms.toml: guests/linux/vms.toml guests/linux/fetch.py guests/linux/init $(BUILD)/linux/source.flags $(call one_name,$(KERNEL)) $(call one_name,$(INITRD)) | ready
-	$(Q)$(PYTHON) -m guests.linux.fetch --out $(@D) $(if $(KERNEL),--kernel $(call quoted,$(KERNEL))) $(if $(INITRD),--initrd $(call quoted,$(INITRD)))
-	$(Q)cp $< $@
-
-# Firmware for a guest, fetched in the same way.
-.PHONY: uboot
-uboot: $(BUILD)/uboot/vms.toml ## Debian's U-Boot as a guest: make run VMS=$(BUILD)/uboot/vms.toml
-$(BUILD)/uboot/vms.toml: guests/uboot/vms.toml guests/uboot/fetch.py | ready
-	$(Q)$(PYTHON) -m guests.uboot.fetch --out $(@D)
-	$(Q)cp $< $@
-
-# A debugger that is the only process of its Linux, for a test.
-$(BUILD)/linux/debugger: guests/linux/debugger.c kit/lib/string.c kit/lib/types.h $(OBJ)/c.flags
-	$(call say,CC,$< (Linux))
-	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(C_FLAGS) -Ikit -nostdlib -static -no-pie -Wl,--build-id=none -Wl,-z,noexecstack -o $@ $(filter %.c,$^)
-
-# ---- unit tests on the host ----------------------------------------------------------------------
-
-# grader/host/test_X.c under ASan and UBSan, or what host.mk says, with the sources that host.mk names. X begins with the lab
-# (lab02_pgtable) whose files of IMPL are tested, or means the kit.
--include grader/host/host.mk
-HOST_FLAGS := -std=c11 -O1 -g $(WARN) -fno-sanitize-recover=all -fno-omit-frame-pointer
-HOST := $(BUILD)/host/$(IMPL)
-host_layer = $(call lab_dir,$(IMPL),$(patsubst lab0%,%,$(filter lab0%,$(firstword $(subst _, ,$1)))))
-HOST_KIT_TESTS := $(filter-out lab0%,$(patsubst grader/host/test_%.c,%,$(sort $(wildcard grader/host/test_*.c))))
-HOST_LAB_TESTS := $(foreach n,$(call upto,$(LAB)),$(patsubst grader/host/test_%.c,%,$(sort $(wildcard grader/host/test_lab0$n_*.c))))
-HOST_TESTS := $(HOST_KIT_TESTS) $(HOST_LAB_TESTS)
-# $1 = test: what is compiled, and how
-host_sources = $(HOST_SOURCES_$1) $(addprefix $(call host_layer,$1)/,$(HOST_LAYER_$1))
-MEMORY_SANITIZERS := address,undefined
-host_cflags = -fsanitize=$(or $(HOST_SANITIZER_$1),$(MEMORY_SANITIZERS)) $(HOST_CFLAGS_$1) $(if $(filter lab0%,$1),-I$(call host_layer,$1) $(if $(filter labs,$(IMPL)),$(UNWRITTEN)))
-# What a test may include: a compiler that gets several sources at a time tells of one alone.
-host_reads = $(wildcard kit/*.h kit/*/*.h grader/host/*.h $(if $(filter lab0%,$1),$(call host_layer,$1)/*.[ch]))
-$(HOST)/host.flags: FORCE | ready
-	$(call keep,$(HOSTCC) $(HOST_FLAGS) $(foreach x,$(HOST_TESTS),$(call host_sources,$x) $(call host_cflags,$x)))
-$(HOST)/seed.flags: FORCE
-	$(call keep,$(SEED))
-define host_rule
-$(HOST)/test_$1: grader/host/test_$1.c grader/host/todo.c $(call host_sources,$1) $(HOST)/host.flags $(HOST)/seed.flags $(call host_reads,$1)
-	$$(call say,HOSTCC,$$@)
-	$$(Q)$$(HOSTCC) $$(HOST_FLAGS) $(call host_cflags,$1) -Igrader/host -Ikit -o $$@ $$(wordlist 1,2,$$^) $(call host_sources,$1)
-endef
-$(foreach x,$(HOST_TESTS),$(eval $(call host_rule,$x)))
+# The tree in which a submission is built has no guests and no grader.
+include kit/hypervisor.mk $(wildcard guests/guests.mk grader/host/host.mk bench/bench.mk) course/course.mk
+include course/$(if $(HANDOUT),handout,authors).mk
 
 # ---- what people type ----------------------------------------------------------------------------
 
-# Images without the timer layer cannot run Linux: they get the guests that show what their layer adds.
-DEFAULT_VMS := $(if $(filter 1 2 3,$(LAB)),$(BUILD)/guests/lab0$(LAB).toml,$(BUILD)/linux/vms.toml)
+# A lab has guests of its own that show what its layer adds, or its image runs Linux.
+DEMO := $(wildcard guests/demos/lab0$(LAB).toml)
+DEFAULT_VMS := $(if $(DEMO),$(BUILD)/guests/lab0$(LAB).toml,$(BUILD)/linux/vms.toml)
 RUN_VMS := $(or $(VMS),$(DEFAULT_VMS))
-DEMO_GUESTS = $(shell sed -n 's,^kernel = "\(.*\)",$(BUILD)/guests/\1,p' guests/demos/lab0$(LAB).toml)
-RUN_NEEDS := $(IMAGE) $(if $(VMS),,$(if $(filter 1 2 3,$(LAB)),$(DEFAULT_VMS) $(DEMO_GUESTS),linux))
+DEMO_GUESTS = $(shell sed -n 's,^kernel = "\(.*\)",$(BUILD)/guests/\1,p' $(DEMO))
+RUN_NEEDS := $(IMAGE) $(if $(VMS),,$(if $(DEMO),$(DEFAULT_VMS) $(DEMO_GUESTS),linux))
 MACHINE = --qemu $(call quoted,$(QEMU)) --cpu $(CPU) --gic $(GIC) --smp $(SMP) $(if $(MEM),--memory $(MEM)) \
 	$(if $(filter 1,$(ICOUNT)),--icount) $(if $(QEMU_EXTRA),--extra=$(call quoted,$(QEMU_EXTRA)))
 GUEST_TEXT = $(if $(APPEND),--append $(call quoted,$(APPEND))) $(if $(SEED),--seed $(call quoted,$(SEED)))
 
 TEST_ENVIRONMENT = $(if $(FULL),STRATA_FULL=1) STRATA_BUILD='$(BUILD)' STRATA_IMPL='$(IMPL)' STRATA_BASE='$(BASE)' STRATA_QEMU=$(call quoted,$(QEMU)) $(if $(SEED),STRATA_SEED=$(call quoted,$(SEED)))
 
-.PHONY: run test lint unit doctor debug map measure format clean help
+.PHONY: run doctor debug format clean help compile_commands.json
 run: $(RUN_NEEDS) ## boot the VMs of VMS= (default: two Debian Linux VMs) under the hypervisor
 	$(Q)$(PYTHON) -m tools.run $(MACHINE) --lab $(LAB) --image $(IMAGE) $(GUEST_TEXT) --out $(IMAGE_DIR) $(call quoted,$(RUN_VMS))
-
-# $1 = unit tests; one that passed is run again when it was made anew
-run_unit = @status=0; for t in $1; do \
-		if ! [ $(HOST)/test_$$t.ok -nt $(HOST)/test_$$t ]; then \
-			if $(if $(SEED),STRATA_SEED=$(call quoted,$(SEED))) $(HOST)/test_$$t > $(HOST)/test_$$t.log 2>&1; \
-			then touch $(HOST)/test_$$t.ok; else status=1; fi; \
-		fi; \
-		printf '  %-16s ' $$t; tail -n 12 $(HOST)/test_$$t.log; \
-	done; exit $$status
-
-unit: $(HOST_TESTS:%=$(HOST)/test_%) ## (LAB=2 [IMPL=labs]) what of a lab can be tested without the machine, under sanitizers
-	$(call run_unit,$(HOST_TESTS))
-
-ifeq ($(HANDOUT),)
-lint: images ##! the rules of this repository that no compiler knows
-	$(Q)$(PYTHON) -m tools.lint --build $(BUILD) --cross '$(CROSS)'
-
-test: lint guests linux unit ##! prove it: unit tests, lint, and pytest driving QEMU and GDB
-	$(Q)$(TEST_ENVIRONMENT) $(PYTHON) -m pytest -q -n 2 -p no:cacheprovider $(PYTEST_ARGS) $(TESTS)
-else
-# What a student writes is graded; that it is unfinished is no fault of the handout.
-test: guests $(HOST_KIT_TESTS:%=$(HOST)/test_%) ##? whether kit and grader work on this machine; labs/ is for grade and unit
-	$(call run_unit,$(HOST_KIT_TESTS))
-	$(Q)$(TEST_ENVIRONMENT) $(PYTHON) -m pytest -q -n 2 -p no:cacheprovider $(PYTEST_ARGS) $(TESTS)
-	@echo 'kit and grader work here; your own work: make grade LAB=$(LAB), make unit LAB=$(LAB)'
-endif
 
 doctor: ## list what the machine needs: found, or the command that installs it
 	@tools/doctor
@@ -363,22 +181,14 @@ debug: ready # a test's machine where the test fails
 	$(Q)$(TEST_ENVIRONMENT) $(PYTHON) -m grader.grading.debug_test $(call quoted,$(TEST))
 endif
 
-map: $(IMAGE) ## print the registries of an image: layers, trap handlers, hypercalls, devices
-	$(Q)$(PYTHON) -m tools.map $(IMAGE_DIR)/strata.elf
-
-measure: image guests linux ##4 the table of costs, and build/measure.json; fails when a bar is missed
-	$(Q)STRATA_BUILD='$(BUILD)' STRATA_QEMU=$(call quoted,$(QEMU)) $(PYTHON) -m bench.measure --image $(IMAGE)
-
 format: ready ## lay out all C sources as the lint wants them
-	$(Q)clang-format -i $(wildcard $(foreach d,kit kit/* $(if $(HANDOUT),labs,solution)/* guests/* grader/host grader/selftest,$d/*.c $d/*.h))
+	$(Q)clang-format -i $(wildcard $(foreach d,kit kit/* $(if $(HANDOUT),labs,solution)/* guests/* grader/host,$d/*.c $d/*.h))
 
 clean: ## remove $(BUILD)
 	rm -rf '$(BUILD)'
 
-# Behind ##, a mark of where a target works: ! with solution/, ? in a handout, 4 with all four layers.
-HELP_MARKS = $(if $(HANDOUT),?,!)$(if $(filter 4,$(call labs_in,$(IMPL))),4)
 help: ## this text
-	@sed -n 's/^\([a-zN-]*\):.*##[$(HELP_MARKS)]* \(.*\)/  make \1|\2/p' Makefile | sed 's/$$(BUILD)/$(subst /,\/,$(BUILD))/' | \
+	@sed -n 's/^\([a-zN-]*\):.*## \(.*\)/  make \1|\2/p' $(filter Makefile %.mk,$(MAKEFILE_LIST)) | sed 's/$$(BUILD)/$(subst /,\/,$(BUILD))/' | \
 		while IFS='|' read -r t c; do printf '%-16s %s\n' "$$t" "$$c"; done
 	@printf '%s\n' '' 'Variables, with their values now:' \
 		'  LAB=$(LAB)          layers 1..LAB are linked (there are: $(or $(call labs_in,$(IMPL)),none))' \
@@ -392,85 +202,7 @@ help: ## this text
 		'  KERNEL= INITRD=  instead of the Linux that is fetched from Debian' \
 		'  BUILD=$(BUILD)    where everything is built'
 
-# ---- the course ----------------------------------------------------------------------------------
-
-# What TODO() says of an exercise comes from the labs' part of the registry.
-REGISTRY := course.toml $(or $(wildcard solution/*/lab.toml),$(wildcard labs/*/lab.toml))
-EXERCISE_TITLES := $(OBJ)/course/exercise_titles.h
-$(EXERCISE_TITLES): $(REGISTRY) course/registry.py | ready
-	$(Q)mkdir -p $(@D)
-	$(Q)$(PYTHON) -m course.registry titles > $@
-$(OBJ)/kit/todo.c.o: $(EXERCISE_TITLES)
-$(OBJ)/kit/todo.c.o: private INCLUDES += -I$(dir $(EXERCISE_TITLES))
-
-$(OBJ)/labs/%.c.o: private C_FLAGS += $(UNWRITTEN)
-
-# A layer of the reference as a handout has it.
-$(BUILD)/reference/lab0%.a: FORCE
-	@mkdir -p $(@D)
-	$(Q)$(MAKE) $(call objects,$(call sources_of,$(call lab_dir,solution,$*)))
-	$(Q)rm -f $@ && $(CROSS)ar rcD $@ $(call objects,$(call sources_of,$(call lab_dir,solution,$*)))
-
-EX ?=
-DEST ?=
-CHECK ?=
-TEXTS ?=
-OVERWRITE ?=
-given = $(if $($1),,$(error make $@ needs $1=$2))
-LAB_LOOPS := lab01 lab02 lab03 lab04 lab05 lab06
-
-.PHONY: labNN $(LAB_LOOPS) hint grade why grader-check grade-class submit starters starters-check handout
-labNN: ## (lab01, lab02, ...) build labs/ up to that lab and say which exercise is next
-	@echo 'make lab02 builds labs 1 to 2 and says which exercise is next'
-$(LAB_LOOPS): lab0%: ready
-	$(Q)$(MAKE) image LAB=$* IMPL=labs BASE=$(BASE)
-	$(Q)$(PYTHON) -m course.lab next --lab $* --base $(BASE)
-
-hint: ready ## (EX=2.3) one more hint for that exercise
-	$(call given,EX,n.m: the exercise)$(Q)$(PYTHON) -m course.lab hint --exercise $(call quoted,$(EX)) --state $(BUILD)/hints.json
-
-# An unwritten IMPL means the student's own tree here.
-GRADE = $(PYTHON) -m grader.grading.grade --lab $(LAB) --build '$(BUILD)' --qemu $(call quoted,$(QEMU)) --base $(BASE) \
-	--impl $(if $(filter command environment,$(firstword $(origin IMPL))),$(IMPL),labs)
-GRADER_CHECK_ARGS = $(if $(FULL),--full) $(if $(filter command,$(firstword $(origin LAB))),--lab $(LAB))
-FULL ?=
-SUBMISSIONS ?=
-JOBS ?= 1
-
-grade: ready ## (LAB=2 [EX=2.3] [IMPL=labs] [BASE=reference]) test a lab, and say the points and why
-	$(Q)$(GRADE) $(if $(EX),--exercise $(call quoted,$(EX))) $(if $(SEED),--seed $(call quoted,$(SEED)))
-
-why: ready ## (TEST=name) the last failure of that test in full
-	$(call given,TEST,name: a test or a part of its name)$(Q)$(PYTHON) -m grader.grading.why --build '$(BUILD)' $(call quoted,$(TEST))
-
-grader-check: ready ##! (instructors; FULL=1) do the tests catch known faults, and do cheats get what they deserve?
-	$(Q)$(PYTHON) -m grader.proof.grader_check --build '$(BUILD)' $(GRADER_CHECK_ARGS)
-
-grade-class: ready ##! (instructors; LAB=2 SUBMISSIONS=dir [DEST=dir] [JOBS=4]) grade a folder of submissions
-	$(call given,SUBMISSIONS,dir: archives or directories, one a student)$(Q)$(PYTHON) -m grader.grading.grade_class --lab $(LAB) --submissions $(call quoted,$(SUBMISSIONS)) \
-		--dest $(call quoted,$(or $(DEST),$(BUILD)/class)) --jobs $(JOBS) --build '$(BUILD)'
-
-submit: ready ## (LAB=2) pack what is to be handed in, and nothing else
-	$(Q)$(PYTHON) -m course.submit --lab $(LAB) --out $(BUILD)/submit --scores $(BUILD)/grade
-
-starters: ready ##! (instructors) make labs/ from solution/
-	$(Q)$(PYTHON) -m course.starters $(if $(OVERWRITE),--overwrite)
-starters-check: ready
-	$(Q)$(PYTHON) -m course.starters --check --build $(BUILD)
-
-.PHONY: transcripts
-transcripts: ready ##! (authors) run the GDB transcripts of the texts again; CHECK=1 changes nothing
-	$(Q)$(TEST_ENVIRONMENT) $(PYTHON) -m course.transcripts $(if $(CHECK),--check) $(TEXTS)
-
-handout: ready ##! (instructors; LAB=2 DEST=dir) what students get: no solution, no history
-	$(call given,DEST,dir: a directory that does not exist yet)$(Q)$(PYTHON) -m course.handout --lab $(LAB) --dest $(call quoted,$(DEST)) --build $(BUILD)
-
 # ---- for editors and readers ---------------------------------------------------------------------
-
-.PHONY: listing compile_commands.json
-listing: $(IMAGE) ## (LAB=2) the image disassembled, with its source between the instructions
-	$(Q)$(CROSS)objdump -dS --no-show-raw-insn $(IMAGE_DIR)/strata.elf > $(IMAGE_DIR)/strata.lst
-	@echo $(IMAGE_DIR)/strata.lst
 
 # The one file that is written outside $(BUILD): editors look for it here.
 compile_commands.json: ready

@@ -73,6 +73,8 @@ class Lab:
     number: int
     directory: str  # in solution/ and in labs/: its name begins with labNN
     title: str
+    adds: str  # what the layer is made of
+    then: str  # what the machine does when it is there
     hours: int
     exercises: tuple[Exercise, ...]
     questions: tuple[Question, ...] = ()
@@ -236,6 +238,8 @@ def _lab(root: Path, tree: str, directory: str, number: int) -> Lab:
         number=number,
         directory=directory,
         title=table.text("title"),
+        adds=table.text("adds"),
+        then=table.text("then"),
         hours=table.get("hours", int),
         exercises=tuple(_exercise(entry, number, position, file)
                         for position, entry in enumerate(exercises, start=1)),

@@ -185,6 +185,7 @@ def overview(course: Course, labs: Iterable[Lab]) -> str:
     ]
     for lab in labs:
         lines += [f"## Lab {lab.number}: [{lab.title}]({lab.directory}/{LAB_TEXT}), about {lab.hours} hours",
+                  "", f"Adds {lab.adds}. Then {lab.then}.",
                   "", "| | exercise | points | files |", "|---|---|--:|---|"]
         for exercise in lab.exercises:
             files = ", ".join(f"`{name}`" for name in exercise.functions)

@@ -43,6 +43,10 @@ def rows(glossary: Path) -> Iterator[tuple[int, list[str]]]:
             yield number, [cell.strip() for cell in line.strip("|").split("|")]
 
 
+def makefiles(root: Path) -> list[Path]:
+    return [root / "Makefile", *sorted(root.glob("*/*.mk")), *sorted(root.glob("*/*/*.mk"))]
+
+
 def check_glossary(root: Path, texts: Iterable[str]) -> Iterator[str]:
     """One line a word that is missing, and a term that is told twice or without its section."""
     terms: set[str] = set()
@@ -55,7 +59,7 @@ def check_glossary(root: Path, texts: Iterable[str]) -> Iterator[str]:
             terms.add(term)
     words = {word for term in terms for word in term.split()}
     words |= {word.partition("_EL")[0] for word in words}
-    words |= {"LAB", *MAKE_VARIABLE.findall((root / "Makefile").read_text("utf-8"))}
+    words |= {"LAB", *MAKE_VARIABLE.findall("".join(path.read_text("utf-8") for path in makefiles(root)))}
     for name in texts:
         for number, word in abbreviations(root / name) if name not in NOT_LOOKED_AT else ():
             if not {word, word.removesuffix("s")} & words and not KNOWN.fullmatch(word):

@@ -20,3 +20,43 @@ HOST_LAYER_lab02_pgtable := pgtable.c pgtable_change.c pgtable_formats.c
 HOST_LAYER_lab03_vgic := vgic.c vgic_lr.c vgic_overflow.c vgic_registers.c
 HOST_CFLAGS_lab04_smp := $(THREADS)
 HOST_SANITIZER_lab04_smp := thread
+
+# ---- how they are built and run ------------------------------------------------------------------
+
+# grader/host/test_X.c under ASan and UBSan, or what host.mk says, with the sources that host.mk names. X begins with the lab
+# (lab02_pgtable) whose files of IMPL are tested, or means the kit.
+HOST_FLAGS := -std=c11 -O1 -g $(WARN) -fno-sanitize-recover=all -fno-omit-frame-pointer
+HOST := $(BUILD)/host/$(IMPL)
+host_layer = $(call lab_dir,$(IMPL),$(patsubst lab0%,%,$(filter lab0%,$(firstword $(subst _, ,$1)))))
+HOST_KIT_TESTS := $(filter-out lab0%,$(patsubst grader/host/test_%.c,%,$(sort $(wildcard grader/host/test_*.c))))
+HOST_LAB_TESTS := $(foreach n,$(call upto,$(LAB)),$(patsubst grader/host/test_%.c,%,$(sort $(wildcard grader/host/test_lab0$n_*.c))))
+HOST_TESTS := $(HOST_KIT_TESTS) $(HOST_LAB_TESTS)
+# $1 = test: what is compiled, and how
+host_sources = $(HOST_SOURCES_$1) $(addprefix $(call host_layer,$1)/,$(HOST_LAYER_$1))
+MEMORY_SANITIZERS := address,undefined
+host_cflags = -fsanitize=$(or $(HOST_SANITIZER_$1),$(MEMORY_SANITIZERS)) $(HOST_CFLAGS_$1) $(if $(filter lab0%,$1),-I$(call host_layer,$1) $(if $(filter labs,$(IMPL)),$(UNWRITTEN)))
+# What a test may include: a compiler that gets several sources at a time tells of one alone.
+host_reads = $(wildcard kit/*.h kit/*/*.h grader/host/*.h $(if $(filter lab0%,$1),$(call host_layer,$1)/*.[ch]))
+$(HOST)/host.flags: FORCE | ready
+	$(call keep,$(HOSTCC) $(HOST_FLAGS) $(foreach x,$(HOST_TESTS),$(call host_sources,$x) $(call host_cflags,$x)))
+$(HOST)/seed.flags: FORCE
+	$(call keep,$(SEED))
+define host_rule
+$(HOST)/test_$1: grader/host/test_$1.c grader/host/todo.c $(call host_sources,$1) $(HOST)/host.flags $(HOST)/seed.flags $(call host_reads,$1)
+	$$(call say,HOSTCC,$$@)
+	$$(Q)$$(HOSTCC) $$(HOST_FLAGS) $(call host_cflags,$1) -Igrader/host -Ikit -o $$@ $$(wordlist 1,2,$$^) $(call host_sources,$1)
+endef
+$(foreach x,$(HOST_TESTS),$(eval $(call host_rule,$x)))
+
+.PHONY: unit
+# $1 = unit tests; one that passed is run again when it was made anew
+run_unit = @status=0; for t in $1; do \
+		if ! [ $(HOST)/test_$$t.ok -nt $(HOST)/test_$$t ]; then \
+			if $(if $(SEED),STRATA_SEED=$(call quoted,$(SEED))) $(HOST)/test_$$t > $(HOST)/test_$$t.log 2>&1; \
+			then touch $(HOST)/test_$$t.ok; else status=1; fi; \
+		fi; \
+		printf '  %-16s ' $$t; tail -n 12 $(HOST)/test_$$t.log; \
+	done; exit $$status
+
+unit: $(HOST_TESTS:%=$(HOST)/test_%) ## (LAB=2 [IMPL=labs]) what of a lab can be tested without the machine, under sanitizers
+	$(call run_unit,$(HOST_TESTS))

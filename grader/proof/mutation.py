@@ -30,9 +30,9 @@ from grader.machine.verdict import Verdict
 from tools.errors import UserError
 
 FOLDER = ROOT / "grader" / "proof" / "mutants"
-SAMPLE = FOLDER / "SAMPLE"
 SOURCES = ("Makefile", "course.toml", "course", "kit", "solution", "tools")
 FAILS = "# fails: "
+SAMPLE = "# sample: "  # one or two of a lab: every `make test` tries them
 PATIENCE = 4  # a mutant either does about what the solution does, or runs until it is stopped
 STATIC = "_barriers.py::"  # in the name of a test that looks at the disassembly
 
@@ -45,6 +45,7 @@ class Mutant:
     lab: int
     text: str
     fails: tuple[str, ...]
+    sample: bool = False
 
     @property
     def name(self) -> str:
@@ -82,9 +83,9 @@ class Outcome:
 
 def read(path: Path) -> Mutant:
     head = [line for line in path.read_text("utf-8").splitlines() if line.startswith("# ")]
-    text = next((line[2:] for line in head if "SPDX" not in line and not line.startswith(FAILS)), "")
+    text = next((line[2:] for line in head if "SPDX" not in line and not line.startswith((FAILS, SAMPLE))), "")
     fails = tuple(line.removeprefix(FAILS) for line in head if line.startswith(FAILS))
-    return Mutant(path, int(path.parent.name[3:]), text, fails)
+    return Mutant(path, int(path.parent.name[3:]), text, fails, any(line.startswith(SAMPLE) for line in head))
 
 
 def all_mutants(lab: int = 0) -> list[Mutant]:
@@ -93,9 +94,8 @@ def all_mutants(lab: int = 0) -> list[Mutant]:
 
 
 def sampled(mutants: list[Mutant]) -> list[Mutant]:
-    """Those that every `make test` tries: a fixed list, so that two runs try the same."""
-    wanted = [line for line in SAMPLE.read_text("utf-8").splitlines() if line and not line.startswith("#")]
-    return [mutant for mutant in mutants if mutant.name in wanted]
+    """Those that every `make test` tries: always the same."""
+    return [mutant for mutant in mutants if mutant.sample]
 
 
 def hunks(text: str) -> Iterator[tuple[str, str, str]]:

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: MIT
+# What needs solution/, and what instructors and authors do. No handout has this file.
+
+DEST ?=
+SUBMISSIONS ?=
+JOBS ?= 1
+OVERWRITE ?=
+CHECK ?=
+TEXTS ?=
+
+.PHONY: lint test grader-check grade-class starters starters-check transcripts handout
+lint: images ## the rules of this repository that no compiler knows
+	$(Q)$(PYTHON) -m tools.lint --build $(BUILD) --cross '$(CROSS)'
+
+test: lint guests linux unit ## prove it: unit tests, lint, and pytest driving QEMU and GDB
+	$(Q)$(TEST_ENVIRONMENT) $(PYTHON) -m pytest -q -n 2 -p no:cacheprovider $(PYTEST_ARGS) $(TESTS)
+
+# A layer of the reference as a handout has it.
+$(BUILD)/reference/lab0%.a: FORCE
+	@mkdir -p $(@D)
+	$(Q)$(MAKE) $(call objects,$(call sources_of,$(call lab_dir,solution,$*)))
+	$(Q)rm -f $@ && $(CROSS)ar rcD $@ $(call objects,$(call sources_of,$(call lab_dir,solution,$*)))
+
+GRADER_CHECK_ARGS = $(if $(FULL),--full) $(if $(filter command,$(firstword $(origin LAB))),--lab $(LAB))
+grader-check: ready ## (instructors; FULL=1) do the tests catch known faults, and do cheats get what they deserve?
+	$(Q)$(PYTHON) -m grader.proof.grader_check --build '$(BUILD)' $(GRADER_CHECK_ARGS)
+
+grade-class: ready ## (instructors; LAB=2 SUBMISSIONS=dir [DEST=dir] [JOBS=4]) grade a folder of submissions
+	$(call given,SUBMISSIONS,dir: archives or directories, one a student)$(Q)$(PYTHON) -m grader.grading.grade_class --lab $(LAB) --submissions $(call quoted,$(SUBMISSIONS)) \
+		--dest $(call quoted,$(or $(DEST),$(BUILD)/class)) --jobs $(JOBS) --build '$(BUILD)'
+
+starters: ready ## (instructors) make labs/ from solution/
+	$(Q)$(PYTHON) -m course.starters $(if $(OVERWRITE),--overwrite)
+starters-check: ready
+	$(Q)$(PYTHON) -m course.starters --check --build $(BUILD)
+
+transcripts: ready ## (authors) run the GDB transcripts of the texts again; CHECK=1 changes nothing
+	$(Q)$(TEST_ENVIRONMENT) $(PYTHON) -m course.transcripts $(if $(CHECK),--check) $(TEXTS)
+
+handout: ready ## (instructors; LAB=2 DEST=dir) what students get: no solution, no history
+	$(call given,DEST,dir: a directory that does not exist yet)$(Q)$(PYTHON) -m course.handout --lab $(LAB) --dest $(call quoted,$(DEST)) --build $(BUILD)
