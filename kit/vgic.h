@@ -2,10 +2,10 @@
 /*
  * Contract of layer 3: the interrupts of a VM.
  *
- * All state lives in memory, one struct vgic_irq an interrupt. List registers are a cache of it,
- * filled before a vCPU runs and folded back when somebody needs the truth. Formats are those of the
- * GICv3 system registers (IHI 0069, "AArch64 System register descriptions"); on a GICv2 the driver
- * converts, so that tests and debugger commands read one layout.
+ * All state lives in memory, one struct vgic_irq an interrupt. List registers are a cache of it:
+ * EL2 fills them before a vCPU runs and folds them back when somebody needs the truth. Formats are
+ * those of the GICv3 system registers (IHI 0069, "AArch64 System register descriptions"). The
+ * driver of the GICv2 converts, so that tests and debugger commands read one layout.
  */
 #ifndef STRATA_VGIC_H
 #define STRATA_VGIC_H
@@ -27,7 +27,7 @@ struct cpu;
 /* Implemented bits of a virtual priority: five, as many as list registers of a GICv2 hold. */
 #define VGIC_PRIORITY_MASK 0xf8
 
-/** enum vgic_irq_request - an order to the CPU whose list register, or physical PPI, it concerns */
+/** enum vgic_irq_request - left to the CPU that alone reaches the list register, or physical PPI */
 enum vgic_irq_request {
 	VGIC_IRQ_NO_REQUEST,
 	VGIC_IRQ_ACTIVATE,
@@ -37,25 +37,25 @@ enum vgic_irq_request {
 /** struct vgic_irq - one interrupt of a VM (SPI) or of a vCPU (SGI, PPI) */
 struct vgic_irq {
 	struct list node; /* on vcpu->vgic.ap_list while it is pending or active there */
-	struct vcpu *vcpu; /* whose list it is on; owner of a private interrupt */
-	u64 route; /* SPI: GICD_IROUTER; GICv2: target byte mask */
+	struct vcpu *vcpu; /* on whose ap_list it is; the owner of an SGI or PPI */
+	u64 route; /* SPI: GICD_IROUTER<n>; on a GICv2 its byte of GICD_ITARGETSR<n> */
 	u16 intid;
 	u8 priority;
-	u8 listed_priority; /* the one that its place on the list is due to */
-	u8 lr; /* list register that caches it, or VGIC_NO_LR */
+	u8 listed_priority; /* by which it found its place on the ap_list */
+	u8 lr; /* the list register that holds it, or VGIC_NO_LR */
 	u8 sources; /* GICv2 SGI: bit per requesting CPU */
-	u8 active_source; /* GICv2 SGI: requester of the active or cached instance */
+	u8 active_source; /* GICv2 SGI: requester of what is active or in @lr */
 	bool enabled;
-	bool pending_latch; /* pending by edge, or by a write to ISPENDR */
-	bool latch_in_lr; /* the same, moved into list register @lr: gone once that is not pending */
-	bool line_level; /* level of the input */
+	bool pending_latch; /* pending by an edge, or by a write to ISPENDR */
+	bool latch_in_lr; /* pending_latch, moved to @lr: used up once @lr is not pending */
+	bool line_level; /* level of the input; hw: the physical interrupt was passed on */
 	bool active;
 	bool edge;
 	bool group1;
-	bool hw; /* completion deactivates physical interrupt @pintid */
-	u8 request; /* enum vgic_irq_request, carried out when its vCPU is folded or refilled */
+	bool hw; /* the guest's completion deactivates physical interrupt @pintid */
+	u8 request; /* enum vgic_irq_request, until its vCPU is folded or refilled */
 	u16 pintid;
-	bool (*is_asserted)(struct vcpu *vcpu); /* hw: sample the physical line of a loaded vCPU */
+	bool (*is_asserted)(struct vcpu *vcpu); /* hw: samples the physical line; @vcpu is loaded here */
 };
 
 /**
@@ -66,7 +66,8 @@ struct vgic_irq {
  * @lr_used: bit n: lr[n] was filled with an interrupt
  * @hw_mask: bit n: private interrupt n is tied to a physical one (vgic_map_hw())
  * @refills: how often list registers were folded to be filled again
- * @resident: the virtual interface of vcpu->cpu is this vCPU's: @vmcr, @ap0r, @ap1r are stale
+ * @resident: the virtual interface of vcpu->cpu has the state of this vCPU; @vmcr, @ap0r, @ap1r are
+ *	stale
  * @loaded: list registers hold the truth about what is in lr[]; implies @resident
  * @ap_list: its pending and active interrupts, highest priority first
  */
@@ -86,7 +87,8 @@ struct vgic_cpu {
 
 /**
  * struct vgic - interrupt controller of a VM
- * @lock: protects every irq of the VM and the lists; nests inside the VM's device lock, nothing
+ * @lock: protects every interrupt of the VM and the ap_lists; nests inside the VM's device lock,
+ * nothing
  *	nests inside it but run-queue locks
  * @ctlr: GICD_CTLR as the guest wrote it
  */
@@ -97,23 +99,23 @@ struct vgic {
 };
 
 /**
- * vgic_set_line() - the level of @intid's input changes
- * @vcpu: owner for an SGI or PPI, any vCPU of the VM for an SPI
+ * vgic_set_line() - the input line of @intid is at @level
+ * @vcpu: owner of an SGI or PPI; for an SPI any vCPU of the VM
  *
- * For an edge-triggered interrupt a rising level makes it pending. Wakes and kicks the vCPU that
- * the interrupt goes to. Callable for a vCPU that does not run.
+ * A rising level makes an edge-triggered interrupt pending. The vCPU that the interrupt goes to is
+ * woken, or kicked. @vcpu need not run.
  */
 void vgic_set_line(struct vcpu *vcpu, u32 intid, bool level);
 
 /**
- * vgic_map_hw() - tie a private interrupt to a physical one: completion deactivates it
- * @is_asserted: tells whether the physical line is up while @vcpu is loaded on this CPU
+ * vgic_map_hw() - tie an SGI or PPI to physical interrupt @pintid: completion deactivates that
+ * @is_asserted: whether the physical line is up; called while @vcpu is loaded on this CPU
  */
 void vgic_map_hw(struct vcpu *vcpu, u32 intid, u32 pintid, bool (*is_asserted)(struct vcpu *));
 
 /**
- * vgic_is_live() - whether @intid (private) is pending or active at @vcpu, in memory or in a list
- * register: the physical interrupt behind a hw one must then be kept active
+ * vgic_is_live() - whether SGI or PPI @intid of @vcpu is pending or active, in memory or in a list
+ * register: then the physical interrupt behind it has to stay active
  */
 bool vgic_is_live(struct vcpu *vcpu, u32 intid);
 
@@ -126,7 +128,7 @@ void gic_set_active(u32 intid, bool active);
 /**
  * gic_send_sgi() - send the physical SGI @intid (0-15) to @cpu, which has run its init_cpu
  *
- * What was written before is seen by its handler (DSB): how a layer's kick tells another CPU.
+ * A layer's kick tells another CPU so. A DSB goes before: the handler sees what was written.
  */
 void gic_send_sgi(u32 intid, const struct cpu *cpu);
 
