@@ -55,7 +55,7 @@ struct vgic_irq {
 	bool hw; /* the guest's completion deactivates physical interrupt @pintid */
 	u8 request; /* enum vgic_irq_request, until its vCPU is folded or refilled */
 	u16 pintid;
-	bool (*is_asserted)(struct vcpu *vcpu); /* hw: samples the physical line; @vcpu is loaded here */
+	bool (*is_asserted)(struct vcpu *vcpu); /* hw: the physical line; @vcpu is loaded here */
 };
 
 /**

@@ -17,7 +17,7 @@ HOST_CFLAGS_lab01_smp := $(KIT_PRINTF) $(THREADS)
 HOST_SANITIZER_lab01_smp := thread
 HOST_LAYER_lab01_id_rules := id_rules.c
 HOST_LAYER_lab02_pgtable := pgtable.c pgtable_change.c pgtable_formats.c
-HOST_LAYER_lab03_vgic := vgic.c vgic_lr.c vgic_overflow.c vgic_registers.c
+HOST_LAYER_lab03_vgic := vgic.c vgic_lr.c vgic_overflow.c vgic_registers.c vgic_sgi.c vgic_world.c
 HOST_CFLAGS_lab04_smp := $(THREADS)
 HOST_SANITIZER_lab04_smp := thread
 

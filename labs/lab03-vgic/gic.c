@@ -2,12 +2,13 @@
 /*
  * The physical interrupt controller: which one there is, and who gets an interrupt.
  *
- * EL2 takes every physical interrupt (HCR_EL2.IMO and FMO). It finds the handler that a layer has
- * registered and completes the interrupt in one step or, if the handler passed it on to a guest,
- * only drops its priority: the interrupt stays active, cannot fire again, and the guest's own
- * completion ends it through the HW bit of a list register (IHI 0069, "EOImode").
+ * EL2 takes every physical interrupt (HCR_EL2.IMO and FMO) and calls the handler that a layer has
+ * registered. An interrupt that EL2 has handled gets priority drop and deactivation. One that the
+ * handler passed on to a guest only gets the priority drop: it stays active and cannot fire again
+ * until the guest's completion deactivates it, through the HW bit of a list register (IHI 0069,
+ * "EOImode").
  *
- * The table is built once before any interrupt is enabled, and read only afterwards: no lock.
+ * The dispatch table is built once, before any interrupt is enabled: no lock.
  */
 #include "internal.h"
 
@@ -35,7 +36,7 @@ void gic_send_sgi(u32 intid, const struct cpu *cpu)
 	gic->send_sgi(intid, cpu);
 }
 
-/* ID_AA64PFR0_EL1.GIC: 0 means that there are no GIC system registers, so a memory-mapped GICv2. */
+/* ID_AA64PFR0_EL1.GIC is 0 without GIC system registers: then the GIC is a memory-mapped GICv2. */
 int gic_init(void)
 {
 	gic = read_sysreg(id_aa64pfr0_el1) >> 24 & 0xf ? &gic_v3 : &gic_v2;
@@ -47,7 +48,7 @@ int gic_init(void)
 	return 0;
 }
 
-/* SPIs go to the CPU that starts first; PPIs and SGIs are enabled on each. */
+/* PPIs and SGIs are enabled on each CPU, SPIs on the one that starts first and gets them. */
 int gic_init_cpu(struct cpu *cpu)
 {
 	gic->init_cpu(cpu);
@@ -58,7 +59,7 @@ int gic_init_cpu(struct cpu *cpu)
 	return 0;
 }
 
-/* An interrupt that nobody asked for would come again at once: it is masked for good. */
+/* An interrupt that nobody asked for would come again at once: EL2 masks it for good. */
 static enum irq_result gic_unclaimed(u32 intid)
 {
 	gic->disable(intid);
@@ -67,10 +68,12 @@ static enum irq_result gic_unclaimed(u32 intid)
 }
 
 /*
- * Take pending interrupts until the interface says that there is none: INTIDs 1020-1023 are not
- * interrupts and must not be completed. Each is acknowledged, handled by the registry's handler
- * and ended: priority drop always; deactivation unless the handler forwarded it. One without a
- * handler is masked and completed.
+ * Exercise 3.1: take the interrupts that are pending at this CPU until there is none.
+ *
+ * gic->acknowledge() gives the INTID, in the bits gic->intid_mask. 1020 to 1023 are no interrupts:
+ * nothing is pending, and nothing must be completed. The handler is in irq_entries[], which ends
+ * before 1020; without one, gic_unclaimed(). gic->end() follows always, gic->deactivate() unless
+ * the handler said IRQ_FORWARDED; both get what gic->acknowledge() returned.
  */
 EXERCISE(3.1)
 void gic_irq(struct cpu *cpu)
@@ -78,10 +81,8 @@ void gic_irq(struct cpu *cpu)
 	TODO(3.1);
 }
 
-static enum irq_result uart_irq(struct cpu *cpu, u32 intid)
+enum irq_result console_interrupt(struct cpu *cpu, u32 intid)
 {
 	console_poll();
 	return IRQ_HANDLED;
 }
-
-IRQ_HANDLER(PLAT_UART_INTID, IRQ_LEVEL, uart_irq);

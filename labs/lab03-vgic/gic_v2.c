@@ -3,10 +3,10 @@
  * GICv2: everything is memory-mapped. GICD is the distributor, with a bank of registers a CPU for
  * SGIs and PPIs; GICC the CPU interface of EL2; GICH the control of the virtual interface that
  * guests see as GICV (vgic_world.c maps it). EL2's interrupts are Group 0 of the only security
- * state and signalled as IRQ. List registers have 32 bits here and are converted.
+ * state, signalled as IRQ. List registers have 32 bits here and are converted.
  *
- * All accesses to the GIC go to device memory and stay in program order among themselves. Another
- * device is another matter: a DSB stands between its registers and GICC_IAR or GICC_EOIR.
+ * Accesses to the GIC go to device memory and stay in program order among themselves, but not with
+ * those to another device: between these and GICC_IAR or GICC_EOIR stands a DSB.
  * Manual: IHI 0048, "GIC CPU interface register descriptions", "GIC virtual interface control
  * register descriptions".
  */
@@ -43,7 +43,7 @@ static void gic_v2_init(void)
 	gicd_write(GICD_CTLR, GICD_CTLR_ENABLE_GRP0);
 }
 
-/* The first bytes of GICD_ITARGETSR are read-only and tell the interface number of this CPU. */
+/* The first bytes of GICD_ITARGETSR<n> are read-only and tell the interface number of this CPU. */
 static void gic_v2_init_cpu(struct cpu *cpu)
 {
 	interface_bit[cpu->index] = (u8)gicd_read(GICD_ITARGETSR);
@@ -96,7 +96,7 @@ static u32 gic_v2_acknowledge(void)
 	return iar;
 }
 
-/* The handler's device accesses have silenced a level before the interrupt may fire again. */
+/* DSB: the handler's device accesses have silenced a level before the interrupt may fire again. */
 static void gic_v2_end(u32 iar)
 {
 	dsb_sy();
@@ -109,10 +109,7 @@ static void gic_v2_deactivate(u32 iar)
 	dsb_sy();
 }
 
-/*
- * GICD_SGIR: TargetList [23:16], INTID [3:0]. The DSB: an access to a device is not ordered against
- * one to memory.
- */
+/* DSB: an access to a device is not ordered against one to memory. */
 static void gic_v2_send_sgi(u32 intid, const struct cpu *cpu)
 {
 	dsb_ishst();
@@ -127,9 +124,11 @@ static void gic_v2_set_active(u32 intid, bool active)
 }
 
 /*
- * GICH_LR<n> to the layout of ICH_LR<n>_EL2. From the top: HW 31, Group 1 30, State 29:28 (active
- * above pending), Priority 27:23 (upper five bits), PhysicalID 19:10, VirtualID 9:0. Without HW,
- * PhysicalID holds the EOI bit (19) and the requester of an SGI (12:10).
+ * Exercise 3.8: GICH_LR<n> in the layout of ICH_LR<n>_EL2.
+ *
+ * From the top: HW 31, Group 1 30, State 29:28 (active above pending), Priority 27:23 (upper five
+ * bits), PhysicalID 19:10, VirtualID 9:0. Without HW, PhysicalID holds the EOI bit (19) and the
+ * requester of an SGI (12:10).
  */
 EXERCISE(3.8)
 static u64 gic_v2_read_lr(unsigned n)
@@ -137,7 +136,7 @@ static u64 gic_v2_read_lr(unsigned n)
 	TODO(3.8);
 }
 
-/* The inverse: list register @n from @lr in the layout of ICH_LR<n>_EL2. */
+/* Exercise 3.8: the inverse, from @lr in the layout of ICH_LR<n>_EL2 to list register @n. */
 EXERCISE(3.8)
 static void gic_v2_write_lr(unsigned n, u64 lr)
 {
@@ -149,7 +148,7 @@ static u64 gic_v2_read_hcr(void)
 	return mmio_read32(PLAT_GICH_BASE + GICH_HCR);
 }
 
-/* GICH_HCR has the bits of ICH_HCR_EL2 up to 7 and EOICount; deactivation never needs TDIR here. */
+/* GICH_HCR has the bits of ICH_HCR_EL2 up to 7, and EOICount. TDIR it does not need: dev_gicc.c. */
 static void gic_v2_write_hcr(u64 value)
 {
 	mmio_write32(PLAT_GICH_BASE + GICH_HCR, (u32)value & 0xff);
@@ -162,8 +161,8 @@ static u64 gic_v2_read_vmcr(void)
 }
 
 /*
- * Read GICH_VMCR into vmcr (the fields stand where those of ICH_VMCR_EL2 do) and GICH_APR into
- * ap0r: a GICv2 has one register of active priorities for both groups, so ap1r stays 0.
+ * Exercise 3.8: read GICH_VMCR, whose fields stand where those of ICH_VMCR_EL2 do, into vmcr, and
+ * GICH_APR into ap0r. A GICv2 has one register of active priorities for both groups: ap1r stays 0.
  */
 EXERCISE(3.8)
 static void gic_v2_save(struct vgic_cpu *interface)
@@ -171,7 +170,7 @@ static void gic_v2_save(struct vgic_cpu *interface)
 	TODO(3.8);
 }
 
-/* Write both registers from @interface. */
+/* Exercise 3.8: write both registers from @interface. */
 EXERCISE(3.8)
 static void gic_v2_load(const struct vgic_cpu *interface)
 {
@@ -179,9 +178,9 @@ static void gic_v2_load(const struct vgic_cpu *interface)
 }
 
 /*
- * QEMU's GICv2 (7.2 and 10) clears the active state when a guest completes an interrupt through a
- * list register with HW set, but does not look at the physical line again: a level that still is
- * up stays unnoticed, for a timer for ever. So the HW bit is not used here.
+ * When a guest completes an interrupt through a list register with HW, QEMU's GICv2 (7.2 and 10)
+ * clears the physical active state, but does not look at the physical line again. A level that is
+ * still up then goes unnoticed; for a timer, for ever. So HW is not used here.
  */
 struct gic_driver gic_v2 = {
 	.version = 2,

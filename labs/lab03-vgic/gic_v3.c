@@ -3,9 +3,10 @@
  * GICv3: distributor and redistributors in memory, CPU interface and virtual interface in system
  * registers. EL2's interrupts are Group 1 of the only security state (GICD_CTLR.DS).
  *
- * Ordering: the CPU does not order a system register access against a device access. A DSB follows a
- * write that the distributor has to see before the CPU goes on; an ISB follows a change of an ICC_ or
- * ICH_ register on which the next instruction depends. Entry to the guest by ERET needs neither.
+ * Ordering: the CPU does not order a system register access against a device access. A DSB follows
+ * a write that the distributor has to see before the CPU goes on; an ISB follows a change of an
+ * ICC_ or ICH_ register on which the next instruction depends. Entry to the guest by ERET needs
+ * neither.
  *
  * State: redistributor[]; each CPU writes its own entry. No lock.
  * Manual: IHI 0069, "GIC initialization", "Distributor register descriptions".
@@ -32,9 +33,9 @@ static u64 gic_v3_bank(u32 intid, u32 offset)
 }
 
 /*
- * Register Write Pending: a write to GICD_CTLR or ICENABLER that switches something off takes effect
- * some time later. Until RWP reads 0 the interrupt may still be signalled, and its trigger must not
- * change (IHI 0069, "GICD_CTLR", "GICR_CTLR", RWP; "GICD_ICFGR<n>").
+ * Register Write Pending: a write to GICD_CTLR or ICENABLER that switches something off takes
+ * effect some time later. Until RWP reads 0 the interrupt may still be signalled, and its trigger
+ * must not change (IHI 0069, "GICD_CTLR", "GICR_CTLR", RWP; "GICD_ICFGR<n>").
  */
 static void gicd_wait(void)
 {
@@ -52,10 +53,10 @@ static void gicr_wait(void)
 /*
  * Exercise 3.1: set up the distributor, whatever firmware left in it.
  *
- * All groups go off first. Then affinity routing goes on. Every SPI that GICD_TYPER counts (in blocks
- * of 32) is disabled; when that has come into effect, each becomes not pending, not active, Group 1,
- * and gets GIC_PRIORITY. Group 1 goes on last. gicd_wait() follows each write to GICD_CTLR, and the
- * last write to GICD_ICENABLER<n>.
+ * All groups go off first. Then affinity routing goes on. Every SPI that GICD_TYPER counts (in
+ * blocks of 32) is disabled; when that has come into effect, each becomes not pending, not active,
+ * Group 1, and gets GIC_PRIORITY. Group 1 goes on last. gicd_wait() follows each write to
+ * GICD_CTLR, and the last write to GICD_ICENABLER<n>.
  */
 EXERCISE(3.1)
 static void gic_v3_init(void)
@@ -67,8 +68,8 @@ static void gic_v3_init(void)
  * Exercise 3.1: the address of the redistributor of the CPU with MPIDR_EL1 @mpidr.
  *
  * Redistributors follow each other from PLAT_GICR_BASE to the one with GICR_TYPER.Last. Each is
- * GICR_STRIDE bytes long, twice that with GICR_TYPER.VLPIS. GICR_TYPER[63:32] is the affinity of its
- * CPU in the order Aff3.Aff2.Aff1.Aff0. If none belongs to this CPU: config_error().
+ * GICR_STRIDE bytes long, twice that with GICR_TYPER.VLPIS. GICR_TYPER[63:32] is the affinity of
+ * its CPU in the order Aff3.Aff2.Aff1.Aff0. If none belongs to this CPU: config_error().
  */
 EXERCISE(3.1)
 static u64 gicr_find(u64 mpidr)
@@ -93,16 +94,17 @@ static void gic_v3_require(u64 vtr)
  * Exercise 3.1: set up this CPU's part of the GIC, whatever firmware left in it.
  *
  * Redistributor: redistributor[] gets its address. It wakes up: ProcessorSleep is cleared, and
- * ChildrenAsleep reads 0 before anything else happens. SGIs and PPIs are disabled; when that has come
- * into effect (gicr_wait()), each becomes not pending, not active, Group 1, and gets GIC_PRIORITY.
+ * ChildrenAsleep reads 0 before anything else happens. SGIs and PPIs are disabled; when that has
+ * come into effect (gicr_wait()), each becomes not pending, not active, Group 1, and gets
+ * GIC_PRIORITY.
  *
  * CPU interface: system registers on, in ICC_SRE_EL2 with Enable clear (so a guest's access to
- * ICC_SRE_EL1 traps), then in ICC_SRE_EL1. gic_v3_require() checks ICH_VTR_EL2. No priority is active
- * (ICC_AP0R0_EL1, ICC_AP1R0_EL1 zero), the priority mask is open, the binary point 0, EOImode 1
- * (priority drop apart from deactivation), Group 1 enabled.
+ * ICC_SRE_EL1 traps), then in ICC_SRE_EL1. gic_v3_require() checks ICH_VTR_EL2. No priority is
+ * active (ICC_AP0R0_EL1, ICC_AP1R0_EL1 zero), the priority mask is open, the binary point 0,
+ * EOImode 1 (priority drop apart from deactivation), Group 1 enabled.
  *
- * Virtual interface: lr_count is ICH_VTR_EL2.ListRegs + 1; the interface is off, every list register
- * zero. The active priorities are gic_v3_load()'s to write.
+ * Virtual interface: lr_count is ICH_VTR_EL2.ListRegs + 1; the interface is off, every list
+ * register zero. The active priorities are gic_v3_load()'s to write.
  */
 EXERCISE(3.1)
 static void gic_v3_init_cpu(struct cpu *cpu)
@@ -113,9 +115,9 @@ static void gic_v3_init_cpu(struct cpu *cpu)
 /*
  * Exercise 3.1: configure the trigger of @intid, route an SPI to this CPU, enable.
  *
- * GICD_ICFGR<n> has two bits an interrupt, of which the upper one is 1 for an edge (GICD_ICFGR_EDGE);
- * the trigger of an SGI cannot change. An SPI goes to the affinity of this CPU, with
- * Interrupt_Routing_Mode 0.
+ * GICD_ICFGR<n> has two bits an interrupt, of which the upper one is 1 for an edge
+ * (GICD_ICFGR_EDGE); the trigger of an SGI cannot change. An SPI goes to the affinity of this CPU,
+ * with Interrupt_Routing_Mode 0.
  */
 EXERCISE(3.1)
 static void gic_v3_enable(u32 intid, bool edge)
@@ -145,8 +147,8 @@ static u32 gic_v3_acknowledge(void)
 }
 
 /*
- * DSB: the handler's device accesses have silenced a level before the interrupt may fire again. ISB:
- * the priority has dropped before EL2 deactivates the interrupt or acknowledges the next one.
+ * DSB: the handler's device accesses have silenced a level before the interrupt may fire again.
+ * ISB: the priority has dropped before EL2 deactivates the interrupt or acknowledges the next one.
  */
 static void gic_v3_end(u32 iar)
 {
@@ -162,9 +164,9 @@ static void gic_v3_deactivate(u32 iar)
 }
 
 /*
- * The target list of ICC_SGI1R_EL1 has a bit for each of the 16 values of Aff0 that RS selects. DSB: a
- * write to a system register is not ordered against accesses to memory. ISB: the SGI leaves now, and
- * not when the CPU next happens to synchronize.
+ * The target list of ICC_SGI1R_EL1 has a bit for each of the 16 values of Aff0 that RS selects.
+ * DSB: a write to a system register is not ordered against accesses to memory. ISB: the SGI leaves
+ * now, and not when the CPU next happens to synchronize.
  */
 static void gic_v3_send_sgi(u32 intid, const struct cpu *cpu)
 {
@@ -269,8 +271,8 @@ static void gic_v3_save(struct vgic_cpu *interface)
 }
 
 /*
- * Exercise 3.8: write the same three registers from @interface. No barrier: the guest first uses them
- * after an ERET, which is a context synchronization event.
+ * Exercise 3.8: write the same three registers from @interface. No barrier: the guest first uses
+ * them after an ERET, which is a context synchronization event.
  */
 EXERCISE(3.8)
 static void gic_v3_load(const struct vgic_cpu *interface)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Inside layer 3: the physical GIC and its two drivers, operations on interrupts in memory and on
- * list registers.
+ * Inside layer 3: the driver of the physical GIC; interrupts in memory; list registers.
  */
 #ifndef STRATA_VGIC_INTERNAL_H
 #define STRATA_VGIC_INTERNAL_H
@@ -26,15 +25,15 @@
  * struct gic_driver - the physical GIC, and the virtual interface of the CPU that calls
  * @intid_mask: the INTID in what @acknowledge returns
  * @lr_count: number of list registers, valid after @init_cpu
- * @completes_hw: a list register with HW set works as it should; otherwise the completion of an hw
- *	interrupt has to be seen, and the physical interrupt deactivated, by software
+ * @completes_hw: HW in a list register works: the guest's completion deactivates the physical
+ *	interrupt. Otherwise EL2 has to see the completion and to deactivate it
  * @init: distributor: every SPI disabled, inactive, at GIC_PRIORITY, EL2's group
  * @init_cpu: this CPU's SGIs, PPIs and interfaces, with priority drop and deactivation separate
  * @enable: configure the trigger of @intid, route an SPI to this CPU, enable
  * @disable: mask @intid
- * @acknowledge: take the highest-priority pending interrupt: becomes active
- * @end: priority drop, of a value that @acknowledge returned
- * @deactivate: end of its handling, likewise
+ * @acknowledge: take the highest-priority pending interrupt, which becomes active
+ * @end: priority drop; @iar is what @acknowledge returned
+ * @deactivate: the interrupt becomes inactive; @iar likewise
  * @set_active: set or clear the active state of one of this CPU's SGIs or PPIs
  * @send_sgi: make SGI @intid pending at @cpu, behind all that was written before
  * @read_lr, @write_lr: list register @n, 0 <= @n < @lr_count, in the layout of ICH_LR<n>_EL2
@@ -77,17 +76,24 @@ int gic_init(void);
 /** gic_init_cpu() - set up this CPU's interface and enable what the registry claims */
 int gic_init_cpu(struct cpu *cpu);
 
-/**
- * gic_irq() - acknowledge, dispatch and complete until nothing is pending at this CPU
- *
- * Called at EL2 with interrupts masked. A handler that answers IRQ_FORWARDED leaves its interrupt
- * active: it cannot fire again until a guest completes it.
- */
+/** gic_irq() - acknowledge, dispatch and complete until nothing is pending at this CPU */
 void gic_irq(struct cpu *cpu);
 
-/* ---- one interrupt in memory (vgic.c); all that follows is called with vgic.lock held ---- */
+/* ---- what else layer.c claims, described where it is defined ---- */
 
-/** vgic_irq_find() - the interrupt @intid (below VGIC_INTID_COUNT) as @vcpu sees it */
+int vgic_vm_create(struct vm *vm);
+void vgic_vm_destroy(struct vm *vm);
+void vgic_vcpu_reset(struct vcpu *vcpu);
+void vgic_vcpu_load(struct vcpu *vcpu);
+void vgic_vcpu_save(struct vcpu *vcpu);
+void vgic_spi_line(struct vm *vm, u32 intid, bool level);
+void vgic_flush(struct vcpu *vcpu);
+irq_handler_fn vgic_maintenance, console_interrupt;
+sysreg_handler_fn icc_dir, icc_sgi1r, icc_sgi0r, icc_sre;
+
+/* ---- one interrupt in memory (vgic.c); the VM's vgic.lock is held for all that follows ---- */
+
+/** vgic_irq_find() - interrupt @intid (below VGIC_INTID_COUNT) of @vcpu, or of its VM for an SPI */
 struct vgic_irq *vgic_irq_find(struct vcpu *vcpu, u32 intid);
 
 /** vgic_irq_counts_sources() - a GICv2 SGI: pending once for each requester */
@@ -96,13 +102,7 @@ static inline bool vgic_irq_counts_sources(const struct vgic_irq *irq)
 	return irq->intid < GIC_SGI_COUNT && gic->version == 2;
 }
 
-/**
- * vgic_irq_is_pending() - pending state, or pending half of "active and pending"
- *
- * Edge-triggered: an edge or a write to ISPENDR that was not acknowledged. Level-sensitive: also
- * while the line is up (IHI 0069, "Interrupt handling state machine"). The line of an interrupt
- * that is tied to a physical one always counts: there it means "forwarded".
- */
+/** vgic_irq_is_pending() - pending, or active and pending */
 bool vgic_irq_is_pending(const struct vgic_irq *irq);
 
 /**
@@ -111,61 +111,45 @@ bool vgic_irq_is_pending(const struct vgic_irq *irq);
  */
 bool vgic_irq_is_forwarded(const struct vm *vm, const struct vgic_irq *irq);
 
-/**
- * vgic_target_vcpu() - where @irq is to be delivered: to its owner, or to where the SPI is routed
- *
- * Return: the vCPU, or NULL when the SPI is routed to one that does not exist.
- */
+/** vgic_target_vcpu() - the vCPU that @irq is for; NULL: it is routed to one that does not exist */
 struct vcpu *vgic_target_vcpu(struct vm *vm, const struct vgic_irq *irq);
 
-/**
- * vgic_target_oracle() - the one place that decides at which vCPU an interrupt belongs
- *
- * An active interrupt stays where it was acknowledged. A forwarded one goes to vgic_target_vcpu().
- * Anything else belongs nowhere.
- *
- * Return: the vCPU, or NULL.
- */
+/** vgic_target_oracle() - the vCPU on whose ap_list @irq belongs now, or NULL */
 struct vcpu *vgic_target_oracle(struct vm *vm, const struct vgic_irq *irq);
 
-/**
- * vgic_irq_relist() - move @irq to the ap_list of its target, or off all lists
- *
- * An interrupt that a list register holds stays on its list: its state is not known until that is
- * folded. An ap_list is ordered by priority, then INTID.
- *
- * Return: the vCPU on whose list it is now, or NULL.
- */
+/** vgic_irq_relist() - put @irq on the ap_list where it belongs: that vCPU, or NULL */
 struct vcpu *vgic_irq_relist(struct vm *vm, struct vgic_irq *irq);
 
 /**
- * vgic_irq_relist_folded() - vgic_irq_relist() while @vcpu is folded and will be refilled anyway:
- * only if the interrupt has gone to another vCPU, that one is told
+ * vgic_irq_relist_folded() - vgic_irq_relist() while @vcpu is folded and will be refilled: only
+ * another vCPU that gets the interrupt has to be told
  */
 void vgic_irq_relist_folded(struct vcpu *vcpu, struct vgic_irq *irq);
 
-/** vgic_irq_update() - after a change of @irq: relist it, tell the vCPU that it concerns */
+/** vgic_irq_update() - after a change of @irq: relist it and tell the vCPU that gets it */
 void vgic_irq_update(struct vm *vm, struct vgic_irq *irq);
 
-/** vgic_irq_set_active() - make @irq active or inactive, in its list register too */
+/**
+ * vgic_irq_set_active() - make @irq active or inactive, in its list register too
+ * @vcpu: irq->vcpu; NULL for an SPI on no ap_list
+ */
 void vgic_irq_set_active(struct vcpu *vcpu, struct vgic_irq *irq, bool active);
 
-/** vgic_notify() - the interrupts of @vcpu changed: refill list registers, kick it or wake it */
+/** vgic_notify() - interrupts of @vcpu changed: it refills its list registers, or wakes up */
 void vgic_notify(struct vcpu *vcpu);
 
-/** vgic_is_here() - whether @vcpu has the virtual interface of the CPU that executes this */
+/** vgic_is_here() - whether the virtual interface of this CPU has the state of @vcpu */
 static inline bool vgic_is_here(const struct vcpu *vcpu)
 {
 	return vcpu->vgic.resident && vcpu->cpu == this_cpu();
 }
 
+/** vgic_would_signal() - vgic_has_deliverable() of a vCPU whose state is in memory */
+bool vgic_would_signal(const struct vm *vm, const struct vcpu *vcpu);
+
 /* ---- list registers (vgic_lr.c, vgic_overflow.c) ---- */
 
-/**
- * vgic_fold() - list registers back into memory
- *
- * @vcpu is here and vgic.loaded. Afterwards memory is the truth, until vgic_flush().
- */
+/** vgic_fold() - list registers of @vcpu, which is here and vgic.loaded, back into memory */
 void vgic_fold(struct vcpu *vcpu);
 
 /** vgic_resample() - withdraw pending hw interrupts of @vcpu, which is here, whose line fell */
@@ -174,17 +158,14 @@ void vgic_resample(struct vcpu *vcpu);
 /**
  * vgic_pull() - if @vcpu is loaded here: vgic_fold(), vgic_resample(), and refill at its entry
  *
- * Harmless for NULL and for other vCPUs. What is in list registers of another CPU cannot be read:
- * there, memory tells how it was when they were filled.
+ * Harmless for NULL and for other vCPUs. This CPU cannot read list registers of another: about
+ * those, memory tells how they were when they were filled.
  */
 void vgic_pull(struct vcpu *vcpu);
 
-/** vgic_flush() - fill the list registers of this CPU from the ap_list of @vcpu */
-void vgic_flush(struct vcpu *vcpu);
-
 /**
- * vgic_choose_overflow() - pick @room interrupts of a list that is longer
- * @chosen: filled with those that get a list register
+ * vgic_choose_overflow() - pick from an ap_list that is longer than the list registers are many
+ * @chosen: filled with the interrupts that get one, at most @room
  * @count: their number
  *
  * Return: the maintenance interrupts to ask for, as bits of ICH_HCR_EL2.
@@ -192,15 +173,7 @@ void vgic_flush(struct vcpu *vcpu);
 u64 vgic_choose_overflow(struct vcpu *vcpu, struct vgic_irq *chosen[], unsigned room,
 			 unsigned *count);
 
-/** vgic_maintenance() - handler of the maintenance interrupt of this CPU's virtual interface */
-enum irq_result vgic_maintenance(struct cpu *cpu, u32 intid);
-
 /** vgic_retire_spilled() - deactivate what the guest completed without a list register */
 void vgic_retire_spilled(struct vcpu *vcpu);
-
-/* ---- the interface of a vCPU (vgic_world.c, vgic.c) ---- */
-
-/** vgic_would_signal() - vgic_has_deliverable() of a vCPU whose state is in memory */
-bool vgic_would_signal(const struct vm *vm, const struct vcpu *vcpu);
 
 #endif

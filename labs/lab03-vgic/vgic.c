@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: MIT
 /*
- * The state of virtual interrupts, and where each belongs.
+ * The state of virtual interrupts, and the vCPU at which each belongs.
  *
  * Memory is the truth: struct vgic_irq says whether an interrupt is pending, active, enabled. Each
- * vCPU has one list, ordered by priority, of the interrupts that concern it now: those that are
- * active there and those that wait to be delivered. vgic_target_oracle() alone decides who that is;
- * whatever changes an interrupt ends in vgic_irq_update(), which asks it and moves the interrupt.
+ * vCPU has one ap_list, ordered by priority: the interrupts that are active there, and those that
+ * wait to be delivered there. vgic_target_oracle() alone decides on which ap_list an interrupt
+ * belongs. Whatever changes an interrupt ends in vgic_irq_update(), which asks the oracle and moves
+ * it.
  *
- * List registers are a cache (vgic_lr.c). While a vCPU runs on another CPU they cannot be read. The
- * rule: change memory, then have that CPU fold and refill. So that nothing is lost, what the list
- * register took over was moved out of memory (pending_latch to latch_in_lr), and orders to change
- * the active state are left in irq->request. Who has to know what became of an interrupt there
- * waits until that CPU has folded (vgic_settle()). While it waits it holds no lock that the other
- * could need, and its own list registers are folded: nobody waits for one who waits.
+ * List registers are a cache (vgic_lr.c), which other CPUs cannot read while the vCPU runs. They
+ * change memory and have its CPU fold and refill. Nothing is lost: what a list register took over
+ * was moved out of memory (pending_latch to latch_in_lr), and a change of the active state waits in
+ * irq->request. A CPU that has to know what became of such an interrupt waits until the other one
+ * has folded (vgic_settle()). Meanwhile it holds no lock that the other could need, and has folded
+ * its own list registers: no CPU waits for one that waits.
  *
  * Locks: the VM's device_lock, then vgic.lock, then run-queue locks (by vcpu_wake()).
  * Manual: IHI 0069, "Interrupt handling and prioritization"; IHI 0048 for GICv2.
@@ -29,8 +30,12 @@ struct vgic_irq *vgic_irq_find(struct vcpu *vcpu, u32 intid)
 }
 
 /*
- * vgic_irq_is_pending(): see internal.h. A latch counts wherever it is, in memory or moved to a
- * list register (latch_in_lr), and so does any requester of a GICv2 SGI.
+ * Exercise 3.2: whether @irq is pending, or active and pending.
+ *
+ * A latch makes it pending: pending_latch in memory, latch_in_lr where a list register took it
+ * over. So does a requester of a GICv2 SGI (sources). A level-sensitive interrupt is also pending
+ * while its line is up (IHI 0069, "Interrupt handling state machine"); so is a hw interrupt of
+ * either kind.
  */
 EXERCISE(3.2)
 bool vgic_irq_is_pending(const struct vgic_irq *irq)
@@ -46,13 +51,14 @@ bool vgic_irq_is_forwarded(const struct vm *vm, const struct vgic_irq *irq)
 }
 
 /*
- * vgic_target_vcpu(): an SGI or PPI belongs to its owner, irq->vcpu. An SPI goes where irq->route
- * says:
- *  - GICv3: the value of GICD_IROUTER. It holds an affinity, of which our vCPUs use Aff0 alone, so
- *    it is the index of a vCPU; any other affinity names none. With Interrupt_Routing_Mode 1
- *    (GICD_IROUTER_MODE) any CPU may have it: the first that is not vcpu_is_off(), or the last.
- *  - GICv2: the byte of GICD_ITARGETSR, a set of CPU interfaces, of which the lowest takes it; an
- *    empty set is nobody. A GICv2 with one CPU has no choice, whatever the byte (IHI 0048,
+ * Exercise 3.3: the vCPU that @irq is for, or NULL.
+ *
+ * An SGI or PPI is for its owner, irq->vcpu. An SPI is for the vCPU that irq->route names:
+ *  - GICv3: the value of GICD_IROUTER<n>, an affinity. Our vCPUs use Aff0 alone, so the value is
+ *    the index of a vCPU; any other names none. With Interrupt_Routing_Mode 1 (GICD_IROUTER_MODE)
+ *    any vCPU may have it: take the first that is not vcpu_is_off(), or the last.
+ *  - GICv2: its byte of GICD_ITARGETSR<n>, a set of CPU interfaces. The lowest takes it; an empty
+ *    set names none. A VM of one vCPU has no choice, whatever the byte says (IHI 0048,
  *    "GICD_ITARGETSRn": RAZ/WI in a uniprocessor implementation).
  */
 EXERCISE(3.3)
@@ -62,8 +68,11 @@ struct vcpu *vgic_target_vcpu(struct vm *vm, const struct vgic_irq *irq)
 }
 
 /*
- * vgic_target_oracle(): see internal.h. An interrupt that software made active without anybody
- * acknowledging it (ISACTIVER) may be an SPI with no vCPU yet: it belongs where it is routed.
+ * Exercise 3.3: the vCPU on whose ap_list @irq belongs, or NULL.
+ *
+ * An active interrupt belongs where it was acknowledged, irq->vcpu. That is NULL for an SPI which
+ * software made active (ISACTIVER) while it was on no ap_list: it belongs to vgic_target_vcpu(). So
+ * does an interrupt that vgic_irq_is_forwarded(). Any other belongs nowhere.
  */
 EXERCISE(3.3)
 struct vcpu *vgic_target_oracle(struct vm *vm, const struct vgic_irq *irq)
@@ -72,10 +81,15 @@ struct vcpu *vgic_target_oracle(struct vm *vm, const struct vgic_irq *irq)
 }
 
 /*
- * vgic_irq_relist(): ascending by priority value, equal ones by INTID, each where its
- * listed_priority puts it. An interrupt that stands there already, and whose priority is still
- * that, is not moved; one whose priority has changed is. irq->vcpu of an SPI follows, NULL when it
- * is on no list; that of an SGI or PPI is its owner for ever.
+ * Exercise 3.3: put @irq on the ap_list where vgic_target_oracle() wants it, or on none.
+ *
+ * While a list register holds the interrupt (irq->lr), it stays where it is: only the fold tells
+ * its state. An ap_list ascends by listed_priority, among equal ones by INTID. An interrupt that is
+ * on the right ap_list already, and whose listed_priority is its priority, is not moved. One that
+ * is moved takes its priority for its listed_priority. irq->vcpu of an SPI follows, NULL on no
+ * ap_list; that of an SGI or PPI is its owner for ever.
+ *
+ * Return: the vCPU on whose ap_list it is now, or NULL.
  */
 EXERCISE(3.3)
 struct vcpu *vgic_irq_relist(struct vm *vm, struct vgic_irq *irq)
@@ -85,29 +99,34 @@ struct vcpu *vgic_irq_relist(struct vm *vm, struct vgic_irq *irq)
 
 void vgic_irq_relist_folded(struct vcpu *vcpu, struct vgic_irq *irq)
 {
-	struct vcpu *target = vgic_irq_relist(vcpu->vm, irq);
+	struct vcpu *target;
 
+	spin_assert_held(&vcpu->vm->vgic.lock);
+	target = vgic_irq_relist(vcpu->vm, irq);
 	if (target && target != vcpu)
 		vgic_notify(target);
 }
 
 void vgic_irq_update(struct vm *vm, struct vgic_irq *irq)
 {
-	struct vcpu *target = vgic_irq_relist(vm, irq);
+	struct vcpu *target;
 
+	spin_assert_held(&vm->vgic.lock);
+	target = vgic_irq_relist(vm, irq);
 	if (target)
 		vgic_notify(target);
 }
 
 /*
- * A vCPU that runs looks for itself before it enters its guest; on another CPU it has to be made
- * to. One that waits in WFI is woken only if the interrupt would be signalled to it: its interface
- * is in memory, or still in the hardware of a CPU that idles.
+ * A vCPU that runs looks at its requests before it enters its guest; on another CPU it has to be
+ * kicked first. One that sleeps in WFI wakes up only for an interrupt that would be signalled to
+ * it. Its interface, which tells, is in memory, or still in the hardware of this CPU, which idles.
  */
 void vgic_notify(struct vcpu *vcpu)
 {
 	bool waits_here = vgic_is_here(vcpu) && vcpu->state == VCPU_BLOCKED;
 
+	spin_assert_held(&vcpu->vm->vgic.lock);
 	vcpu_make_request(vcpu, REQ_VGIC);
 	if (waits_here) {
 		vgic_pull(vcpu);
@@ -118,14 +137,17 @@ void vgic_notify(struct vcpu *vcpu)
 }
 
 /*
- * While a list register holds @irq its active state in memory is not the truth: leave a request
- * (VGIC_IRQ_ACTIVATE, VGIC_IRQ_DEACTIVATE), which vgic_irq_merge() carries out. So does a hw
- * interrupt whose vCPU is resident on another CPU, for vgic_resample(): only that CPU reaches its
- * physical PPI. When a hw interrupt of a vCPU that is here ends, the physical one is deactivated
- * (gic->set_active()); of one that is resident nowhere, layer 4 sets the physical state when it is
- * loaded. A guest's write to ISACTIVER never makes the physical interrupt active: only EL2's own
- * acknowledge does, which layer 4 knows of. Otherwise one VM could leave it active and the next
- * one's timer dead. @vcpu is NULL for an SPI on no list.
+ * Exercise 3.2: make @irq active or inactive.
+ *
+ * Two cases are the business of the CPU that runs @vcpu: a list register holds @irq, so its active
+ * state in memory is not the truth; or @irq is hw and @vcpu is resident but not here, so only that
+ * CPU reaches the physical PPI. Then leave a request (VGIC_IRQ_ACTIVATE, VGIC_IRQ_DEACTIVATE) for
+ * its next fold, and vgic_notify(). Otherwise the change takes effect now, and no request remains.
+ * If a hw interrupt of a vCPU that is here (vgic_is_here()) becomes inactive, the physical one
+ * does, too (gic->set_active()).
+ *
+ * A write to ISACTIVER never makes the physical interrupt active: a VM could leave it so, and the
+ * next VM's timer dead.
  */
 EXERCISE(3.2)
 void vgic_irq_set_active(struct vcpu *vcpu, struct vgic_irq *irq, bool active)
@@ -134,17 +156,25 @@ void vgic_irq_set_active(struct vcpu *vcpu, struct vgic_irq *irq, bool active)
 }
 
 /*
- * vgic_set_line(): under vgic.lock. A VM that has ended has no SPIs any more (vgic.spis is NULL):
- * nothing happens. A level that does not change changes nothing; a rising one latches an
- * edge-triggered interrupt that is not hw. Ends in vgic_irq_update().
+ * Exercise 3.2: the input line of @intid is at @level. All under vgic.lock.
  *
- * A hw line only rises here: that it fell shows when the list register is folded. So it is pulled
- * first, or the completion of the last interrupt would be taken for the end of this one.
+ * When the VM has ended (vgic.spis is NULL), or the level is the one that it was, nothing happens.
+ * Otherwise line_level changes, a rising level sets pending_latch of an edge-triggered interrupt
+ * that is not hw, and vgic_irq_update() follows.
+ *
+ * A list register may still hold the last instance of a hw interrupt, which the guest has
+ * completed: its fold lowers line_level. vgic_pull() goes first, or that fold would take this
+ * instance away.
  */
 EXERCISE(3.2)
 void vgic_set_line(struct vcpu *vcpu, u32 intid, bool level)
 {
 	TODO(3.2);
+}
+
+void vgic_spi_line(struct vm *vm, u32 intid, bool level)
+{
+	vgic_set_line(vm->vcpus[0], intid, level);
 }
 
 void vgic_map_hw(struct vcpu *vcpu, u32 intid, u32 pintid, bool (*is_asserted)(struct vcpu *))
@@ -173,19 +203,19 @@ bool vgic_is_live(struct vcpu *vcpu, u32 intid)
 }
 
 /*
- * What the virtual interface would do if it were in the hardware, from vcpu->vgic and memory: true
- * when some interrupt of the ap_list is forwarded and not active, its group is enabled at the
- * interface (VENG0, VENG1), its priority is higher than the mask (a smaller number than VPMR), and
- * its group priority higher than the running priority (IHI 0069, "Interrupt prioritization",
- * "Preemption").
+ * Exercise 3.8: whether the virtual interface would signal an interrupt to @vcpu, whose state is
+ * all in memory: some interrupt on its ap_list is forwarded and not active; its group is enabled at
+ * the interface (VENG0, VENG1 in vgic.vmcr); its priority is higher than the mask (a smaller number
+ * than VPMR); its group priority is higher than the running priority (IHI 0069, "Interrupt
+ * prioritization", "Preemption").
  *
- * Running priority: with five bits of preemption level bit n of the active-priority registers, of
- * both groups together, stands for n << 3; the lowest bit that is set counts. None set: idle,
- * lower than any priority.
+ * Running priority: with five bits of preemption level, bit n of the active-priority registers
+ * (ap0r and ap1r together) stands for priority n << 3. The lowest bit that is set counts; none:
+ * idle, lower than any priority.
  *
- * Group priority ("Priority grouping"): the priority with its lowest bits, the subpriority, taken
- * as zero. For Group 0 these are VBPR0 + 1 bits. For Group 1 they are VBPR1 bits, since its binary
- * point counts from one; with VCBPR set, VBPR0 serves both groups.
+ * Group priority: the priority with its lowest bits, the subpriority, taken as zero (IHI 0069,
+ * "Priority grouping"). For Group 0 these are VBPR0 + 1 bits. For Group 1 they are VBPR1 bits,
+ * since its binary point counts from one; with VCBPR, VBPR0 serves both groups.
  */
 EXERCISE(3.8)
 bool vgic_would_signal(const struct vm *vm, const struct vcpu *vcpu)

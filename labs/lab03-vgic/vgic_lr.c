@@ -2,17 +2,18 @@
 /*
  * List registers: a cache of the head of each vCPU's ap_list.
  *
- * vgic_flush() fills them from memory before the guest is entered, vgic_fold() brings back what
- * the guest made of them. Folding is lazy: an exit that asks nothing of the interrupt controller
- * leaves them in the hardware and pays nothing. The guest changes a list register only by
- * acknowledging (pending to active) and completing (active to inactive), so
- *  - a pending state that is gone was acknowledged: what latch_in_lr stands for is used up
- *  - an hw interrupt that is inactive was completed: the hardware has deactivated the physical one,
+ * vgic_flush() fills them from memory before the guest is entered; vgic_fold() reads back what the
+ * guest made of them. Folding is lazy: an exit that asks nothing of the interrupt controller leaves
+ * list registers in the hardware and pays nothing. A guest changes a list register only by
+ * acknowledging (pending to active) and by completing (active to inactive). So
+ *  - a pending state that is gone was acknowledged: the latch behind latch_in_lr is used up
+ *  - a hw interrupt that is inactive was completed: the hardware has deactivated the physical one,
  *    if it can
- * The line of a level-sensitive interrupt stays in memory; when the guest completes one whose line
- * is still up, the EOI maintenance interrupt brings it back here to be pending again.
+ * The line of a level-sensitive interrupt stays in memory. When the guest completes such an
+ * interrupt while the line is up, a maintenance interrupt (EOI) leads back here, and the interrupt
+ * is pending again.
  *
- * Locks: vgic.lock is held by every caller; head of vgic.c.
+ * Locks: vgic_flush() takes vgic.lock; the callers of all others hold it. Head of vgic.c.
  * Manual: IHI 0069, "ICH_LR<n>_EL2", "Usage model for the List registers".
  */
 #include "exercise.h"
@@ -20,22 +21,23 @@
 #include "internal.h"
 
 /*
- * Encode @irq for a list register of @vcpu, and move its latch there.
+ * Exercise 3.3: the value of a list register of @vcpu that takes @irq over.
  *
- * State: active if it is; pending if it is forwarded. Both together only for what may become
- * pending by the guest's completion alone: not for hw (the pending state is then the
- * distributor's; "ICH_LR<n>_EL2", State), not for a GICv2 SGI, not when its vgic_target_vcpu() is
- * another vCPU by now. Pending moves the latch: what pending_latch says goes to latch_in_lr.
+ * INTID, group, priority; the state is active if the interrupt is, and pending if it
+ * vgic_irq_is_forwarded(). Active and pending together is for interrupts that become pending by the
+ * guest's completion alone. An active one goes without pending if it is hw (its pending state is
+ * the distributor's: "ICH_LR<n>_EL2", State), a GICv2 SGI, or by now another vCPU's
+ * (vgic_target_vcpu()). Where pending goes, the latch moves from pending_latch to latch_in_lr.
  *
- * GICv2 SGI (vgic_irq_counts_sources()): the list register takes one requester along, in bits from
- * ICH_LR_EL2_SOURCE_SHIFT. If it is active, that is active_source. If not, it is pending with the
- * lowest requester of sources, which moves from there to active_source, and latch_in_lr is set. The
- * next requester may differ, so it waits for the completion of this one.
+ * GICv2 SGI (vgic_irq_counts_sources()): the list register takes one requester, at
+ * ICH_LR_EL2_SOURCE_SHIFT. An active SGI has it in active_source. One that is not active is pending
+ * from the lowest requester in sources, which moves to active_source, and latch_in_lr is set. The
+ * next requester may be another CPU: it waits for the completion.
  *
- * HW with the physical INTID for a hw interrupt where gic->completes_hw. EOI, which asks for a
- * maintenance interrupt on completion, on all others that have something to come: hw without
- * gic->completes_hw, always; a level that is forwarded with its line up; one that is forwarded and
- * belongs to another vCPU; a GICv2 SGI with requesters left.
+ * HW with the physical INTID: a hw interrupt, if gic->completes_hw. EOI, which asks for a
+ * maintenance interrupt at completion: any other that has something to come then. That is a hw
+ * interrupt; a forwarded one that is level-sensitive with its line up, or another vCPU's; a GICv2
+ * SGI with requesters left.
  */
 EXERCISE(3.3)
 static u64 vgic_encode(struct vcpu *vcpu, struct vgic_irq *irq)
@@ -44,9 +46,9 @@ static u64 vgic_encode(struct vcpu *vcpu, struct vgic_irq *irq)
 }
 
 /*
- * ICH_HCR_EL2 while every live interrupt of @vcpu has a list register. With other vCPUs around, one
- * of them may deactivate an SPI that is in a list register of ours (EOImode 1; IHI 0069,
- * "ICC_DIR_EL1"): its write must not be lost in its own interface, so it traps.
+ * ICH_HCR_EL2 while the list registers have room for the whole ap_list. With EOImode 1 any vCPU of
+ * the VM may deactivate an SPI that a list register of this one holds (IHI 0069, "ICC_DIR_EL1"). In
+ * its own interface that write would be lost, so it traps.
  */
 static u64 vgic_quiet_hcr(const struct vcpu *vcpu)
 {
@@ -54,13 +56,14 @@ static u64 vgic_quiet_hcr(const struct vcpu *vcpu)
 }
 
 /*
- * Fill the list registers of this CPU with the interrupts of @vcpu's ap_list, from list
- * register 0 on; each irq knows its own (irq->lr), and vgic.lr[] keeps what was written. When
- * there are more than list registers, vgic_choose_overflow() picks and says which maintenance
- * interrupts to ask for in addition to vgic_quiet_hcr(). List registers that held something before
- * (vgic.lr_used, which then tells what is filled now) and are not needed become zero. ICH_HCR_EL2
- * is written when it differs from vgic.hcr, and with LRENPIE always: the write resets EOIcount,
- * which vgic_fold() has accounted for. vgic_flush() has folded before.
+ * Exercise 3.3: fill the list registers of this CPU from the ap_list of @vcpu, which is folded.
+ *
+ * From list register 0 on, each takes the next interrupt: irq->lr gets its number, vgic.lr[] the
+ * value that is written. If the ap_list has more interrupts than gic->lr_count,
+ * vgic_choose_overflow() picks, and names maintenance interrupts to ask for beyond
+ * vgic_quiet_hcr(). A list register that was filled before (vgic.lr_used) and is not needed now
+ * becomes zero; vgic.lr_used then tells which are filled. ICH_HCR_EL2 is written if it differs from
+ * vgic.hcr, which follows; with LRENPIE always, since the write resets EOIcount.
  */
 EXERCISE(3.3)
 static __attribute__((noinline)) void vgic_flush_ap_list(struct vcpu *vcpu)
@@ -73,28 +76,35 @@ void vgic_flush(struct vcpu *vcpu)
 	struct vgic_cpu *interface = &vcpu->vgic;
 	u64 hcr = vgic_quiet_hcr(vcpu);
 
+	spin_lock(&vcpu->vm->vgic.lock);
 	if (interface->loaded) {
 		vgic_fold(vcpu);
 		__atomic_store_n(&interface->refills, interface->refills + 1, __ATOMIC_RELAXED);
 	}
 	vgic_resample(vcpu);
 	interface->loaded = true;
-	/* Nearly always there is nothing to deliver: a switch should not pay for more. */
+	/* Nearly always nothing is to be delivered: a world switch pays for no more than this. */
 	if (!list_is_empty(&interface->ap_list) || interface->lr_used) {
 		vgic_flush_ap_list(vcpu);
 	} else if (interface->hcr != hcr) {
 		interface->hcr = hcr;
 		gic->write_hcr(hcr);
 	}
+	spin_unlock(&vcpu->vm->vgic.lock);
 }
 
 /*
- * Take over what list register value @lr tells about @irq, which no list register holds any more
- * (irq->lr): active state; the latch that was moved there, if it still is pending (of a GICv2 SGI:
- * its requester, back into sources); for hw the line, which is up while it is pending, and the
- * deactivation of the physical interrupt when the guest has completed it and gic->completes_hw is
- * not set. Then carry out what was requested in the meantime, and relist it
- * (vgic_irq_relist_folded()).
+ * Exercise 3.4: take over what the guest made of @irq, whose list register has the value @lr.
+ *
+ * No list register holds the interrupt any more (irq->lr), and none its latch (latch_in_lr). Its
+ * active state is what @lr says. If @lr still is pending, a latch that was there comes back:
+ * pending_latch, or for a GICv2 SGI its active_source in sources. The line_level of a hw interrupt
+ * is up exactly if @lr is pending. If @lr of a hw interrupt is neither pending nor active, the
+ * guest has completed it, and without gic->completes_hw the physical one becomes inactive here
+ * (gic->set_active()).
+ *
+ * Then a request that was left meanwhile is carried out by vgic_irq_set_active(), and the interrupt
+ * goes through vgic_irq_relist_folded().
  */
 EXERCISE(3.4)
 static void vgic_irq_merge(struct vcpu *vcpu, struct vgic_irq *irq, u64 lr)
@@ -103,11 +113,12 @@ static void vgic_irq_merge(struct vcpu *vcpu, struct vgic_irq *irq, u64 lr)
 }
 
 /*
- * Account for completions of active interrupts that had no list register (vgic_retire_spilled(),
- * if vgic.hcr asked for their count), then read back every list register that was filled, note it
- * in vgic.lr[] and merge it into the interrupt that its vINTID names. vgic.loaded ends before the
- * first merge. The registers keep their contents until vgic_flush(); vgic.lr_used still tells
- * which those are.
+ * Exercise 3.4: list registers of @vcpu, which is here and vgic.loaded, back into memory.
+ *
+ * If vgic.hcr has LRENPIE, vgic_retire_spilled() first accounts for completions of active
+ * interrupts that have no list register. Then vgic.loaded ends. Then each list register that was
+ * filled (vgic.lr_used) is read, noted in vgic.lr[], and merged into the interrupt that its vINTID
+ * names. The list registers keep their contents, and vgic.lr_used its value, until vgic_flush().
  */
 EXERCISE(3.4)
 void vgic_fold(struct vcpu *vcpu)
@@ -116,12 +127,16 @@ void vgic_fold(struct vcpu *vcpu)
 }
 
 /*
- * An hw interrupt that still is pending although its line fell (the guest reprogrammed its timer
- * before it took the interrupt) is withdrawn, and with it the physical active state that would keep
- * the next one from arriving. For every interrupt in vgic.hw_mask of @vcpu, which is here and
- * folded: carry out a request that another CPU left (vgic_irq_set_active()) and relist; then, if
- * its line is up in memory and is_asserted() says no, lower it; the physical interrupt is
- * deactivated unless the guest has it active or its pending_latch is set; relist.
+ * Exercise 3.4: sample the lines of the hw interrupts (vgic.hw_mask) of @vcpu, which is here and
+ * folded.
+ *
+ * The line of one that is pending may have fallen: the guest reprogrammed its timer before it took
+ * the interrupt. If line_level is up and is_asserted() says no, line_level falls. The physical
+ * interrupt is still active, which would keep the next one from arriving: it becomes inactive
+ * (gic->set_active()), unless the guest has the interrupt active or pending_latch is set.
+ *
+ * Before that, a request that another CPU left is carried out by vgic_irq_set_active(). After
+ * either, relist.
  */
 EXERCISE(3.4)
 void vgic_resample(struct vcpu *vcpu)
@@ -129,7 +144,10 @@ void vgic_resample(struct vcpu *vcpu)
 	TODO(3.4);
 }
 
-/* vgic_pull(): see internal.h. The refill is left to the entry: REQ_VGIC. */
+/*
+ * Exercise 3.4: if @vcpu is loaded here, fold, resample, and leave the refill to the entry
+ * (REQ_VGIC). @vcpu may be NULL.
+ */
 EXERCISE(3.4)
 void vgic_pull(struct vcpu *vcpu)
 {

@@ -2,11 +2,11 @@
 /*
  * What the models of distributor and redistributor read and write: one field of many interrupts.
  *
- * The models are tables (dev_gicd.c, dev_gicr.c) of banks; here a bank is taken apart into
- * interrupts, each under vgic.lock. Only fields that a list register may know better (pending,
- * active) fold it. A change always ends in vgic_irq_update().
+ * The models are tables of banks (dev_gicd.c, dev_gicr.c); here an access to a bank is taken apart
+ * into interrupts. Memory tells most fields. Only for those that a list register may know better
+ * (pending, active, sources) are list registers folded. A change ends in vgic_irq_update().
  *
- * Locks: the device_lock is held by the models' caller; vgic.lock nests inside it.
+ * Locks: the device_lock, which the models' caller holds; vgic.lock nests inside it.
  * Manual: IHI 0069 and IHI 0048, "Distributor register descriptions".
  */
 #include "exercise.h"
@@ -24,10 +24,11 @@ static const u8 field_bits[] = {
 #define ROUTE_MASK (0xff00ffffffUL | GICD_IROUTER_MODE)
 
 /*
- * The value of @field of @irq, in the low bits. Pending is what a register shows:
- * vgic_irq_is_pending(), and for hw also the physical line itself, whether or not it was forwarded
- * yet (is_asserted(), which can be asked when the owner is here). IRQ_CONFIG is 2 for an edge, 0
- * for a level. IRQ_TARGETS of an SGI or PPI is the bit of its owner's index.
+ * Exercise 3.6: the value of @field of @irq, in the low bits.
+ *
+ * IRQ_PENDING: vgic_irq_is_pending(); a hw interrupt whose owner is here also shows its physical
+ * line, passed on or not (is_asserted()). IRQ_CONFIG: 2 for an edge, 0 for a level. IRQ_TARGETS of
+ * an SGI or PPI: the bit of its owner's index. The rest is in struct vgic_irq.
  */
 EXERCISE(3.6)
 static u64 vgic_irq_get(const struct vgic_irq *irq, enum irq_field field)
@@ -36,18 +37,20 @@ static u64 vgic_irq_get(const struct vgic_irq *irq, enum irq_field field)
 }
 
 /*
- * Replace the bits @mask of @field of @irq by those of @value. What software cannot change stays:
- * the trigger of an SGI, its enable on a GICv2 (IHI 0048, "GICD_ISENABLERn": permanently enabled,
- * as on the machine that our guests expect), targets of SGIs and PPIs, targets that do not exist
- * (bits of GICD_ITARGETSR from the number of vCPUs on), unimplemented priority bits
- * (VGIC_PRIORITY_MASK), reserved bits of GICD_IROUTER (ROUTE_MASK).
+ * Exercise 3.6: replace the bits @mask of @field of @irq by those of @value. The caller has pulled,
+ * and relists.
  *
- * IRQ_PENDING sets the latch (ISPENDR), or takes it away with the part of it that a list register
- * took over, latch_in_lr (ICPENDR). The line is the device's: a level whose line is up stays
- * pending. SGIs of a GICv2 ignore both: they have registers of their own, IRQ_SOURCES
- * (GICD_SPENDSGIR<n>, GICD_CPENDSGIR<n>), one bit for each requester. Taking away the bit of
- * active_source also takes latch_in_lr, which stands for that requester. IRQ_ACTIVE goes through
- * vgic_irq_set_active(). The caller has pulled, and relists.
+ * What software cannot change stays: the trigger of an SGI, its enable on a GICv2 (IHI 0048,
+ * "GICD_ISENABLERn": permanently enabled, as on the machine that our guests expect), targets of
+ * SGIs and PPIs, targets that do not exist (bits of GICD_ITARGETSR<n> from the number of vCPUs on),
+ * unimplemented priority bits (VGIC_PRIORITY_MASK), reserved bits of GICD_IROUTER<n> (ROUTE_MASK).
+ *
+ * IRQ_PENDING: ISPENDR sets pending_latch; ICPENDR takes it away, with the part of it that a list
+ * register took over, latch_in_lr. Neither changes the line, which is the device's: a level whose
+ * line is up stays pending. SGIs of a GICv2 ignore both, since they have registers of their own.
+ * IRQ_SOURCES (GICD_SPENDSGIR<n>, GICD_CPENDSGIR<n>): one bit for each requester. When the bit of
+ * active_source is taken away, latch_in_lr goes too: it stands for that requester.
+ * IRQ_ACTIVE: vgic_irq_set_active().
  */
 EXERCISE(3.6)
 static void vgic_irq_put(struct vcpu *vcpu, struct vgic_irq *irq, enum irq_field field, u64 value,
@@ -70,22 +73,24 @@ static bool vgic_is_unread(const struct vcpu *owner, u32 seen)
 }
 
 /**
- * vgic_settle() - before a register of @irq is read: have memory tell how it is now
- * @vm: whose interrupt it is, and the vCPU's that reads, which is here
+ * vgic_settle() - before a register of @irq is read: have memory tell how the interrupt is now
+ * @vm: the VM of @irq, and of the vCPU that reads, which is here
  *
- * vgic_pull() of the vCPU whose list @irq is on. If that is loaded on another CPU, where @irq may
- * have changed, that CPU is made to fold. vgic.lock and the VM's device_lock, both held, are let go
- * meanwhile and taken again.
+ * If the vCPU on whose ap_list @irq is runs on another CPU, where the interrupt may have changed,
+ * this CPU waits until that one has folded. Meanwhile it lets go of vgic.lock and of the VM's
+ * device_lock, which are both held.
  */
 static void vgic_settle(struct vm *vm, const struct vgic_irq *irq)
 {
 	struct vcpu *owner = irq->vcpu;
 	u32 seen;
 
+	spin_assert_held(&vm->device_lock);
+	spin_assert_held(&vm->vgic.lock);
 	vgic_pull(owner);
 	if (!owner || !owner->vgic.loaded || (irq->lr == VGIC_NO_LR && !irq->active))
 		return;
-	/* In list registers of another CPU, or active without one and perhaps completed there. */
+	/* Another CPU's list register holds it; or it is active without one, and may be completed. */
 	vgic_pull(this_cpu()->vcpu);
 	seen = owner->vgic.refills;
 	vgic_notify(owner);
@@ -98,10 +103,11 @@ static void vgic_settle(struct vm *vm, const struct vgic_irq *irq)
 }
 
 /*
- * Collect the fields of all interrupts that the access covers, lowest INTID in the lowest bits.
- * INTIDs outside of [bank->first, bank->end) read as zero. At an offset inside a field of 64
- * bits the other half is read. Fields that a list register may know better (pending, active,
- * sources) are read after vgic_settle(). Under vgic.lock.
+ * Exercise 3.6: the fields of all interrupts that a read covers, lowest INTID in the lowest bits.
+ *
+ * INTIDs outside of [bank->first, bank->end) read as zero. At an offset inside a field of 64 bits
+ * the other half is read. Before a field that a list register may know better (pending, active,
+ * sources): vgic_settle(). Under vgic.lock.
  */
 EXERCISE(3.6)
 u64 vmm_irq_bank_read(struct vcpu *vcpu, const struct irq_bank *bank, u64 offset, unsigned size)
@@ -110,10 +116,12 @@ u64 vmm_irq_bank_read(struct vcpu *vcpu, const struct irq_bank *bank, u64 offset
 }
 
 /*
- * Apply a write to every interrupt that it covers and that @value has something to say about: in a
- * BANK_SET or BANK_CLEAR bank those with a one, in a BANK_PLAIN one all. A field of 64 bits may be
- * written by halves: the other half stays. For each: pull the vCPU whose list it is on, so that
- * the change meets the truth; vgic_irq_put(); vgic_irq_update(). All under one hold of vgic.lock.
+ * Exercise 3.6: apply a write to every interrupt that it covers and about which @value has
+ * something to say: in a BANK_SET or BANK_CLEAR bank those with a one, in a BANK_PLAIN bank all.
+ *
+ * A field of 64 bits may be written by halves: the other half stays. For each interrupt: pull the
+ * vCPU on whose ap_list it is, so that the change meets the truth; vgic_irq_put();
+ * vgic_irq_update(). All under one hold of vgic.lock.
  */
 EXERCISE(3.6)
 void vmm_irq_bank_write(struct vcpu *vcpu, const struct irq_bank *bank, u64 offset, unsigned size,
@@ -128,8 +136,10 @@ u32 vmm_irq_groups(struct vcpu *vcpu)
 }
 
 /*
- * Keep the two group enables of @groups in vgic.ctlr. All interrupts of a group come or go at once:
- * pull every vCPU, and vgic_irq_update() each of its SGIs and PPIs and every SPI. Under vgic.lock.
+ * Exercise 3.6: vgic.ctlr becomes the two group enables of @groups.
+ *
+ * All interrupts of a group come or go at once: pull every vCPU, and vgic_irq_update() each of its
+ * SGIs and PPIs and every SPI. Under vgic.lock.
  */
 EXERCISE(3.6)
 void vmm_irq_set_groups(struct vcpu *vcpu, u32 groups)

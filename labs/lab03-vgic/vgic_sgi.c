@@ -4,9 +4,9 @@
  *
  * With HCR_EL2.IMO and FMO set, the hardware gives the guest a virtual interface (ICV_*) for all
  * but the generation of SGIs, which is a message to other vCPUs and always traps (IHI 0069,
- * "ICC_SGI1R_EL1"). ICC_DIR_EL1 traps only while ICH_HCR_EL2.TDIR asks for it: an active
- * interrupt may then have no list register of this vCPU. On a GICv2 SGIs are sent by GICD_SGIR and
- * deactivation has a page of its own, see dev_gicd.c and dev_gicc.c.
+ * "ICC_SGI1R_EL1"). ICC_DIR_EL1 traps only while ICH_HCR_EL2.TDIR asks for it: then an active
+ * interrupt may have no list register of this vCPU. On a GICv2 guests send SGIs by GICD_SGIR
+ * (dev_gicd.c) and deactivate through a page of its own (dev_gicc.c).
  *
  * Locks: vgic.lock; head of vgic.c.
  */
@@ -21,16 +21,16 @@
 #define SGIR_IRM BIT(40) /* all but the sender, whatever the affinity fields say */
 
 /*
- * What a write of @value to ICC_SGI1R_EL1 (@group1) or ICC_SGI0R_EL1 does: the SGI becomes pending
- * at every vCPU of the sender's VM that the value names, by affinity and target list or by
- * Interrupt_Routing_Mode, and where that SGI is of the register's group; elsewhere nothing happens
- * ("Use of control registers for SGI forwarding").
+ * Exercise 3.7: what a write of @value to ICC_SGI1R_EL1 (@group1) or ICC_SGI0R_EL1 does.
+ *
+ * The SGI becomes pending at every vCPU of the sender's VM that @value names, if it belongs to the
+ * register's group there; elsewhere nothing happens (IHI 0069, "Use of control registers for SGI
+ * forwarding"). An SGI is edge-triggered: pending_latch, then vgic_irq_update(). Under vgic.lock.
  *
  * Fields: Aff3 [55:48], RS [47:44], IRM 40, Aff2 [39:32], INTID [27:24], Aff1 [23:16], TargetList
  * [15:0]. IRM 1: every vCPU but the sender, whatever the rest says. IRM 0: the vCPUs of that
  * Aff3.Aff2.Aff1 (vcpu->vmpidr) whose Aff0 is 16 * RS + n for a bit n of the target list; the
- * sender may be among them. An SGI is edge-triggered: it is latched. vgic_irq_update()
- * tells its vCPU.
+ * sender may be among them.
  */
 EXERCISE(3.7)
 static void vgic_send_sgi(struct vcpu *sender, u64 value, bool group1)
@@ -39,7 +39,7 @@ static void vgic_send_sgi(struct vcpu *sender, u64 value, bool group1)
 }
 
 /* Write-only: a read is UNDEFINED. */
-static enum trap_result icc_sgi1r(struct vcpu *vcpu, struct sysreg_access *access)
+enum trap_result icc_sgi1r(struct vcpu *vcpu, struct sysreg_access *access)
 {
 	if (!access->is_write)
 		return TRAP_REFLECT;
@@ -48,7 +48,7 @@ static enum trap_result icc_sgi1r(struct vcpu *vcpu, struct sysreg_access *acces
 }
 
 /* ICC_ASGI1R_EL1 reaches the other security state's Group 1, which here is Group 0 (DS = 1). */
-static enum trap_result icc_sgi0r(struct vcpu *vcpu, struct sysreg_access *access)
+enum trap_result icc_sgi0r(struct vcpu *vcpu, struct sysreg_access *access)
 {
 	if (!access->is_write)
 		return TRAP_REFLECT;
@@ -56,14 +56,11 @@ static enum trap_result icc_sgi0r(struct vcpu *vcpu, struct sysreg_access *acces
 	return TRAP_SKIP_INSN;
 }
 
-SYSREG_HANDLER(3, 0, 12, 11, 5, icc_sgi1r);
-SYSREG_HANDLER(3, 0, 12, 11, 6, icc_sgi0r);
-SYSREG_HANDLER(3, 0, 12, 11, 7, icc_sgi0r);
-
 /*
- * vmm_irq_send(): on a GICv2 an SGI is pending once for each requester, a bit of irq->sources by
- * the index of @from; sending it twice before it is taken is one. Under vgic.lock; ends in
- * vgic_irq_update().
+ * Exercise 3.7: SGI @intid (0-15) of a GICv2 becomes pending at @to, requested by @from.
+ *
+ * It is pending once for each requester, a bit of irq->sources by the index of @from; sent twice
+ * before it is taken, it is one. vgic_irq_update() follows. Under vgic.lock.
  */
 EXERCISE(3.7)
 void vmm_irq_send(struct vcpu *to, struct vcpu *from, u32 intid)
@@ -72,9 +69,8 @@ void vmm_irq_send(struct vcpu *to, struct vcpu *from, u32 intid)
 }
 
 /*
- * The interrupt may be active at another vCPU: an SPI may be deactivated by any (IHI 0069,
- * "Interrupt handling state machine", with EOImode 1). An hw interrupt that has no list register
- * is deactivated at the physical distributor by hand.
+ * With EOImode 1 any vCPU may deactivate an SPI, also one that is active at another (IHI 0069,
+ * "Interrupt handling state machine").
  */
 void vmm_irq_deactivate(struct vcpu *vcpu, u32 intid)
 {
@@ -93,7 +89,7 @@ void vmm_irq_deactivate(struct vcpu *vcpu, u32 intid)
 	spin_unlock(&vm->vgic.lock);
 }
 
-static enum trap_result icc_dir(struct vcpu *vcpu, struct sysreg_access *access)
+enum trap_result icc_dir(struct vcpu *vcpu, struct sysreg_access *access)
 {
 	if (!access->is_write)
 		return TRAP_REFLECT;
@@ -102,11 +98,8 @@ static enum trap_result icc_dir(struct vcpu *vcpu, struct sysreg_access *access)
 }
 
 /* System registers only: SRE, DFB and DIB read as one, writes are ignored (ICC_SRE_EL2.Enable). */
-static enum trap_result icc_sre(struct vcpu *vcpu, struct sysreg_access *access)
+enum trap_result icc_sre(struct vcpu *vcpu, struct sysreg_access *access)
 {
 	access->value = 7;
 	return TRAP_SKIP_INSN;
 }
-
-SYSREG_HANDLER(3, 0, 12, 11, 1, icc_dir);
-SYSREG_HANDLER(3, 0, 12, 12, 5, icc_sre);

@@ -3,10 +3,10 @@
  * The virtual interface at a world switch, and the life of a VM's interrupt controller.
  *
  * The CPU has one virtual interface: list registers, priority mask, group enables, active
- * priorities. A vCPU that leaves folds its list registers and takes the rest along in vcpu->vgic;
- * the interface is off in between, so that no maintenance interrupt speaks for a vCPU that is
- * gone. On a GICv2 the guest reaches the interface by memory: the physical GICV page is mapped
- * where its machine has GICC. All VMs have that page, the world switch multiplexes it.
+ * priorities. A vCPU that leaves folds its list registers and takes the rest along in vcpu->vgic.
+ * In between the interface is off, so that no maintenance interrupt speaks for a vCPU that is gone.
+ * On a GICv2 the guest reaches the interface by memory: the physical GICV page is mapped where its
+ * machine has GICC. All VMs have that page; the world switch multiplexes it.
  *
  * Locks: vgic.lock; head of vgic.c.
  * Manual: IHI 0069, "Context switching"; IHI 0048, "Virtual CPU interface".
@@ -19,8 +19,8 @@
 
 /*
  * Power-on state of one interrupt: disabled, idle, Group 0, highest priority, level-sensitive; an
- * SGI is edge-triggered, on a GICv2 enabled; an SPI is routed to vCPU 0. The input line and the tie
- * to a physical interrupt are not the interrupt controller's to forget.
+ * SGI is edge-triggered, on a GICv2 enabled; an SPI is routed to vCPU 0. The input line stays as it
+ * is, and so does the tie to a physical interrupt: neither is the interrupt controller's.
  */
 static void vgic_irq_reset(struct vgic_irq *irq, struct vcpu *owner, u32 intid)
 {
@@ -57,63 +57,62 @@ static void vgic_reset(struct vm *vm)
 }
 
 /*
- * Take the virtual interface of @vcpu out of this CPU: fold if loaded, read priority mask, group
- * enables and active priorities into memory, leave list registers empty (the next vCPU knows
- * nothing of them) and the interface off. Interrupts that arrive from now on find the state in
- * memory.
+ * Exercise 3.8: take the virtual interface of @vcpu out of this CPU. Under vgic.lock.
+ *
+ * Fold if vgic.loaded. gic->save() reads priority mask, group enables and active priorities into
+ * memory. The interface goes off, here and in vgic.hcr; list registers that were filled
+ * (vgic.lr_used) become zero, since the next vCPU knows nothing of them. The vCPU is not
+ * vgic.resident any more: who raises an interrupt from now on finds all state in memory.
  */
 EXERCISE(3.8)
-static void vgic_vcpu_save(struct vcpu *vcpu)
+void vgic_vcpu_save(struct vcpu *vcpu)
 {
 	TODO(3.8);
 }
 
 /*
- * The inverse, under vgic.lock: mask, groups and active priorities go into this CPU (gic->load()),
- * vgic.resident says so. List registers are filled, and the interface switched on, by
- * vgic_vcpu_enter(): ask for it (REQ_VGIC).
+ * Exercise 3.8: the inverse. gic->load() writes mask, groups and active priorities, vgic.resident
+ * says so; under vgic.lock. The entry fills the list registers and switches the interface on: ask
+ * for that (REQ_VGIC).
  */
 EXERCISE(3.8)
-static void vgic_vcpu_load(struct vcpu *vcpu)
-{
-	TODO(3.8);
-}
-
-static void vgic_vcpu_enter(struct vcpu *vcpu)
-{
-	spin_lock(&vcpu->vm->vgic.lock);
-	vgic_flush(vcpu);
-	spin_unlock(&vcpu->vm->vgic.lock);
-}
-
-/*
- * A CPU interface after reset: both groups off, priority mask zero (nothing passes), no active
- * priorities, binary points at the least that five priority bits allow: VBPR0 2, VBPR1 3. On a
- * GICv3 VFIQEn is set: with system registers Group 0 is always signalled as FIQ. The interrupts
- * themselves belong to the distributor and are not touched: a CPU that is switched on finds what
- * was sent to it.
- */
-EXERCISE(3.8)
-static void vgic_vcpu_reset(struct vcpu *vcpu)
+void vgic_vcpu_load(struct vcpu *vcpu)
 {
 	TODO(3.8);
 }
 
 /*
- * Memory for VGIC_SPI_COUNT interrupts (vgic.spis, zeroed pages), a name for vgic.lock, everything
- * in its state after power-on (vgic_reset()). On a GICv2 also stage 2: the first page of GICV at
- * the guest's GICC address, as a device that can be read and written. The second, with GICC_DIR
- * alone, stays away: dev_gicc.c.
+ * Exercise 3.8: the CPU interface of @vcpu after reset.
+ *
+ * Both groups are off, the priority mask is zero (nothing passes), no priority is active, vgic.hcr
+ * is 0. The binary points are the least that five priority bits allow: VBPR0 2, VBPR1 3. On a GICv3
+ * VFIQEn is set: with system registers Group 0 is always signalled as FIQ. The interrupts belong to
+ * the distributor and stay: a CPU that is switched on finds what was sent to it.
+ */
+EXERCISE(3.8)
+void vgic_vcpu_reset(struct vcpu *vcpu)
+{
+	TODO(3.8);
+}
+
+/*
+ * Exercise 3.8: the interrupt controller of a new VM.
+ *
+ * vgic.spis gets memory for VGIC_SPI_COUNT interrupts (zeroed pages), vgic.lock a name ("vgic");
+ * vgic_reset() brings everything to its state after power-on. On a GICv2 stage 2 maps the first
+ * page of GICV at the guest's GICC address, as a device that can be read and written. The second
+ * page, with GICC_DIR alone, stays away: dev_gicc.c.
+ *
  * Return: 0, -ENOMEM, or what stage2_map() says.
  */
 EXERCISE(3.8)
-static int vgic_vm_create(struct vm *vm)
+int vgic_vm_create(struct vm *vm)
 {
 	TODO(3.8);
 }
 
-/* The interrupts go off all lists before their memory goes. */
-static void vgic_vm_destroy(struct vm *vm)
+/* Off all ap_lists, and then the memory goes. */
+void vgic_vm_destroy(struct vm *vm)
 {
 	struct vgic_irq *spis = vm->vgic.spis;
 
@@ -125,16 +124,3 @@ static void vgic_vm_destroy(struct vm *vm)
 	spin_unlock(&vm->vgic.lock);
 	page_free(virt_to_phys(spis), page_order_for(VGIC_SPI_COUNT * sizeof(struct vgic_irq)));
 }
-
-static void vgic_irq_line(struct vm *vm, u32 intid, bool level)
-{
-	vgic_set_line(vm->vcpus[0], intid, level);
-}
-
-LAYER(3, vgic, .init = gic_init, .init_cpu = gic_init_cpu, .vm_create = vgic_vm_create,
-      .vm_destroy = vgic_vm_destroy, .vcpu_reset = vgic_vcpu_reset, .vcpu_load = vgic_vcpu_load,
-      .vcpu_save = vgic_vcpu_save);
-HOOK(vgic_flush, vgic_vcpu_enter);
-HOOK(vcpu_has_wakeup, vgic_has_deliverable);
-HOOK(irq, gic_irq);
-HOOK(irq_line, vgic_irq_line);

@@ -94,10 +94,8 @@ void gic_irq(struct cpu *cpu)
 	}
 }
 
-static enum irq_result uart_irq(struct cpu *cpu, u32 intid)
+enum irq_result console_interrupt(struct cpu *cpu, u32 intid)
 {
 	console_poll();
 	return IRQ_HANDLED;
 }
-
-IRQ_HANDLER(PLAT_UART_INTID, IRQ_LEVEL, uart_irq);

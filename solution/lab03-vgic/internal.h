@@ -79,6 +79,18 @@ int gic_init_cpu(struct cpu *cpu);
 /** gic_irq() - acknowledge, dispatch and complete until nothing is pending at this CPU */
 void gic_irq(struct cpu *cpu);
 
+/* ---- what else layer.c claims, described where it is defined ---- */
+
+int vgic_vm_create(struct vm *vm);
+void vgic_vm_destroy(struct vm *vm);
+void vgic_vcpu_reset(struct vcpu *vcpu);
+void vgic_vcpu_load(struct vcpu *vcpu);
+void vgic_vcpu_save(struct vcpu *vcpu);
+void vgic_spi_line(struct vm *vm, u32 intid, bool level);
+void vgic_flush(struct vcpu *vcpu);
+irq_handler_fn vgic_maintenance, console_interrupt;
+sysreg_handler_fn icc_dir, icc_sgi1r, icc_sgi0r, icc_sre;
+
 /* ---- one interrupt in memory (vgic.c); the VM's vgic.lock is held for all that follows ---- */
 
 /** vgic_irq_find() - interrupt @intid (below VGIC_INTID_COUNT) of @vcpu, or of its VM for an SPI */
@@ -151,9 +163,6 @@ void vgic_resample(struct vcpu *vcpu);
  */
 void vgic_pull(struct vcpu *vcpu);
 
-/** vgic_flush() - fill the list registers of this CPU from the ap_list of @vcpu */
-void vgic_flush(struct vcpu *vcpu);
-
 /**
  * vgic_choose_overflow() - pick from an ap_list that is longer than the list registers are many
  * @chosen: filled with the interrupts that get one, at most @room
@@ -166,8 +175,5 @@ u64 vgic_choose_overflow(struct vcpu *vcpu, struct vgic_irq *chosen[], unsigned 
 
 /** vgic_retire_spilled() - deactivate what the guest completed without a list register */
 void vgic_retire_spilled(struct vcpu *vcpu);
-
-/** vgic_maintenance() - the maintenance interrupt of this CPU; takes vgic.lock itself */
-enum irq_result vgic_maintenance(struct cpu *cpu, u32 intid);
 
 #endif

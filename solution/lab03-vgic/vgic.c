@@ -156,16 +156,20 @@ struct vcpu *vgic_irq_relist(struct vm *vm, struct vgic_irq *irq)
 
 void vgic_irq_relist_folded(struct vcpu *vcpu, struct vgic_irq *irq)
 {
-	struct vcpu *target = vgic_irq_relist(vcpu->vm, irq);
+	struct vcpu *target;
 
+	spin_assert_held(&vcpu->vm->vgic.lock);
+	target = vgic_irq_relist(vcpu->vm, irq);
 	if (target && target != vcpu)
 		vgic_notify(target);
 }
 
 void vgic_irq_update(struct vm *vm, struct vgic_irq *irq)
 {
-	struct vcpu *target = vgic_irq_relist(vm, irq);
+	struct vcpu *target;
 
+	spin_assert_held(&vm->vgic.lock);
+	target = vgic_irq_relist(vm, irq);
 	if (target)
 		vgic_notify(target);
 }
@@ -179,6 +183,7 @@ void vgic_notify(struct vcpu *vcpu)
 {
 	bool waits_here = vgic_is_here(vcpu) && vcpu->state == VCPU_BLOCKED;
 
+	spin_assert_held(&vcpu->vm->vgic.lock);
 	vcpu_make_request(vcpu, REQ_VGIC);
 	if (waits_here) {
 		vgic_pull(vcpu);
@@ -251,6 +256,11 @@ void vgic_set_line(struct vcpu *vcpu, u32 intid, bool level)
 	spin_unlock(&vm->vgic.lock);
 }
 
+void vgic_spi_line(struct vm *vm, u32 intid, bool level)
+{
+	vgic_set_line(vm->vcpus[0], intid, level);
+}
+
 void vgic_map_hw(struct vcpu *vcpu, u32 intid, u32 pintid, bool (*is_asserted)(struct vcpu *))
 {
 	struct vgic_irq *irq = vgic_irq_find(vcpu, intid);
@@ -311,6 +321,7 @@ bool vgic_would_signal(const struct vm *vm, const struct vcpu *vcpu)
 	u32 running = levels ? (u32)__builtin_ctz(levels) << 3 : 0x100;
 	struct list *node;
 
+	spin_assert_held(&vm->vgic.lock);
 	list_for_each (node, &vcpu->vgic.ap_list) {
 		const struct vgic_irq *irq = container_of(node, struct vgic_irq, node);
 		u64 group = irq->group1 ? ICH_VMCR_EL2_VENG1 : ICH_VMCR_EL2_VENG0;

@@ -13,7 +13,7 @@
  * interrupt while the line is up, a maintenance interrupt (EOI) leads back here, and the interrupt
  * is pending again.
  *
- * Locks: vgic.lock is held by every caller; head of vgic.c.
+ * Locks: vgic_flush() takes vgic.lock; the callers of all others hold it. Head of vgic.c.
  * Manual: IHI 0069, "ICH_LR<n>_EL2", "Usage model for the List registers".
  */
 #include "exercise.h"
@@ -136,6 +136,7 @@ void vgic_flush(struct vcpu *vcpu)
 	struct vgic_cpu *interface = &vcpu->vgic;
 	u64 hcr = vgic_quiet_hcr(vcpu);
 
+	spin_lock(&vcpu->vm->vgic.lock);
 	if (interface->loaded) {
 		vgic_fold(vcpu);
 		__atomic_store_n(&interface->refills, interface->refills + 1, __ATOMIC_RELAXED);
@@ -149,6 +150,7 @@ void vgic_flush(struct vcpu *vcpu)
 		interface->hcr = hcr;
 		gic->write_hcr(hcr);
 	}
+	spin_unlock(&vcpu->vm->vgic.lock);
 }
 
 /*
@@ -198,6 +200,7 @@ void vgic_fold(struct vcpu *vcpu)
 {
 	struct vgic_cpu *interface = &vcpu->vgic;
 
+	spin_assert_held(&vcpu->vm->vgic.lock);
 	if (interface->hcr & ICH_HCR_EL2_LRENPIE)
 		vgic_retire_spilled(vcpu);
 	interface->loaded = false;
@@ -224,6 +227,7 @@ void vgic_fold(struct vcpu *vcpu)
 EXERCISE(3.4)
 void vgic_resample(struct vcpu *vcpu)
 {
+	spin_assert_held(&vcpu->vm->vgic.lock);
 	for (u32 mask = vcpu->vgic.hw_mask; mask; mask &= mask - 1) {
 		struct vgic_irq *irq = &vcpu->vgic.private_irqs[__builtin_ctz(mask)];
 

@@ -98,6 +98,7 @@ u64 vgic_choose_overflow(struct vcpu *vcpu, struct vgic_irq *chosen[], unsigned 
 	u64 maintenance = both ? ICH_HCR_EL2_VGRP0DIE | ICH_HCR_EL2_VGRP1DIE : 0;
 	struct list *node;
 
+	spin_assert_held(&vcpu->vm->vgic.lock);
 	*count = 0;
 	list_for_each (node, &vcpu->vgic.ap_list) {
 		struct vgic_irq *irq = container_of(node, struct vgic_irq, node);
@@ -129,6 +130,7 @@ void vgic_retire_spilled(struct vcpu *vcpu)
 	u64 completed = gic->read_hcr() >> ICH_HCR_EL2_EOICOUNT_SHIFT & ICH_HCR_EL2_EOICOUNT_MASK;
 	struct list *node = vcpu->vgic.ap_list.next;
 
+	spin_assert_held(&vcpu->vm->vgic.lock);
 	while (completed && node != &vcpu->vgic.ap_list) {
 		struct vgic_irq *irq = container_of(node, struct vgic_irq, node);
 
@@ -165,5 +167,3 @@ enum irq_result vgic_maintenance(struct cpu *cpu, u32 intid)
 	spin_unlock(&vcpu->vm->vgic.lock);
 	return IRQ_HANDLED;
 }
-
-IRQ_HANDLER(PLAT_INTID_MAINTENANCE, IRQ_LEVEL, vgic_maintenance);

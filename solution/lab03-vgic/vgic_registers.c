@@ -168,6 +168,8 @@ static void vgic_settle(struct vm *vm, const struct vgic_irq *irq)
 	struct vcpu *owner = irq->vcpu;
 	u32 seen;
 
+	spin_assert_held(&vm->device_lock);
+	spin_assert_held(&vm->vgic.lock);
 	vgic_pull(owner);
 	if (!owner || !owner->vgic.loaded || (irq->lr == VGIC_NO_LR && !irq->active))
 		return;

@@ -70,7 +70,7 @@ static void vgic_send_sgi(struct vcpu *sender, u64 value, bool group1)
 }
 
 /* Write-only: a read is UNDEFINED. */
-static enum trap_result icc_sgi1r(struct vcpu *vcpu, struct sysreg_access *access)
+enum trap_result icc_sgi1r(struct vcpu *vcpu, struct sysreg_access *access)
 {
 	if (!access->is_write)
 		return TRAP_REFLECT;
@@ -79,17 +79,13 @@ static enum trap_result icc_sgi1r(struct vcpu *vcpu, struct sysreg_access *acces
 }
 
 /* ICC_ASGI1R_EL1 reaches the other security state's Group 1, which here is Group 0 (DS = 1). */
-static enum trap_result icc_sgi0r(struct vcpu *vcpu, struct sysreg_access *access)
+enum trap_result icc_sgi0r(struct vcpu *vcpu, struct sysreg_access *access)
 {
 	if (!access->is_write)
 		return TRAP_REFLECT;
 	vgic_send_sgi(vcpu, access->value, false);
 	return TRAP_SKIP_INSN;
 }
-
-SYSREG_HANDLER(3, 0, 12, 11, 5, icc_sgi1r);
-SYSREG_HANDLER(3, 0, 12, 11, 6, icc_sgi0r);
-SYSREG_HANDLER(3, 0, 12, 11, 7, icc_sgi0r);
 
 /*
  * Exercise 3.7: SGI @intid (0-15) of a GICv2 becomes pending at @to, requested by @from.
@@ -129,7 +125,7 @@ void vmm_irq_deactivate(struct vcpu *vcpu, u32 intid)
 	spin_unlock(&vm->vgic.lock);
 }
 
-static enum trap_result icc_dir(struct vcpu *vcpu, struct sysreg_access *access)
+enum trap_result icc_dir(struct vcpu *vcpu, struct sysreg_access *access)
 {
 	if (!access->is_write)
 		return TRAP_REFLECT;
@@ -138,11 +134,8 @@ static enum trap_result icc_dir(struct vcpu *vcpu, struct sysreg_access *access)
 }
 
 /* System registers only: SRE, DFB and DIB read as one, writes are ignored (ICC_SRE_EL2.Enable). */
-static enum trap_result icc_sre(struct vcpu *vcpu, struct sysreg_access *access)
+enum trap_result icc_sre(struct vcpu *vcpu, struct sysreg_access *access)
 {
 	access->value = 7;
 	return TRAP_SKIP_INSN;
 }
-
-SYSREG_HANDLER(3, 0, 12, 11, 1, icc_dir);
-SYSREG_HANDLER(3, 0, 12, 12, 5, icc_sre);

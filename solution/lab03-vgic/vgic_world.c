@@ -65,7 +65,7 @@ static void vgic_reset(struct vm *vm)
  * vgic.resident any more: who raises an interrupt from now on finds all state in memory.
  */
 EXERCISE(3.8)
-static void vgic_vcpu_save(struct vcpu *vcpu)
+void vgic_vcpu_save(struct vcpu *vcpu)
 {
 	struct vgic_cpu *interface = &vcpu->vgic;
 
@@ -88,20 +88,13 @@ static void vgic_vcpu_save(struct vcpu *vcpu)
  * for that (REQ_VGIC).
  */
 EXERCISE(3.8)
-static void vgic_vcpu_load(struct vcpu *vcpu)
+void vgic_vcpu_load(struct vcpu *vcpu)
 {
 	spin_lock(&vcpu->vm->vgic.lock);
 	gic->load(&vcpu->vgic);
 	vcpu->vgic.resident = true;
 	spin_unlock(&vcpu->vm->vgic.lock);
 	vcpu_make_request(vcpu, REQ_VGIC);
-}
-
-static void vgic_vcpu_enter(struct vcpu *vcpu)
-{
-	spin_lock(&vcpu->vm->vgic.lock);
-	vgic_flush(vcpu);
-	spin_unlock(&vcpu->vm->vgic.lock);
 }
 
 /*
@@ -113,7 +106,7 @@ static void vgic_vcpu_enter(struct vcpu *vcpu)
  * the distributor and stay: a CPU that is switched on finds what was sent to it.
  */
 EXERCISE(3.8)
-static void vgic_vcpu_reset(struct vcpu *vcpu)
+void vgic_vcpu_reset(struct vcpu *vcpu)
 {
 	struct vgic_cpu *interface = &vcpu->vgic;
 
@@ -136,7 +129,7 @@ static void vgic_vcpu_reset(struct vcpu *vcpu)
  * Return: 0, -ENOMEM, or what stage2_map() says.
  */
 EXERCISE(3.8)
-static int vgic_vm_create(struct vm *vm)
+int vgic_vm_create(struct vm *vm)
 {
 	pa_t spis = page_alloc_zeroed(page_order_for(VGIC_SPI_COUNT * sizeof(struct vgic_irq)));
 
@@ -152,7 +145,7 @@ static int vgic_vm_create(struct vm *vm)
 }
 
 /* Off all ap_lists, and then the memory goes. */
-static void vgic_vm_destroy(struct vm *vm)
+void vgic_vm_destroy(struct vm *vm)
 {
 	struct vgic_irq *spis = vm->vgic.spis;
 
@@ -164,16 +157,3 @@ static void vgic_vm_destroy(struct vm *vm)
 	spin_unlock(&vm->vgic.lock);
 	page_free(virt_to_phys(spis), page_order_for(VGIC_SPI_COUNT * sizeof(struct vgic_irq)));
 }
-
-static void vgic_irq_line(struct vm *vm, u32 intid, bool level)
-{
-	vgic_set_line(vm->vcpus[0], intid, level);
-}
-
-LAYER(3, vgic, .init = gic_init, .init_cpu = gic_init_cpu, .vm_create = vgic_vm_create,
-      .vm_destroy = vgic_vm_destroy, .vcpu_reset = vgic_vcpu_reset, .vcpu_load = vgic_vcpu_load,
-      .vcpu_save = vgic_vcpu_save);
-HOOK(vgic_flush, vgic_vcpu_enter);
-HOOK(vcpu_has_wakeup, vgic_has_deliverable);
-HOOK(irq, gic_irq);
-HOOK(irq_line, vgic_irq_line);

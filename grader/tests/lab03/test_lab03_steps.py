@@ -90,6 +90,10 @@ class Stage:
         expect("the list is closed", node, head)
         return found
 
+    def hold_lock(self) -> None:
+        """vgic.lock is held by whoever calls what is called from now on."""
+        self.bench.put(self.vm, vgic__lock__next=1)
+
     def load(self) -> None:
         """vCPU 0 has the CPU and its virtual interface."""
         cpu = self.bench.objects.cpu(0)
@@ -244,6 +248,7 @@ def test_pending_is_a_latch_or_a_level(lab: Lab, seed: int) -> None:
 
 def test_active_state_in_a_list_register_is_left_to_the_fold(lab: Lab) -> None:
     stage = stage_of(lab)
+    stage.hold_lock()
     bench, vcpu = stage.bench, stage.vcpus[0].address
     bench.put(stage.gic, set_active=bench.nowhere)
 
@@ -405,6 +410,7 @@ def test_an_sgi_carries_its_requester(make_lab: MakeLab) -> None:
 
 def test_what_the_guest_did_is_folded_back(lab: Lab) -> None:
     stage = stage_of(lab)
+    stage.hold_lock()
     bench, vcpu = stage.bench, stage.vcpus[0]
     stage.load()
     cached = {"pending_latch": 0, "latch_in_lr": 1}
@@ -433,6 +439,7 @@ def test_what_the_guest_did_is_folded_back(lab: Lab) -> None:
 def test_a_physical_line_is_sampled_again(lab: Lab) -> None:
     """is_asserted() says no: withdrawn, and the physical interrupt deactivated, if nobody has it."""
     stage = stage_of(lab)
+    stage.hold_lock()
     bench, vcpu = stage.bench, stage.vcpus[0]
     stage.load()
     sample, deactivate = bench.nowhere, bench.nowhere + 4
@@ -460,6 +467,7 @@ def test_a_physical_line_is_sampled_again(lab: Lab) -> None:
 
 def test_what_is_left_out_asks_for_its_event(lab: Lab) -> None:
     stage = stage_of(lab)
+    stage.hold_lock()
     bench, vcpu = stage.bench, stage.vcpus[0]
     bench.put(stage.gic, read_vmcr=bench.nowhere)
     chosen, count = bench.allocate("u64", 17)[0].address, bench.allocate("u64")[0].address
@@ -495,6 +503,7 @@ def test_what_is_left_out_asks_for_its_event(lab: Lab) -> None:
 
 def test_completions_without_a_list_register_are_counted(lab: Lab) -> None:
     stage = stage_of(lab)
+    stage.hold_lock()
     bench, vcpu = stage.bench, stage.vcpus[0]
     irqs = [stage.pend(40 + n, 8 * n, pending_latch=0, active=int(n != 1)) for n in range(5)]
     bench.put(irqs[0], lr=0)
@@ -644,6 +653,7 @@ def test_list_registers_of_gicv2_are_converted(make_lab: MakeLab) -> None:
 def test_what_the_interface_would_signal(lab: Lab) -> None:
     """The same as the hardware: group, mask, running priority without its subpriority."""
     stage = stage_of(lab)
+    stage.hold_lock()
     bench, vcpu = stage.bench, stage.vcpus[0]
     usual = {"mask": 0xF0, "bpr0": 2, "bpr1": 3, "on": 3, "cbpr": 0, "ap": 0}
     cases: list[tuple[int, dict[str, int], bool]] = [
