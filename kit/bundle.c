@@ -81,7 +81,8 @@ static int check_machine(const struct bundle_header *bundle, u64 memory_bytes)
 	u64 memory = bundle->machine_memory_bytes;
 	u64 length = bundle->length_bytes;
 
-	if (bundle->flags || bundle->reserved[0] || bundle->reserved[1])
+	if (bundle->flags & ~(BUNDLE_SMMU | BUNDLE_SMMU_STAGE1) || bundle->reserved[0] ||
+	    bundle->reserved[1])
 		return reject(
 			"the bundle's header asks for a feature that this build does not know");
 	if (bundle->gic_version != 2 && bundle->gic_version != 3)
@@ -157,9 +158,40 @@ static int check_segment(const struct bundle_header *bundle, const struct bundle
 	return 0;
 }
 
+static bool owns_device(const struct bundle_vm *vm, u32 count, u16 device)
+{
+	for (u32 i = 0; i < count; i++) {
+		if (vm->devices[i] == device)
+			return true;
+	}
+	return false;
+}
+
+/* The device_count of the VMs before @vm has been checked. */
+static int check_devices(const struct bundle_header *bundle, const struct bundle_vm *vm)
+{
+	if (vm->device_count > BUNDLE_DEVICE_MAX)
+		return reject("VM %s has %u devices, allowed are %u", vm->name, vm->device_count,
+			      BUNDLE_DEVICE_MAX);
+	if (vm->device_count && !(bundle->flags & BUNDLE_SMMU))
+		return reject("VM %s has a device, but the machine has no SMMU", vm->name);
+	for (u32 i = 0; i < vm->device_count; i++) {
+		u16 device = vm->devices[i];
+
+		if (device >> 8)
+			return reject("VM %s: its device 0x%x is not on bus 0", vm->name, device);
+		for (const struct bundle_vm *other = bundle_vms(bundle); other <= vm; other++) {
+			if (owns_device(other, other == vm ? i : other->device_count, device))
+				return reject("VM %s: its device 0x%x belongs to %s already",
+					      vm->name, device, other->name);
+		}
+	}
+	return 0;
+}
+
 static int check_vm(const struct bundle_header *bundle, const struct bundle_vm *vm, u64 room)
 {
-	if (vm->flags & ~BUNDLE_VM_PAGES_4K || vm->reserved)
+	if (vm->flags & ~BUNDLE_VM_PAGES_4K)
 		return reject("VM %s asks for a feature that this build does not know", vm->name);
 	if (vm->cpus < 1 || vm->cpus > VCPU_MAX)
 		return reject("VM %s has %u CPUs, allowed are 1 to %u", vm->name, vm->cpus,
@@ -184,7 +216,7 @@ static int check_vm(const struct bundle_header *bundle, const struct bundle_vm *
 		if (error)
 			return error;
 	}
-	return 0;
+	return check_devices(bundle, vm);
 }
 
 static int check_all(const struct bundle_header *bundle, u64 memory_bytes)

@@ -22,6 +22,8 @@
 #define BUNDLE_SEGMENT_MAX 4
 #define BUNDLE_NO_DTB (~0UL)
 
+#define BUNDLE_DEVICE_MAX 16 /* that one VM owns */
+
 #define VM_MAX 32
 #define VCPU_MAX 8 /* of one VM */
 
@@ -34,10 +36,17 @@ struct bundle_segment {
 	u32 reserved;
 };
 
+/* struct bundle_header.flags */
+#define BUNDLE_SMMU 1U /* the machine has an SMMU */
+#define BUNDLE_SMMU_STAGE1 2U /* its stage 1 is used even where it has a stage 2 */
+
 /* struct bundle_vm.flags */
 #define BUNDLE_VM_PAGES_4K 1U /* stage 2 maps its RAM by pages of 4 KiB, never by blocks of 2 MiB */
 
-/** struct bundle_vm - one VM; offsets are relative to its RAM base */
+/**
+ * struct bundle_vm - one VM; offsets are relative to its RAM base
+ * @devices: @device_count PCI functions that it owns: bus << 8 | device << 3 | function, of bus 0
+ */
 struct bundle_vm {
 	char name[16]; /* NUL-terminated, [a-z0-9-] */
 	u32 cpus;
@@ -46,9 +55,10 @@ struct bundle_vm {
 	u64 entry_offset;
 	u64 dtb_offset; /* BUNDLE_NO_DTB: x0 = 0 at entry */
 	u32 flags;
-	u32 reserved;
+	u32 device_count;
 	struct bundle_segment segments[BUNDLE_SEGMENT_MAX];
-	u8 padding[256 - 16 - 8 - 24 - 8 - 32 * BUNDLE_SEGMENT_MAX];
+	u16 devices[BUNDLE_DEVICE_MAX];
+	u8 padding[256 - 16 - 8 - 24 - 8 - 32 * BUNDLE_SEGMENT_MAX - 2 * BUNDLE_DEVICE_MAX];
 };
 
 struct bundle_header {

@@ -20,7 +20,8 @@ from pathlib import Path
 from tools.errors import UserError, run_main
 from tools.files import write_atomically
 from tools.guest_map import GUEST_MAP
-from tools.vms import KIB, MIB, VM_MAX, VmConfig, format_size, load_vms, parse_size
+from tools.vms import (DEVICES_MAX, KIB, MIB, VM_MAX, VmConfig, VmsFile, format_size, load_file,
+                       parse_size, pci_number)
 
 MAGIC = int.from_bytes(b"STRAUNDL", "little")
 VERSION = 1
@@ -28,11 +29,13 @@ HEADER = struct.Struct("<QIIQIIQII16x")
 VM = struct.Struct("<16sIIQQQII")
 SEGMENT = struct.Struct("<QQQII")
 SEGMENT_MAX = 4
+DEVICES = struct.Struct(f"<{DEVICES_MAX}H")
 VM_SIZE = 256
 TRAILER = struct.Struct("<Q")
 PAYLOAD_ALIGN = 4 * KIB
 NO_DTB = (1 << 64) - 1
 VM_PAGES_4K = 1
+HEADER_SMMU, HEADER_SMMU_STAGE1 = 1, 2
 
 RAM_BASE = GUEST_MAP["RAM_BASE"]
 BUNDLE_ADDRESS = 0x4A00_0000
@@ -40,7 +43,7 @@ RESERVED = BUNDLE_ADDRESS - RAM_BASE  # the hypervisor and all below the bundle
 FLAT_OFFSET = 0x8_0000
 INITRD_ALIGN = 2 * MIB
 
-assert HEADER.size == 64 and VM.size + SEGMENT_MAX * SEGMENT.size <= VM_SIZE
+assert HEADER.size == 64 and VM.size + SEGMENT_MAX * SEGMENT.size + DEVICES.size <= VM_SIZE
 
 
 def align_up(value: int, to: int) -> int:
@@ -149,7 +152,8 @@ def pack_vm(vm: VmConfig, where: str, *, gic_version: int, append: str = "",
             tree = dtb.patch_dtb(vm.dtb.read_bytes(), cmdline=vm.cmdline, append=append, initrd=initrd)
         else:
             tree = dtb.make_dtb(cpus=vm.cpus, memory=vm.memory, gic_version=gic_version,
-                                cmdline=f"{vm.cmdline} {append}".strip(), initrd=initrd, seed=seed)
+                                cmdline=f"{vm.cmdline} {append}".strip(), initrd=initrd, seed=seed,
+                                pci=bool(vm.devices))
     except (OSError, ValueError) as problem:
         raise error("dtb", f"{vm.dtb}: {problem}") from None
     if len(tree) > dtb.DTB_MAX:
@@ -168,13 +172,20 @@ def vm_flags(vm: VmConfig) -> int:
     return VM_PAGES_4K if vm.page_size == 4 * KIB else 0
 
 
+def header_flags(file: VmsFile) -> int:
+    """struct bundle_header.flags."""
+    stage1 = HEADER_SMMU_STAGE1 if file.smmu_stage == 1 else 0
+    return HEADER_SMMU | stage1 if file.has_smmu else 0
+
+
 def build_bundle(vms: list[VmConfig], where: str, *, gic_version: int = 3, machine_memory: int,
                  machine_cpus: int = 1, append: Mapping[str, str] | None = None,
-                 seed: bytes | None = None) -> bytes:
+                 seed: bytes | None = None, flags: int = 0) -> bytes:
     """The bytes of a bundle.
 
     `where` names the source of the VMs in messages, `append` has for a VM's name what is added to its
-    command line. Each VM's random seeds come from `seed` and its name; without it there are none.
+    command line. Each VM's random seeds come from `seed` and its name; without it there are none. `flags`
+    are the header's.
     """
     packed = [pack_vm(vm, where, gic_version=gic_version, append=(append or {}).get(vm.name, ""),
                       seed=seed and seed + vm.name.encode()) for vm in vms]
@@ -183,7 +194,7 @@ def build_bundle(vms: list[VmConfig], where: str, *, gic_version: int = 3, machi
     first = align_up(HEADER.size + VM_SIZE * len(packed), PAYLOAD_ALIGN)
     for vm in packed:
         record = VM.pack(vm.config.name.encode(), vm.config.cpus, len(vm.segments), vm.config.memory,
-                         vm.entry_offset, vm.dtb_offset, vm_flags(vm.config), 0)
+                         vm.entry_offset, vm.dtb_offset, vm_flags(vm.config), len(vm.config.devices))
         for segment in vm.segments:
             offset = payloads.get(segment.data)
             if offset is None:
@@ -192,6 +203,9 @@ def build_bundle(vms: list[VmConfig], where: str, *, gic_version: int = 3, machi
                 body += segment.data
             record += SEGMENT.pack(segment.ram_offset, offset, len(segment.data),
                                    zlib.crc32(segment.data), 0)
+        record = record.ljust(VM.size + SEGMENT_MAX * SEGMENT.size, b"\0")
+        for device in vm.config.devices:
+            record += pci_number(device).to_bytes(2, "little")
         table += record.ljust(VM_SIZE, b"\0")
 
     length = align_up(first + len(body), 8) + TRAILER.size
@@ -205,7 +219,7 @@ def build_bundle(vms: list[VmConfig], where: str, *, gic_version: int = 3, machi
 
     def header(crc: int) -> bytes:
         return HEADER.pack(MAGIC, VERSION, len(packed), length, crc, gic_version, machine_memory,
-                           machine_cpus, 0)
+                           machine_cpus, flags)
 
     head = header(zlib.crc32(header(0) + table)) + table
     return (head.ljust(first, b"\0") + body).ljust(length - TRAILER.size, b"\0") + TRAILER.pack(MAGIC)
@@ -243,6 +257,7 @@ class VmInfo:
     dtb: int
     flags: int
     segments: tuple[SegmentInfo, ...]
+    devices: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -251,6 +266,7 @@ class BundleInfo:
     gic_version: int
     machine_memory: int
     machine_cpus: int
+    flags: int
     vms: tuple[VmInfo, ...]
 
 
@@ -274,15 +290,17 @@ def read_bundle(path: Path) -> tuple[BundleInfo, bytes]:
     end = HEADER.size + VM_SIZE * count
     check(end + TRAILER.size <= length, "the VM table is cut short")
     check(data[-TRAILER.size:] == TRAILER.pack(MAGIC), "the trailer is wrong")
-    check(gic in (2, 3) and flags == 0, "the header holds an unknown GIC version or flag")
+    check(gic in (2, 3) and flags & ~(HEADER_SMMU | HEADER_SMMU_STAGE1) == 0, "the header holds an unknown GIC version or flag")
     cleared = data[:24] + bytes(4) + data[28:end]
     check(zlib.crc32(cleared) == crc, "the CRC of header and VM table is wrong")
     vms = []
     for index in range(count):
         at = HEADER.size + VM_SIZE * index
-        name, vcpus, segment_count, ram, entry, tree, features, _ = VM.unpack_from(data, at)
+        name, vcpus, segment_count, ram, entry, tree, features, device_count = VM.unpack_from(data, at)
         check(features & ~VM_PAGES_4K == 0, f"vm {index} has an unknown flag")
         check(1 <= segment_count <= SEGMENT_MAX, f"vm {index} has {segment_count} segments")
+        check(device_count <= DEVICES_MAX, f"vm {index} has {device_count} devices")
+        devices = DEVICES.unpack_from(data, at + VM.size + SEGMENT_MAX * SEGMENT.size)[:device_count]
         segments = []
         for number in range(segment_count):
             segment = SegmentInfo(*SEGMENT.unpack_from(data, at + VM.size + SEGMENT.size * number)[:4])
@@ -291,8 +309,8 @@ def read_bundle(path: Path) -> tuple[BundleInfo, bytes]:
                   f"vm {index} segment {number} lies outside the VM or the bundle")
             segments.append(segment)
         vms.append(VmInfo(name.rstrip(b"\0").decode("ascii", "replace"), vcpus, ram, entry, tree,
-                          features, tuple(segments)))
-    return BundleInfo(length, gic, memory, cpus, tuple(vms)), data
+                          features, tuple(segments), devices))
+    return BundleInfo(length, gic, memory, cpus, flags, tuple(vms)), data
 
 
 def show(path: Path) -> None:
@@ -305,6 +323,8 @@ def show(path: Path) -> None:
         for segment in vm.segments:
             print(f"    {RAM_BASE + segment.ram_offset:#x} + {segment.size:#x}  "
                   f"from {segment.file_offset:#x}  crc {segment.crc:08x}")
+        for device in vm.devices:
+            print(f"    device {device >> 8:02x}:{device >> 3 & 31:02x}.{device & 7}")
 
 
 def verify(path: Path) -> None:
@@ -340,11 +360,12 @@ def main() -> int:
         commands.add_parser(name, help=text).add_argument("file", type=Path)
     arguments = parser.parse_args()
     if arguments.command == "pack":
-        vms = load_vms(arguments.vms, lab=arguments.lab)
-        data = build_bundle(vms, str(arguments.vms), gic_version=arguments.gic,
-                            machine_memory=arguments.memory or machine_memory_for(vms),
-                            machine_cpus=arguments.cpus, append={vm.name: arguments.append for vm in vms},
-                            seed=seed_of(arguments.seed))
+        file = load_file(arguments.vms, lab=arguments.lab)
+        data = build_bundle(file.vms, str(arguments.vms), gic_version=arguments.gic,
+                            machine_memory=arguments.memory or machine_memory_for(file.vms),
+                            machine_cpus=arguments.cpus,
+                            append={vm.name: arguments.append for vm in file.vms},
+                            seed=seed_of(arguments.seed), flags=header_flags(file))
         write_atomically(arguments.output, data)
     else:
         {"show": show, "verify": verify}[arguments.command](arguments.file)

@@ -16,6 +16,10 @@ GICD, GICD_SIZE = GUEST_MAP["GICD_BASE"], GUEST_MAP["GICD_SIZE"]
 GICC, GICC_SIZE = GUEST_MAP["GICC_BASE"], GUEST_MAP["GICC_SIZE"]
 GICR, GICR_STRIDE = GUEST_MAP["GICR_BASE"], GUEST_MAP["GICR_STRIDE"]
 UART, UART_SIZE, UART_SPI = GUEST_MAP["UART_BASE"], GUEST_MAP["UART_SIZE"], GUEST_MAP["UART_INTID"] - 32
+PCI_ECAM, PCI_ECAM_SIZE = GUEST_MAP["PCI_ECAM_BASE"], GUEST_MAP["PCI_ECAM_SIZE"]
+PCI_MMIO, PCI_MMIO_SIZE = GUEST_MAP["PCI_MMIO_BASE"], GUEST_MAP["PCI_MMIO_SIZE"]
+PCI_INTX_SPI, PCI_INTX_COUNT = GUEST_MAP["PCI_INTX_INTID"] - 32, GUEST_MAP["PCI_INTX_COUNT"]
+PCI_MEMORY_32 = 0x0200_0000
 DTB_MAX = 2 << 20  # "must not exceed 2 megabytes", Linux: Documentation/arm64/booting.rst
 
 RNG_SEED_SIZE, KASLR_SEED_SIZE = 32, 8
@@ -37,11 +41,11 @@ def _strings(*values: str) -> bytes:
 
 
 def make_dtb(*, cpus: int, memory: int, gic_version: int, cmdline: str,
-             initrd: tuple[int, int] | None, seed: bytes | None = None) -> bytes:
+             initrd: tuple[int, int] | None, seed: bytes | None = None, pci: bool = False) -> bytes:
     """Build the tree; initrd is its first guest-physical address and the one after its last.
 
     What the guest is to start its random numbers and its layout from is made of `seed`; without one
-    the tree holds nothing of the kind.
+    the tree holds nothing of the kind. `pci`: the VM owns PCI devices.
     """
     fdt = libfdt.FdtSw()
     fdt.finish_reservemap()
@@ -55,6 +59,8 @@ def make_dtb(*, cpus: int, memory: int, gic_version: int, cmdline: str,
             fdt.property_string("stdout-path", f"/pl011@{UART:x}")
             if cmdline:
                 fdt.property_string("bootargs", cmdline)
+            if pci:
+                fdt.property_u32("linux,pci-probe-only", 1)  # the hypervisor has placed the BARs for good
             if initrd:
                 fdt.property_u64("linux,initrd-start", initrd[0])
                 fdt.property_u64("linux,initrd-end", initrd[1])
@@ -80,6 +86,8 @@ def make_dtb(*, cpus: int, memory: int, gic_version: int, cmdline: str,
         _add_timer(fdt, cpus, gic_version)
         _add_gic(fdt, cpus, gic_version)
         _add_uart(fdt)
+        if pci:
+            _add_pci(fdt)
     return flattened.finished(fdt)
 
 
@@ -122,6 +130,25 @@ def _add_uart(fdt: libfdt.FdtSw) -> None:
         fdt.property("interrupts", _cells(SPI, UART_SPI, LEVEL_HIGH))
         fdt.property("clocks", _cells(PHANDLE_CLOCK, PHANDLE_CLOCK))
         fdt.property("clock-names", _strings("uartclk", "apb_pclk"))
+
+
+def _add_pci(fdt: libfdt.FdtSw) -> None:
+    """The host bridge. Without msi-map its drivers use INTx: pin and slot choose one of four lines in turn."""
+    interrupt_map = b"".join(
+        _cells(slot << 11, 0, 0, pin, PHANDLE_GIC, SPI, PCI_INTX_SPI + (slot + pin - 1) % PCI_INTX_COUNT, LEVEL_HIGH)
+        for slot in range(PCI_INTX_COUNT) for pin in range(1, 5))
+    with fdt.add_node(f"pcie@{PCI_MMIO:x}"):
+        fdt.property_string("compatible", "pci-host-ecam-generic")
+        fdt.property_string("device_type", "pci")
+        fdt.property_u32("#address-cells", 3)
+        fdt.property_u32("#size-cells", 2)
+        fdt.property_u32("#interrupt-cells", 1)
+        fdt.property("reg", _reg((PCI_ECAM, PCI_ECAM_SIZE)))
+        fdt.property("bus-range", _cells(0, 0))
+        fdt.property("ranges", _cells(PCI_MEMORY_32, 0, PCI_MMIO, 0, PCI_MMIO, 0, PCI_MMIO_SIZE))
+        fdt.property("dma-coherent", b"")
+        fdt.property("interrupt-map-mask", _cells((PCI_INTX_COUNT - 1) << 11, 0, 0, 7))
+        fdt.property("interrupt-map", interrupt_map)
 
 
 def patch_dtb(blob: bytes, *, cmdline: str, append: str, initrd: tuple[int, int] | None) -> bytes:

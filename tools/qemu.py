@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tools.bundle import BUNDLE_ADDRESS, size_argument
 from tools.errors import UserError
-from tools.vms import MIB
+from tools.vms import MIB, DeviceConfig, VmsFile, pci_number
 
 CPUS = ("cortex-a35", "cortex-a53", "cortex-a57", "cortex-a72", "cortex-a76", "neoverse-n1", "max")
 MEMORY_MIN = 256 * MIB
@@ -47,6 +47,8 @@ class MachineOptions:
     memory: int = 512 * MIB
     icount: bool = False
     extra: str = ""
+    smmu: bool = False
+    devices: tuple[DeviceConfig, ...] = ()
 
 
 def qemu_words(qemu: str) -> list[str]:
@@ -72,6 +74,30 @@ def option_value(path: Path) -> str:
     return str(path).replace(",", ",,")
 
 
+def device_arguments(device: DeviceConfig, version: tuple[int, int, int]) -> list[str]:
+    """A PCI device whose DMA, if it does any, goes through the SMMU, and what it has at its other end."""
+    name = f"device{pci_number(device.address):x}"
+    words = [device.model, f"addr={device.address.split(':')[1]}"]
+    other_end: list[str] = []
+    if device.file:
+        other_end = ["-drive", f"if=none,format=raw,id={name},file={option_value(device.file)}"]
+        words += [f"drive={name}"]
+    if device.hub is not None:
+        other_end = ["-netdev", f"hubport,id={name},hubid={device.hub}"]
+        words += [f"netdev={name}", "romfile="]  # whose file a minimal Debian does not have
+    if device.model.startswith("virtio"):
+        words += ["iommu_platform=on", "disable-legacy=on"]
+    if device.model == "nvme":
+        words += ["serial=strata"]
+        if version >= (10,):
+            words += ["dbcs=off"]  # with shadow doorbells its INTx stays up
+    if device.model == "edu":
+        words += ["dma_mask=0xffffffffffffffff"]
+    if device.options:
+        words += [device.options]  # the last of two that disagree counts
+    return [*other_end, "-device", ",".join(words)]
+
+
 def qemu_command(options: MachineOptions, image: Path, bundle: Path | None, *,
                  serial: list[str], extra: list[str] | None = None) -> list[str]:
     """The whole command; `serial` are the arguments that connect the UART and the monitor."""
@@ -83,7 +109,8 @@ def qemu_command(options: MachineOptions, image: Path, bundle: Path | None, *,
     if options.icount:
         cpu += ",cntfrq=1000000000"
     command = [*qemu_words(options.qemu),
-               "-M", f"virt,virtualization=on,gic-version={options.gic},acpi=off",
+               "-M", f"virt,virtualization=on,gic-version={options.gic},acpi=off"
+                     f"{',iommu=smmuv3' if options.smmu else ''}",
                "-cpu", cpu, "-smp", str(options.smp), "-m", f"{options.memory // MIB}M",
                "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
                "-device", "pvpanic-pci", "-action", "panic=exit-failure",
@@ -92,6 +119,8 @@ def qemu_command(options: MachineOptions, image: Path, bundle: Path | None, *,
         command += ["-device", f"loader,file={option_value(bundle)},addr={BUNDLE_ADDRESS:#x},force-raw=on"]
     if options.icount:
         command += ["-icount", "shift=0,sleep=off"]
+    for device in options.devices:
+        command += device_arguments(device, qemu_version(options.qemu))
     return [*command, *serial, *(extra or []), *shlex.split(options.extra)]
 
 
@@ -121,7 +150,8 @@ def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--extra", default="")
 
 
-def machine_options(arguments: argparse.Namespace, memory: int) -> MachineOptions:
-    """The machine that was asked for, with `memory` bytes when none were given."""
+def machine_options(arguments: argparse.Namespace, memory: int, file: VmsFile) -> MachineOptions:
+    """The machine that was asked for, for the VMs of `file`; with `memory` bytes when none were given."""
     return MachineOptions(arguments.qemu, arguments.cpu, arguments.gic, arguments.smp,
-                          arguments.memory or memory, arguments.icount, arguments.extra)
+                          arguments.memory or memory, arguments.icount, arguments.extra,
+                          file.has_smmu, tuple(file.devices))

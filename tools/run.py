@@ -19,12 +19,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tools.bundle import build_bundle, machine_memory_for, seed_of
+from tools.bundle import build_bundle, header_flags, machine_memory_for, seed_of
 from tools.errors import UserError, run_main
 from tools.files import write_atomically
 from tools.qemu import (MINIMUM_VERSION, MachineOptions, add_machine_arguments, ends_with_us,
                         machine_options, qemu_command, qemu_version)
-from tools.vms import VmConfig, load_vms
+from tools.vms import VmConfig, load_file
 
 KEYS = "keys: Ctrl-A x quits, Ctrl-] moves the keyboard to the next VM, Ctrl-A h lists QEMU's own"
 BATCH = "strata.batch"
@@ -63,8 +63,9 @@ def prepared(arguments: argparse.Namespace, *,
     `batch`: VMs that know how power off when they have shown that they live. Everything that can be wrong with them is said before QEMU starts. The bundle is this run's own,
     so that several can run at once.
     """
-    vms = load_vms(arguments.vms, lab=arguments.lab)
-    options = machine_options(arguments, machine_memory_for(vms))
+    file = load_file(arguments.vms, lab=arguments.lab)
+    vms = file.vms
+    options = machine_options(arguments, machine_memory_for(vms), file)
     version = qemu_version(options.qemu)
     if version[:2] < MINIMUM_VERSION:
         raise UserError(f"QEMU={options.qemu}: version {version[0]}.{version[1]} is too old; "
@@ -76,7 +77,7 @@ def prepared(arguments: argparse.Namespace, *,
         write_atomically(bundle, build_bundle(vms, str(arguments.vms), gic_version=options.gic,
                                               machine_memory=options.memory,
                                               machine_cpus=options.smp, append=append,
-                                              seed=seed_of(seed)))
+                                              seed=seed_of(seed), flags=header_flags(file)))
         yield options, vms, bundle
 
 

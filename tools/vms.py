@@ -20,12 +20,16 @@ MEMORY_STEP = 2 * MIB  # one stage-2 block; also the least that a VM can have
 MEMORY_MAX = 64 * GIB
 CMDLINE_MAX = 2047  # arm64's COMMAND_LINE_SIZE is 2048 with its NUL
 DEVICES_FROM_LAB = 5
+DEVICES_MAX = 16  # that one VM owns
 CPUS_FROM_LAB = 6
 PAGE_SIZES = {"4K": 4 * KIB, "2M": 2 * MIB}
 
 NAME = re.compile(r"[a-z0-9-]{1,15}")
 SIZE = re.compile(r"([0-9]+)([KMG])")
-PCI_ADDRESS = re.compile(r"[0-9a-f]{2}:[01][0-9a-f]\.[0-7]")
+PCI_ADDRESS = re.compile(r"([0-9a-f]{2}):([01][0-9a-f])\.([0-7])")
+
+# The models that a [[device]] can be, and the key that says what each has at its other end.
+MODELS = {"edu": None, "virtio-blk-pci": "file", "nvme": "file", "virtio-net-pci": "hub", "e1000e": "hub"}
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,38 @@ class VmConfig:
     dtb: Path | None = None
     page_size: int = 2 * MIB
     devices: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class DeviceConfig:
+    """One [[device]] table: a PCI device that QEMU's machine has; the path is absolute."""
+
+    address: str
+    model: str
+    file: Path | None = None
+    hub: int | None = None
+    options: str = ""
+
+
+@dataclass(frozen=True)
+class VmsFile:
+    """A vms.toml."""
+
+    vms: list[VmConfig]
+    devices: list[DeviceConfig]
+    smmu_stage: int | None = None  # 1: that of the SMMU even where it has another; None: the better one
+
+    @property
+    def has_smmu(self) -> bool:
+        return bool(self.devices) or any(vm.devices for vm in self.vms)
+
+
+def pci_number(address: str) -> int:
+    """bus << 8 | device << 3 | function of "00:02.0"."""
+    match = PCI_ADDRESS.fullmatch(address)
+    assert match
+    bus, device, function = (int(digits, 16) for digits in match.groups())
+    return bus << 8 | device << 3 | function
 
 
 def parse_size(text: str) -> int:
@@ -60,14 +96,14 @@ def format_size(size: int) -> str:
 
 
 class _Table:
-    """One [[vm]] table while it is read: takes keys out and says where a bad one stands."""
+    """One table while it is read: takes keys out and says where a bad one stands."""
 
     TYPES = {str: "a string", int: "a whole number", list: "a list of strings"}
 
-    def __init__(self, path: Path, index: int, values: dict[str, Any]) -> None:
+    def __init__(self, path: Path, where: str, values: dict[str, Any], name_key: str) -> None:
         self.path, self.values = path, values
-        name = values.get("name")
-        self.where = f"{path}: vm[{index}]" + (f' "{name}"' if isinstance(name, str) else "")
+        name = values.get(name_key)
+        self.where = f"{path}: {where}" + (f' "{name}"' if isinstance(name, str) else "")
 
     def error(self, key: str, problem: str) -> UserError:
         return UserError(f"{self.where}: {key}: {problem}")
@@ -101,7 +137,7 @@ class _Table:
 
 
 def _read_vm(path: Path, index: int, values: dict[str, Any], lab: int) -> VmConfig:
-    table = _Table(path, index, values)
+    table = _Table(path, f"vm[{index}]", values, "name")
     table.reject_unknown(tuple(VmConfig.__dataclass_fields__))
 
     name = table.take("name", str)
@@ -134,19 +170,72 @@ def _read_vm(path: Path, index: int, values: dict[str, Any], lab: int) -> VmConf
     if page_size not in PAGE_SIZES:
         raise table.error("page_size", f'"{page_size}" must be {" or ".join(PAGE_SIZES)}')
 
+    devices = _read_addresses(table, lab)
+    return VmConfig(name, memory, kernel, cpus, table.take_path("initrd"), cmdline,
+                    table.take_path("dtb"), PAGE_SIZES[page_size], devices)
+
+
+def _read_addresses(table: _Table, lab: int) -> tuple[str, ...]:
+    """The devices of a VM."""
     devices = table.take("devices", list, [])
     for device in devices:
-        if not isinstance(device, str) or not PCI_ADDRESS.fullmatch(device):
-            raise table.error("devices", f'{device!r} is not a PCI address like "00:02.0"')
+        _check_address(table, "devices", device)
+        function_0 = f"{device[:-1]}0"
+        if function_0 not in devices:
+            raise table.error("devices", f'"{device}" cannot be found without "{function_0}", where its '
+                              f"other functions are looked for")
+    if len(devices) > DEVICES_MAX:
+        raise table.error("devices", f"{len(devices)} devices; a VM can have {DEVICES_MAX}")
     if devices and lab < DEVICES_FROM_LAB:
         raise table.error("devices", f"device assignment needs lab {DEVICES_FROM_LAB}, "
                           f"this image has labs 1 to {lab}")
+    return tuple(devices)
 
-    return VmConfig(name, memory, kernel, cpus, table.take_path("initrd"), cmdline,
-                    table.take_path("dtb"), PAGE_SIZES[page_size], tuple(devices))
+
+def _check_address(table: _Table, key: str, address: Any) -> None:
+    if not isinstance(address, str) or not PCI_ADDRESS.fullmatch(address):
+        raise table.error(key, f'{address!r} is not a PCI address like "00:02.0"')
+    if pci_number(address) >= 1 << 8:
+        raise table.error(key, f'"{address}" is not on bus 0: devices behind a bridge may share a StreamID, '
+                          f"and with it what their DMA may reach")
+
+
+def _read_device(path: Path, index: int, values: dict[str, Any]) -> DeviceConfig:
+    table = _Table(path, f"device[{index}]", values, "address")
+    table.reject_unknown(tuple(DeviceConfig.__dataclass_fields__))
+    address, model = table.take("address", str), table.take("model", str)
+    _check_address(table, "address", address)
+    if pci_number(address) < pci_number("00:02.0"):
+        raise table.error("address", f'"{address}" is taken: slots 0 and 1 are the machine\'s own')
+    if model not in MODELS:
+        raise table.error("model", f'"{model}" must be one of {", ".join(MODELS)}')
+    for key in ("file", "hub"):
+        if key in values and key != MODELS[model]:
+            raise table.error(key, f"{model} has none")
+    file = None
+    if MODELS[model] == "file":
+        table.take("file", str)
+        file = table.take_path("file")
+    hub = table.take("hub", int) if MODELS[model] == "hub" else None
+    return DeviceConfig(address, model, file, hub, table.take("options", str, ""))
+
+
+def _reject_twice(path: Path, kind: str, key: str, values: list[tuple[int, str, str]]) -> None:
+    """No two of (index of the table, its name, value of the key) may have one value."""
+    seen: dict[str, int] = {}
+    for index, name, value in values:
+        if value in seen:
+            what = f"this {key}" if value == name else f'"{value}"'
+            raise UserError(f'{path}: {kind}[{index}] "{name}": {key}: {kind}[{seen[value]}] has {what}')
+        seen[value] = index
 
 
 def load_vms(path: Path, *, lab: int = 6) -> list[VmConfig]:
+    """The VMs of a vms.toml alone."""
+    return load_file(path, lab=lab).vms
+
+
+def load_file(path: Path, *, lab: int = 6) -> VmsFile:
     """Read and check a vms.toml for an image that has layers 1 to lab."""
     try:
         document = tomllib.loads(path.read_text("utf-8"))
@@ -158,21 +247,33 @@ def load_vms(path: Path, *, lab: int = 6) -> list[VmConfig]:
         raise UserError(f"{path}: not TOML: {error}") from None
 
     for key in document:
-        if key != "vm":
-            hint = '; did you mean "[[vm]]"?' if key.lower().startswith("vm") else ""
-            raise UserError(f"{path}: {key}: unknown key at top level, where only [[vm]] may stand{hint}")
-    tables = document.get("vm", [])
-    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise UserError(f"{path}: vm: must be written as [[vm]], one a VM")
+        if key not in ("vm", "device", "smmu_stage"):
+            close = difflib.get_close_matches(key.lower(), ("vm", "device"), 1, cutoff=0.5)
+            hint = f'; did you mean "[[{close[0]}]]"?' if close else ""
+            raise UserError(f"{path}: {key}: unknown key at top level, where only [[vm]], [[device]] and "
+                            f"smmu_stage may stand{hint}")
+    tables, devices = (_tables(path, document, key) for key in ("vm", "device"))
     if not tables:
         raise UserError(f"{path}: vm: there is no [[vm]] in this file")
     if len(tables) > VM_MAX:
         raise UserError(f"{path}: vm: {len(tables)} VMs; at most {VM_MAX} can run")
+    if document.get("smmu_stage", 1) != 1:
+        raise UserError(f"{path}: smmu_stage: must be 1, or left out for the better one that there is")
 
-    vms = [_read_vm(path, index, table, lab) for index, table in enumerate(tables)]
-    seen: dict[str, int] = {}
-    for index, vm in enumerate(vms):
-        if vm.name in seen:
-            raise UserError(f'{path}: vm[{index}] "{vm.name}": name: vm[{seen[vm.name]}] has this name')
-        seen[vm.name] = index
-    return vms
+    file = VmsFile([_read_vm(path, index, table, lab) for index, table in enumerate(tables)],
+                   [_read_device(path, index, table) for index, table in enumerate(devices)],
+                   document.get("smmu_stage"))
+    _reject_twice(path, "vm", "name", [(index, vm.name, vm.name) for index, vm in enumerate(file.vms)])
+    _reject_twice(path, "vm", "devices", [(index, vm.name, device) for index, vm in enumerate(file.vms)
+                                          for device in vm.devices])
+    _reject_twice(path, "device", "address", [(index, device.address, device.address)
+                                              for index, device in enumerate(file.devices)])
+    return file
+
+
+def _tables(path: Path, document: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    """The tables [[key]]."""
+    tables = document.get(key, [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise UserError(f"{path}: {key}: must be written as [[{key}]], one a {'VM' if key == 'vm' else key}")
+    return tables

@@ -53,6 +53,7 @@ static void make_valid(void)
 		.gic_version = 3,
 		.machine_memory_bytes = MACHINE_BYTES,
 		.machine_cpus = 4,
+		.flags = BUNDLE_SMMU,
 	};
 	for (unsigned i = 0; i < VALID_VMS; i++) {
 		strcpy(vm(i)->name, names[i]);
@@ -64,6 +65,9 @@ static void make_valid(void)
 		/* Equal payloads are stored once: the segments of all VMs share the file's. */
 		vm(i)->segments[0] = (struct bundle_segment){0x80000, 3 * 4096, PAYLOAD, 0, 0};
 		vm(i)->segments[1] = (struct bundle_segment){MIB(63), 4 * 4096, 4096, 0, 0};
+		vm(i)->device_count = i;
+		vm(i)->devices[0] = 0x10 + i;
+		vm(i)->devices[1] = 0xff;
 	}
 	memcpy(image + VALID_BYTES - 8, &magic, 8);
 	seal();
@@ -134,7 +138,7 @@ static void test_header(void)
 	CHECK(!accepted());
 	header()->vm_count = ~0u;
 	CHECK(!accepted());
-	REFUSED("feature", header()->flags = 1);
+	REFUSED("feature", header()->flags = 4);
 	REFUSED("feature", header()->reserved[1] = 1);
 	REFUSED("GICv4", header()->gic_version = 4);
 	REFUSED("0 CPUs", header()->machine_cpus = 0);
@@ -197,7 +201,6 @@ static void test_vm(void)
 		vm(2)->memory_bytes = (ROOM - MIB(128)) / MIB(2) * MIB(2) + MIB(2));
 	ACCEPTED(vm(2)->memory_bytes = (ROOM - MIB(128)) / MIB(2) * MIB(2));
 	REFUSED("VM beta-2 asks for a feature", vm(1)->flags = 2);
-	REFUSED("VM beta-2 asks for a feature", vm(1)->reserved = 1);
 	REFUSED("VM beta-2: its entry point", vm(1)->entry_offset = MIB(64));
 	REFUSED("VM beta-2: its entry point", vm(1)->entry_offset = 2);
 	REFUSED("VM beta-2: its device tree", vm(1)->dtb_offset = MIB(64));
@@ -232,6 +235,21 @@ static void test_segments(void)
 	ACCEPTED(s->size_bytes = 0);
 	/* What lies behind segment_count is not looked at. */
 	ACCEPTED(vm(1)->segments[2].file_offset = 1);
+}
+
+static void test_devices(void)
+{
+	REFUSED("VM beta-2 has 17 devices", vm(1)->device_count = BUNDLE_DEVICE_MAX + 1);
+	REFUSED("VM beta-2 has 4294967295 devices", vm(1)->device_count = ~0u);
+	REFUSED("VM beta-2 has a device, but the machine has no SMMU", header()->flags = 0);
+	REFUSED("VM beta-2: its device 0x100 is not on bus 0", vm(1)->devices[0] = 0x100);
+	REFUSED("VM a23456789012345: its device 0x11 belongs to beta-2 already",
+		vm(2)->devices[1] = 0x11);
+	REFUSED("VM a23456789012345: its device 0xff belongs to a23456789012345 already",
+		vm(2)->devices[0] = 0xff);
+	ACCEPTED(header()->flags = BUNDLE_SMMU | BUNDLE_SMMU_STAGE1);
+	/* What lies behind device_count is not looked at. */
+	ACCEPTED(vm(1)->devices[1] = 0x10);
 }
 
 static void test_every_byte_counts(void)
@@ -348,6 +366,7 @@ static void test_most_vms(void)
 		vm(i)->memory_bytes = MIB(2);
 		vm(i)->dtb_offset = BUNDLE_NO_DTB;
 		vm(i)->segment_count = 1;
+		vm(i)->devices[0] = (u16)i;
 	}
 	seal();
 	CHECK(accepted());
@@ -363,6 +382,7 @@ int main(void)
 	test_too_little_memory();
 	test_vm();
 	test_segments();
+	test_devices();
 	test_every_byte_counts();
 	test_truncation();
 	test_damage_under_a_right_crc();

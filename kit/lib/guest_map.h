@@ -20,6 +20,12 @@
 #define GUEST_VIRTIO_BASE 0x0a000000 /* 32 transports side by side */
 #define GUEST_VIRTIO_STRIDE 0x00000200
 #define GUEST_VIRTIO_COUNT 32
+#define GUEST_PCI_MMIO_BASE 0x10000000 /* a VM that owns PCI devices: their registers */
+#define GUEST_PCI_MMIO_SIZE 0x2eff0000
+#define GUEST_PCI_ECAM_BASE 0x4010000000 /* and their configuration space: bus 0 */
+#define GUEST_PCI_ECAM_SIZE 0x00100000
+#define GUEST_PCI_INTX_INTID 35 /* slot and pin choose one of the lines in turn */
+#define GUEST_PCI_INTX_COUNT 4
 #define GUEST_RAM_BASE 0x40000000
 
 #endif

@@ -69,6 +69,11 @@ def linux_image(size: int, image_size: int, text_offset: int = 0) -> bytes:
     ({"initrd": '"missing"'}, "initrd: no such file"),
     ({"cmdline": '"' + "x" * 3000 + '"'}, "cmdline: must be at most"),
     ({"devices": '["0.2"]'}, "devices: '0.2' is not a PCI address"),
+    ({"devices": '["00:20.0"]'}, "devices: '00:20.0' is not a PCI address"),
+    ({"devices": '["01:00.0"]'}, 'devices: "01:00.0" is not on bus 0: devices behind a bridge may share a StreamID'),
+    ({"devices": '["00:02.1"]'}, 'devices: "00:02.1" cannot be found without "00:02.0"'),
+    ({"devices": '["00:02.0", "00:02.0"]'}, 'devices: vm[0] has "00:02.0"'),
+    ({"devices": str([f"00:{slot:02x}.0" for slot in range(2, 19)])}, "devices: 17 devices; a VM can have 16"),
 ])
 def test_a_mistake_in_vms_toml_is_one_line_with_file_and_key(
         tmp_path: Path, change: dict[str, str], says: str) -> None:
@@ -84,8 +89,9 @@ def test_a_mistake_in_vms_toml_is_one_line_with_file_and_key(
     ("[[vm]\n", "not TOML"),
     ("[vm]\nname = 'a'\n", "must be written as [[vm]]"),
     ("vm = 3\n", "must be written as [[vm]]"),
-    ("[[vms]]\n", 'vms: unknown key at top level, where only [[vm]] may stand; '
-     'did you mean "[[vm]]"?'),
+    ("[[vms]]\n", 'vms: unknown key at top level, where only [[vm]], [[device]] and smmu_stage may stand; '
+                  'did you mean "[[vm]]"?'),
+    ("[device]\naddress = '00:02.0'\n", "device: must be written as [[device]], one a device"),
     ("\ufeff\x00", "not TOML"),
 ])
 def test_a_file_that_lists_no_vm_says_why(tmp_path: Path, text: str, says: str) -> None:
@@ -113,6 +119,78 @@ def test_devices_need_the_layer_that_assigns_them(tmp_path: Path) -> None:
     assert vms.load_vms(path, lab=5)[0].devices == ("00:02.0",)
     with pytest.raises(UserError, match="device assignment needs lab 5"):
         vms.load_vms(path, lab=4)
+
+
+def test_a_device_belongs_to_one_vm(tmp_path: Path) -> None:
+    path = write_toml(tmp_path, GOOD | {"devices": '["00:02.0"]'},
+                      GOOD | {"name": '"beta"', "devices": '["00:03.0", "00:02.0"]'})
+    with pytest.raises(UserError, match=r'vm\[1\] "beta": devices: vm\[0\] has "00:02.0"$'):
+        vms.load_vms(path)
+
+
+EDU = {"address": '"00:02.0"', "model": '"edu"'}
+DISK = {"address": '"00:03.0"', "model": '"virtio-blk-pci"', "file": '"kernel.bin"'}
+CARD = {"address": '"00:04.0"', "model": '"e1000e"', "hub": "1"}
+
+
+def with_devices(folder: Path, *devices: dict[str, str]) -> Path:
+    path = write_toml(folder, GOOD | {"devices": '["00:02.0"]'})
+    text = "".join("[[device]]\n" + "".join(f"{key} = {value}\n" for key, value in table.items())
+                   for table in devices)
+    path.write_text(path.read_text("utf-8") + text, "utf-8")
+    return path
+
+
+@pytest.mark.parametrize(("device", "says"), [
+    (EDU | {"modell": '"x"'}, 'device[0] "00:02.0": modell: unknown key; did you mean "model"?'),
+    (EDU | {"address": '"2"'}, "address: '2' is not a PCI address"),
+    (EDU | {"address": '"00:01.0"'}, 'address: "00:01.0" is taken'),
+    (EDU | {"model": '"ne2k"'}, 'model: "ne2k" must be one of edu, '),
+    (EDU | {"file": '"kernel.bin"'}, "file: edu has none"),
+    (DISK | {"file": '"missing"'}, "file: no such file"),
+    ({key: value for key, value in DISK.items() if key != "file"}, "file: this key is required"),
+    (DISK | {"hub": "1"}, "hub: virtio-blk-pci has none"),
+    (CARD | {"hub": '"x"'}, "hub: must be a whole number"),
+])
+def test_a_mistake_in_a_device_is_one_line(tmp_path: Path, device: dict[str, str], says: str) -> None:
+    with pytest.raises(UserError) as error:
+        vms.load_vms(with_devices(tmp_path, device))
+    assert says in str(error.value) and "\n" not in str(error.value)
+
+
+def test_two_devices_cannot_have_one_address(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r'device\[1\] "00:02.0": address: device\[0\] has this address$'):
+        vms.load_vms(with_devices(tmp_path, EDU, DISK | {"address": '"00:02.0"'}))
+
+
+def test_devices_are_in_the_bundle_and_the_machine(tmp_path: Path) -> None:
+    path = with_devices(tmp_path, EDU, DISK, CARD)
+    file = vms.load_file(path)
+    target = tmp_path / "bundle"
+    target.write_bytes(bundle.build_bundle(file.vms, "x", machine_memory=512 * MIB, flags=bundle.header_flags(file)))
+    info, _ = bundle.read_bundle(target)
+    assert info.flags == bundle.HEADER_SMMU and info.vms[0].devices == (0x10,)
+    command = " ".join(qemu_command(MachineOptions(smmu=file.has_smmu, devices=tuple(file.devices)), path, None,
+                                    serial=[]))
+    assert ",iommu=smmuv3" in command
+    assert "-device edu,addr=02.0," in command
+    assert f"file={tmp_path / 'kernel.bin'} -device virtio-blk-pci,addr=03.0,drive=device18,iommu_platform=on" in command
+    assert "-netdev hubport,id=device20,hubid=1 -device e1000e,addr=04.0,netdev=device20,romfile=" in command
+
+
+def test_a_machine_without_devices_is_as_before(tmp_path: Path) -> None:
+    file = vms.load_file(write_toml(tmp_path, GOOD))
+    assert not file.has_smmu and bundle.header_flags(file) == 0
+    assert "iommu" not in " ".join(qemu_command(MachineOptions(), tmp_path, None, serial=[]))
+
+
+def test_stage_1_of_the_smmu_can_be_asked_for(tmp_path: Path) -> None:
+    path = write_toml(tmp_path, GOOD | {"devices": '["00:02.0"]'})
+    path.write_text("smmu_stage = 1\n" + path.read_text("utf-8"), "utf-8")
+    assert bundle.header_flags(vms.load_file(path)) == bundle.HEADER_SMMU | bundle.HEADER_SMMU_STAGE1
+    path.write_text("smmu_stage = 2\n" + path.read_text("utf-8").removeprefix("smmu_stage = 1\n"), "utf-8")
+    with pytest.raises(UserError, match="smmu_stage: must be 1, or left out"):
+        vms.load_file(path)
 
 
 def test_several_cpus_need_the_layer_that_starts_them(tmp_path: Path) -> None:
@@ -341,14 +419,25 @@ def test_a_tree_with_a_length_that_leaves_the_file_is_one_line(tmp_path: Path) -
     assert "own.dtb: not a device tree: its structure block lies outside of it" in done.stderr
 
 
+def test_the_tree_of_a_vm_with_devices_has_their_bridge() -> None:
+    tree = libfdt.Fdt(dtb.make_dtb(cpus=1, memory=512 * MIB, gic_version=3, cmdline="", initrd=None, pci=True))
+    node = tree.path_offset("/pcie@10000000")
+    assert tree.getprop(tree.path_offset("/chosen"), "linux,pci-probe-only").as_uint32() == 1
+    assert struct.unpack(">2Q", bytes(tree.getprop(node, "reg"))) == (0x40_1000_0000, 1 << 20)
+    entries = struct.iter_unpack(">8I", bytes(tree.getprop(node, "interrupt-map")))
+    lines = {(entry[0] >> 11, entry[3]): entry[6] + 32 for entry in entries}
+    assert [lines[slot, 1] for slot in range(4)] == [35, 36, 37, 38] and lines[2, 4] == 36
+    assert tree.getprop(node, "msi-map", [libfdt.NOTFOUND]) == -libfdt.NOTFOUND
+
+
 @pytest.mark.parametrize("cpus", [1, 8])
 @pytest.mark.parametrize("gic", [2, 3])
 @pytest.mark.parametrize("initrd", [None, (0x4400_0000, 0x4400_1234)], ids=["", "initrd"])
 def test_the_device_tree_compiler_has_nothing_to_say(
         tmp_path: Path, cpus: int, gic: int, initrd: tuple[int, int] | None) -> None:
     file = tmp_path / "vm.dtb"
-    file.write_bytes(dtb.make_dtb(cpus=cpus, memory=512 * MIB, gic_version=gic, cmdline="quiet",
-                                  initrd=initrd, seed=b"seed"))
+    file.write_bytes(dtb.make_dtb(cpus=cpus, memory=512 * MIB, gic_version=gic, cmdline="quiet", initrd=initrd,
+                                  seed=b"seed", pci=initrd is None))
     done = subprocess.run(["dtc", "-I", "dtb", "-O", "dts", "-o", os.devnull, file], check=False,
                           capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
