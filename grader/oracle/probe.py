@@ -194,7 +194,7 @@ def judge(machine: Machine, reports: list[Report], ignore: tuple[str, ...] = ())
         first = reports[0].probe
         raise Finding(
             Verdict.FAIL,
-            f"{first}: {len(lines)} of {sum(len(r.properties) for r in reports)} properties",
+            f"guests/probes/{first}.c: {len(lines)} of {sum(len(r.properties) for r in reports)} properties",
             where=[*lines, *machine.where()],
         )
     for report in reports:
