@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Where functions begin and end, as universal-ctags, which parses C and assembly, sees it."""
+"""Where functions begin and end, according to universal-ctags, which parses C and assembly."""
 
 from __future__ import annotations
 
@@ -21,19 +21,21 @@ class Symbol:
     name: str
     kind: str
     line: int
-    end: int  # the line of the closing brace; of what has none, `line`
+    end: int  # the line of the closing brace, or `line` where there is none
 
 
 def symbols(path: Path) -> list[Symbol]:
     """What a source file defines, in the order of its lines."""
     command = ["ctags", "--options=NONE", "--output-format=json", "--fields=+ne", "--map-C=+.h",
-               "--map-C++=-.h", "--kinds-C=fp", "--kinds-Asm=lm", "-I", IGNORED, "-o", "-", str(path)]
+               "--map-C++=-.h", "--kinds-C=fp", "--kinds-Asm=lm", "-I", IGNORED,
+               "-o", "-", str(path)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError as error:
         raise UserError("ctags is missing: apt-get install universal-ctags") from error
     if done.returncode or "json" in done.stderr:
-        raise UserError(f"{path}: ctags: {done.stderr.strip()} (universal-ctags with JSON is needed)")
+        raise UserError(f"{path}: ctags: {done.stderr.strip()} "
+                        "(universal-ctags with JSON is needed)")
     found = []
     for text in done.stdout.splitlines():
         tag = json.loads(text)

@@ -22,8 +22,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from course.registry import LABS, ROOT, SOLUTION, Course, load_course
-from course.starters import (LAB_TEXT, MANIFEST, Tree, check_registry, find_leaks, make_tree, manifest_of,
-                             overview, secret_lines)
+from course.starters import (LAB_TEXT, MANIFEST, Tree, check_registry, find_leaks,
+                             make_tree, manifest_of, overview, secret_lines)
 from tools.errors import UserError, run_main
 from tools.files import full_disk
 from tools.lint import repository_files
@@ -58,7 +58,8 @@ def build_reference(number: int, build: Path) -> list[Path]:
     """The layers below a lab as archives, made by make."""
     archives = [build / "reference" / f"lab{layer:02}.a" for layer in range(1, number)]
     if archives:
-        environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+        environment = {k: v for k, v in os.environ.items()
+                       if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
         done = subprocess.run(["make", "-C", str(ROOT), "--no-print-directory", f"BUILD={build}",
                                *map(str, archives)], capture_output=True, text=True, check=False,
                               env=environment)
@@ -93,14 +94,15 @@ def inspect(dest: Path, course: Course, number: int, secrets: frozenset[str]) ->
     for name in names:
         parts = set(Path(name).parts)
         if parts & {SOLUTION, ".git", "mutants", "cheats"} or parts & later:
-            yield f"{name}: does not belong into a handout"
+            yield f"{name}: does not belong in a handout"
         elif (dest / name).is_symlink():
             yield f"{name}: a symbolic link"
     yield from find_leaks(dest, (name for name in names if (dest / name).is_file()), secrets)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="course/handout.py", description="Make what students get.")
+    parser = argparse.ArgumentParser(prog="course/handout.py",
+                                     description="Make what students get.")
     parser.add_argument("--lab", type=int, required=True)
     parser.add_argument("--dest", type=Path, required=True)
     parser.add_argument("--build", type=Path, default=Path("build"))
@@ -128,8 +130,8 @@ def main() -> int:
         print("\n".join(findings), file=sys.stderr)
         return 1
     count = sum(1 for path in dest.rglob("*") if path.is_file())
-    print(f"{dest}: {count} files for labs 1 to {arguments.lab}, {len(archives)} layers of the reference, "
-          "no leaks")
+    print(f"{dest}: {count} files for labs 1 to {arguments.lab}, "
+          f"{len(archives)} layers of the reference, no leaks")
     return 0
 
 

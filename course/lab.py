@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The student's loop: which exercise is next and where its text is (`make lab02`), and `make hint`."""
+"""The student's loop: `make lab02` names the next exercise and its text, `make hint` helps."""
 
 from __future__ import annotations
 
@@ -30,20 +30,23 @@ class Open:
 
 def open_places(path: Path, name: str) -> list[Open]:
     """What is still to be written in a source file. A TODO in a comment does not count."""
-    code = NOT_CODE.sub(lambda match: "\n" * match[0].count("\n") or " ", path.read_text("utf-8", "replace"))
+    text = path.read_text("utf-8", "replace")
+    code = NOT_CODE.sub(lambda match: "\n" * match[0].count("\n") or " ", text)
     return [Open(match[1], name, number) for number, line in enumerate(code.split("\n"), start=1)
             for match in TODO.finditer(line)]
 
 
-def open_exercises(course: Course, first: int, last: int, root: Path = ROOT) -> dict[str, list[Open]]:
-    """The exercises of labs first..last that are not finished, each with its places, in their order."""
+def open_exercises(course: Course, first: int, last: int,
+                   root: Path = ROOT) -> dict[str, list[Open]]:
+    """The exercises of labs first..last that are not finished, in order, with their places."""
     found: dict[str, list[Open]] = {}
     for lab in course.labs[first - 1:last]:
         places = []
         for file in lab.files:
             path = root / "labs" / lab.directory / file
             if not path.is_file():
-                raise UserError(f"labs/{lab.directory}/{file}: missing; a submission consists of it")
+                raise UserError(f"labs/{lab.directory}/{file}: missing; "
+                                "a submission consists of it")
             places += open_places(path, f"labs/{lab.directory}/{file}")
         for exercise in lab.exercises:
             mine = [place for place in places if place.exercise == exercise.id]
@@ -85,7 +88,7 @@ def next_text(course: Course, number: int, base: str, root: Path = ROOT) -> str:
 
 
 def _read_state(path: Path) -> dict[str, int]:
-    """How many hints were given. Whatever is wrong with the file, the count begins anew."""
+    """How many hints were given for each exercise; none if the file cannot be read."""
     try:
         values = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError):
@@ -112,7 +115,8 @@ def hint_text(course: Course, id_: str, state: Path) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="course/lab.py", description="The next exercise, and hints.")
+    parser = argparse.ArgumentParser(prog="course/lab.py",
+                                     description="The next exercise, and hints.")
     actions = parser.add_subparsers(dest="action", required=True)
     next_ = actions.add_parser("next")
     next_.add_argument("--lab", type=int, required=True)

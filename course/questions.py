@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """The numbers that a lab's questions ask for: what a student says, and what the grader measures.
 
-Answers stand in the lab's answers.toml, one key a question, "" while it is open. They earn no points: an
-answer that is wrong is told with what was measured, on the student's own image.
+Answers stand in the lab's answers.toml, one key a question, "" while it is open. They earn no
+points. A wrong answer is reported with the number measured on the student's own image.
 """
 
 from __future__ import annotations
@@ -38,12 +38,14 @@ def parse(data: bytes, lab: Lab) -> Answers:
     values = {}
     for key, value in found.items():
         if key not in known:
-            return Answers(error=f"{where}: {key[:40]!r} is none of the lab's questions: {', '.join(known)}")
+            return Answers(error=f"{where}: {key[:40]!r} is none of the lab's questions: "
+                           f"{', '.join(known)}")
         if value == "":
             continue
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << BITS:
-            return Answers(error=f'{where}: {key} = {str(value)[:40]!r}: an answer is a whole number below 2^{BITS}'
-                                 ', decimal or 0x..., without quotes, or "" while it is open')
+            return Answers(error=f"{where}: {key} = {str(value)[:40]!r}: an answer is a whole "
+                                 f"number below 2^{BITS}, decimal or 0x..., without quotes, "
+                                 'or "" while it is open')
         values[key] = value
     return Answers(values)
 
@@ -84,8 +86,9 @@ class Row:
         if self.state == "right":
             return f"{head}: right"
         tolerance = f" (within {self.question.tolerance} %)" if self.question.tolerance else ""
-        return (f"{head}: you say {number(self.answer)}, measured is {number(self.measured)}{tolerance}:"
-                f" {self.question.asks}; {self.question.test} reads it from your image")
+        return (f"{head}: you say {number(self.answer)}, "
+                f"measured is {number(self.measured)}{tolerance}: "
+                f"{self.question.asks}; {self.question.test} measures it on your image")
 
 
 def number(value: int | None) -> str:
@@ -97,7 +100,8 @@ def counts(rows: Sequence[Row]) -> str:
     """3 of 6 right, 1 wrong, 2 open."""
     found = Counter(row.state for row in rows)
     words = [f"{found['right']} of {len(rows)} right"]
-    return ", ".join(words + [f"{found[state]} {state}" for state in ("wrong", "open", "not measured") if found[state]])
+    return ", ".join(words + [f"{found[state]} {state}"
+                              for state in ("wrong", "open", "not measured") if found[state]])
 
 
 def is_right(question: Question, told: int, measured: int) -> bool:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""The registry of the course: course.toml, and each lab's lab.toml with exercises, points, hints, tests.
+"""The registry of the course: course.toml, and each lab's lab.toml with its exercises.
 
-Reading it checks it. What a mistake would do later (a score that is not out of 100, a hint that
-never comes) is said here, as one line that names the place.
+Reading the registry checks it. A mistake that would show late (a score that is not out of 100, a
+hint that never comes) is an error here, one line that names the place.
 
-    python3 -m course.registry check     it is consistent
+    python3 -m course.registry check     the registry is consistent
     python3 -m course.registry titles    the table that TODO() prints from (C initializers)
 """
 
@@ -43,7 +43,7 @@ class Exercise:
     points: int
     functions: dict[str, tuple[str, ...]]  # file in the lab's directory -> functions in it
     tests: tuple[str, ...]
-    needs: tuple[str, ...]  # exercises of the same lab without which it cannot be shown to work
+    needs: tuple[str, ...]  # exercises of the same lab that its tests rely on
     hints: tuple[str, ...]  # from vague to concrete
     manual: tuple[str, ...]  # sections of the architecture's documents
 
@@ -150,7 +150,7 @@ class _Table:
         if len(values) < at_least:
             raise self.fail(key, f"needs {at_least} entries or more")
         if len(set(values)) != len(values):
-            raise self.fail(key, "says something twice")
+            raise self.fail(key, "has an entry twice")
         return tuple(" ".join(value.split()) for value in values)
 
     def done(self) -> None:
@@ -194,8 +194,8 @@ def _exercise(values: object, lab: int, position: int, file: str) -> Exercise:
 
 def _question(values: object, where: str) -> Question:
     table = _Table(values, where)
-    question = Question(table.text("id"), table.get("number", int), table.text("asks"), table.text("test"),
-                        table.get("tolerance", int, -1))
+    question = Question(table.text("id"), table.get("number", int), table.text("asks"),
+                        table.text("test"), table.get("tolerance", int, -1))
     table.done()
     if not re.fullmatch(r"[a-z0-9_]+", question.id):
         raise table.fail("id", "is a key of TOML: small letters, digits, _")
@@ -208,7 +208,8 @@ def _check_message(lab: Lab, exercise: Exercise, file: str) -> None:
                f"(labs/{lab.directory}/{longest}:000): see {lab.text_of(exercise)}")
     if len(message) >= MAILBOX_TEXT:
         raise UserError(f"{file}: exercise {exercise.id}: title: "
-                        f"{len(message) - MAILBOX_TEXT + 1} characters too long for the crash mailbox")
+                        f"{len(message) - MAILBOX_TEXT + 1} characters too long for the "
+                        "crash mailbox")
 
 
 def _check_needs(table: _Table, lab: Lab) -> None:
@@ -230,7 +231,8 @@ def _read(root: Path, file: str) -> dict[str, Any]:
 
 def _lab(root: Path, tree: str, directory: str, number: int) -> Lab:
     if not re.fullmatch(rf"lab{number:02}-[a-z0-9]+(-[a-z0-9]+)*", directory):
-        raise UserError(f"{tree}/{directory}: labs are in order and without gaps: this one is lab{number:02}-name")
+        raise UserError(f"{tree}/{directory}: labs are in order and without gaps: "
+                        f"this one is lab{number:02}-name")
     file = f"{tree}/{directory}/{LAB_FILE}"
     table = _Table(_read(root, file), file)
     exercises = table.get("exercise", list)
@@ -267,7 +269,8 @@ def load_course(root: Path = ROOT) -> Course:
     result = Course(
         title=course.text("title"),
         isolated_factor=course.get("isolated_factor", float),
-        labs=tuple(_lab(root, tree, name, number) for number, name in enumerate(directories, start=1)),
+        labs=tuple(_lab(root, tree, name, number)
+                   for number, name in enumerate(directories, start=1)),
         handout_exclude=handout.texts("exclude"),
     )
     for part in (course, handout, table):

@@ -5,9 +5,9 @@
     EXERCISE_PRIVATE(2.3)    the function below vanishes, with its comment and its prototypes
     EXERCISE_BEGIN(1.1) ... EXERCISE_END    in assembly: what stands between becomes TODO(1.1)
 
-answers.toml keeps its keys and loses its values. Everything else is copied. Where a function begins and ends is what ctags says. The same solution
-gives the same bytes; labs/STARTERS.sha256 lists them, so that work in labs/ is never written over
-and a submission can tell what a student changed.
+answers.toml keeps its keys and loses its values. Everything else is copied. ctags says where a
+function begins and ends. The same solution gives the same bytes. labs/STARTERS.sha256 lists their
+hashes: they tell a student's work, which is never overwritten, from an untouched starter.
 
 A helper that only exercises use stays, unused in a starter: labs/ is compiled without the warnings
 about unused functions and parameters. One that would give the answer away is EXERCISE_PRIVATE.
@@ -84,7 +84,8 @@ def _comment_above(lines: list[str], line: int) -> int:
 
 def _removal(lines: list[str], first: int, last: int) -> _Edit:
     """Take lines out, with the blank line that would otherwise be one too many."""
-    if last < len(lines) and not lines[last].strip() and (first == 1 or not lines[first - 2].strip()):
+    is_blank_above = first == 1 or not lines[first - 2].strip()
+    if last < len(lines) and not lines[last].strip() and is_blank_above:
         last += 1
     return _Edit(first, last)
 
@@ -98,7 +99,8 @@ def _prototypes(lines: list[str], found: list[ctags.Symbol], name: str) -> Itera
             yield _removal(lines, _comment_above(lines, symbol.line), last)
 
 
-def _c_edits(path: Path, lines: list[str], only: Collection[str] | None) -> tuple[list[Tag], list[_Edit]]:
+def _c_edits(path: Path, lines: list[str],
+             only: Collection[str] | None) -> tuple[list[Tag], list[_Edit]]:
     found = ctags.symbols(path)
     functions = {symbol.line: symbol for symbol in found if symbol.kind == "function"}
     tags, edits = [], []
@@ -121,8 +123,8 @@ def _c_edits(path: Path, lines: list[str], only: Collection[str] | None) -> tupl
         while opening < function.end and lines[opening - 1] != "{":
             opening += 1
         if opening == function.end or lines[function.end - 1] != "}":
-            raise UserError(f"{path}:{function.line}: the body of {function.name}() is not laid out "
-                            "with its braces in the first column")
+            raise UserError(f"{path}:{function.line}: {function.name}(): "
+                            "the braces of its body must stand in the first column")
         edits.append(_Edit(opening + 1, function.end - 1, (f"\tTODO({tag.id});",)))
     return tags, edits
 
@@ -165,7 +167,7 @@ def make_starter(path: Path, only: Collection[str] | None = None) -> Starter:
     return Starter("\n".join(lines) + "\n", tuple(tags), tuple(removed))
 
 
-# ---- a whole tree ----------------------------------------------------------------------------------
+# ---- a whole tree --------------------------------------------------------------------------------
 
 
 def overview(course: Course, labs: Iterable[Lab]) -> str:
@@ -174,18 +176,22 @@ def overview(course: Course, labs: Iterable[Lab]) -> str:
         f"<!-- GENERATED from {SOLUTION}/ by make starters: do not edit -->",
         f"# {course.title}: the labs",
         "",
-        "You write the functions below `EXERCISE(n.m)` in these directories; the comment over each is",
+        "You write the functions below `EXERCISE(n.m)` in these directories; "
+        "the comment over each is",
         "its specification, `README.md` of the lab is its text. Everything else is given.",
         "",
-        "`make lab01` builds lab 1 and names the next exercise, `make grade LAB=1` tests it, `make hint EX=1.1`",
-        "helps, `make debug LAB=1` shows the machine; in a clone that has `solution/`, give `IMPL=labs` to `run` and",
-        "`debug`. Abbreviations: [glossary](../docs/glossary.md). Silence: [debugging guide](../docs/debugging.md).",
+        "`make lab01` builds lab 1 and names the next exercise, `make grade LAB=1` tests it, "
+        "`make hint EX=1.1`",
+        "helps, `make debug LAB=1` shows the machine; in a clone that has `solution/`, "
+        "give `IMPL=labs` to `run` and",
+        "`debug`. Abbreviations: [glossary](../docs/glossary.md). Silence: "
+        "[debugging guide](../docs/debugging.md).",
         "Points: [grading](../docs/grading.md). More: [where to read on](../docs/reading.md).",
         "",
     ]
     for lab in labs:
-        lines += [f"## Lab {lab.number}: [{lab.title}]({lab.directory}/{LAB_TEXT}), about {lab.hours} hours",
-                  "", f"Adds {lab.adds}. Then {lab.then}.",
+        lines += [f"## Lab {lab.number}: [{lab.title}]({lab.directory}/{LAB_TEXT}), "
+                  f"about {lab.hours} hours", "", f"Adds {lab.adds}. Then {lab.then}.",
                   "", "| | exercise | points | files |", "|---|---|--:|---|"]
         for exercise in lab.exercises:
             files = ", ".join(f"`{name}`" for name in exercise.functions)
@@ -226,7 +232,8 @@ def make_tree(course: Course, root: Path = ROOT) -> Tree:
     tags: list[tuple[Lab, Tag]] = []
     removed: set[str] = set()
     if not (root / SOLUTION).is_dir():
-        raise UserError(f"there is no {SOLUTION}/: this is a handout, which nothing can be made from")
+        raise UserError(f"there is no {SOLUTION}/: this is a handout; "
+                        f"starters and handouts are made from {SOLUTION}/")
     for lab in course.labs:
         for path in sorted((root / SOLUTION / lab.directory).iterdir()):
             name = f"{lab.directory}/{path.name}"
@@ -244,7 +251,8 @@ def make_tree(course: Course, root: Path = ROOT) -> Tree:
                 tags += [(lab, tag) for tag in starter.tags]
                 removed.update(starter.removed)
             else:
-                raise UserError(f"{path}: a lab consists of .c, .h and .S files, {LAB_FILE}, {ANSWERS} and {LAB_TEXT}")
+                raise UserError(f"{path}: a lab consists of .c, .h and .S files, {LAB_FILE}, "
+                                f"{ANSWERS} and {LAB_TEXT}")
     files[LAB_TEXT] = overview(course, course.labs).encode()
     return Tree(files, tuple(tags), frozenset(removed))
 
@@ -262,11 +270,13 @@ def check_registry(course: Course, tree: Tree) -> Iterator[str]:
         if tag.id not in known or not tag.id.startswith(f"{lab.number}."):
             yield f"{where}: {LAB_FILE} has no exercise {tag.id}"
         elif not tag.is_private and entry not in registered:
-            yield f"{where}: {LAB_FILE} does not list {tag.name} of {tag.file} under exercise {tag.id}"
+            yield (f"{where}: {LAB_FILE} does not list {tag.name} of {tag.file} "
+                   f"under exercise {tag.id}")
         if not tag.is_private:
             marked.add(entry)
     for id_, file, name in sorted(registered.keys() - marked):
-        yield f"{registered[id_, file, name]}: exercise {id_} lists {name} of {file}, which is not marked there"
+        yield (f"{registered[id_, file, name]}: exercise {id_} lists {name} of {file}, "
+               "which is not marked there")
 
 
 def check_answers(tree: Tree) -> Iterator[str]:
@@ -279,7 +289,8 @@ def check_answers(tree: Tree) -> Iterator[str]:
         text = tree.files.get(f"{lab.directory}/{LAB_TEXT}", b"").decode()
         for question in lab.questions if text else ():
             if f"`{question.id}`" not in text:
-                yield f"{SOLUTION}/{lab.directory}/{LAB_TEXT}: question {question.number} does not name `{question.id}`"
+                yield (f"{SOLUTION}/{lab.directory}/{LAB_TEXT}: "
+                       f"question {question.number} does not name `{question.id}`")
 
 
 def check_texts(tree: Tree) -> Iterator[str]:
@@ -289,10 +300,11 @@ def check_texts(tree: Tree) -> Iterator[str]:
         text = tree.files.get(name, b"").decode()
         for exercise in lab.exercises if text else ():
             if f'<a id="{exercise.anchor}"></a>' not in text:
-                yield f'{SOLUTION}/{name}: exercise {exercise.id} needs <a id="{exercise.anchor}"></a>'
+                yield (f"{SOLUTION}/{name}: exercise {exercise.id} "
+                       f'needs <a id="{exercise.anchor}"></a>')
 
 
-# ---- leaks -----------------------------------------------------------------------------------------
+# ---- leaks ---------------------------------------------------------------------------------------
 
 
 def _normal(line: str) -> str:
@@ -319,11 +331,12 @@ def find_leaks(root: Path, names: Iterable[str], secrets: frozenset[str]) -> Ite
         flat = "\n".join(_normal(line) for line in text.splitlines())
         for secret in sorted(secrets):
             if secret in flat:
-                number = next(n for n, line in enumerate(flat.split("\n"), start=1) if secret in line)
+                number = next(n for n, line in enumerate(flat.split("\n"), start=1)
+                              if secret in line)
                 yield f"{name}:{number}: a line of the solution: {secret}"
 
 
-# ---- writing and checking --------------------------------------------------------------------------
+# ---- writing and checking ------------------------------------------------------------------------
 
 
 def read_manifest(labs: Path) -> dict[str, str]:
@@ -376,26 +389,32 @@ def check_tree(tree: Tree, root: Path = ROOT) -> Iterator[str]:
             yield f"{LABS}/{name}: not what `make starters` writes"
     yield from check_texts(tree)
     yield from check_answers(tree)
-    yield from find_leaks(root, (f"{LABS}/{name}" for name in sorted(there)), secret_lines(tree, root))
+    yield from find_leaks(root, (f"{LABS}/{name}" for name in sorted(there)),
+                          secret_lines(tree, root))
 
 
 def check_builds(labs: Iterable[int], build: str, root: Path = ROOT) -> Iterator[str]:
-    """Each lab's starters compile and link without a warning, over starters and over the reference."""
-    environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    """Each lab's starters compile and link without a warning, over starters and the reference."""
+    environment = {k: v for k, v in os.environ.items()
+                   if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
     for number in labs:
         for base in ("own", "reference"):
             command = ["make", "-C", str(root), "--no-print-directory", "image", f"LAB={number}",
                        "IMPL=labs", f"BASE={base}", f"BUILD={build}"]
-            done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+            done = subprocess.run(command, capture_output=True, text=True, check=False,
+                                  env=environment)
             output = done.stdout + done.stderr
             if done.returncode or "warning" in output:
                 yield f"make image LAB={number} IMPL=labs BASE={base}:\n{output}"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="course/starters.py", description="Make labs/ from solution/.")
-    parser.add_argument("--check", action="store_true", help="change nothing; 1 when labs/ is not right")
-    parser.add_argument("--overwrite", action="store_true", help="also files that were changed by hand")
+    parser = argparse.ArgumentParser(prog="course/starters.py",
+                                     description="Make labs/ from solution/.")
+    parser.add_argument("--check", action="store_true",
+                        help="change nothing; 1 when labs/ is not right")
+    parser.add_argument("--overwrite", action="store_true",
+                        help="also files that were changed by hand")
     parser.add_argument("--build", default="build")
     arguments = parser.parse_args()
 

@@ -2,8 +2,8 @@
 """`make submit`: the files that are registered for labs 1 to LAB, in one archive.
 
 The same files give the same archive (with the same zlib), whoever packs it and when: names, order,
-times and owners are fixed. What else was changed below labs/ is named, since it will not be there
-when the work is graded.
+times and owners are fixed. Other files that were changed below labs/ are named: the archive leaves
+them out, so they are missing when the work is graded.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def pack(root: Path, names: list[str]) -> bytes:
                 raise UserError(f"{LABS}/{name}: must be a file; a submission consists of it")
             data = path.read_bytes()
             if len(data) > FILE_BYTES_MAX:
-                raise UserError(f"{LABS}/{name}: {len(data)} bytes; at most {FILE_BYTES_MAX} are taken")
+                raise UserError(f"{LABS}/{name}: {len(data)} bytes; "
+                                f"at most {FILE_BYTES_MAX} are taken")
             entry = tarfile.TarInfo(f"{LABS}/{name}")
             entry.size, entry.mode = len(data), 0o644
             archive.addfile(entry, io.BytesIO(data))
@@ -58,7 +59,8 @@ def left_out(root: Path, course: Course, number: int) -> list[str]:
     changed = [name for name in changed_files(labs) if name.startswith(here)]
     known = read_manifest(labs).keys() | {MANIFEST}
     added = [path.relative_to(labs).as_posix() for directory in here
-             for path in sorted((labs / directory).rglob("*")) if path.is_file() or path.is_symlink()]
+             for path in sorted((labs / directory).rglob("*"))
+             if path.is_file() or path.is_symlink()]
     return sorted({name for name in changed + added if name not in taken
                    and (name in changed or name not in known)})
 

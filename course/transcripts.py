@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """`make transcripts`: the GDB transcripts in the texts, made by running GDB.
 
-A transcript is a fenced block marked ```console that holds lines beginning with `(gdb) `. Below each
-such line stands what GDB answered; the tool writes it, nobody types it:
+A transcript is a fenced block marked ```console that holds lines beginning with `(gdb) `. Below
+each such line stands what GDB answered; the tool writes it, nobody types it:
 
     ```console
     $ make debug LAB=1 ICOUNT=1
@@ -12,20 +12,22 @@ such line stands what GDB answered; the tool writes it, nobody types it:
     ...
     ```
 
-The `$ make debug` line names the machine, as a reader would: LAB= is required; IMPL, BASE, GIC, CPU, SMP,
-MEM, ICOUNT, VMS (build/guests/NAME.toml is the demo or probe of that name) and GUEST
-(build/guests/NAME.elf) are known. A block without that line goes on with the machine of the block above
-it in the same file. A block without a `(gdb) ` line is no transcript and is left alone.
+The `$ make debug` line names the machine, as a reader would: LAB= is required; IMPL, BASE, GIC,
+CPU, SMP, MEM, ICOUNT, VMS (build/guests/NAME.toml is the demo or probe of that name) and GUEST
+(build/guests/NAME.elf) are known. A block without that line goes on with the machine of the block
+above it in the same file. A block without a `(gdb) ` line is no transcript and is left alone.
 
 Words after ```console change a block:
     show="REGEX"      of the output only lines in which REGEX is found; `...` stands for the others
     volatile="REGEX"  text that this matches is not compared, in addition to what follows
 
-What GDB prints of the source is left out: it would give solutions away. So are blank lines at the ends.
-What is shown is what a run printed; what is compared leaves out what an unrelated edit changes:
-    0x40200000 to 0x7fffffff, in the low 48 bits of a number: where EL2, its tables and the memory of
-        the VMs lie. The 16 bits above (the VMID of a VTTBR_EL2) are compared.
-    line numbers of sources, and the file where GDB stops in a function: another compiler inlines another's there
+Lines of the source that GDB prints are left out, for they would give solutions away; so are blank
+lines at the ends. A text shows what a run printed. The comparison passes over what an unrelated
+edit changes:
+    0x40200000 to 0x7fffffff, in the low 48 bits of a number: where EL2, its tables and the memory
+        of the VMs lie. The 16 bits above (the VMID of a VTTBR_EL2) are compared.
+    line numbers of sources, and the file where GDB stops in a function: another compiler inlines
+        another function there
     the +N behind a function's name, where a guest stands (`pc 0x...`)
     solution/ or labs/ at the start of a path; runs of blanks
 A transcript is rewritten when the comparison fails, and stays as it is otherwise.
@@ -60,15 +62,15 @@ TEXTS = ("solution/*/README.md", "docs/*.md")
 SECONDS = 60
 PROMPT = "(gdb) "
 MACHINE = "$ make debug "
-VARIABLES = {"LAB": "", "IMPL": "solution", "BASE": "own", "GIC": "3", "CPU": "cortex-a76", "SMP": "1",
-             "MEM": "", "ICOUNT": "0", "VMS": "", "GUEST": ""}
+VARIABLES = {"LAB": "", "IMPL": "solution", "BASE": "own", "GIC": "3", "CPU": "cortex-a76",
+             "SMP": "1", "MEM": "", "ICOUNT": "0", "VMS": "", "GUEST": ""}
 
 FENCE = re.compile(r"(?P<indent> *)```console(?P<words>.*)")
 WORD = re.compile(r'(?P<name>\w+)="(?P<value>[^"]*)"')
 SOURCE_LINE = re.compile(r"\d+\t")
 
-# Runs inside GDB: each command as if typed, what it prints up to END. Stops go to GDB's own output and
-# nowhere else, so that is what is read.
+# Runs inside GDB: each command as if typed, and END behind its output. GDB reports stops on its own
+# output alone, so that output is read.
 END = "\x1e"
 DRIVER = """
 import gdb, json, os
@@ -88,7 +90,7 @@ for command in json.loads(os.environ["STRATA_TRANSCRIPT"]):
 
 @dataclass
 class Block:
-    """One transcript: where it stands in a text, and its commands with the answers written there."""
+    """One transcript: its place in a text, and its commands with the answers written there."""
 
     path: Path
     line: int  # of the fence, from 1
@@ -123,7 +125,7 @@ class Session:
         return [command for block in self.blocks for command, _ in block.steps]
 
 
-# ---- texts -----------------------------------------------------------------------------------------
+# ---- texts ---------------------------------------------------------------------------------------
 
 
 def read_blocks(path: Path) -> list[Block]:
@@ -160,7 +162,8 @@ def _block(path: Path, line: int, end: int, fence: re.Match[str], body: list[str
         if text.startswith(PROMPT):
             steps.append((text.removeprefix(PROMPT), []))
         elif not steps:
-            raise UserError(f"{path}:{line}: a transcript begins with `{MACHINE}...` or `{PROMPT}...`")
+            raise UserError(f"{path}:{line}: a transcript begins with `{MACHINE}...` or "
+                            f"`{PROMPT}...`")
         else:
             steps[-1][1].append(text)
     for regex in words.values():
@@ -189,7 +192,8 @@ def sessions(blocks: Iterable[Block]) -> Iterator[Session]:
 
 
 def _variables(block: Block) -> dict[str, str]:
-    given = dict(word.partition("=")[::2] for word in shlex.split((block.machine or "")[len("make debug"):]))
+    given = dict(word.partition("=")[::2]
+                 for word in shlex.split((block.machine or "")[len("make debug"):]))
     if given.keys() - VARIABLES.keys() or not given.get("LAB", "").isdigit():
         raise UserError(f"{block.where}: `{MACHINE}` takes LAB=n and {', '.join(VARIABLES)}")
     return VARIABLES | given
@@ -203,7 +207,7 @@ def write_blocks(path: Path, blocks: Iterable[Block]) -> None:
     write_atomically(path, "\n".join(lines) + "\n")
 
 
-# ---- comparing -------------------------------------------------------------------------------------
+# ---- comparing -----------------------------------------------------------------------------------
 
 ADDRESSES = range(0x4020_0000, 0x8000_0000)
 LOW = (1 << 48) - 1
@@ -240,7 +244,8 @@ def comparable(lines: Iterable[str], volatile: str = "") -> list[str]:
 
 def shown(answer: str, show: str) -> list[str]:
     """What of GDB's answer stands in the text."""
-    lines = [line.replace("\t", "  ").rstrip() for line in answer.splitlines() if not SOURCE_LINE.match(line)]
+    lines = [line.replace("\t", "  ").rstrip() for line in answer.splitlines()
+             if not SOURCE_LINE.match(line)]
     if show:
         lines = [line if re.search(show, line) else "..." for line in lines]
         lines = [line for number, line in enumerate(lines)
@@ -253,7 +258,7 @@ def shown(answer: str, show: str) -> list[str]:
 
 
 def settle(session: Session, answers: list[str]) -> list[str]:
-    """Compare each block with what GDB said now; blocks that differ take the new text. What differs."""
+    """The differences from what GDB prints now; blocks that differ take the new text."""
     findings = []
     rest = iter(answers)
     for block in session.blocks:
@@ -268,7 +273,7 @@ def settle(session: Session, answers: list[str]) -> list[str]:
     return findings
 
 
-# ---- running ---------------------------------------------------------------------------------------
+# ---- running -------------------------------------------------------------------------------------
 
 
 def build_directory() -> str:
@@ -277,20 +282,24 @@ def build_directory() -> str:
 
 def _here(path: str) -> Path:
     """A file that a transcript says is below build/, where this build has it."""
-    return ROOT / (build_directory() + path.removeprefix("build") if path.startswith("build/") else path)
+    return ROOT / (build_directory() + path.removeprefix("build")
+                   if path.startswith("build/") else path)
 
 
 @cache
 def build(lab: str, impl: str, base: str, needs_linux: bool) -> None:
     """Make the image and the guests of a machine, once in a run."""
     targets = ["image", "guests"] + (["linux"] if needs_linux else [])
-    command = ["make", "-C", str(ROOT), "--no-print-directory", *targets, f"BUILD={build_directory()}"]
+    command = ["make", "-C", str(ROOT), "--no-print-directory", *targets,
+               f"BUILD={build_directory()}"]
     command += [f"LAB={lab}", f"IMPL={impl}", f"BASE={base}"]
-    environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    environment = {k: v for k, v in os.environ.items()
+                   if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
     with exclusive(ROOT / build_directory() / "grader" / "make.lock"):
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
-        raise UserError("\n".join([" ".join(command[3:]), *(done.stdout + done.stderr).splitlines()[-8:]]))
+        raise UserError("\n".join([" ".join(command[3:]),
+                                   *(done.stdout + done.stderr).splitlines()[-8:]]))
 
 
 def runs_linux(lab: int) -> bool:
@@ -323,17 +332,21 @@ def answers_of(session: Session, folder: Path) -> list[str]:
     with prepared(arguments) as (options, _, bundle), Stub(folder) as stub:
         command = qemu_command(options, arguments.image, bundle,
                                serial=["-serial", "null", "-monitor", "none"],
-                               extra=["-S", *stub.arguments(), *(HEARTBEAT if options.icount else [])])
-        debugger = debugger_command(arguments.elf, stub.path, guest_symbols(arguments.guest, arguments.vms), [])
+                               extra=["-S", *stub.arguments(),
+                                      *(HEARTBEAT if options.icount else [])])
+        debugger = debugger_command(arguments.elf, stub.path,
+                                    guest_symbols(arguments.guest, arguments.vms), [])
         debugger += ["-batch", "-ex", f"source {driver}"]
         qemu = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                 stderr=subprocess.PIPE, text=True, start_new_session=True,
                                 pass_fds=[stub.fileno()])
         stub.inherited()
         try:
-            done = subprocess.run(debugger, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+            done = subprocess.run(debugger, stdin=subprocess.DEVNULL,
+                                  capture_output=True, text=True,
                                   check=False, timeout=SECONDS, cwd=ROOT, start_new_session=True,
-                                  env=os.environ | {"STRATA_TRANSCRIPT": json.dumps(session.commands)})
+                                  env={**os.environ,
+                                       "STRATA_TRANSCRIPT": json.dumps(session.commands)})
         except subprocess.TimeoutExpired as error:
             count = (error.stdout or b"").count(END.encode())
             command_line = [*session.commands, "GDB"][count - 1]
@@ -348,12 +361,13 @@ def answers_of(session: Session, folder: Path) -> list[str]:
 
 
 def run_text(path: Path, write: bool) -> list[str]:
-    """Run the transcripts of a text; what differs, and with `write` the text is brought up to date."""
+    """Run the transcripts of a text and return the differences; with `write` mend the text."""
     blocks = read_blocks(path)
     findings = []
     for session in sessions(blocks):
         given = session.variables
-        build(given["LAB"], given["IMPL"], given["BASE"], runs_linux(int(given["LAB"])) and not given["VMS"])
+        build(given["LAB"], given["IMPL"], given["BASE"],
+              runs_linux(int(given["LAB"])) and not given["VMS"])
         with tempfile.TemporaryDirectory(prefix="strata-transcript-") as folder:
             findings += settle(session, answers_of(session, Path(folder)))
     if findings and write:
@@ -367,8 +381,10 @@ def texts(root: Path = ROOT) -> list[Path]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="course/transcripts.py", description="GDB transcripts of the texts")
-    parser.add_argument("--check", action="store_true", help="change nothing; 1 when one is not right")
+    parser = argparse.ArgumentParser(prog="course/transcripts.py",
+                                     description="GDB transcripts of the texts")
+    parser.add_argument("--check", action="store_true",
+                        help="change nothing; 1 when one is not right")
     parser.add_argument("texts", type=Path, nargs="*")
     arguments = parser.parse_args()
     differ = False
@@ -376,8 +392,8 @@ def main() -> int:
         findings = run_text(path, write=not arguments.check)
         differ = differ or bool(findings)
         name = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
-        print("\n".join([f"{name}: {len(findings)} answers differ" if findings else f"{name}: right",
-                         *findings]), flush=True)
+        print("\n".join([f"{name}: {len(findings)} answers differ" if findings
+                         else f"{name}: right", *findings]), flush=True)
     return int(differ and arguments.check)
 
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Packs VMs into a bundle (format: kit/bundle.h), shows one, and verifies its checksums.
 
-    tools/bundle pack [--gic 3] [--memory 1536M] [--cpus 1] [--lab 6] [--append TEXT] [--seed TEXT] vms.toml -o FILE
+    tools/bundle pack [--gic 3] [--memory 1536M] [--cpus 1] [--lab 6] [--append TEXT]
+                      [--seed TEXT] vms.toml -o FILE
     tools/bundle show FILE
     tools/bundle verify FILE
 """
@@ -109,8 +110,8 @@ def pack_vm(vm: VmConfig, where: str, *, gic_version: int, append: str = "",
             seed: bytes | None = None) -> PackedVm:
     """Lay out one VM's RAM: kernel where its header says, initrd after it, device tree on top.
 
-    Without a header the device tree is at the start of RAM too: software that knows no boot protocol,
-    firmware for example, looks there, where QEMU's virt has it for such.
+    Below a kernel without a header a copy of the device tree is at the start of RAM: software that
+    knows no boot protocol, firmware for example, looks for the tree there, as on QEMU's virt.
     """
     from tools import dtb  # needs libfdt, which `verify` and `show` do without
 
@@ -118,8 +119,9 @@ def pack_vm(vm: VmConfig, where: str, *, gic_version: int, append: str = "",
         return UserError(f'{where}: vm "{vm.name}": {key}: {problem}')
 
     def too_big(key: str, needs: int) -> UserError:
-        return error(key, f"does not fit: needs {format_size(align_up(needs, MIB))} with what stands "
-                          f"below it, memory is {format_size(vm.memory)}")
+        least = format_size(align_up(needs, MIB))
+        return error(key, f"does not fit: with all below it the VM needs {least}, "
+                          f"memory is {format_size(vm.memory)}")
 
     try:
         kernel = read_kernel(vm.kernel)
@@ -149,7 +151,8 @@ def pack_vm(vm: VmConfig, where: str, *, gic_version: int, append: str = "",
 
     try:
         if vm.dtb:
-            tree = dtb.patch_dtb(vm.dtb.read_bytes(), cmdline=vm.cmdline, append=append, initrd=initrd)
+            tree = dtb.patch_dtb(vm.dtb.read_bytes(), cmdline=vm.cmdline, append=append,
+                                 initrd=initrd)
         else:
             tree = dtb.make_dtb(cpus=vm.cpus, memory=vm.memory, gic_version=gic_version,
                                 cmdline=f"{vm.cmdline} {append}".strip(), initrd=initrd, seed=seed,
@@ -183,9 +186,9 @@ def build_bundle(vms: list[VmConfig], where: str, *, gic_version: int = 3, machi
                  seed: bytes | None = None, flags: int = 0) -> bytes:
     """The bytes of a bundle.
 
-    `where` names the source of the VMs in messages, `append` has for a VM's name what is added to its
-    command line. Each VM's random seeds come from `seed` and its name; without it there are none. `flags`
-    are the header's.
+    `where` names the source of the VMs in messages, `append` has for a VM's name what is added to
+    its command line. Each VM's random seeds come from `seed` and its name; without it there are
+    none. `flags` are the header's.
     """
     packed = [pack_vm(vm, where, gic_version=gic_version, append=(append or {}).get(vm.name, ""),
                       seed=seed and seed + vm.name.encode()) for vm in vms]
@@ -193,8 +196,9 @@ def build_bundle(vms: list[VmConfig], where: str, *, gic_version: int = 3, machi
     table, body = bytearray(), bytearray()
     first = align_up(HEADER.size + VM_SIZE * len(packed), PAYLOAD_ALIGN)
     for vm in packed:
-        record = VM.pack(vm.config.name.encode(), vm.config.cpus, len(vm.segments), vm.config.memory,
-                         vm.entry_offset, vm.dtb_offset, vm_flags(vm.config), len(vm.config.devices))
+        record = VM.pack(vm.config.name.encode(), vm.config.cpus, len(vm.segments),
+                         vm.config.memory, vm.entry_offset, vm.dtb_offset, vm_flags(vm.config),
+                         len(vm.config.devices))
         for segment in vm.segments:
             offset = payloads.get(segment.data)
             if offset is None:
@@ -213,8 +217,8 @@ def build_bundle(vms: list[VmConfig], where: str, *, gic_version: int = 3, machi
     room = machine_memory - RESERVED - length
     if demand > room:
         least = align_up(demand + RESERVED + length, MIB)
-        raise UserError(f"{where}: memory: the VMs have {format_size(demand)} together, but a machine "
-                        f"with {format_size(machine_memory)} has room for "
+        raise UserError(f"{where}: memory: the VMs have {format_size(demand)} together, but a "
+                        f"machine with {format_size(machine_memory)} has room for "
                         f"{format_size(max(room, 0) // MIB * MIB)} (MEM={least // MIB}M would do)")
 
     def header(crc: int) -> bytes:
@@ -222,7 +226,8 @@ def build_bundle(vms: list[VmConfig], where: str, *, gic_version: int = 3, machi
                            machine_cpus, flags)
 
     head = header(zlib.crc32(header(0) + table)) + table
-    return (head.ljust(first, b"\0") + body).ljust(length - TRAILER.size, b"\0") + TRAILER.pack(MAGIC)
+    whole = (head.ljust(first, b"\0") + body).ljust(length - TRAILER.size, b"\0")
+    return whole + TRAILER.pack(MAGIC)
 
 
 def seed_of(text: str | None) -> bytes:
@@ -231,10 +236,11 @@ def seed_of(text: str | None) -> bytes:
 
 
 def machine_memory_for(vms: list[VmConfig]) -> int:
-    """A machine size that holds these VMs: what they have, 256 MiB beside, at least 512 MiB."""
-    files = {path: path.stat().st_size for vm in vms for path in (vm.kernel, vm.initrd, vm.dtb) if path}
-    need = sum(vm.memory for vm in vms) + max(256 * MIB, RESERVED + 64 * MIB + 4 * sum(files.values()))
-    return max(512 * MIB, align_up(need, 64 * MIB))
+    """Memory of a machine for these VMs: theirs and 256 MiB or more, at least 512 MiB."""
+    files = {path: path.stat().st_size for vm in vms
+             for path in (vm.kernel, vm.initrd, vm.dtb) if path}
+    beside = max(256 * MIB, RESERVED + 64 * MIB + 4 * sum(files.values()))
+    return max(512 * MIB, align_up(sum(vm.memory for vm in vms) + beside, 64 * MIB))
 
 
 # ---- reading a bundle back -----------------------------------------------------------------------
@@ -290,20 +296,24 @@ def read_bundle(path: Path) -> tuple[BundleInfo, bytes]:
     end = HEADER.size + VM_SIZE * count
     check(end + TRAILER.size <= length, "the VM table is cut short")
     check(data[-TRAILER.size:] == TRAILER.pack(MAGIC), "the trailer is wrong")
-    check(gic in (2, 3) and flags & ~(HEADER_SMMU | HEADER_SMMU_STAGE1) == 0, "the header holds an unknown GIC version or flag")
+    check(gic in (2, 3) and flags & ~(HEADER_SMMU | HEADER_SMMU_STAGE1) == 0,
+          "the header holds an unknown GIC version or flag")
     cleared = data[:24] + bytes(4) + data[28:end]
     check(zlib.crc32(cleared) == crc, "the CRC of header and VM table is wrong")
     vms = []
     for index in range(count):
         at = HEADER.size + VM_SIZE * index
-        name, vcpus, segment_count, ram, entry, tree, features, device_count = VM.unpack_from(data, at)
+        name, vcpus, segment_count, ram, entry, tree, features, device_count = VM.unpack_from(data,
+                                                                                              at)
         check(features & ~VM_PAGES_4K == 0, f"vm {index} has an unknown flag")
         check(1 <= segment_count <= SEGMENT_MAX, f"vm {index} has {segment_count} segments")
         check(device_count <= DEVICES_MAX, f"vm {index} has {device_count} devices")
-        devices = DEVICES.unpack_from(data, at + VM.size + SEGMENT_MAX * SEGMENT.size)[:device_count]
+        devices = DEVICES.unpack_from(data,
+                                      at + VM.size + SEGMENT_MAX * SEGMENT.size)[:device_count]
         segments = []
         for number in range(segment_count):
-            segment = SegmentInfo(*SEGMENT.unpack_from(data, at + VM.size + SEGMENT.size * number)[:4])
+            place = at + VM.size + SEGMENT.size * number
+            segment = SegmentInfo(*SEGMENT.unpack_from(data, place)[:4])
             check(segment.ram_offset + segment.size <= ram and end <= segment.file_offset and
                   segment.file_offset + segment.size <= length - TRAILER.size,
                   f"vm {index} segment {number} lies outside the VM or the bundle")
@@ -319,7 +329,9 @@ def show(path: Path) -> None:
           f"{format_size(info.machine_memory)}, {info.machine_cpus} CPUs")
     for vm in info.vms:
         where = "none" if vm.dtb == NO_DTB else f"{RAM_BASE + vm.dtb:#x}"
-        print(f"  {vm.name}: {vm.cpus} CPUs, {format_size(vm.memory)} by {'4K pages' if vm.flags & VM_PAGES_4K else '2M blocks'}, entry {RAM_BASE + vm.entry:#x}, dtb {where}")
+        print(f"  {vm.name}: {vm.cpus} CPUs, {format_size(vm.memory)} "
+              f"by {'4K pages' if vm.flags & VM_PAGES_4K else '2M blocks'}, "
+              f"entry {RAM_BASE + vm.entry:#x}, dtb {where}")
         for segment in vm.segments:
             print(f"    {RAM_BASE + segment.ram_offset:#x} + {segment.size:#x}  "
                   f"from {segment.file_offset:#x}  crc {segment.crc:08x}")
@@ -351,11 +363,12 @@ def main() -> int:
     pack.add_argument("vms", type=Path)
     pack.add_argument("-o", "--output", type=Path, required=True)
     pack.add_argument("--gic", type=int, choices=(2, 3), default=3)
-    pack.add_argument("--memory", type=size_argument, help="of the machine (default: what the VMs need)")
-    pack.add_argument("--cpus", type=int, default=1, help="of the machine")
-    pack.add_argument("--lab", type=int, default=6, help="layers of the image that will run it")
+    pack.add_argument("--memory", type=size_argument,
+                      help="the machine's memory (default: enough for the VMs)")
+    pack.add_argument("--cpus", type=int, default=1, help="the machine's CPUs")
+    pack.add_argument("--lab", type=int, default=6, help="the last lab whose layer the image has")
     pack.add_argument("--append", default="", help="text added to every VM's command line")
-    pack.add_argument("--seed", help="what the VMs' random seeds are made of (default: random)")
+    pack.add_argument("--seed", help="text that yields the VMs' random seeds (default: random)")
     for name, text in (("show", "print what is in a bundle"), ("verify", "check all checksums")):
         commands.add_parser(name, help=text).add_argument("file", type=Path)
     arguments = parser.parse_args()

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Who can call whom in an image, from its machine code and its tables of function pointers.
 
-An edge is a branch, or the taking of an address, which is counted as a call by the one who takes it.
-So what is reachable is never understated, except for a pointer that is computed.
+An edge is a branch, or the taking of a function's address, which counts as a call by the function
+that takes it. So no reachable function is missed, but for one whose address is computed.
 """
 
 from __future__ import annotations
@@ -35,15 +35,16 @@ class CallGraph:
         names: dict[int, str] = {}
         for symbol in symbols:
             address = symbol["st_value"]
-            is_mark = symbol.name.startswith("$") or symbol["st_info"]["type"] in ("STT_SECTION", "STT_FILE")
+            is_mark = (symbol.name.startswith("$")
+                       or symbol["st_info"]["type"] in ("STT_SECTION", "STT_FILE"))
             if symbol.name and not is_mark and start <= address < end:
                 if address not in names or symbol["st_info"]["type"] == "STT_FUNC":
                     names[address] = symbol.name.split(".")[0]  # gcc's .part.0, .constprop.1
         self.names = names
         self.starts = sorted(names)
         self.edges: dict[str, set[str]] = {name: set() for name in names.values()}
-        self._read_code(subprocess.run([objdump, "-d", "--no-show-raw-insn", "-j", ".text", str(elf)],
-                                       check=True, capture_output=True, text=True).stdout)
+        command = [objdump, "-d", "--no-show-raw-insn", "-j", ".text", str(elf)]
+        self._read_code(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
     def owner(self, address: int) -> str | None:
         index = bisect.bisect_right(self.starts, address) - 1

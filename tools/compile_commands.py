@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """`make compile_commands.json`: how each source is compiled, for clangd and other editors.
 
-Reads what `make -Bn V=1` would do. A source that is compiled in several ways stands as the first.
+Reads the commands that `make -Bn V=1` prints. Of a source that several compile, the first counts.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def compile_commands(lines: Iterable[str], directory: str) -> Iterator[dict[str,
 def main() -> int:
     entries = list(compile_commands(sys.stdin, os.getcwd()))
     if not entries:
-        raise UserError("no compiler's command came: `make -Bn V=1 images` says why")
+        raise UserError("make printed no compiler's command; `make -Bn V=1 images` says why")
     Path("compile_commands.json").write_text(json.dumps(entries, indent=1) + "\n", "utf-8")
     print(f"compile_commands.json: {len(entries)} sources")
     return 0

@@ -37,7 +37,8 @@ def make_initramfs(entries: list[Entry]) -> bytes:
     for inode, entry in enumerate([*entries, Entry("TRAILER!!!", 0)], start=1):
         name = entry.name.encode() + b"\0"
         links = 2 if entry.mode & S_IFDIR == S_IFDIR else 1
-        fields = (inode, entry.mode, 0, 0, links, 0, len(entry.data), 0, 0, *entry.device, len(name), 0)
+        fields = (inode, entry.mode, 0, 0, links, 0, len(entry.data), 0, 0,
+                  *entry.device, len(name), 0)
         archive += b"070701" + b"".join(b"%08X" % value for value in fields) + name
         archive += bytes(-len(archive) % 4)
         archive += entry.data

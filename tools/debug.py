@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """`make debug`: the machine of `make run`, stopped at its first instruction, under GDB.
 
-One terminal: GDB has it. QEMU runs in a session of its own, so that Ctrl-C stops the machine and not
-the emulator; what the VMs print appears between GDB's lines. GDB ends and QEMU goes with it.
+GDB has the terminal. QEMU runs in a session of its own, so that Ctrl-C stops the machine and not
+the emulator; what the VMs print appears between GDB's lines. QEMU ends with GDB.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def find_debugger() -> str:
     for name in DEBUGGERS:
         if shutil.which(name):
             return name
-    raise UserError(f"none of {', '.join(DEBUGGERS)} is on this machine; `make doctor` says how to get one")
+    raise UserError(f"none of {', '.join(DEBUGGERS)} is on this machine; "
+                    "`make doctor` says how to get one")
 
 
 def guest_symbols(guest: Path | None, vms: Path) -> list[str]:
@@ -54,7 +55,8 @@ def add_guest(elf: Path, offset: int) -> str:
 def debugger_command(elf: Path, stub: Path, guest: list[str], commands: list[str]) -> list[str]:
     """GDB's command line: symbols of EL2, our commands, the connection, then what the user adds."""
     # Frames end at the vectors, which no unwinder knows.
-    lines = ["set confirm off", "set pagination off", "set backtrace limit 24", "set architecture aarch64"]
+    lines = ["set confirm off", "set pagination off", "set backtrace limit 24",
+             "set architecture aarch64"]
     if COMMANDS.exists():
         lines.append(f"source {COMMANDS}")
     # Timers go on while GDB steps: under icount QEMU live-locks otherwise once one has expired.
@@ -63,28 +65,37 @@ def debugger_command(elf: Path, stub: Path, guest: list[str], commands: list[str
     return [find_debugger(), "-q", "-nx", *arguments, str(elf)]
 
 
+def heed_interrupts() -> None:
+    """In the new process: Ctrl-C, which this one ignores, is GDB's."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="tools/debug.py", description="debug the hypervisor under GDB")
+    parser = argparse.ArgumentParser(prog="tools/debug.py",
+                                     description="debug the hypervisor under GDB")
     add_machine_arguments(parser)
     add_vm_arguments(parser)
     parser.add_argument("--elf", type=Path, required=True, help="the hypervisor with symbols")
     parser.add_argument("--guest", type=Path, help="an ELF of what runs in the VMs")
-    parser.add_argument("--ex", action="append", default=[], help="a GDB command to run at the start")
+    parser.add_argument("--ex", action="append", default=[],
+                        help="a GDB command to run at the start")
     arguments = parser.parse_args()
     guest = guest_symbols(arguments.guest, arguments.vms)
 
     with prepared(arguments) as (options, _, bundle), \
-            tempfile.TemporaryDirectory(prefix="strata-debug-") as directory, Stub(Path(directory)) as stub:
+            tempfile.TemporaryDirectory(prefix="strata-debug-") as directory, \
+            Stub(Path(directory)) as stub:
         command = qemu_command(options, arguments.image, bundle,
                                serial=["-serial", "stdio", "-monitor", "none"],
-                               extra=["-S", *stub.arguments(), *(HEARTBEAT if options.icount else [])])
-        qemu = subprocess.Popen(ends_with_us(command), stdin=subprocess.DEVNULL, start_new_session=True,
-                                pass_fds=[stub.fileno()])
+                               extra=["-S", *stub.arguments(),
+                                      *(HEARTBEAT if options.icount else [])])
+        qemu = subprocess.Popen(ends_with_us(command), stdin=subprocess.DEVNULL,
+                                start_new_session=True, pass_fds=[stub.fileno()])
         stub.inherited()
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            return subprocess.Popen(debugger_command(arguments.elf, stub.path, guest, arguments.ex),
-                                    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)).wait()
+            debugger = debugger_command(arguments.elf, stub.path, guest, arguments.ex)
+            return subprocess.Popen(debugger, preexec_fn=heed_interrupts).wait()
         finally:
             qemu.kill()
             qemu.wait()

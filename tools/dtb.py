@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The device tree of a VM: a machine like QEMU's virt, so that software built for it runs unmodified."""
+"""The device tree of a VM: that of QEMU's virt, so that software for it runs unmodified."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ RAM_BASE = GUEST_MAP["RAM_BASE"]
 GICD, GICD_SIZE = GUEST_MAP["GICD_BASE"], GUEST_MAP["GICD_SIZE"]
 GICC, GICC_SIZE = GUEST_MAP["GICC_BASE"], GUEST_MAP["GICC_SIZE"]
 GICR, GICR_STRIDE = GUEST_MAP["GICR_BASE"], GUEST_MAP["GICR_STRIDE"]
-UART, UART_SIZE, UART_SPI = GUEST_MAP["UART_BASE"], GUEST_MAP["UART_SIZE"], GUEST_MAP["UART_INTID"] - 32
+UART, UART_SIZE, UART_SPI = (GUEST_MAP["UART_BASE"], GUEST_MAP["UART_SIZE"],
+                             GUEST_MAP["UART_INTID"] - 32)
 PCI_ECAM, PCI_ECAM_SIZE = GUEST_MAP["PCI_ECAM_BASE"], GUEST_MAP["PCI_ECAM_SIZE"]
 PCI_MMIO, PCI_MMIO_SIZE = GUEST_MAP["PCI_MMIO_BASE"], GUEST_MAP["PCI_MMIO_SIZE"]
 PCI_INTX_SPI, PCI_INTX_COUNT = GUEST_MAP["PCI_INTX_INTID"] - 32, GUEST_MAP["PCI_INTX_COUNT"]
@@ -60,7 +61,8 @@ def make_dtb(*, cpus: int, memory: int, gic_version: int, cmdline: str,
             if cmdline:
                 fdt.property_string("bootargs", cmdline)
             if pci:
-                fdt.property_u32("linux,pci-probe-only", 1)  # the hypervisor has placed the BARs for good
+                # the hypervisor has placed the BARs for good
+                fdt.property_u32("linux,pci-probe-only", 1)
             if initrd:
                 fdt.property_u64("linux,initrd-start", initrd[0])
                 fdt.property_u64("linux,initrd-end", initrd[1])
@@ -111,7 +113,8 @@ def _add_gic(fdt: libfdt.FdtSw, cpus: int, gic_version: int) -> None:
         else:
             fdt.property("compatible", _strings("arm,cortex-a15-gic"))
             fdt.property("reg", _reg((GICD, GICD_SIZE), (GICC, GICC_SIZE)))
-        fdt.property_u32("#address-cells", 0)  # devices whose interrupt-map leads here have no unit address
+        # Devices whose interrupt-map leads here have no unit address.
+        fdt.property_u32("#address-cells", 0)
         fdt.property_u32("#interrupt-cells", 3)
         fdt.property("interrupt-controller", b"")
         fdt.property_u32("phandle", PHANDLE_GIC)
@@ -133,9 +136,11 @@ def _add_uart(fdt: libfdt.FdtSw) -> None:
 
 
 def _add_pci(fdt: libfdt.FdtSw) -> None:
-    """The host bridge. Without msi-map its drivers use INTx: pin and slot choose one of four lines in turn."""
+    """The host bridge. Without msi-map its drivers use INTx: pin and slot choose one of four lines
+    in turn."""
     interrupt_map = b"".join(
-        _cells(slot << 11, 0, 0, pin, PHANDLE_GIC, SPI, PCI_INTX_SPI + (slot + pin - 1) % PCI_INTX_COUNT, LEVEL_HIGH)
+        _cells(slot << 11, 0, 0, pin, PHANDLE_GIC, SPI,
+               PCI_INTX_SPI + (slot + pin - 1) % PCI_INTX_COUNT, LEVEL_HIGH)
         for slot in range(PCI_INTX_COUNT) for pin in range(1, 5))
     with fdt.add_node(f"pcie@{PCI_MMIO:x}"):
         fdt.property_string("compatible", "pci-host-ecam-generic")
@@ -163,5 +168,6 @@ def patch_dtb(blob: bytes, *, cmdline: str, append: str, initrd: tuple[int, int]
     if cmdline or append:
         chosen["bootargs"] = _strings(f"{cmdline} {append}".strip())
     if initrd:
-        chosen["linux,initrd-start"], chosen["linux,initrd-end"] = (struct.pack(">Q", end) for end in initrd)
+        chosen["linux,initrd-start"] = struct.pack(">Q", initrd[0])
+        chosen["linux,initrd-end"] = struct.pack(">Q", initrd[1])
     return flattened.write(tree, size_hint=len(blob) + len(cmdline) + len(append) + 1024)

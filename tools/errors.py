@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Errors that are the user's to mend: one line, no traceback. Exit status 2; 3 when the disk is full."""
+"""Errors that the user can mend: one line, no traceback. Exit status 2; 3 when the disk is full."""
 
 from __future__ import annotations
 
@@ -33,6 +33,7 @@ def run_main(main: Callable[[], int]) -> None:
         if error.errno not in FULL:
             raise
         print(f"error: {error.filename or 'writing'}: {error.strerror}", file=sys.stderr)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what found no room there is not tried again at the end
+        # At exit Python would write the rest of its output, and fail once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         status = EXIT_DISK_FULL
     sys.exit(status)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Takes a flattened device tree apart and puts one together.
 
-A tree that a user hands over may be damaged or hostile, and libfdt, which edits in place, trusts what it
-edits: a wrong length in it moves memory that is not the tree's. So nothing of such a tree reaches libfdt.
-It is read here, every offset and length compared with what is there, and written anew.
+A tree that a user hands over may be damaged or hostile. libfdt edits a tree in place and trusts its
+lengths: a wrong one makes libfdt move memory outside the tree. So a user's tree never reaches
+libfdt: this module reads it, checks every offset and length, and writes the tree anew.
 
 Manual: Devicetree Specification, "Flattened Devicetree (DTB) Format".
 """
@@ -49,7 +49,8 @@ def _text(data: bytes, what: str) -> str:
     end = data.find(b"\0", 0, NAME_MAX + 1)
     _check(end >= 0, f"{what} has no end")
     name = data[:end]
-    _check(name.isascii() and name.decode("ascii").isprintable() and b"/" not in name, f"{what} is no name")
+    _check(name.isascii() and name.decode("ascii").isprintable() and b"/" not in name,
+           f"{what} is no name")
     return name.decode("ascii")
 
 
@@ -95,7 +96,8 @@ class _Structure:
                 _check(name not in node.children, f'a node has two children "{name}"')
                 path.append(node.children.setdefault(name, Node(name)))
             elif token == PROP:
-                _check(node is not above and not node.children, "a property stands outside its node's head")
+                _check(node is not above and not node.children,
+                       "a property stands outside its node's head")
                 name, value = self.property()
                 _check(name not in node.properties, f'a node has two properties "{name}"')
                 node.properties[name] = value
@@ -104,7 +106,8 @@ class _Structure:
                 path.pop()
             else:
                 _check(False, f"its structure has the unknown token {token:#x}")
-        _check(len(path) == 1 and len(above.children) == 1, "a node does not end, or there is no root")
+        _check(len(path) == 1 and len(above.children) == 1,
+               "a node does not end, or there is no root")
         return above.children[""]
 
 
@@ -124,8 +127,10 @@ def read(blob: bytes) -> Tree:
     (magic, total, structure_at, strings_at, reservations_at, version, compatible, boot_cpu,
      strings_size, structure_size) = HEADER.unpack_from(blob)
     _check(magic == MAGIC, "the magic is wrong")
-    _check(version >= VERSION >= compatible, f"version {version} (compatible with {compatible}), not {VERSION}")
-    _check(HEADER.size <= total <= len(blob), f"the header says {total} bytes, the file has {len(blob)}")
+    _check(version >= VERSION >= compatible,
+           f"version {version} (compatible with {compatible}), not {VERSION}")
+    _check(HEADER.size <= total <= len(blob),
+           f"the header says {total} bytes, the file has {len(blob)}")
     for what, at, size, alignment in (("structure block", structure_at, structure_size, 4),
                                       ("strings block", strings_at, strings_size, 1),
                                       ("reservation block", reservations_at, 0, 8)):

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Files that are there whole or not at all, a disk without room for them, locks, names that a debugger reads."""
+"""Files that are there whole or not at all, a disk without room for them, locks, names that a
+debugger reads."""
 
 from __future__ import annotations
 
@@ -14,11 +15,12 @@ from pathlib import Path
 
 FULL = (errno.ENOSPC, errno.EDQUOT)
 ROOM = 1 << 16  # with less free than this, what failed may well have failed for that
-_FULL_LINE = re.compile(f"^.*(?:{'|'.join(re.escape(os.strerror(number)) for number in FULL)})$", re.MULTILINE)
+_FULL_LINE = re.compile(f"^.*(?:{'|'.join(re.escape(os.strerror(number)) for number in FULL)})$",
+                        re.MULTILINE)
 
 
 def write_atomically(path: Path, data: bytes | str) -> None:
-    """All of the file or nothing of it: a full disk leaves what was there before."""
+    """Write all of the file or nothing of it: on a full disk the old contents stay."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -32,10 +34,11 @@ def write_atomically(path: Path, data: bytes | str) -> None:
 
 
 def full_disk(words: str, folder: Path) -> str:
-    """Whether a program failed for want of room in `folder`, where it wrote: its line that says so, or ours.
+    """The line that blames a full disk for a program's failure to write into `folder`, or "".
 
-    Not all programs say it: to dash it is an "I/O error". A source can make its compiler say it, which earns nothing:
-    that a build failed for the grader's sake gives no points either.
+    Not every program names the cause: dash prints "I/O error", so the room left is asked for too. A
+    source can make its compiler print such a line, and gains nothing: a build that fails for the
+    grader's reasons earns no points either.
     """
     match = _FULL_LINE.search(words)
     if match:

@@ -11,13 +11,14 @@ from tools.links import prose
 
 GLOSSARY = "docs/glossary.md"
 NOT_LOOKED_AT = (GLOSSARY, "docs/reading.md")  # titles of other people's works
-ABBREVIATION = re.compile(r"(?<![\w./^-])[A-Za-z]*[A-Z][A-Za-z0-9]*[A-Z][A-Za-z0-9]*(?![\w.]*[_(])\b")
-# Everybody's words, processors and general registers, other people's products, verdicts and marks of
-# this project, what stands for a name.
-KNOWN = re.compile(r"AND|OK|C11|[AN]\d+|[XWV]\d+|ARMv8|[GMK]i?B|[GM]Hz|SHA|JSON|XML|CSV|README|MIT|GPL|SoCs?|"
-                   r"JUnit|GitHub|GitLab|JPlag|MOSS|JavaScript|CONTRIBUTING|"
-                   r"PASS|FAIL|TODO|BLOCKED|CRASH|HANG|BUDGET|ERROR|EXERCISE|HEARTBEAT|ALONE|SAMPLE|"
-                   r"SUCCESS|ON|OFF|NAME|VALUE|FUNCTION|ARGUMENTS")
+ABBREVIATION = re.compile(r"(?<![\w./^-])[A-Za-z]*[A-Z][A-Za-z0-9]*[A-Z][A-Za-z0-9]*"
+                          r"(?![\w.]*[_(])\b")
+# Everybody's words, processors and general registers, other people's products, verdicts and marks
+# of this project, placeholders for names.
+KNOWN = re.compile(r"AND|OK|C11|[AN]\d+|[XWV]\d+|ARMv8|[GMK]i?B|[GM]Hz|SHA|JSON|XML|CSV|README|"
+                   r"MIT|GPL|SoCs?|JUnit|GitHub|GitLab|JPlag|MOSS|JavaScript|CONTRIBUTING|"
+                   r"PASS|FAIL|TODO|BLOCKED|CRASH|HANG|BUDGET|ERROR|EXERCISE|HEARTBEAT|ALONE|"
+                   r"SAMPLE|SUCCESS|ON|OFF|NAME|VALUE|FUNCTION|ARGUMENTS")
 MAKE_COMMAND = re.compile(r"`make [^`]*`")
 MAKE_VARIABLE = re.compile(r"^([A-Z]+) \?=", re.MULTILINE)
 LINK_TARGET = re.compile(r"\]\([^)]*\)")
@@ -26,10 +27,11 @@ LINK_TARGET = re.compile(r"\]\([^)]*\)")
 def abbreviations(path: Path) -> Iterator[tuple[int, str]]:
     """Words with two capitals or more, as ICH_LR1 for ICH_LR<n>.
 
-    A name with underscores is a register or a function: the manual or the source has it by that name.
+    A name with underscores is a register or a function: the manual or the source explains it.
     """
     for number, line in prose(path):
-        for match in ABBREVIATION.finditer(LINK_TARGET.sub("]", MAKE_COMMAND.sub("", line)).replace("<n>", "1")):
+        text = LINK_TARGET.sub("]", MAKE_COMMAND.sub("", line)).replace("<n>", "1")
+        for match in ABBREVIATION.finditer(text):
             yield number, match[0]
 
 
@@ -55,7 +57,7 @@ def check_glossary(root: Path, texts: Iterable[str]) -> Iterator[str]:
             yield f"{GLOSSARY}:{number}: {row[0]}: a cell is empty"
         for term in row[0].split(", "):
             if term in terms:
-                yield f"{GLOSSARY}:{number}: {term}: stands there twice"
+                yield f"{GLOSSARY}:{number}: {term}: has two lines"
             terms.add(term)
     words = {word for term in terms for word in term.split()}
     words |= {word.partition("_EL")[0] for word in words}

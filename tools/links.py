@@ -49,23 +49,26 @@ def anchors(path: Path) -> set[str]:
     return found
 
 
-def check_links(root: Path, texts: Iterable[str], moved: Mapping[str, str] | None = None) -> Iterator[str]:
-    """One line a link that leads nowhere. `moved` has texts that are read at another place than theirs."""
+def check_links(root: Path, texts: Iterable[str],
+                moved: Mapping[str, str] | None = None) -> Iterator[str]:
+    """One line for each link that leads nowhere. `moved` maps a text to the path it is read at."""
     for name in texts:
         place = (moved or {}).get(name, name)
         for number, target in links(root / name):
             if FOREIGN.match(target):
                 continue
             file, _, fragment = target.partition("#")
-            reached = posixpath.normpath(posixpath.join(posixpath.dirname(place), file)) if file else name
-            if reached.split("/")[0] == ".." or not (root / reached).exists():
+            folder = posixpath.dirname(place)
+            reached = posixpath.normpath(posixpath.join(folder, file)) if file else name
+            path = root / reached
+            if reached.split("/")[0] == ".." or not path.exists():
                 yield f"{name}:{number}: {target}: no such file"
-            elif fragment and (root / reached).suffix == ".md" and fragment not in anchors(root / reached):
+            elif fragment and path.suffix == ".md" and fragment not in anchors(path):
                 yield f"{name}:{number}: {target}: no heading or anchor of that name"
 
 
 def check_index(root: Path, index: str, texts: Iterable[str]) -> Iterator[str]:
-    """One line a page that the index does not link."""
+    """One line for each page that the index does not link."""
     folder = posixpath.dirname(index)
     linked = {posixpath.normpath(posixpath.join(folder, target.partition("#")[0]))
               for _, target in links(root / index)}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The rules of this repository that a compiler does not know. Each finding is one line, file first."""
+"""The rules of this repository that no compiler checks. Each finding is one line, file first."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ PLUGIN_LICENSE = "GPL-2.0-or-later"  # a QEMU plugin links with QEMU
 DEVICE_INCLUDES = re.compile(r'"(vmm\.h|vmm_irq\.h|exercise\.h|lib/[a-z_]+\.h)"')
 INDEX = "docs/README.md"  # of all pages
 MOVED = {"docs/handout.md": "README.md"}  # written to be read in a handout
-# Debian 12's and 13's, with which the sources are good. Others lay out some lines otherwise, and complain of other types.
+# The versions of Debian 12 and 13, for which the sources are good. Other versions lay out some
+# lines differently, and find other faults in types.
 CLANG_FORMATS = (14, 19)
 MYPYS = ("1.0", "1.15")
 # In a macro one takes (x)&y and (x)-y for casts, and braces alone for a block.
@@ -50,7 +51,8 @@ def repository_files() -> list[Path]:
     listing = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], check=False,
                              capture_output=True, text=True)
     if listing.returncode == 0:
-        return sorted(path for name in listing.stdout.splitlines() if (path := Path(name)).is_file())
+        return sorted(path for name in listing.stdout.splitlines()
+                      if (path := Path(name)).is_file())
     return sorted(path for path in Path(".").rglob("*")
                   if path.is_file() and path.parts[0] not in (".git", "build"))
 
@@ -87,8 +89,8 @@ def check_macros(path: Path) -> Iterator[str]:
     inside = False
     for number, line in enumerate(path.read_text("utf-8").splitlines(), start=1):
         if (inside or re.match(r"\s*#\s*define\b", line)) and AMBIGUOUS.search(line):
-            yield (f"{path}:{number}: laid out otherwise by another clang-format: in a macro a constant comes first,"
-                   " as in (0xf & (x)), and braces get a type, as in ((struct a){x})")
+            yield (f"{path}:{number}: clang-formats lay this macro out differently: put the "
+                   "constant first, (0xf & (x)); give braces a type, ((struct a){x})")
         inside = line.endswith("\\") and (inside or "#" in line)
 
 
@@ -98,21 +100,25 @@ def check_device_model(path: Path) -> Iterator[str]:
         include = re.match(r"\s*#\s*include\s+(\S+)", line)
         if include and not DEVICE_INCLUDES.fullmatch(include[1]):
             yield f"{path}:{number}: a device model includes only vmm.h and lib/, not {include[1]}"
-        if re.search(r"\b(asm|__asm__|extern)\b", line) and not line.lstrip().startswith(("*", "/*", "//")):
+        is_code = not line.lstrip().startswith(("*", "/*", "//"))
+        if is_code and re.search(r"\b(asm|__asm__|extern)\b", line):
             yield f"{path}:{number}: a device model has no assembly and no extern of its own"
 
 
 def check_format(files: list[Path]) -> Iterator[str]:
-    version = subprocess.run(["clang-format", "--version"], check=True, capture_output=True, text=True)
+    version = subprocess.run(["clang-format", "--version"], check=True,
+                             capture_output=True, text=True)
     found = re.search(r"version (\d+)", version.stdout)
     if not found or int(found[1]) not in CLANG_FORMATS:
-        print(f"lint: clang-format is not version {' or '.join(map(str, CLANG_FORMATS))}: the layout is not checked")
+        print(f"lint: clang-format is not version {' or '.join(map(str, CLANG_FORMATS))}: "
+              "the layout is not checked")
         return
     if not files:
         return
     done = subprocess.run(["clang-format", "--dry-run", *map(str, files)], check=False,
                           capture_output=True, text=True)
-    places = dict.fromkeys(re.findall(r"^([^:\n]+:\d+):\d+: (?:warning|error)", done.stderr, re.MULTILINE))
+    places = dict.fromkeys(re.findall(r"^([^:\n]+:\d+):\d+: (?:warning|error)", done.stderr,
+                                      re.MULTILINE))
     for place in places:
         yield f"{place}: clang-format lays this out differently"
 
@@ -121,10 +127,12 @@ def check_types(build: Path) -> Iterator[str]:
     version = subprocess.run(["mypy", "--version"], check=False, capture_output=True, text=True)
     found = re.match(r"mypy (\d+\.\d+)", version.stdout)
     if not found or found[1] not in MYPYS:
-        print(f"lint: mypy is not version {' or '.join(MYPYS)}: the types of Python are not checked")
+        print(f"lint: mypy is not version {' or '.join(MYPYS)}: "
+              "the types of Python are not checked")
         return
-    done = subprocess.run(["mypy", "--config-file", "tools/mypy.ini", "--cache-dir", str(build / "mypy"),
-                           "--no-error-summary"], check=False, capture_output=True, text=True)
+    done = subprocess.run(["mypy", "--config-file", "tools/mypy.ini", "--cache-dir",
+                           str(build / "mypy"), "--no-error-summary"],
+                          check=False, capture_output=True, text=True)
     yield from (done.stdout + done.stderr).splitlines()
 
 
@@ -132,7 +140,8 @@ def check_texts(files: list[Path]) -> Iterator[str]:
     texts = [path.as_posix() for path in files if path.suffix == ".md"]
     yield from check_links(Path("."), texts, MOVED)
     yield from check_index(Path("."), INDEX, (text for text in texts if text.startswith("docs/")))
-    yield from check_glossary(Path("."), (text for text in texts if text.startswith(("docs/", "solution/"))))
+    yield from check_glossary(Path("."),
+                              (text for text in texts if text.startswith(("docs/", "solution/"))))
 
 
 def check_fatal_paths(elf: Path, objdump: str) -> Iterator[str]:
@@ -155,7 +164,8 @@ def main() -> int:
     arguments = parser.parse_args()
 
     files = repository_files()
-    code = [path for path in files if path.suffix in (".c", ".h") and path.as_posix().startswith(C_TREES)]
+    code = [path for path in files
+            if path.suffix in (".c", ".h") and path.as_posix().startswith(C_TREES)]
     findings = [*check_license(files), *check_format(code), *check_types(arguments.build),
                 *check_texts(files), *check_rooms(files)]
     for path in files:

@@ -38,14 +38,16 @@ def _type_of(die: DIE) -> DIE | None:
 
 
 def _name(die: DIE | None) -> str:
-    return die.attributes["DW_AT_name"].value.decode() if die and "DW_AT_name" in die.attributes else ""
+    has_name = die and "DW_AT_name" in die.attributes
+    return die.attributes["DW_AT_name"].value.decode() if die and has_name else ""
 
 
 def _member(die: DIE) -> Member:
     kind, size = "other", 0
     target = _type_of(die)
     if target is not None:
-        size = target.attributes["DW_AT_byte_size"].value if "DW_AT_byte_size" in target.attributes else 0
+        size = (target.attributes["DW_AT_byte_size"].value
+                if "DW_AT_byte_size" in target.attributes else 0)
         if target.tag == "DW_TAG_pointer_type":
             pointed = _type_of(target)
             if pointed is not None and pointed.tag == "DW_TAG_subroutine_type":
@@ -87,13 +89,15 @@ class Image:
         return out.decode("utf-8", "replace")
 
     def _find_shapes(self) -> dict[str, tuple[int, list[Member], bool]]:
-        """registry_X -> size of an entry, members of the struct, whether an entry is a pointer to one."""
+        """registry_X -> size of an entry, members of the struct, whether an entry is a pointer to
+        one."""
         shapes: dict[str, tuple[int, list[Member], bool]] = {}
         for unit in self.elf.get_dwarf_info().iter_CUs():
             for die in unit.get_top_DIE().iter_children():
                 # A unit may declare only the bound of a table that it uses.
                 name = _name(die).removesuffix("_end")
-                if die.tag != "DW_TAG_variable" or not name.startswith("registry_") or name in shapes:
+                is_registry = die.tag == "DW_TAG_variable" and name.startswith("registry_")
+                if not is_registry or name in shapes:
                     continue
                 array = _type_of(die)
                 entry = _type_of(array) if array is not None else None
@@ -103,7 +107,8 @@ class Image:
                 if entry is None or entry.tag != "DW_TAG_structure_type" or not entry.has_children:
                     continue
                 members = [_member(m) for m in entry.iter_children() if m.tag == "DW_TAG_member"]
-                shapes[name] = 8 if pointers else entry.attributes["DW_AT_byte_size"].value, members, pointers
+                shapes[name] = (8 if pointers else entry.attributes["DW_AT_byte_size"].value,
+                                members, pointers)
         return shapes
 
     def registries(self) -> list[str]:
@@ -113,7 +118,8 @@ class Image:
 
     def hooks(self) -> list[str]:
         """hook_X=function, of the hooks that a layer of the image has claimed."""
-        found = {name: self.number(self.symbols[name], 8) for name in self.symbols if name.startswith("hook_")}
+        found = {name: self.number(self.symbols[name], 8) for name in self.symbols
+                 if name.startswith("hook_")}
         return sorted(f"{name.removeprefix('hook_')}={self.functions.get(value, hex(value))}"
                       for name, value in found.items() if value)
 

@@ -48,7 +48,7 @@ class Terminal:
         os.close(slave)
 
     def read(self, seconds: float) -> bool:
-        """Whether something came within that time."""
+        """Whether the program printed something within this time."""
         if not select.select([self.master], [], [], seconds)[0]:
             return False
         try:
@@ -61,11 +61,13 @@ class Terminal:
     def wait_for(self, text: str, count: int) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS
         while self.seen.count(text) < count:
-            if not self.read(1) and (self.process.poll() is not None or time.monotonic() > deadline):
-                raise UserError(f'"{text}" did not come; the end of what came is: {self.seen[-300:]!r}')
+            is_over = self.process.poll() is not None or time.monotonic() > deadline
+            if not self.read(1) and is_over:
+                raise UserError(f'"{text}" was not printed; the output ends with '
+                                f'{self.seen[-300:]!r}')
 
     def type(self, text: str) -> None:
-        """As a person: when nothing has come for a while."""
+        """Type as a person does: when the program has printed nothing for a while."""
         while self.read(QUIET_SECONDS):
             pass
         os.write(self.master, text.encode() if text == NEXT_VM else f"{text}\r".encode())
@@ -87,7 +89,7 @@ def record() -> list[str]:
 
 
 def clean(text: str) -> list[str]:
-    """Without what a terminal hides. An unfinished line that another VM broke is there once, when whole."""
+    """The lines as a terminal shows them; of a line that another VM interrupted, the whole one."""
     lines = [CONTROL.sub("", line).rstrip() for line in text.split("\n")]
     lines = [line for line in lines if line and not NOISE.match(line)]
     return [line for number, line in enumerate(lines)
@@ -98,7 +100,8 @@ def clean(text: str) -> list[str]:
 def draw(lines: Sequence[str], title: str) -> str:
     """An SVG without scripts, foreign fonts or links; each `[name]` has a colour of its own."""
     names: list[str] = []
-    width, height = COLUMNS * CHARACTER_WIDTH + 2 * MARGIN, BAR + len(lines) * LINE_HEIGHT + 2 * MARGIN
+    width = COLUMNS * CHARACTER_WIDTH + 2 * MARGIN
+    height = BAR + len(lines) * LINE_HEIGHT + 2 * MARGIN
     rows = []
     for number, line in enumerate(lines):
         y = BAR + MARGIN + (number + 1) * LINE_HEIGHT - 5
@@ -106,15 +109,18 @@ def draw(lines: Sequence[str], title: str) -> str:
         if name and name not in names:
             names.append(name)
         colour = PREFIX_COLOURS[names.index(name) % len(PREFIX_COLOURS)] if name else TEXT
-        rows.append(f'<text x="{MARGIN}" y="{y}" xml:space="preserve"><tspan fill="{colour}">{html.escape(name)}'
-                    f'</tspan>{html.escape(rest)}</text>')
-    dots = "".join(f'<circle cx="{MARGIN + 6 + 18 * n}" cy="{BAR // 2}" r="5" fill="{MUTED}"/>' for n in range(3))
+        rows.append(f'<text x="{MARGIN}" y="{y}" xml:space="preserve">'
+                    f'<tspan fill="{colour}">{html.escape(name)}</tspan>'
+                    f'{html.escape(rest)}</text>')
+    dots = "".join(f'<circle cx="{MARGIN + 6 + 18 * n}" cy="{BAR // 2}" r="5" fill="{MUTED}"/>'
+                   for n in range(3))
     return "\n".join([
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        f'role="img" aria-label="{html.escape(title)}">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
+        f'width="{width}" height="{height}" role="img" aria-label="{html.escape(title)}">',
         f'<rect width="{width}" height="{height}" rx="8" fill="{BACKGROUND}"/>', dots,
         f'<g font-family="{html.escape(FONT)}" font-size="13" fill="{TEXT}">',
-        f'<text x="{width // 2}" y="{BAR // 2 + 5}" fill="{MUTED}" text-anchor="middle">{html.escape(title)}</text>',
+        f'<text x="{width // 2}" y="{BAR // 2 + 5}" fill="{MUTED}" text-anchor="middle">'
+        f'{html.escape(title)}</text>',
         *rows, "</g>", "</svg>", ""])
 
 
@@ -125,7 +131,8 @@ def split_prefix(line: str) -> tuple[str, str]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="tools/picture.py", description=__doc__.split("\n", maxsplit=1)[0])
+    parser = argparse.ArgumentParser(prog="tools/picture.py",
+                                     description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("file", type=Path)
     arguments = parser.parse_args()
     lines = record()

@@ -38,7 +38,7 @@ HEARTBEAT = [
 
 @dataclass(frozen=True)
 class MachineOptions:
-    """The physical machine; qemu and extra are shell words, as they are typed in QEMU= and QEMU_EXTRA=."""
+    """The physical machine; qemu and extra are shell words, as in QEMU= and QEMU_EXTRA=."""
 
     qemu: str = "qemu-system-aarch64"
     cpu: str = "cortex-a76"
@@ -62,10 +62,12 @@ def qemu_words(qemu: str) -> list[str]:
 @cache
 def qemu_version(qemu: str) -> tuple[int, int, int]:
     """The version of an emulator, for example (7, 2, 22)."""
-    done = subprocess.run([*qemu_words(qemu), "--version"], check=False, capture_output=True, text=True)
+    done = subprocess.run([*qemu_words(qemu), "--version"], check=False,
+                          capture_output=True, text=True)
     match = re.search(r"version (\d+)\.(\d+)\.(\d+)", done.stdout)
     if not match:
-        raise UserError(f"QEMU={qemu}: --version says no version: {(done.stdout + done.stderr).strip()!r}")
+        said = (done.stdout + done.stderr).strip()
+        raise UserError(f"QEMU={qemu}: --version prints no version: {said!r}")
     return int(match[1]), int(match[2]), int(match[3])
 
 
@@ -102,7 +104,7 @@ def qemu_command(options: MachineOptions, image: Path, bundle: Path | None, *,
                  serial: list[str], extra: list[str] | None = None) -> list[str]:
     """The whole command; `serial` are the arguments that connect the UART and the monitor."""
     if options.memory < MEMORY_MIN:
-        raise UserError(f"MEM={options.memory // MIB}M is too small; at least {MEMORY_MIN // MIB}M")
+        raise UserError(f"MEM={options.memory // MIB}M is too small: at least {MEMORY_MIN // MIB}M")
     cpu = options.cpu
     if cpu == "max":
         cpu += ",pauth-impdef=on"  # QARMA5 in software is ten times slower
@@ -116,7 +118,8 @@ def qemu_command(options: MachineOptions, image: Path, bundle: Path | None, *,
                "-device", "pvpanic-pci", "-action", "panic=exit-failure",
                "-kernel", str(image)]
     if bundle is not None:
-        command += ["-device", f"loader,file={option_value(bundle)},addr={BUNDLE_ADDRESS:#x},force-raw=on"]
+        command += ["-device",
+                    f"loader,file={option_value(bundle)},addr={BUNDLE_ADDRESS:#x},force-raw=on"]
     if options.icount:
         command += ["-icount", "shift=0,sleep=off"]
     for device in options.devices:
@@ -127,8 +130,8 @@ def qemu_command(options: MachineOptions, image: Path, bundle: Path | None, *,
 def ends_with_us(command: list[str]) -> list[str]:
     """The command for a program that must not outlive the one that starts it, however that ends.
 
-    By util-linux's setpriv, and not in a preexec_fn: for that Python copies itself, which takes longer than to start
-    both programs. Where there is no setpriv the program is started all the same.
+    util-linux's setpriv arranges that, not a preexec_fn: Python copies itself to run one, which
+    takes longer than to start both programs. Without setpriv the program starts all the same.
     """
     setpriv = _setpriv()
     return [setpriv, "--pdeathsig", "KILL", "--", *command] if setpriv else command
@@ -145,7 +148,8 @@ def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cpu", default=MachineOptions.cpu, choices=CPUS)
     parser.add_argument("--gic", type=int, default=3, choices=(2, 3))
     parser.add_argument("--smp", type=int, default=1)
-    parser.add_argument("--memory", type=size_argument, help="of the machine (default: what the VMs need)")
+    parser.add_argument("--memory", type=size_argument,
+                        help="the machine's memory (default: enough for the VMs)")
     parser.add_argument("--icount", action="store_true")
     parser.add_argument("--extra", default="")
 

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """`make run`: packs the VMs and boots them under the hypervisor.
 
-With a terminal on standard input the VMs' consoles are on it. Without one, VMs with the initramfs of
-guests/linux get strata.batch on their command line, upon which they print `uname -a` and power off, and
-the exit status says whether every VM ended well.
+If standard input is a terminal, the VMs' consoles are on it. If not, VMs with the initramfs of
+guests/linux get strata.batch on their command line: they print `uname -a` and power off. The exit
+status then says whether every VM ended well.
 """
 
 from __future__ import annotations
@@ -34,12 +34,13 @@ KERNEL_PANIC = "Kernel panic - not syncing"
 
 
 def add_vm_arguments(parser: argparse.ArgumentParser) -> None:
-    """What run and debug have in common beside the machine."""
+    """The options of run and debug that are not about the machine."""
     parser.add_argument("--image", type=Path, required=True)
     parser.add_argument("--lab", type=int, default=6)
     parser.add_argument("--append", default="", help="text added to every VM's command line")
-    parser.add_argument("--seed", help="what the VMs' random seeds are made of (default: random, with "
-                                       "--icount always the same)")
+    parser.add_argument("--seed",
+                        help="text that yields the VMs' random seeds "
+                             "(default: random, with --icount always the same)")
     parser.add_argument("--out", type=Path, required=True, help="directory for the bundle")
     parser.add_argument("vms", type=Path)
 
@@ -58,10 +59,11 @@ def knows_batch(vm: VmConfig) -> bool:
 @contextmanager
 def prepared(arguments: argparse.Namespace, *,
              batch: bool = False) -> Iterator[tuple[MachineOptions, list[VmConfig], Path]]:
-    """Machine, VMs and a bundle that is there for as long as the machine runs.
+    """Machine, VMs and a bundle that exists for as long as the machine runs.
 
-    `batch`: VMs that know how power off when they have shown that they live. Everything that can be wrong with them is said before QEMU starts. The bundle is this run's own,
-    so that several can run at once.
+    With `batch` VMs that know how power off once they have shown that they live. Every mistake in
+    the VMs' configuration is an error before QEMU starts. Each run has its own bundle, so that
+    several can run at once.
     """
     file = load_file(arguments.vms, lab=arguments.lab)
     vms = file.vms
@@ -70,7 +72,8 @@ def prepared(arguments: argparse.Namespace, *,
     if version[:2] < MINIMUM_VERSION:
         raise UserError(f"QEMU={options.qemu}: version {version[0]}.{version[1]} is too old; "
                         f"7.2 or newer is needed")
-    append = {vm.name: f"{arguments.append} {BATCH if batch and knows_batch(vm) else ''}".strip() for vm in vms}
+    append = {vm.name: f"{arguments.append} {BATCH if batch and knows_batch(vm) else ''}".strip()
+              for vm in vms}
     seed = "0" if options.icount and arguments.seed is None else arguments.seed
     with tempfile.TemporaryDirectory(dir=arguments.out, prefix="run.") as directory:
         bundle = Path(directory) / "bundle"
@@ -92,10 +95,11 @@ def run_interactive(command: list[str]) -> int:
 
 
 def run_batch(command: list[str], expected: list[str]) -> int:
-    """Pass the console through; the named VMs must reach userspace, and a dead kernel ends the run."""
+    """Pass the console through; the named VMs must reach userspace, a kernel panic ends the run."""
     missing = set(expected)
     panicked = False
-    with subprocess.Popen(ends_with_us(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+    with subprocess.Popen(ends_with_us(command), stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE) as process:
         assert process.stdout
         for line in process.stdout:
             sys.stdout.buffer.write(line)
@@ -110,18 +114,20 @@ def run_batch(command: list[str], expected: list[str]) -> int:
     for name in sorted(missing):
         print(f'error: vm "{name}" never reached userspace', file=sys.stderr)
     if panicked:
-        print("error: a guest's kernel panicked, which no power-off would have followed", file=sys.stderr)
+        print("error: a guest's kernel panicked; it would never have powered off, so the run was "
+              "ended", file=sys.stderr)
     return process.returncode or int(bool(missing) or panicked)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="tools/run.py", description="boot VMs under the hypervisor")
+    parser = argparse.ArgumentParser(prog="tools/run.py",
+                                     description="boot VMs under the hypervisor")
     add_machine_arguments(parser)
     add_vm_arguments(parser)
     arguments = parser.parse_args()
     interactive = os.isatty(0)
     with prepared(arguments, batch=not interactive) as (options, vms, bundle):
-        serial = ["-serial", "mon:stdio"] if interactive else ["-serial", "stdio", "-monitor", "none"]
+        serial = ["-serial", *(["mon:stdio"] if interactive else ["stdio", "-monitor", "none"])]
         command = qemu_command(options, arguments.image, bundle, serial=serial)
         if interactive:
             return run_interactive(command)

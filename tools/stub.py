@@ -10,10 +10,10 @@ from pathlib import Path
 
 
 class Stub(AbstractContextManager["Stub"]):
-    """A socket in `folder`, which QEMU inherits: it listens already, so that nobody has to wait until it is there.
+    """A socket in `folder` that QEMU inherits; it listens already, so GDB can connect at any time.
 
-    The name of a socket has 107 bytes at most, and a TMPDIR may be longer. So the folder is named by a descriptor of
-    this process, which stays open as long as somebody may connect.
+    The name of a socket has 107 bytes at most, and TMPDIR may be longer. So a descriptor of this
+    process names the folder; the descriptor stays open as long as GDB may connect.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -28,10 +28,11 @@ class Stub(AbstractContextManager["Stub"]):
 
     def arguments(self) -> list[str]:
         """QEMU's options; fileno() has to be inherited."""
-        return ["-chardev", f"socket,id=gdb,fd={self.fileno()},server=on,wait=off", "-gdb", "chardev:gdb"]
+        return ["-chardev", f"socket,id=gdb,fd={self.fileno()},server=on,wait=off",
+                "-gdb", "chardev:gdb"]
 
     def inherited(self) -> None:
-        """QEMU has the socket: when it ends, nobody waits at ours any more."""
+        """QEMU has inherited the socket: close ours, so that GDB notices when QEMU ends."""
         self._listener.close()
 
     def close(self) -> None:

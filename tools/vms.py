@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Reads vms.toml, the one way to say which VMs run. Every mistake is one line naming file and key."""
+"""Reads vms.toml, which lists the VMs to run. Each mistake is one line that names file and key."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ SIZE = re.compile(r"([0-9]+)([KMG])")
 PCI_ADDRESS = re.compile(r"([0-9a-f]{2}):([01][0-9a-f])\.([0-7])")
 
 # The models that a [[device]] can be, and the key that says what each has at its other end.
-MODELS = {"edu": None, "virtio-blk-pci": "file", "nvme": "file", "virtio-net-pci": "hub", "e1000e": "hub"}
+MODELS = {"edu": None, "virtio-blk-pci": "file", "nvme": "file", "virtio-net-pci": "hub",
+          "e1000e": "hub"}
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ class VmsFile:
 
     vms: list[VmConfig]
     devices: list[DeviceConfig]
-    smmu_stage: int | None = None  # 1: that of the SMMU even where it has another; None: the better one
+    # 1: that of the SMMU even where it has another; None: the better one
+    smmu_stage: int | None = None
 
     @property
     def has_smmu(self) -> bool:
@@ -83,7 +85,8 @@ def parse_size(text: str) -> int:
     """The bytes of "512M", "2G", "64K". Raises ValueError for anything else."""
     match = SIZE.fullmatch(text)
     if not match:
-        raise ValueError(f'"{text}" is not a size; write a whole number with K, M or G, like "512M"')
+        raise ValueError(f'"{text}" is not a size; write a whole number with K, M or G, '
+                         'like "512M"')
     return int(match[1]) << {"K": 10, "M": 20, "G": 30}[match[2]]
 
 
@@ -132,7 +135,8 @@ class _Table:
         for key in self.values:
             if key not in known:
                 close = difflib.get_close_matches(key, known, 1)
-                hint = f'; did you mean "{close[0]}"?' if close else f"; the keys are {', '.join(known)}"
+                hint = (f'; did you mean "{close[0]}"?' if close
+                        else f"; the keys are {', '.join(known)}")
                 raise self.error(key, f"unknown key{hint}")
 
 
@@ -148,7 +152,8 @@ def _read_vm(path: Path, index: int, values: dict[str, Any], lab: int) -> VmConf
     if not 1 <= cpus <= VCPU_MAX:
         raise table.error("cpus", f"{cpus} must be 1 to {VCPU_MAX}")
     if cpus > 1 and lab < CPUS_FROM_LAB:
-        raise table.error("cpus", f"more than one needs lab {CPUS_FROM_LAB}, this image has labs 1 to {lab}")
+        raise table.error("cpus", f"more than one needs lab {CPUS_FROM_LAB}, "
+                          f"this image has labs 1 to {lab}")
 
     try:
         memory = parse_size(table.take("memory", str))
@@ -182,7 +187,8 @@ def _read_addresses(table: _Table, lab: int) -> tuple[str, ...]:
         _check_address(table, "devices", device)
         function_0 = f"{device[:-1]}0"
         if function_0 not in devices:
-            raise table.error("devices", f'"{device}" cannot be found without "{function_0}", where its '
+            raise table.error("devices",
+                              f'"{device}" cannot be found without "{function_0}", where its '
                               f"other functions are looked for")
     if len(devices) > DEVICES_MAX:
         raise table.error("devices", f"{len(devices)} devices; a VM can have {DEVICES_MAX}")
@@ -196,7 +202,8 @@ def _check_address(table: _Table, key: str, address: Any) -> None:
     if not isinstance(address, str) or not PCI_ADDRESS.fullmatch(address):
         raise table.error(key, f'{address!r} is not a PCI address like "00:02.0"')
     if pci_number(address) >= 1 << 8:
-        raise table.error(key, f'"{address}" is not on bus 0: devices behind a bridge may share a StreamID, '
+        raise table.error(key, f'"{address}" is not on bus 0: devices behind a bridge may share '
+                          'a StreamID, '
                           f"and with it what their DMA may reach")
 
 
@@ -226,7 +233,8 @@ def _reject_twice(path: Path, kind: str, key: str, values: list[tuple[int, str, 
     for index, name, value in values:
         if value in seen:
             what = f"this {key}" if value == name else f'"{value}"'
-            raise UserError(f'{path}: {kind}[{index}] "{name}": {key}: {kind}[{seen[value]}] has {what}')
+            raise UserError(f'{path}: {kind}[{index}] "{name}": {key}: '
+                            f'{kind}[{seen[value]}] has {what}')
         seen[value] = index
 
 
@@ -250,7 +258,8 @@ def load_file(path: Path, *, lab: int = 6) -> VmsFile:
         if key not in ("vm", "device", "smmu_stage"):
             close = difflib.get_close_matches(key.lower(), ("vm", "device"), 1, cutoff=0.5)
             hint = f'; did you mean "[[{close[0]}]]"?' if close else ""
-            raise UserError(f"{path}: {key}: unknown key at top level, where only [[vm]], [[device]] and "
+            raise UserError(f"{path}: {key}: unknown key at top level, where only [[vm]], "
+                            "[[device]] and "
                             f"smmu_stage may stand{hint}")
     tables, devices = (_tables(path, document, key) for key in ("vm", "device"))
     if not tables:
@@ -258,14 +267,17 @@ def load_file(path: Path, *, lab: int = 6) -> VmsFile:
     if len(tables) > VM_MAX:
         raise UserError(f"{path}: vm: {len(tables)} VMs; at most {VM_MAX} can run")
     if document.get("smmu_stage", 1) != 1:
-        raise UserError(f"{path}: smmu_stage: must be 1, or left out for the better one that there is")
+        raise UserError(f"{path}: smmu_stage: must be 1, or left out for the better one "
+                        "that there is")
 
     file = VmsFile([_read_vm(path, index, table, lab) for index, table in enumerate(tables)],
                    [_read_device(path, index, table) for index, table in enumerate(devices)],
                    document.get("smmu_stage"))
-    _reject_twice(path, "vm", "name", [(index, vm.name, vm.name) for index, vm in enumerate(file.vms)])
-    _reject_twice(path, "vm", "devices", [(index, vm.name, device) for index, vm in enumerate(file.vms)
-                                          for device in vm.devices])
+    _reject_twice(path, "vm", "name",
+                  [(index, vm.name, vm.name) for index, vm in enumerate(file.vms)])
+    _reject_twice(path, "vm", "devices",
+                  [(index, vm.name, device) for index, vm in enumerate(file.vms)
+                   for device in vm.devices])
     _reject_twice(path, "device", "address", [(index, device.address, device.address)
                                               for index, device in enumerate(file.devices)])
     return file
@@ -275,5 +287,6 @@ def _tables(path: Path, document: dict[str, Any], key: str) -> list[dict[str, An
     """The tables [[key]]."""
     tables = document.get(key, [])
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise UserError(f"{path}: {key}: must be written as [[{key}]], one a {'VM' if key == 'vm' else key}")
+        raise UserError(f"{path}: {key}: must be written as [[{key}]], "
+                        f"one a {'VM' if key == 'vm' else key}")
     return tables

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Instruction budgets: how long the solution takes for each test, and how long others may take.
 
-grader/grading/budgets.json is generated (`python3 -m grader.grading.grade --lab n --impl solution --measure`); a test
-checks that the solution still takes about what stands there. A test that is not in it has the
-budget that it asks for itself.
+grader/grading/budgets.json is generated (`python3 -m grader.grading.grade --lab n --impl solution
+--measure`); a test checks that the solution still takes about as many instructions. A test that the
+file does not list has the budget that it asks for itself.
 
     STRATA_PATIENCE      how many times the measured count a machine may run for (default: TIMES)
 """
@@ -37,7 +37,7 @@ def most(nodeid: str) -> int:
 
 
 def rounded(count: int) -> int:
-    """Up to two digits that are not zero: the file changes when a cost does, not with every instruction."""
+    """Two significant digits: the file changes when a cost does, not with every instruction."""
     unit = 10 ** max(0, len(str(count)) - 2)
     return -(-count // unit) * unit
 

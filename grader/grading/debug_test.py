@@ -33,7 +33,8 @@ class HandOver:
 
         setattr(Machine, "__init__", init)
 
-    def pytest_exception_interact(self, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+    def pytest_exception_interact(self, call: pytest.CallInfo[None],
+                                  report: pytest.TestReport) -> None:
         if self.machine is None or call.when != "call":
             return
         self.ran = True
@@ -54,10 +55,10 @@ def take_over(machine: Machine) -> None:
 
 def main() -> int:
     if len(sys.argv) != 2:
-        raise UserError("TEST takes one test, as a failing one prints it")
+        raise UserError("TEST= takes one test, in the words that a failing grade prints")
     plugin = HandOver()
-    status = pytest.main(["-q", "-s", "-x", "--tb=no", "-p", "no:cacheprovider", "-p", "no:xdist", sys.argv[1]],
-                         plugins=[plugin])
+    status = pytest.main(["-q", "-s", "-x", "--tb=no", "-p", "no:cacheprovider",
+                          "-p", "no:xdist", sys.argv[1]], plugins=[plugin])
     if status == pytest.ExitCode.NO_TESTS_COLLECTED or status == pytest.ExitCode.USAGE_ERROR:
         raise UserError(f"TEST={sys.argv[1]}: no such test")
     if not plugin.ran:

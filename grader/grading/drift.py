@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Whether grader/grading/budgets.json still says what the solution takes: every ordinary run of the tests asks.
+"""Every ordinary run of the tests compares the solution's cost with grader/grading/budgets.json.
 
 It costs nothing, because the instructions are counted anyway. A run in which a test took much more
 or less than the file says ends with status 1, whatever the tests said.
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 
 def applies() -> bool:
     """The file is about the solution alone, and a run for points has other things to say."""
-    return (os.environ.get("STRATA_IMPL", "solution") == "solution" and "STRATA_RESULTS" not in os.environ
-            and os.environ.get("STRATA_BASE", "own") == "own")
+    return (os.environ.get("STRATA_IMPL", "solution") == "solution"
+            and os.environ.get("STRATA_BASE", "own") == "own"
+            and "STRATA_RESULTS" not in os.environ)
 
 
 class Drift:
@@ -37,7 +38,8 @@ class Drift:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         count = dict(report.user_properties).get("instructions")
-        if report.when == "call" and report.passed and count and selects(self.patterns, report.nodeid):
+        has_passed = report.when == "call" and report.passed
+        if has_passed and count and selects(self.patterns, report.nodeid):
             self.counts[short(report.nodeid)] = int(str(count))
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -50,4 +52,5 @@ class Drift:
             terminalreporter.section("grader/grading/budgets.json is out of date")
             for line in lines:
                 terminalreporter.write_line(line)
-            terminalreporter.write_line("make it anew: python3 -m grader.grading.grade --impl solution --measure --lab n")
+            terminalreporter.write_line("make it anew: python3 -m grader.grading.grade "
+                                        "--impl solution --measure --lab n")

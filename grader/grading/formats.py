@@ -27,11 +27,13 @@ def junit(grading: Grading) -> str:
     root = ElementTree.Element("testsuites", name=f"lab{grading.lab.number:02}")
     for exercise in grading.exercises:
         names = grading.names(exercise)
-        suite = ElementTree.SubElement(root, "testsuite", name=f"{exercise.id} {exercise.title}", tests=str(len(names)))
+        suite = ElementTree.SubElement(root, "testsuite", name=f"{exercise.id} {exercise.title}",
+                                       tests=str(len(names)))
         counts = {"failures": 0, "errors": 0, "skipped": 0}
         for name in names:
             result = grading.result_of(name)
-            case = ElementTree.SubElement(suite, "testcase", name=name, classname=f"lab{grading.lab.number:02}.{exercise.id}",
+            case = ElementTree.SubElement(suite, "testcase", name=name,
+                                          classname=f"lab{grading.lab.number:02}.{exercise.id}",
                                           time=f"{result.seconds if result else 0:.3f}")
             if result is None or result.verdict is Verdict.BLOCKED:
                 text = f"blocked by exercise {result.blocked_by}" if result else "not run"
@@ -39,7 +41,8 @@ def junit(grading: Grading) -> str:
                 counts["skipped"] += 1
             elif not result.passed:
                 kind = "error" if result.verdict is Verdict.ERROR else "failure"
-                entry = ElementTree.SubElement(case, kind, type=result.verdict.value, message=_xml_text(result.what))
+                entry = ElementTree.SubElement(case, kind, type=result.verdict.value,
+                                               message=_xml_text(result.what))
                 entry.text = _xml_text("\n".join(explain(grading, name, result)))
                 counts["errors" if kind == "error" else "failures"] += 1
         for key, count in counts.items():
@@ -63,21 +66,25 @@ def gradescope(grading: Grading) -> str:
                 "score": points(worth * factor) if passed else 0.0,
                 "max_score": points(worth),
                 "status": "passed" if passed else "failed",
-                "output": "" if passed or result is None else escape("\n".join(explain(grading, name, result))),
+                "output": ("" if passed or result is None
+                           else escape("\n".join(explain(grading, name, result)))),
                 "visibility": "visible",
             })
     if grading.asks:
         states = {row.state for row in grading.questions}
+        is_wrong = bool(grading.answers.error or states & {"wrong", "not measured"})
         tests.append({
             "name": f"questions of the text: {counts(grading.questions)}", "number": "questions",
             "score": 0.0, "max_score": 0.0,
-            "status": "failed" if grading.answers.error or states & {"wrong", "not measured"} else "passed",
+            "status": "failed" if is_wrong else "passed",
             "output": escape("\n".join(question_lines(grading))), "visibility": "visible",
         })
-    messages = [*grading.refused, *(column.build_error for column in grading.columns.values() if column.build_error),
+    messages = [*grading.refused, *(column.build_error for column in grading.columns.values()
+                                    if column.build_error),
                 *(f"grader: {text}" for text in grading.infrastructure)]
-    values = {"score": points(grading.score), "output": escape("\n".join(messages)), "output_format": "text",
-              "visibility": "visible", "stdout_visibility": "hidden", "tests": tests}
+    values = {"score": points(grading.score), "output": escape("\n".join(messages)),
+              "output_format": "text", "visibility": "visible", "stdout_visibility": "hidden",
+              "tests": tests}
     return json.dumps(values, indent=1) + "\n"
 
 
@@ -87,15 +94,18 @@ def _cell(text: str) -> str:
 
 def step_summary(grading: Grading) -> Iterator[str]:
     """Markdown for GITHUB_STEP_SUMMARY."""
-    what = f"Exercise {grading.exercise}" if grading.exercise else f"Lab {grading.lab.number}: {grading.lab.title}"
+    what = (f"Exercise {grading.exercise}" if grading.exercise
+            else f"Lab {grading.lab.number}: {grading.lab.title}")
     yield f"### {what}: {points(grading.score):g} of {grading.maximum} points"
     yield ""
-    columns = [name for name in (CUMULATIVE, ISOLATED) if name in grading.columns and not grading.columns[name].skipped]
+    columns = [name for name in (CUMULATIVE, ISOLATED)
+               if name in grading.columns and not grading.columns[name].skipped]
     yield "| exercise | of | " + " | ".join(columns) + " |"
     yield "|---|---:|" + "---:|" * len(columns)
     for exercise in grading.exercises:
         cells = [f"{points(grading.earned(name, exercise)):g}" for name in columns]
-        yield f"| {exercise.id} {_cell(exercise.title)} | {exercise.points} | " + " | ".join(cells) + " |"
+        yield (f"| {exercise.id} {_cell(exercise.title)} | {exercise.points} | "
+               + " | ".join(cells) + " |")
     yield ""
     if grading.asks and not grading.answers.error:
         yield f"- questions of the text: {counts(grading.questions)}"

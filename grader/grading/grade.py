@@ -5,9 +5,9 @@
 
 Results stand in build/grade/labNN.json (docs/grading.md), beside it as JUnit XML and for
 Gradescope; with GITHUB_STEP_SUMMARY set, a summary goes there too. With --submission an archive or
-directory is graded as data that nobody trusts (grader/grading/grade_submission.py), and --out says where
-results go. --unconfined does without a sandbox where none can be had: in a container, which needs none if it is
-there for this submission alone.
+directory is graded as data that nobody trusts (grader/grading/grade_submission.py), and --out says
+where results go. --unconfined does without a sandbox: for a container in which none can be had, and
+which exists for this submission alone.
 """
 
 from __future__ import annotations
@@ -38,19 +38,23 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--build", default="build")
     made.add_argument("--qemu", default="qemu-system-aarch64")
     made.add_argument("--workers", type=int, default=2)
-    made.add_argument("--seeds", type=int, default=2, help="a probe runs once on each")
-    made.add_argument("--submission", type=Path, help="a tar.gz or directory, as make submit makes it")
+    made.add_argument("--seeds", type=int, default=2, help="how many; a probe runs once with each")
+    made.add_argument("--submission", type=Path,
+                      help="a tar.gz or directory, as make submit makes it")
     made.add_argument("--unconfined", action="store_true",
-                      help="with --submission, where no sandbox can be had, in a container that is thrown away: labs/ is written over")
+                      help="with --submission: no sandbox; labs/ is overwritten, "
+                           "so use it in a container that is thrown away")
     made.add_argument("--out", type=Path, help="directory for results (default: BUILD/grade)")
-    made.add_argument("--measure", action="store_true", help="write grader/grading/budgets.json and properties.json")
-    made.add_argument("--seed", type=int, default=1, help="the first of them")
+    made.add_argument("--measure", action="store_true",
+                      help="write grader/grading/budgets.json and properties.json")
+    made.add_argument("--seed", type=int, default=1, help="the first seed")
     return made
 
 
 def stem_of(folder: Path, grading: Grading) -> Path:
     """build/grade/lab02, or build/grade/exercise-2.3, which is no score of a lab."""
-    name = f"exercise-{grading.exercise.replace('.', '-')}" if grading.exercise else f"lab{grading.lab.number:02}"
+    name = (f"exercise-{grading.exercise.replace('.', '-')}" if grading.exercise
+            else f"lab{grading.lab.number:02}")
     return folder / name
 
 
@@ -60,8 +64,8 @@ def start(course: Course, arguments: argparse.Namespace) -> Grading:
     if exercise and exercise.lab != lab.number:
         raise UserError(f"EX={exercise.id} belongs to lab {exercise.lab}, not to LAB={lab.number}")
     answers = questions.read_file(ROOT / arguments.impl / lab.directory / questions.FILE, lab)
-    return Grading(course, lab, arguments.impl, base=arguments.base, exercise=exercise.id if exercise else "",
-                   answers=answers)
+    return Grading(course, lab, arguments.impl, base=arguments.base,
+                   exercise=exercise.id if exercise else "", answers=answers)
 
 
 def instructions(grading: Grading) -> dict[str, int]:
@@ -74,7 +78,8 @@ def instructions(grading: Grading) -> dict[str, int]:
 def digests(grading: Grading) -> dict[str, list[str]]:
     """What the probes of the tests that passed looked at."""
     results = grading.columns[grading.best].results
-    return {name: result.properties for name, result in results.items() if result.passed and result.properties}
+    return {name: result.properties for name, result in results.items()
+            if result.passed and result.properties}
 
 
 def grade_submission(arguments: argparse.Namespace) -> int:
@@ -84,7 +89,8 @@ def grade_submission(arguments: argparse.Namespace) -> int:
         raise infrastructure("no sandbox on this machine", problem)
     seeds = tuple(arguments.seed + 1000 * i for i in range(arguments.seeds))
     with tempfile.TemporaryDirectory(prefix="strata-grade-") as folder:
-        grader = Grader(load_course(), arguments.lab, arguments.build, arguments.qemu, arguments.workers, seeds)
+        grader = Grader(load_course(), arguments.lab, arguments.build, arguments.qemu,
+                        arguments.workers, seeds)
         grader.prepare(Path(folder) / "template")
         live: list[text.Live] = []
 
@@ -98,7 +104,8 @@ def grade_submission(arguments: argparse.Namespace) -> int:
         finally:
             for shown in live:
                 shown.close()
-    return finish(grading, stem_of(arguments.out or ROOT / arguments.build / "grade" / "submission", grading))
+    return finish(grading, stem_of(arguments.out or ROOT / arguments.build / "grade" / "submission",
+                                   grading))
 
 
 def take_over(grading: Grading, arguments: argparse.Namespace) -> dict[str, Any]:
@@ -109,11 +116,13 @@ def take_over(grading: Grading, arguments: argparse.Namespace) -> dict[str, Any]
         return {}
     for name, data in taken.files.items():
         write_atomically(ROOT / "labs" / name, data)
-    grading.answers = questions.read_file(ROOT / "labs" / grading.lab.directory / questions.FILE, grading.lab)
+    grading.answers = questions.read_file(ROOT / "labs" / grading.lab.directory / questions.FILE,
+                                          grading.lab)
 
     def build(lab: int, column: str) -> str:
         plain = run.Settings(impl="labs", build=arguments.build)
-        return run.build_image(plain, lab, column) or submission.foreign_text(plain.build_path, set(taken.files))
+        return (run.build_image(plain, lab, column)
+                or submission.foreign_text(plain.build_path, set(taken.files)))
 
     return {"builder": build}
 
@@ -144,7 +153,8 @@ def main() -> int:
     special = take_over(grading, arguments) if arguments.submission else {}
     settings = run.Settings(impl=arguments.impl, build=arguments.build, qemu=arguments.qemu,
                             workers=arguments.workers,
-                            seeds=tuple(arguments.seed + 1000 * i for i in range(arguments.seeds)), **special)
+                            seeds=tuple(arguments.seed + 1000 * i for i in range(arguments.seeds)),
+                            **special)
     stem = stem_of(arguments.out or ROOT / arguments.build / "grade", grading)
     if arguments.measure:
         os.environ["STRATA_MEASURE"] = "1"
@@ -160,7 +170,7 @@ def main() -> int:
         else:
             run.grade(grading, settings, arrived)
     except KeyboardInterrupt:
-        print("interrupted: what follows is what is known so far", file=sys.stderr)
+        print("interrupted: these are the results so far", file=sys.stderr)
         grading.block()
     finally:
         live.close()
@@ -182,7 +192,7 @@ def guarded() -> int:
             raise  # one line, and this status
         sys.excepthook(type(error), error, error.__traceback__)
         return EXIT_INFRASTRUCTURE
-    except Finding as finding:  # the grader's own: QEMU, compiler or sandbox are not as they should be
+    except Finding as finding:  # QEMU, compiler or sandbox are not as they should be
         print(finding, file=sys.stderr)
         return EXIT_INFRASTRUCTURE
     except Exception as error:  # noqa: BLE001 - a traceback must not look like a result

@@ -37,7 +37,8 @@ from grader.machine.verdict import Finding, infrastructure
 from tools.errors import UserError, run_main
 from tools.files import write_atomically
 
-JUDGES = ("Makefile", "course.toml", "course", "kit", "guests", "grader", "labs", "solution", "tools")
+JUDGES = ("Makefile", "course.toml", "course", "kit", "guests", "grader", "labs",
+          "solution", "tools")
 ARCHIVES = (".tar.gz", ".tgz")
 STATUS = {0: "all points", 1: "graded", 2: "not built", 3: "not graded: infrastructure"}
 
@@ -48,7 +49,8 @@ def status_of(values: dict[str, Any]) -> str:
 
 def notes_of(values: dict[str, Any]) -> list[str]:
     """Why there are no points, or no grade."""
-    errors = [column["build_error"].split("\n")[0] for column in values.get("columns", {}).values() if column["build_error"]]
+    errors = [column["build_error"].split("\n")[0] for column in values.get("columns", {}).values()
+              if column["build_error"]]
     return [*values.get("refused", []), *values.get("infrastructure", []), *dict.fromkeys(errors)]
 
 
@@ -61,8 +63,8 @@ def name_of(path: Path) -> str:
 
 
 def entries(folder: Path) -> dict[str, Path]:
-    """The submissions: all there is, so that a zip or a broken link is a line of the table and not a student
-    forgotten. Two entries for one name are a mistake that nobody should find later."""
+    """Every entry of the folder: a zip or a broken link is a line of the table, not a student
+    forgotten. Two entries for one name are an error before anything is graded."""
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
@@ -108,7 +110,8 @@ class Class:
         return self.dest / "students" / f"{name}.json"
 
     def cache_path(self, digest: str) -> Path:
-        return self.dest / "cache" / f"{hashlib.sha256(f'{self.key} {digest}'.encode()).hexdigest()}.json"
+        name = hashlib.sha256(f"{self.key} {digest}".encode()).hexdigest()
+        return self.dest / "cache" / f"{name}.json"
 
     def digest(self, source: Path) -> str:
         return submission.read(source, self.grader.course, self.grader.lab).digest
@@ -118,7 +121,8 @@ class Class:
         values = read_result(self.cache_path(self.digest(source)))
         if values is None:
             return False
-        write_atomically(self.result_path(name), json.dumps({**values, "student": name}, indent=1) + "\n")
+        write_atomically(self.result_path(name),
+                         json.dumps({**values, "student": name}, indent=1) + "\n")
         return True
 
     def grade(self, name: str, source: Path) -> dict[str, Any]:
@@ -129,11 +133,13 @@ class Class:
             values = grading.values()
             formats.write_all(grading, self.result_path(name))
         except Exception as error:  # noqa: BLE001 - one submission must not end the others
-            values = {"lab": self.grader.lab, "score": 0.0, "max": 100, "tests": [], "complete": False,
-                      "exit_code": EXIT_INFRASTRUCTURE, "infrastructure": [f"{type(error).__name__}: {error}"]}
+            values = {"lab": self.grader.lab, "score": 0.0, "max": 100, "tests": [],
+                      "complete": False, "exit_code": EXIT_INFRASTRUCTURE,
+                      "infrastructure": [f"{type(error).__name__}: {error}"]}
         if values["exit_code"] != EXIT_INFRASTRUCTURE:
             write_atomically(self.cache_path(values["source"]), json.dumps(values) + "\n")
-        write_atomically(self.result_path(name), json.dumps({**values, "student": name}, indent=1) + "\n")
+        write_atomically(self.result_path(name),
+                         json.dumps({**values, "student": name}, indent=1) + "\n")
         return values
 
 
@@ -142,10 +148,11 @@ _taken: list[socket.socket] = []
 
 
 def bind_to_a_cpu() -> None:
-    """Keep the calling thread, and what it starts, on a CPU that no other call on this machine has taken, if there is one.
+    """Keep the calling thread and its processes on a CPU that no other grading here has taken.
 
-    Emulator, debugger and tests wait for each other: on one CPU they wake each other for less. The name of a socket
-    tells others that a CPU is taken, for exactly as long as this process lives.
+    Emulator, debugger and tests wait for each other, and wake-ups are cheapest on one CPU. The name
+    of a socket tells others that the CPU is taken, for exactly as long as this process lives. If
+    none is free, nothing changes.
     """
     for cpu in sorted(os.sched_getaffinity(0)):
         name = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -173,11 +180,12 @@ def grade_all(todo: dict[str, Path], arguments: argparse.Namespace) -> None:
             first.setdefault(course.digest(path), name)
         bind = bind_to_a_cpu if arguments.jobs > 1 else None
         with concurrent.futures.ThreadPoolExecutor(arguments.jobs, initializer=bind) as pool:
-            futures = {pool.submit(course.grade, name, wanted[name]): name for name in first.values()}
+            futures = {pool.submit(course.grade, name, wanted[name]): name
+                       for name in first.values()}
             for number, future in enumerate(concurrent.futures.as_completed(futures), start=1):
                 values = future.result()
-                print(f"{number}/{len(first)} {futures[future]}: {values['score']:g} ({status_of(values)})",
-                      flush=True)
+                print(f"{number}/{len(first)} {futures[future]}: {values['score']:g} "
+                      f"({status_of(values)})", flush=True)
         for name in wanted.keys() - set(first.values()):
             if not course.cached(name, wanted[name]):
                 course.grade(name, wanted[name])
@@ -196,7 +204,8 @@ def results(dest: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def write_csv(dest: Path, found: list[tuple[str, dict[str, Any]]]) -> None:
-    exercises = sorted({entry["id"] for _, values in found for entry in values.get("exercises", [])})
+    exercises = sorted({entry["id"] for _, values in found
+                        for entry in values.get("exercises", [])})
     out = io.StringIO(newline="")
     rows = csv.writer(out)
     rows.writerow(["student", "score", "max", "status", *exercises, "note"])
@@ -212,7 +221,8 @@ def write_csv(dest: Path, found: list[tuple[str, dict[str, Any]]]) -> None:
 
 def _cell(value: object) -> object:
     """A text that a spreadsheet would take for a formula is no formula."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+    is_formula = isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r")
+    return f"'{value}" if is_formula else value
 
 
 def write_summary(dest: Path, lab: int, found: list[tuple[str, dict[str, Any]]]) -> None:
@@ -226,27 +236,34 @@ def write_summary(dest: Path, lab: int, found: list[tuple[str, dict[str, Any]]])
         for test in values.get("tests", []):
             tests.setdefault(test["id"], Counter())[test["verdict"] or "not run"] += 1
             exercise_of[test["id"]] = test["exercise"]
-    rows = [{"exercise": exercise_of[name], "name": name, "passed": counts["PASS"], "of": counts.total(),
-             "rate": round(100 * counts["PASS"] / counts.total()),
+    rows = [{"exercise": exercise_of[name], "name": name, "passed": counts["PASS"],
+             "of": counts.total(), "rate": round(100 * counts["PASS"] / counts.total()),
              "others": ", ".join(f"{n} {v}" for v, n in counts.most_common() if v != "PASS")}
-            for name, counts in sorted(tests.items(), key=lambda item: (exercise_of[item[0]], item[0]))]
-    scores = [float(values["score"]) for _, values in found if values["exit_code"] != EXIT_INFRASTRUCTURE]
-    bins = [sum(10 * i <= score < 10 * i + 10 or (i == 9 and score == 100) for score in scores) for i in range(10)]
+            for name, counts in sorted(tests.items(),
+                                       key=lambda item: (exercise_of[item[0]], item[0]))]
+    scores = [float(values["score"]) for _, values in found
+              if values["exit_code"] != EXIT_INFRASTRUCTURE]
+    bins = [sum(10 * i <= score < 10 * i + 10 or (i == 9 and score == 100) for score in scores)
+            for i in range(10)]
     environment = Environment(loader=FileSystemLoader(ROOT / "templates"), autoescape=True)
     html = environment.get_template("class.html").render(
-        lab=lab, count=len(found), median=statistics.median(scores) if scores else 0, bins=bins, rows=rows,
-        students=[(name, values["score"], status_of(values), notes_of(values)[:3]) for name, values in found])
+        lab=lab, count=len(found), median=statistics.median(scores) if scores else 0,
+        bins=bins, rows=rows,
+        students=[(name, values["score"], status_of(values), notes_of(values)[:3])
+                  for name, values in found])
     write_atomically(dest / "summary.html", html)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="grader/grading/grade_class.py", description="Grade a folder of submissions.")
+    parser = argparse.ArgumentParser(prog="grader/grading/grade_class.py",
+                                     description="Grade a folder of submissions.")
     parser.add_argument("--lab", type=int, required=True)
     parser.add_argument("--submissions", type=Path, required=True)
     parser.add_argument("--dest", type=Path, required=True)
     parser.add_argument("--jobs", "-j", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--shard", default="0/1", help="i/n: every n-th submission, from the i-th on")
+    parser.add_argument("--shard", default="0/1",
+                        help="i/n: every n-th submission, from the i-th on")
     parser.add_argument("--build", default="build")
     parser.add_argument("--qemu", default="qemu-system-aarch64")
     arguments = parser.parse_args()
@@ -258,7 +275,8 @@ def main() -> int:
     except ValueError:
         first, step = 0, 0
     if not 0 <= first < step:
-        raise UserError(f"--shard {arguments.shard}: takes i/n with i from 0 to n - 1, for example 0/16")
+        raise UserError(f"--shard {arguments.shard}: takes i/n with i from 0 to n - 1, "
+                        "for example 0/16")
     problem = sandbox.available()
     if problem:
         print(infrastructure("no sandbox on this machine", problem), file=sys.stderr)
@@ -275,7 +293,8 @@ def main() -> int:
     broken = [name for name, values in found if values["exit_code"] == EXIT_INFRASTRUCTURE]
     print(f"{arguments.dest}: {len(found)} results, grades.csv, summary.html")
     if broken:
-        print(f"{len(broken)} could not be graded, the next call tries them again: {', '.join(broken[:10])}")
+        print(f"{len(broken)} could not be graded, the next call tries them again: "
+              f"{', '.join(broken[:10])}")
     return EXIT_INFRASTRUCTURE if broken else 0
 
 

@@ -37,7 +37,8 @@ class Grader:
         self.guests = (ROOT / self.build / "guests").resolve()
         self.template = sandbox.make_template(folder, self.lab, self.build)
 
-    def grade(self, source: Path, work: Path, arrived: Callable[[Grading, str, str], None] | None = None) -> Grading:
+    def grade(self, source: Path, work: Path,
+              arrived: Callable[[Grading, str, str], None] | None = None) -> Grading:
         """All there is to know about a submission; `work` is its own directory, and emptied."""
         taken = submission.read(source, self.course, self.lab)
         lab = self.course.lab(self.lab)
@@ -50,11 +51,12 @@ class Grader:
         shutil.rmtree(work, ignore_errors=True)
         self._lay_out(taken.files, work)
         settings = run.Settings(
-            impl="labs", build=str(work / "build"), qemu=self.qemu, workers=self.workers, seeds=self.seeds,
-            only=self.only,
+            impl="labs", build=str(work / "build"), qemu=self.qemu, workers=self.workers,
+            seeds=self.seeds, only=self.only,
             wrap=lambda command: sandbox.run_command(work, (ROOT, self.guests), command),
-            builder=lambda lab, column: self._build(work, lab, column, set(taken.files)))  # fmt: skip
-        run.grade(grading, settings, lambda column, name: arrived(grading, column, name) if arrived else None)
+            builder=lambda lab, column: self._build(work, lab, column, set(taken.files)))
+        run.grade(grading, settings,
+                  lambda column, name: arrived(grading, column, name) if arrived else None)
         return grading
 
     def _lay_out(self, files: dict[str, bytes], work: Path) -> None:
@@ -76,8 +78,8 @@ class Grader:
         base = "reference" if column == ISOLATED else "own"
         wrapped = sandbox.build_command(self.template.tree, work / "labs", work / "build",
                                         sandbox.image_command(lab, base))
-        done = subprocess.run(wrapped, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              text=True, errors="replace", check=False)
+        done = subprocess.run(wrapped, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
         if done.returncode:
             return sandbox.cut(run.build_error(done, work))
         return submission.foreign_text(work / "build", names)

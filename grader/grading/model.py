@@ -61,7 +61,8 @@ class Result:
 
     def values(self) -> dict[str, Any]:
         """For JSON: only what there is."""
-        found = {key: value for key, value in asdict(self).items() if value not in ("", [], {}, None, 0)}
+        found = {key: value for key, value in asdict(self).items()
+                 if value not in ("", [], {}, None, 0)}
         found["verdict"] = self.verdict.value
         if self.shown:
             found["shown"] = self.shown.value
@@ -78,8 +79,8 @@ class Column:
     skipped: str = ""  # why it was not run
     broken: list[str] = field(default_factory=list)  # what went wrong with the grader itself
     measured: dict[str, int] = field(default_factory=dict)  # what the lab's questions ask for
-    unmeasured: dict[str, str] = field(default_factory=dict)  # test of a question -> why it measured nothing
-    spent: dict[str, int] = field(default_factory=dict)  # instructions of what measured, by the test's short name
+    unmeasured: dict[str, str] = field(default_factory=dict)  # by a question's test: why not
+    spent: dict[str, int] = field(default_factory=dict)  # a measuring test's instructions
 
 
 @dataclass
@@ -105,7 +106,7 @@ class Grading:
         self.tests.update(assign(self.lab, nodeids))
 
     def add(self, column: str, line: Mapping[str, Any]) -> str:
-        """Take in a line that the pytest plugin wrote; returns the test's short name, "" when it only measures."""
+        """Take in a line of the pytest plugin; the test's short name, "" when it only measures."""
         name = short(line["test"])
         if measures(name):
             self.columns[column].measured.update(line.get("measured", {}))
@@ -114,9 +115,11 @@ class Grading:
             else:
                 test = name.split("::")[1].split("[")[0]
                 self.columns[column].unmeasured[test] = ": ".join(
-                    [line["verdict"], *(line[key] for key in ("what", "observed") if line.get(key))])
+                    [line["verdict"],
+                     *(line[key] for key in ("what", "observed") if line.get(key))])
             return ""
-        fields: dict[str, Any] = {key: line[key] for key in line if key in Result.__dataclass_fields__}
+        fields: dict[str, Any] = {key: line[key] for key in line
+                                  if key in Result.__dataclass_fields__}
         fields["verdict"] = Verdict(line["verdict"])
         result = Result(**fields)
         if not result.passed:
@@ -127,7 +130,8 @@ class Grading:
     def block(self) -> None:
         """What failed because an exercise below it earned nothing is BLOCKED by that exercise."""
         for column in self.columns.values():
-            empty = {exercise.id for exercise in self.lab.exercises if not self._any_passed(column, exercise)}
+            empty = {exercise.id for exercise in self.lab.exercises
+                     if not self._any_passed(column, exercise)}
             for name, result in column.results.items():
                 exercise = self.tests.get(name)
                 if exercise is None or result.passed or result.verdict is Verdict.ERROR:
@@ -138,7 +142,8 @@ class Grading:
                     result.verdict, result.blocked_by = Verdict.BLOCKED, cause
 
     def _cause(self, result: Result, exercise: Exercise, empty: set[str]) -> str:
-        todo = TODO_OF.search(result.observed) if Verdict.TODO in (result.verdict, result.shown) else None
+        is_todo = Verdict.TODO in (result.verdict, result.shown)
+        todo = TODO_OF.search(result.observed) if is_todo else None
         if todo and todo[1] != exercise.id:
             return todo[1]
         if todo:
@@ -158,7 +163,8 @@ class Grading:
     def questions(self) -> list[Row]:
         """How each question of the lab stands, in the column that counts."""
         column = self.columns.get(self.best, Column(""))
-        return [Row(question, self.answers.values.get(question.id), column.measured.get(question.id),
+        return [Row(question, self.answers.values.get(question.id),
+                    column.measured.get(question.id),
                     column.unmeasured.get(question.test, "")) for question in self.lab.questions]
 
     # ---- points ----
@@ -189,12 +195,13 @@ class Grading:
         return Fraction(str(self.course.isolated_factor))
 
     def hopeless(self) -> set[str]:
-        """Tests that came to an exercise that they stand on and that is not written: so they would over any layers."""
+        """Tests that reach an unwritten exercise below theirs, as they would over any layers."""
         found = set()
         for name, result in self.columns[CUMULATIVE].results.items():
             todo = TODO_OF.search(result.observed) if result.verdict is Verdict.TODO else None
             mine = self.tests[name]
-            if todo and todo[1] in (mine.id, *(exercise.id for exercise in prerequisites(self.lab, mine))):
+            below = {mine.id, *(exercise.id for exercise in prerequisites(self.lab, mine))}
+            if todo and todo[1] in below:
                 found.add(name)
         return found
 
@@ -205,18 +212,21 @@ class Grading:
                 if not result.passed and name not in hopeless]
 
     def isolated_at_most(self) -> Fraction:
-        """What the isolated column would count for if all passed in it of which nothing else is known yet."""
+        """The isolated column's points if every test passes of which it has no result yet."""
         results = self.columns[ISOLATED].results
-        known = {name for name, result in results.items() if result.verdict not in (Verdict.PASS, Verdict.ERROR)}
+        known = {name for name, result in results.items()
+                 if result.verdict not in (Verdict.PASS, Verdict.ERROR)}
         known |= self.hopeless()
-        return self.factor * sum((self.worth(name) for name in self.tests if name not in known), Fraction(0))
+        return self.factor * sum((self.worth(name) for name in self.tests if name not in known),
+                                 Fraction(0))
 
     @property
     def best(self) -> str:
         """The column that counts."""
         if CUMULATIVE not in self.columns:
             return ISOLATED
-        cumulative, isolated = self.column_score(CUMULATIVE), self.column_score(ISOLATED) * self.factor
+        cumulative = self.column_score(CUMULATIVE)
+        isolated = self.column_score(ISOLATED) * self.factor
         ran = ISOLATED in self.columns and bool(self.columns[ISOLATED].results)
         # Without points in either, the one over working layers says more about this lab.
         return ISOLATED if isolated > cumulative or (ran and not cumulative) else CUMULATIVE
@@ -235,7 +245,8 @@ class Grading:
     @property
     def infrastructure(self) -> list[str]:
         """What is the grader's fault and nobody else's."""
-        found = [f"{column.name}: {text}" for column in self.columns.values() for text in column.broken]
+        found = [f"{column.name}: {text}" for column in self.columns.values()
+                 for text in column.broken]
         for column in self.columns.values():
             found += [f"{name}: {result.what}" for name, result in column.results.items()
                       if result.verdict is Verdict.ERROR]
@@ -283,7 +294,8 @@ class Grading:
                            **{name: points(self.earned(name, exercise)) for name in self.columns}}
                           for exercise in self.exercises],
             "questions": [{"id": row.question.id, "number": row.question.number, "state": row.state,
-                           "answer": row.answer, "measured": row.measured if row.answer is not None else None,
+                           "answer": row.answer,
+                           "measured": row.measured if row.answer is not None else None,
                            "text": str(row)} for row in self.questions],
             "answers_error": self.answers.error,
         }  # fmt: skip

@@ -28,11 +28,12 @@ def path_of(name: str) -> str:
     """The path of a test that is called by its short name: test files have names of their own."""
     file, _, test = name.partition("::")
     found = sorted((ROOT / TESTS).rglob(file))
-    return "::".join(filter(None, [found[0].relative_to(ROOT).as_posix() if found else f"{TESTS}/{file}", test]))
+    path = found[0].relative_to(ROOT).as_posix() if found else f"{TESTS}/{file}"
+    return f"{path}::{test}" if test else path
 
 
 def matches(pattern: str, nodeid: str) -> bool:
-    """Whether a pattern of lab.toml (file::name[parameters], the file as a pattern) means a test."""
+    """Whether a test matches a pattern of lab.toml: file::name[parameters]."""
     file, _, name = pattern.partition("::")
     nodefile, _, nodename = short(nodeid).partition("::")
     (wanted, parameters), (found, actual) = _split(name), _split(nodename)
@@ -58,7 +59,8 @@ def selection(course: Course, number: int, exercise: str = "") -> list[str]:
 
 def question_patterns(lab: Lab) -> list[str]:
     """The tests that measure what the lab's questions ask for."""
-    return sorted({f"test_lab{lab.number:02}_questions.py::{question.test}[*]" for question in lab.questions})
+    return sorted({f"test_lab{lab.number:02}_questions.py::{question.test}[*]"
+                   for question in lab.questions})
 
 
 def measures(nodeid: str) -> bool:
@@ -72,7 +74,7 @@ def stands_alone(name: str) -> bool:
 
 
 def assign(lab: Lab, nodeids: Iterable[str]) -> dict[str, Exercise]:
-    """The exercise that each test proves, in the registry's order. One that none claims is left out."""
+    """The exercise that each test proves, in the registry's order; no test that none claims."""
     left, found = list(nodeids), dict[str, Exercise]()
     for exercise in lab.exercises:
         for pattern in patterns_of(lab, exercise):

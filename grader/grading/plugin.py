@@ -42,7 +42,7 @@ class Worker:
     """Where tests run: a worker of xdist, or the only process without it."""
 
     def __init__(self) -> None:
-        self.selection = [line for line in os.environ.get("STRATA_SELECTION", "").splitlines() if line]
+        self.selection = list(filter(None, os.environ.get("STRATA_SELECTION", "").splitlines()))
         self.seeds = os.environ.get("STRATA_SEEDS", "1").split()
         self.current: pytest.Item | None = None
         self.looking = False  # beyond the budget, at what used it up
@@ -99,7 +99,8 @@ class Worker:
         return True
 
     @pytest.hookimpl(hookwrapper=True, tryfirst=True)
-    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
+    def pytest_runtest_makereport(self, item: pytest.Item,
+                                  call: pytest.CallInfo[None]) -> Iterator[None]:
         """After conftest.py has put the finding into words, with the machine still standing."""
         outcome = yield
         report = outcome.get_result()  # type: ignore[attr-defined]
@@ -124,7 +125,8 @@ class Worker:
             details["facts"] = facts(machines[-1])
             if details["verdict"] == Verdict.BUDGET.value:
                 self.looking = True
-                details["observed"] = "; ".join(filter(None, [details["observed"], exits.repeated(machines[-1])]))
+                both = (details["observed"], exits.repeated(machines[-1]))
+                details["observed"] = "; ".join(filter(None, both))
                 self.looking = False
         report.user_properties = [*report.user_properties, ("finding", details)]
 
@@ -148,7 +150,7 @@ def facts(machine: Machine) -> dict[str, int]:
         report = None
     if report is not None:
         found |= {"crash_kind": int(report.kind), "crash_esr": report.esr, "crash_elr": report.elr,
-                  "crash_far": report.far, "crash_sp": report.sp, "crash_vector": report.vector}  # fmt: skip
+                  "crash_far": report.far, "crash_sp": report.sp, "crash_vector": report.vector}
     return found
 
 
@@ -156,7 +158,8 @@ class Reporter:
     """Where results arrive: writes each as a line."""
 
     def __init__(self, target: str) -> None:
-        self.out: IO[str] = os.fdopen(int(target), "w") if target.isdigit() else open(target, "a", encoding="utf-8")
+        self.out: IO[str] = (os.fdopen(int(target), "w") if target.isdigit()
+                             else open(target, "a", encoding="utf-8"))
         self.spent: dict[str, float] = {}
 
     def write(self, **values: Any) -> None:
@@ -174,7 +177,8 @@ class Reporter:
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
-            self.write(kind="broken", what=f"{report.nodeid} cannot be read", text=report.longreprtext)
+            self.write(kind="broken", what=f"{report.nodeid} cannot be read",
+                       text=report.longreprtext)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         seconds = self.spent.get(report.nodeid, 0.0) + report.duration
@@ -182,7 +186,8 @@ class Reporter:
         found = dict(report.user_properties).get("finding")
         if report.when == "call" or report.failed:
             details = found if isinstance(found, dict) else {}
-            verdict = details.pop("verdict", Verdict.PASS.value if report.passed else Verdict.ERROR.value)
+            plain = Verdict.PASS if report.passed else Verdict.ERROR
+            verdict = details.pop("verdict", plain.value)
             known = dict(report.user_properties)
             measured = {str(pair[0]): pair[1] for key, pair in report.user_properties
                         if key == "measured" and isinstance(pair, (list, tuple))}
@@ -190,7 +195,8 @@ class Reporter:
                 details["measured"] = measured
             if "STRATA_MEASURE" in os.environ:
                 details["properties"] = known.get("properties", [])
-            self.write(kind="result", test=report.nodeid, verdict=verdict, seconds=round(seconds, 3),
+            self.write(kind="result", test=report.nodeid, verdict=verdict,
+                       seconds=round(seconds, 3),
                        instructions=known.get("instructions", 0), **details)
 
     def pytest_sessionfinish(self, exitstatus: int) -> None:

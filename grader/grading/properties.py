@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: MIT
 """Which properties each test's probes have: a probe that leaves some out has shown nothing.
 
-grader/grading/properties.json is generated like the budgets (`python3 -m grader.grading.grade --lab n --impl solution
---measure`): for each test and probe the number of properties, and a checksum over their words.
+grader/grading/properties.json is generated like the budgets (`python3 -m grader.grading.grade --lab
+n --impl solution --measure`): it has each test's probes with the number of their properties and a
+checksum over their words.
 """
 
 from __future__ import annotations
@@ -33,12 +34,13 @@ def write(digests: Mapping[str, list[str]]) -> None:
 
 
 def expect_all(nodeid: str, digests: Iterable[str]) -> None:
-    """FAIL unless these are what the test's probes have to say. Tests of no lab may say anything."""
+    """FAIL unless the test's probes report exactly the known properties; tests of a lab alone."""
     if not short(nodeid).startswith("test_lab"):
         return
     known = measured().get(short(nodeid))
     if known is None:
-        raise infrastructure(f"{FILE.name} does not know this test", "grader.grading.grade --impl solution --measure adds it")
+        raise infrastructure(f"{FILE.name} does not know this test",
+                             "grader.grading.grade --impl solution --measure adds it")
     for digest in digests:
         if digest not in known:
             probe = digest.split(":")[0]
@@ -47,5 +49,6 @@ def expect_all(nodeid: str, digests: Iterable[str]) -> None:
                 Verdict.FAIL,
                 f"{probe} looks at all of its properties",
                 observed=f"{digest.split()[-2]} properties, checksum {digest.split()[-1]}",
-                expected=f"{' or '.join(counts)} properties, as grader/grading/properties.json has them",
+                expected=f"{' or '.join(counts)} properties, "
+                         "as grader/grading/properties.json has them",
             )

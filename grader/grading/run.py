@@ -48,18 +48,20 @@ def image_name(impl: str, lab: int, column: str) -> str:
     return f"{impl}-lab{lab:02}" + ("-reference" if column == ISOLATED else "")
 
 
-def build_image(settings: Settings, lab: int, column: str, targets: tuple[str, ...] = ("image", "guests")) -> str:
+def build_image(settings: Settings, lab: int, column: str,
+                targets: tuple[str, ...] = ("image", "guests")) -> str:
     """Build one; the compiler's words when it fails."""
     command = ["make", "-C", str(settings.root), "--no-print-directory", "-j2", *targets,
                f"LAB={lab}", f"IMPL={settings.impl}", f"BUILD={settings.build}",
                f"BASE={'reference' if column == ISOLATED else 'own'}"]  # fmt: skip
-    environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES")}
+    environment = {k: v for k, v in os.environ.items()
+                   if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES")}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     return build_error(done, settings.build_path) if done.returncode else ""
 
 
 def build_error(done: subprocess.CompletedProcess[str], folder: Path) -> str:
-    """Why a build in `folder` failed: the compiler's words, unless there was no room for what it wrote."""
+    """The compiler's words on a build that failed in `folder`; ERROR if the disk is full."""
     words = (done.stderr or "") + done.stdout
     full = full_disk(words, folder)
     if full:
@@ -76,14 +78,22 @@ def compiler_words(output: str) -> str:
 
 def same_image(settings: Settings, lab: int) -> bool:
     """Whether both columns would run the very same bytes."""
-    images = [settings.build_path / image_name(settings.impl, lab, c) / "strata.bin" for c in (CUMULATIVE, ISOLATED)]
-    return all(image.exists() for image in images) and images[0].read_bytes() == images[1].read_bytes()
+    images = [settings.build_path / image_name(settings.impl, lab, c) / "strata.bin"
+              for c in (CUMULATIVE, ISOLATED)]
+    if not all(image.exists() for image in images):
+        return False
+    return images[0].read_bytes() == images[1].read_bytes()
 
 
-def run_tests(grading: Grading, column: str, settings: Settings, arrived: Callable[[str, str], None],
+def run_tests(grading: Grading, column: str, settings: Settings,
+              arrived: Callable[[str, str], None],
               names: Collection[str] = ()) -> None:  # fmt: skip
-    """Run the lab's tests on one column's image, or those of `names`; `arrived(column, test)` after each result."""
-    patterns = list(names) or list(settings.only) or selection(grading.course, grading.lab.number, grading.exercise)
+    """Run the lab's tests, or those of `names`, on one column's image.
+
+    `arrived(column, test)` is called after each result.
+    """
+    patterns = (list(names) or list(settings.only)
+                or selection(grading.course, grading.lab.number, grading.exercise))
     if not names:
         patterns += _of_questions(grading, settings)
     own = f"{TESTS}/lab{grading.lab.number:02}"
@@ -99,12 +109,13 @@ def run_tests(grading: Grading, column: str, settings: Settings, arrived: Callab
         "STRATA_RESULTS": str(write), "PYTHONDONTWRITEBYTECODE": "1",
     }  # fmt: skip
     workers = ["-n", str(settings.workers)] if settings.workers else ["-p", "no:xdist"]
-    command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "-p", "no:cacheprovider", "-p", "grader.grading.plugin",
-               *workers, *files]  # fmt: skip
+    command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "-p", "no:cacheprovider",
+               "-p", "grader.grading.plugin", *workers, *files]
     log = settings.build_path / "grade" / f"pytest-{column}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as output:
-        process = subprocess.Popen(settings.wrap(command), cwd=settings.root, env=environment, pass_fds=(write,),
+        process = subprocess.Popen(settings.wrap(command), cwd=settings.root, env=environment,
+                                   pass_fds=(write,),
                                    stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         os.close(write)
         try:
@@ -116,11 +127,13 @@ def run_tests(grading: Grading, column: str, settings: Settings, arrived: Callab
             process.wait()
     if not ended:
         tail = "\n".join(log.read_text("utf-8", "replace").splitlines()[-OUTPUT_LINES:])
-        grading.columns[column].broken.append(f"pytest ended with status {process.returncode}:\n{tail}")
+        grading.columns[column].broken.append(
+            f"pytest ended with status {process.returncode}:\n{tail}")
     missing = [name for name in grading.tests
                if name not in grading.columns[column].results and (not names or name in names)]
     if missing and not grading.columns[column].broken:
-        grading.columns[column].broken.append(f"{len(missing)} tests gave no result, the first: {missing[0]}")
+        grading.columns[column].broken.append(
+            f"{len(missing)} tests gave no result, the first: {missing[0]}")
 
 
 def _of_questions(grading: Grading, settings: Settings) -> list[str]:
@@ -173,12 +186,16 @@ def grade(grading: Grading, settings: Settings, arrived: Callable[[str, str], No
     grading.complete = True
 
 
-def run_column(grading: Grading, column: Column, settings: Settings, arrived: Callable[[str, str], None]) -> None:
-    """All tests; of the isolated column first those that can raise it, and no more when they cannot make it count.
+def run_column(grading: Grading, column: Column, settings: Settings,
+               arrived: Callable[[str, str], None]) -> None:
+    """Run all tests of a column. Of the isolated column first those that can raise its points: if
+    it still cannot count for more, the others are not run.
 
-    What cannot pass over any layers is not run again: it has the result that it has over the student's own.
+    A test that cannot pass over any layers is not run again: its result is that over the student's
+    own layers.
     """
-    if column.name != ISOLATED or not (CUMULATIVE in grading.columns and grading.columns[CUMULATIVE].results):
+    if column.name != ISOLATED or not (CUMULATIVE in grading.columns
+                                       and grading.columns[CUMULATIVE].results):
         run_tests(grading, column.name, settings, arrived)
         return
     hopeful, hopeless = grading.hopeful(), grading.hopeless()
@@ -188,11 +205,13 @@ def run_column(grading: Grading, column: Column, settings: Settings, arrived: Ca
         return
     reached = grading.column_score(CUMULATIVE)
     if grading.isolated_at_most() <= reached and (reached or not hopeful):
-        column.skipped = "too little of what failed passes over the reference's layers"
+        column.skipped = "too few of the failed tests pass over the reference's layers"
         column.results.clear()
         return
-    column.results |= {name: replace(grading.columns[CUMULATIVE].results[name]) for name in hopeless}
-    rest = [name for name in grading.tests if name not in column.results] + _of_questions(grading, settings)
+    column.results |= {name: replace(grading.columns[CUMULATIVE].results[name])
+                       for name in hopeless}
+    rest = [name for name in grading.tests
+            if name not in column.results] + _of_questions(grading, settings)
     if rest:
         run_tests(grading, column.name, settings, arrived, rest)
 
@@ -204,5 +223,5 @@ def _why_not_isolated(grading: Grading, settings: Settings) -> str:
         return "the solution is the reference"
     most = grading.maximum * grading.factor
     if grading.column_score(CUMULATIVE) >= most:
-        return f"it counts for {float(most):g} points at most"
+        return f"its {float(most):g} points at most cannot raise the score"
     return ""

@@ -39,8 +39,8 @@ def _base() -> list[str]:
     program = shutil.which("bwrap")
     if program is None:
         raise infrastructure("bubblewrap is not installed; `make doctor` says how to get it")
-    return [program, "--unshare-all", "--die-with-parent", "--new-session", "--uid", "65534", "--gid", "65534",
-            "--hostname", "strata"]  # fmt: skip
+    return [program, "--unshare-all", "--die-with-parent", "--new-session",
+            "--uid", "65534", "--gid", "65534", "--hostname", "strata"]
 
 
 def _mount_system() -> list[str]:
@@ -60,8 +60,8 @@ def _mount_system() -> list[str]:
 
 def build_command(tree: Path, labs: Path, build: Path, command: list[str]) -> list[str]:
     """A command in the tree: tree and labs read-only, its build directory writable."""
-    return [*_base(), "--clearenv", "--setenv", "PATH", "/usr/bin:/bin", "--setenv", "LC_ALL", "C.UTF-8",
-            "--setenv", "HOME", "/tmp", *_mount_system(),
+    return [*_base(), "--clearenv", "--setenv", "PATH", "/usr/bin:/bin",
+            "--setenv", "LC_ALL", "C.UTF-8", "--setenv", "HOME", "/tmp", *_mount_system(),
             "--ro-bind", str(tree), INSIDE, "--ro-bind", str(labs), f"{INSIDE}/labs",
             "--bind", str(build), f"{INSIDE}/build", "--chdir", INSIDE,
             *_limits(BUILD_CPU_SECONDS, BUILD_MEMORY, BUILD_FILE), *command]  # fmt: skip
@@ -81,7 +81,8 @@ def run_command(work: Path, readable: tuple[Path, ...], command: list[str]) -> l
 def available() -> str:
     """Why there is no sandbox on this machine, or "" when there is."""
     try:
-        done = subprocess.run([*_base(), *_mount_system(), "true"], capture_output=True, text=True, check=False)
+        done = subprocess.run([*_base(), *_mount_system(), "true"], capture_output=True,
+                              text=True, check=False)
     except OSError as error:
         return str(error)
     return done.stderr.strip() if done.returncode else ""
@@ -89,7 +90,7 @@ def available() -> str:
 
 @dataclass(frozen=True)
 class Template:
-    """A pristine tree, and what was built in it: of a submission only what differs is built anew."""
+    """A pristine tree and its objects: only a submission's changed files are compiled anew."""
 
     folder: Path
     lab: int
@@ -116,23 +117,26 @@ def make_template(folder: Path, lab: int, build: str) -> Template:
     """Make it anew: it is not for long, and what it was made from may have changed."""
     edited = changed_files(ROOT / "labs")
     if edited:
-        raise infrastructure(f"labs/{edited[0]} is not as it was generated: grade from a clean checkout")
+        raise infrastructure(f"labs/{edited[0]} is not as it was generated: "
+                             "grade from a clean checkout")
     template = Template(folder, lab)
     shutil.rmtree(folder, ignore_errors=True)
     template.build.mkdir(parents=True)
     template.tree.mkdir()
     _copy(GIVEN, template.tree)
     known = read_manifest(ROOT / "labs")
-    for path in sorted((template.tree / "labs").rglob("*")):
-        if path.is_file() and path.suffix in (".c", ".h", ".S") and path.relative_to(template.tree / "labs").as_posix() not in known:
+    labs = template.tree / "labs"
+    for path in sorted(labs.rglob("*")):
+        is_source = path.is_file() and path.suffix in (".c", ".h", ".S")
+        if is_source and path.relative_to(labs).as_posix() not in known:
             path.unlink()
     (template.tree / "build").mkdir()
     reference = template.tree / "handout" / "reference"
     reference.mkdir(parents=True)
     for archive in _reference(lab, build):
         shutil.copy2(archive, reference / archive.name)
-    done = subprocess.run(build_command(template.tree, template.tree / "labs", template.build, image_command(lab, "own")),
-                          capture_output=True, text=True, check=False)  # fmt: skip
+    command = build_command(template.tree, labs, template.build, image_command(lab, "own"))
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         raise infrastructure("the starter does not build in the sandbox", done.stdout + done.stderr)
     return template
@@ -140,7 +144,8 @@ def make_template(folder: Path, lab: int, build: str) -> Template:
 
 def image_command(lab: int, base: str) -> list[str]:
     """What builds an image of labs/ in the tree."""
-    return ["make", "-j2", "--no-print-directory", "image", f"LAB={lab}", "IMPL=labs", f"BASE={base}"]
+    return ["make", "-j2", "--no-print-directory", "image", f"LAB={lab}", "IMPL=labs",
+            f"BASE={base}"]
 
 
 def _reference(lab: int, build: str) -> list[Path]:

@@ -29,16 +29,19 @@ UNPACKED_BYTES_MAX = 8 << 20
 # Sections that any object of ours may have. Registries are filled by the kit's macros.
 SECTIONS = re.compile(
     r"\.(text|rodata|data|bss|init_array)(\.(?!head)[\w.$]+)?|\.registry\.[a-z_]+(\.[\w]+)?"
-    r"|\.debug_(?!gdb_scripts)\w+|\.(symtab|strtab|shstrtab|comment|group|eh_frame)|\.note\.GNU-stack|\.rela?\..*|")
+    r"|\.debug_(?!gdb_scripts)\w+|\.(symtab|strtab|shstrtab|comment|group|eh_frame)"
+    r"|\.note\.GNU-stack|\.rela?\..*|")
 OWN_SECTIONS = {"boot.S": {".text.head"}}
 
 NOT_CODE = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
-DIRECTIVE = re.compile(r"^\s*(?:#|%:)\s*(include|include_next|import|embed)\b\s*(.*)$", re.MULTILINE)
+DIRECTIVE = re.compile(r"^\s*(?:#|%:)\s*(include|include_next|import|embed)\b\s*(.*)$",
+                       re.MULTILINE)
 PLAIN_INCLUDE = re.compile(r'"([\w/]+\.h)"\s*')
 OTHER_FILE = re.compile(r"\.\s*(incbin|include)\b")
 TRIGRAPH = re.compile(r"\?\?[=/'()!<>-]")
 SECTION = re.compile(r"\bsection\s*\(|__section__|\.(push)?section\b|\.subsection\b")
-REGISTRY = re.compile(r"^\s*(LAYER|DEVICE|GUEST_MEMORY|HOOK)\s*\(|\bREGISTRY_\w+\s*\(|registry_\w+\s*\[", re.MULTILINE)
+REGISTRY = re.compile(r"^\s*(LAYER|DEVICE|GUEST_MEMORY|HOOK)\s*\("
+                      r"|\bREGISTRY_\w+\s*\(|registry_\w+\s*\[", re.MULTILINE)
 
 
 @dataclass
@@ -81,10 +84,12 @@ def read(source: Path, course: Course, lab: int) -> Submission:
         _read_archive(source, wanted, found)
     else:
         found.refused.append(f"{source.name}: neither a file nor a directory")
-    missing = sorted(name for name in wanted - found.files.keys() if PurePosixPath(name).name != ANSWERS)
+    missing = sorted(name for name in wanted - found.files.keys()
+                     if PurePosixPath(name).name != ANSWERS)
     if missing and not found.refused:
         more = f" and {len(missing) - 1} other files" if len(missing) > 1 else ""
-        found.refused.append(f"{LABS}/{missing[0]}{more}: missing; make submit packs all that is needed")
+        found.refused.append(f"{LABS}/{missing[0]}{more}: missing; "
+                             "make submit packs all that is needed")
     if not found.refused:
         for name, data in sorted(found.files.items()):
             if PurePosixPath(name).name != ANSWERS:  # no code: who reads it says what is wrong
@@ -115,7 +120,8 @@ def _read_directory(source: Path, wanted: set[str], found: Submission) -> None:
         elif name := _entry_name(relative, wanted):
             size = path.stat().st_size
             if size > FILE_BYTES_MAX:
-                found.refused.append(f"{relative}: {size} bytes; at most {FILE_BYTES_MAX} are taken")
+                found.refused.append(f"{relative}: {size} bytes; "
+                                     f"at most {FILE_BYTES_MAX} are taken")
             else:
                 _take(found, name, path.read_bytes())
         else:
@@ -129,8 +135,8 @@ def _read_archive(source: Path, wanted: set[str], found: Submission) -> None:
             for count, entry in enumerate(archive):
                 unpacked += entry.size
                 if count >= ENTRIES_MAX or unpacked > UNPACKED_BYTES_MAX:
-                    found.refused.append(f"{entry.name}: here it has grown beyond {ENTRIES_MAX} entries"
-                                         f" or {UNPACKED_BYTES_MAX} bytes")
+                    found.refused.append(f"{entry.name}: here the archive grows beyond "
+                                         f"{ENTRIES_MAX} entries or {UNPACKED_BYTES_MAX} bytes")
                     return
                 if entry.name.startswith("/") or ".." in PurePosixPath(entry.name).parts:
                     found.refused.append(f"{entry.name}: a path that leads out of the archive")
@@ -142,7 +148,8 @@ def _read_archive(source: Path, wanted: set[str], found: Submission) -> None:
                     found.refused.append(f"{entry.name}: not a regular file")
                 elif name := _entry_name(entry.name, wanted):
                     if entry.size > FILE_BYTES_MAX:
-                        found.refused.append(f"{entry.name}: {entry.size} bytes; at most {FILE_BYTES_MAX} are taken")
+                        found.refused.append(f"{entry.name}: {entry.size} bytes; "
+                                             f"at most {FILE_BYTES_MAX} are taken")
                         continue
                     data = archive.extractfile(entry)
                     assert data is not None
@@ -150,7 +157,8 @@ def _read_archive(source: Path, wanted: set[str], found: Submission) -> None:
                 else:
                     found.ignored.append(entry.name)
     except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, OSError) as error:
-        found.refused.append(f"{source.name}: not a tar.gz archive as make submit makes it ({error})")
+        found.refused.append(f"{source.name}: "
+                             f"not a tar.gz archive as make submit makes it ({error})")
 
 
 # ---- what may not stand in a file ----
@@ -168,21 +176,23 @@ def inspect(name: str, data: bytes) -> Iterator[str]:
         return
     if match := TRIGRAPH.search(text):
         yield f"{_line(text, match)}: a trigraph"
-    # A backslash at the end of a line joins it with the next; comments may hide what stands between.
-    code = NOT_CODE.sub(lambda match: "\n" * match[0].count("\n") or " ", re.sub(r"\\[ \t]*\n", "", text))
+    # A backslash at the end of a line joins it with the next; comments may split a directive.
+    joined = re.sub(r"\\[ \t]*\n", "", text)
+    code = NOT_CODE.sub(lambda match: "\n" * match[0].count("\n") or " ", joined)
     for match in DIRECTIVE.finditer(code):
         if match[1] != "include":
             yield f"{_line(code, match)}: #{match[1]} is not taken"
         elif not PLAIN_INCLUDE.fullmatch(match[2].strip()) or match[2].strip().startswith('"/'):
-            yield (f"{_line(code, match)}: #include {match[2].strip()[:60]}: only headers of kit/ and of the lab's own "
-                   'directory are there, as #include "name.h"')
+            yield (f"{_line(code, match)}: #include {match[2].strip()[:60]}: "
+                   "only headers of kit/ and of the lab's own directory exist, "
+                   'as #include "name.h"')
     if match := OTHER_FILE.search(code):
         yield f"{_line(code, match)}: .{match[1]} brings a file that is not part of the submission"
     given = _given(name)
     for line_number, line in enumerate(code.split("\n"), start=1):
         if (SECTION.search(line) or REGISTRY.search(line)) and " ".join(line.split()) not in given:
-            yield (f"{line_number}: {' '.join(line.split())[:60]}: code and registrations of this file stand where "
-                   "they were given; another section is not taken")
+            yield (f"{line_number}: {' '.join(line.split())[:60]}: a submission may add no section "
+                   "and no registration to those that the file was given with")
 
 
 def _line(text: str, match: re.Match[str]) -> int:
@@ -200,7 +210,7 @@ def _given(name: str) -> set[str]:
 
 
 def foreign_sections(path: Path) -> list[str]:
-    """Sections of an object that its file has no business with; what text did not show, this does."""
+    """Sections of an object that its file may not have, however the text hid them."""
     with path.open("rb") as stream:
         names = [section.name for section in ELFFile(stream).iter_sections()]
     allowed = OWN_SECTIONS.get(path.name.removesuffix(".o"), set())
@@ -213,5 +223,6 @@ def foreign_text(build: Path, names: set[str]) -> str:
         path = build / "obj" / LABS / f"{name}.o"
         foreign = foreign_sections(path) if path.is_file() else []
         if foreign:
-            return f"{LABS}/{name}: refused: it puts something into {', '.join(foreign)}, which is not its own"
+            return (f"{LABS}/{name}: refused: the file puts code or data into "
+                    f"{', '.join(foreign)}, a section that it may not have")
     return ""

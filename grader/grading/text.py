@@ -23,7 +23,8 @@ from course.questions import counts
 from grader.machine.console import escape as printable
 from grader.machine.verdict import Verdict
 
-STYLES = {Verdict.PASS: "green", Verdict.BLOCKED: "dim", Verdict.TODO: "cyan", Verdict.ERROR: "magenta"}
+STYLES = {Verdict.PASS: "green", Verdict.BLOCKED: "dim", Verdict.TODO: "cyan",
+          Verdict.ERROR: "magenta"}
 WIDTH = 100
 SHOWN_FAILURES = 3
 
@@ -40,7 +41,8 @@ class Live:
         self.console = Console(highlight=False, soft_wrap=True)
         self.progress: Progress | None = None
         if self.console.is_terminal:
-            self.progress = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
+            self.progress = Progress(TextColumn("{task.description}"), BarColumn(),
+                                     MofNCompleteColumn(),
                                      TimeElapsedColumn(), console=self.console, transient=True)
             self.progress.start()
         self.tasks: dict[str, object] = {}
@@ -52,11 +54,13 @@ class Live:
         if self.progress:
             if column not in self.tasks:
                 self.tasks[column] = self.progress.add_task(column, total=total)
-            self.progress.update(self.tasks[column], completed=done, total=total)  # type: ignore[arg-type]
+            task = self.tasks[column]
+            self.progress.update(task, completed=done, total=total)  # type: ignore[arg-type]
         if not self.progress or not result.passed:
             style = STYLES.get(result.verdict, "red")
             verdict = f"[{style}]{result.verdict.value:7}[/]"
-            self.console.print(f"{done:3}/{total} {column:10} {verdict} {result.seconds:5.1f} s  {escape(name)}")
+            self.console.print(f"{done:3}/{total} {column:10} {verdict} {result.seconds:5.1f} s  "
+                               f"{escape(name)}")
 
     def close(self) -> None:
         if self.progress:
@@ -74,11 +78,13 @@ def _verdict_counts(grading: Grading, column: str, exercise: Exercise) -> str:
         counts[result.verdict.value] = counts.get(result.verdict.value, 0) + 1
         if result.blocked_by:
             blockers.add(result.blocked_by)
-    words = [f"{count} {verdict}" for verdict, count in sorted(counts.items(), key=lambda item: item[0] != "PASS")
+    words = [f"{count} {verdict}"
+             for verdict, count in sorted(counts.items(), key=lambda item: item[0] != "PASS")
              if verdict != Verdict.BLOCKED.value]
     blocked = counts.get(Verdict.BLOCKED.value)
     if blocked:
-        words.append(f"{blocked} BLOCKED" + (f" by {', '.join(sorted(blockers))}" if blockers else ""))
+        by = f" by {', '.join(sorted(blockers))}" if blockers else ""
+        words.append(f"{blocked} BLOCKED{by}")
     return ", ".join(words)
 
 
@@ -105,7 +111,8 @@ def summary(grading: Grading, console: Console | None = None) -> None:
         console.print(escape(printable(line)))
     for column in grading.columns.values():
         if column.build_error:
-            console.print(f"{column.name}: does not build:\n{escape(printable(column.build_error))}")
+            error = escape(printable(column.build_error))
+            console.print(f"{column.name}: does not build:\n{error}")
         elif column.skipped:
             console.print(f"{column.name}: not run, {column.skipped}")
     for text in grading.refused:
@@ -125,7 +132,8 @@ def question_lines(grading: Grading) -> list[str]:
     """What is to be said of the answers: nothing where they are right or open."""
     if grading.answers.error:
         return [f"answers not read: {grading.answers.error}"]
-    return [str(row) for row in grading.questions if grading.asks and row.state in ("wrong", "not measured")]
+    return [str(row) for row in grading.questions
+            if grading.asks and row.state in ("wrong", "not measured")]
 
 
 def failures(grading: Grading) -> list[tuple[str, str, Result]]:
@@ -140,7 +148,7 @@ def failures(grading: Grading) -> list[tuple[str, str, Result]]:
 
 
 def explain(grading: Grading, name: str, result: Result, build: str = "build") -> Iterator[str]:
-    """A failure in full: what, observed, expected, where, why perhaps, what to read, how to see it."""
+    """A failure in full: property, observation, place, likely cause, manual, how to repeat it."""
     exercise = grading.tests[name]
     yield f"{(result.shown or result.verdict).value} {name}"
     if result.blocked_by:
@@ -160,7 +168,8 @@ def explain(grading: Grading, name: str, result: Result, build: str = "build") -
 
 def _field(title: str, text: str) -> Iterator[str]:
     if text:
-        yield from textwrap.wrap(f"{title}: {printable(text)}", WIDTH, initial_indent="  ", subsequent_indent="    ")
+        yield from textwrap.wrap(f"{title}: {printable(text)}", WIDTH, initial_indent="  ",
+                                 subsequent_indent="    ")
 
 
 def reproduce(grading: Grading, name: str, result: Result) -> str:
@@ -184,6 +193,7 @@ def print_failures(grading: Grading) -> None:
         print()
         print("\n".join(explain(grading, name, result)))
     if len(found) > len(shown):
-        print(f"\n{len(found) - len(shown)} more failures; each in full: make why TEST=name, for example")
+        print(f"\n{len(found) - len(shown)} more failures; "
+              "each in full: make why TEST=name, for example")
         print(f"  make why TEST='{found[-1][1].split('::')[1]}'")
     sys.stdout.flush()

@@ -27,11 +27,14 @@ def read(path: Path) -> Grading | None:
 
 def restore(values: dict[str, Any]) -> Grading:
     course = load_course()
-    grading = Grading(course, course.lab(values["lab"]), values["impl"], values["base"], values["exercise"])
-    grading.complete, grading.source, grading.refused = values["complete"], values["source"], values["refused"]
+    grading = Grading(course, course.lab(values["lab"]), values["impl"], values["base"],
+                      values["exercise"])
+    grading.complete, grading.source = values["complete"], values["source"]
+    grading.refused = values["refused"]
     grading.ignored = values["ignored"]
     for name, entry in values["columns"].items():
-        grading.columns[name] = Column(name, build_error=entry["build_error"], skipped=entry["skipped"])
+        grading.columns[name] = Column(name, build_error=entry["build_error"],
+                                       skipped=entry["skipped"])
     for test in values["tests"]:
         grading.tests[test["id"]] = course.exercise(test["exercise"])
         for name, column in grading.columns.items():
@@ -53,24 +56,26 @@ def newest_first(folder: Path) -> Iterator[Grading]:
 
 
 def find(folder: Path, wanted: str) -> tuple[Grading, str]:
-    """A test of this name, or whose name holds it, that did not pass when it ran last, and that grading."""
+    """A test whose name is or contains `wanted` and whose last run failed, and that grading."""
     wanted = wanted.removeprefix("grader/").removeprefix("tests/")
     ran: list[str] = []  # of each only the last run counts
     for grading in newest_first(folder):
         names = [name for name in grading.tests if grading.result_of(name) and name not in ran]
         found = [name for name in names if wanted in (name, name.split("::")[1])]
         found = found or [name for name in names if wanted in name]
-        failed = [name for name in found if not grading.result_of(name).passed]  # type: ignore[union-attr]
+        failed = [name for name in found
+                  if (result := grading.result_of(name)) and not result.passed]
         if failed:
             return grading, failed[0]
         ran += found
     if ran:
         raise UserError(f"TEST={wanted}: {ran[0]} passed when it last ran")
-    raise UserError(f"TEST={wanted}: no test of that name has run; make grade runs them")
+    raise UserError(f"TEST={wanted}: no test of that name has run; make grade runs the tests")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="grader/grading/why.py", description="The last failure of a test.")
+    parser = argparse.ArgumentParser(prog="grader/grading/why.py",
+                                     description="The last failure of a test.")
     parser.add_argument("--build", default="build")
     parser.add_argument("test")
     arguments = parser.parse_args()

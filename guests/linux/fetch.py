@@ -34,13 +34,14 @@ def say(text: str) -> None:
 def run(command: list[str], **options: object) -> str:
     """Run a command; its output, or a UserError with what it said last."""
     try:
-        done = subprocess.run(command, check=False, text=True, capture_output=True,
-                              env={**os.environ, "LC_ALL": "C"}, **options)  # type: ignore[call-overload]
+        done = subprocess.run(command, check=False, text=True,  # type: ignore[call-overload]
+                              capture_output=True, env={**os.environ, "LC_ALL": "C"}, **options)
     except FileNotFoundError:
         raise UserError(f"{command[0]} is not on this machine; {OTHER_WAY}") from None
     if done.returncode:
         problem = (done.stderr or done.stdout).strip().splitlines()
-        raise UserError(f"{' '.join(command[:2])} failed: {problem[-1] if problem else '?'}; {OTHER_WAY}")
+        raise UserError(f"{' '.join(command[:2])} failed: {problem[-1] if problem else '?'}; "
+                        f"{OTHER_WAY}")
     return done.stdout
 
 
@@ -80,9 +81,11 @@ def debian_sources() -> str:
     stanzas = []
     for line in sorted(set(listing.splitlines())):
         uri, suite, component, entry = line.split("|")
-        if component != "main" or PurePosixPath(uri.rstrip("/")).name not in ("debian", "debian-security"):
+        archive = PurePosixPath(uri.rstrip("/")).name
+        if component != "main" or archive not in ("debian", "debian-security"):
             continue
-        stanza = f"Types: deb\nURIs: {uri}\nSuites: {suite}\nComponents: main\nArchitectures: arm64\n"
+        stanza = (f"Types: deb\nURIs: {uri}\nSuites: {suite}\n"
+                  "Components: main\nArchitectures: arm64\n")
         if keys := signed_by(entry, uri):
             stanza += f"Signed-By: {keys}\n"
         stanzas.append(stanza)
@@ -145,7 +148,7 @@ def read_member(deb: Path, wanted: str) -> bytes:
     raise UserError(f"{deb.name} holds no {wanted}")
 
 
-# ---- what the guests need --------------------------------------------------------------------------
+# ---- what the guests need ------------------------------------------------------------------------
 
 
 def fetch(out: Path, *, kernel: bool, busybox: bool) -> None:

@@ -16,7 +16,8 @@ PACKAGE = "u-boot-qemu"
 def fetch(out: Path) -> None:
     apt = PrivateApt(out / "apt")
     apt.update()
-    write_atomically(out / "u-boot.bin", read_member(apt.download(PACKAGE), "qemu_arm64/u-boot.bin"))
+    write_atomically(out / "u-boot.bin",
+                     read_member(apt.download(PACKAGE), "qemu_arm64/u-boot.bin"))
 
 
 def main() -> int:
@@ -28,7 +29,8 @@ def main() -> int:
         try:
             fetch(out)
         except UserError as problem:
-            raise UserError(str(problem).replace(OTHER_WAY, f"put a u-boot.bin into {out}")) from None
+            raise UserError(str(problem).replace(OTHER_WAY,
+                                                 f"put a u-boot.bin into {out}")) from None
     return 0
 
 

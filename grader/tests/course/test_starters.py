@@ -250,7 +250,7 @@ def test_todo_works_in_assembly_wherever_it_stands(
     ("hours = 10", "hour = 10", "lab.toml: hours: is missing"),
     ("hours = 10", "hours = 10\nweeks = 2", "lab.toml: weeks: unknown key"),
     ('id = "1.2"', 'id = "1.3"', "exercise 1.2: id: exercises are in order"),
-    ("tests = [", 'tests = [ "a", "a",', "exercise 1.1: tests: says something twice"),
+    ("tests = [", 'tests = [ "a", "a",', "exercise 1.1: tests: has an entry twice"),
     ('needs = ["1.1"', 'needs = ["1.9"', "lab.toml: needs: 1.9 is not an exercise of this lab"),
     ('title = "Entry at EL2"', f'title = "{"x" * 99}"', "exercise 1.1: title: "),
     ('title = "Entry at EL2"', "title = 3", "exercise 1.1: title: must be of type str"),

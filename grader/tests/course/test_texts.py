@@ -141,6 +141,6 @@ FENCED
 """)
     assert list(glossary.check_glossary(tmp_path, ["docs/a.md", "docs/glossary.md"])) == [
         "docs/glossary.md:11: PPI, TSC: a cell is empty",
-        "docs/glossary.md:11: TSC: stands there twice",
+        "docs/glossary.md:11: TSC: has two lines",
         "docs/a.md:2: TWI: docs/glossary.md has no line for it",
         "docs/a.md:2: TWE: docs/glossary.md has no line for it"]
