@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Grades the submissions of grader/proof/cheats/ and compares with what they must get (its README.md)."""
+"""Grades the submissions of grader/proof/cheats/; their results must be those of its README.md."""
 
 from __future__ import annotations
 
@@ -21,8 +21,10 @@ from grader.grading.model import Grading
 from tools.errors import UserError
 
 FOLDER = ROOT / "grader" / "proof" / "cheats"
-SAMPLE = ("prints-what-is-expected", "sleeps-for-ever", "incbin-of-a-host-file", "foreign-section-by-paste",
-          "symlink-to-the-solution", "terminal-escapes", "patches-the-probe", "steps-to-the-comparison")  # fmt: skip
+SAMPLE = ("prints-what-is-expected", "sleeps-for-ever", "incbin-of-a-host-file",
+          "foreign-section-by-paste",
+          "symlink-to-the-solution", "terminal-escapes", "patches-the-probe",
+          "steps-to-the-comparison")
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,13 @@ class Cheat:
     @property
     def tests(self) -> tuple[str, ...]:
         """What it is graded by."""
-        return tuple(self.values.get("tests", [])) or tuple(self.values["expect"].get("verdicts", {}))
+        return (tuple(self.values.get("tests", []))
+                or tuple(self.values["expect"].get("verdicts", {})))
 
 
 def all_cheats() -> list[Cheat]:
-    return [Cheat(path.stem, tomllib.loads(path.read_text("utf-8"))) for path in sorted(FOLDER.glob("*.toml"))]
+    return [Cheat(path.stem, tomllib.loads(path.read_text("utf-8")))
+            for path in sorted(FOLDER.glob("*.toml"))]
 
 
 def _files(cheat: Cheat, course: Course) -> dict[str, str]:
@@ -58,7 +62,8 @@ def _files(cheat: Cheat, course: Course) -> dict[str, str]:
         elif not old:
             files[name] = new + "\n"
         elif files[name].count(old) != 1:
-            raise UserError(f"cheats/{cheat.name}: {name} has changed: what is to be replaced is not there once")
+            raise UserError(f"cheats/{cheat.name}: {name} has changed: "
+                            "the text that the cheat replaces is not there exactly once")
         else:
             files[name] = files[name].replace(old, new)
     return files
@@ -78,7 +83,8 @@ def pack(cheat: Cheat, course: Course) -> bytes:
                 link.type, link.linkname = tarfile.SYMTYPE, entry["symlink"]
                 archive.addfile(link)
             else:
-                _add(archive, entry["path"], entry["text"].encode() if "text" in entry else bytes(entry["size"]))
+                _add(archive, entry["path"],
+                     entry["text"].encode() if "text" in entry else bytes(entry["size"]))
     return gzip.compress(raw.getvalue(), 1, mtime=0)
 
 
@@ -91,16 +97,19 @@ def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
 def judge(cheat: Cheat, grading: Grading) -> Iterator[str]:
     """Where a cheat got something else than it must get."""
     expect = cheat.values["expect"]
-    errors = " | ".join(column.build_error for column in grading.columns.values() if column.build_error)
+    errors = " | ".join(column.build_error for column in grading.columns.values()
+                        if column.build_error)
     if "refused" in expect:
         if not any(re.search(expect["refused"], text) for text in grading.refused):
-            yield f"is not refused with {expect['refused']!r}: {grading.refused or errors or 'it was graded'}"
+            instead = grading.refused or errors or "it was graded"
+            yield f"is not refused with {expect['refused']!r}: {instead}"
         return
     if grading.refused:
         yield f"is refused: {grading.refused[0]}"
     if "build_error" in expect:
         if not re.search(expect["build_error"], errors):
-            yield f"builds, or fails otherwise than {expect['build_error']!r}: {errors or 'no error'}"
+            yield (f"builds, or fails otherwise than {expect['build_error']!r}: "
+                   f"{errors or 'no error'}")
         return
     for name, allowed in expect.get("verdicts", {}).items():
         result = grading.result_of(name)
@@ -120,7 +129,8 @@ def judge(cheat: Cheat, grading: Grading) -> Iterator[str]:
             yield f"the results contain {text!r}"
 
 
-def try_all(build: str, cheats: list[Cheat], folder: Path, done: Callable[[Cheat, list[str]], None]) -> int:
+def try_all(build: str, cheats: list[Cheat], folder: Path,
+            done: Callable[[Cheat, list[str]], None]) -> int:
     """Grade each; the number of those that did not get what they must get."""
     course, bad = load_course(), 0
     for lab in sorted({cheat.lab for cheat in cheats}):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Known faults put into the solution one at a time: do the tests that should notice notice?
 
-A mutant is a patch, grader/proof/mutants/labNN/name.patch. Its first lines say what is wrong and which
-tests must fail:
+A mutant is a patch, grader/proof/mutants/labNN/name.patch. Its first lines say what is wrong and
+which tests must fail:
 
     # SPDX-License-Identifier: MIT
     # HPFAR_EL2 is taken for an address
@@ -58,7 +58,7 @@ class Outcome:
 
     mutant: Mutant
     verdicts: dict[str, Verdict] = field(default_factory=dict)
-    problem: str = ""  # it does not apply or does not build
+    problem: str = ""  # the patch does not apply or the tree not build
     seconds: float = 0.0
 
     @property
@@ -83,9 +83,11 @@ class Outcome:
 
 def read(path: Path) -> Mutant:
     head = [line for line in path.read_text("utf-8").splitlines() if line.startswith("# ")]
-    text = next((line[2:] for line in head if "SPDX" not in line and not line.startswith((FAILS, SAMPLE))), "")
+    text = next((line[2:] for line in head
+                 if "SPDX" not in line and not line.startswith((FAILS, SAMPLE))), "")
     fails = tuple(line.removeprefix(FAILS) for line in head if line.startswith(FAILS))
-    return Mutant(path, int(path.parent.name[3:]), text, fails, any(line.startswith(SAMPLE) for line in head))
+    return Mutant(path, int(path.parent.name[3:]), text, fails,
+                  any(line.startswith(SAMPLE) for line in head))
 
 
 def all_mutants(lab: int = 0) -> list[Mutant]:
@@ -132,7 +134,8 @@ class Workshop:
         """Bring the copy up to date; a file that has not changed keeps its time, for make."""
         for name in SOURCES:
             top = ROOT / name
-            for source in [top] if top.is_file() else sorted(path for path in top.rglob("*") if path.is_file()):
+            sources = [top] if top.is_file() else sorted(top.rglob("*"))
+            for source in filter(Path.is_file, sources):
                 target = self.tree / source.relative_to(ROOT)
                 if "__pycache__" in source.parts:
                     continue
@@ -155,7 +158,8 @@ class Workshop:
             path = self.tree / file
             text = changed.get(path) or path.read_text("utf-8")
             if text.count(old) != 1:
-                raise UserError(f"{mutant.name}: does not apply to {file}: the solution has changed")
+                raise UserError(f"{mutant.name}: the patch does not apply to {file}: "
+                                "the solution has changed")
             changed[path] = text.replace(old, new)
         for path, text in changed.items():
             path.write_text(text, "utf-8")
@@ -186,8 +190,8 @@ class Workshop:
         course = load_course()
         grading = Grading(course, course.lab(outcome.mutant.lab), "solution")
         column = grading.columns.setdefault(CUMULATIVE, Column(CUMULATIVE))
-        settings = run.Settings(impl="solution", build=str(self.folder), seeds=(1,), prebuilt=True, workers=0,
-                                only=only, patience=PATIENCE)
+        settings = run.Settings(impl="solution", build=str(self.folder), seeds=(1,),
+                                prebuilt=True, workers=0, only=only, patience=PATIENCE)
         run.run_tests(grading, CUMULATIVE, settings, lambda _column, _name: None)
         outcome.verdicts = {name: result.verdict for name, result in column.results.items()}
         if column.broken:
@@ -225,9 +229,10 @@ def try_all(build: str, mutants: list[Mutant], whole: bool, done: Callable[[Outc
 
 
 def record(outcomes: list[Outcome], most: int = 3) -> None:
-    """Write into each patch the tests that fail, the most telling first: those that fail the least often."""
+    """Write into each patch the tests that fail, those first that the fewest mutants fail."""
     for outcome in outcomes:
-        often = {name: sum(name in other.killers for other in outcomes if other.mutant.lab == outcome.mutant.lab)
+        often = {name: sum(name in other.killers for other in outcomes
+                           if other.mutant.lab == outcome.mutant.lab)
                  for name in outcome.killers}
         telling = sorted(outcome.killers, key=lambda name: (often[name], name))[:most]
         lines = outcome.mutant.path.read_text("utf-8").splitlines(keepends=True)
@@ -237,7 +242,7 @@ def record(outcomes: list[Outcome], most: int = 3) -> None:
 
 
 def matrix(outcomes: list[Outcome]) -> Iterator[str]:
-    """Which test kills which mutant, lab by lab; the tests that kill none; what only the disassembly shows."""
+    """Which test kills which mutant, lab by lab; idle tests; mutants seen in disassembly alone."""
     for lab in sorted({outcome.mutant.lab for outcome in outcomes}):
         mine = [outcome for outcome in outcomes if outcome.mutant.lab == lab]
         tests = sorted({name for outcome in mine for name in outcome.verdicts})
@@ -246,14 +251,15 @@ def matrix(outcomes: list[Outcome]) -> Iterator[str]:
             yield (f"  {number:2} {outcome.mutant.path.stem}: {outcome.mutant.text}"
                    f" ({len(outcome.killers)} tests, {outcome.seconds:.0f} s)")
         for name in tests:
-            cells = "".join("#" if name in outcome.killers else "!" if name in outcome.errors else "."
-                            for outcome in mine)
+            cells = "".join("#" if name in outcome.killers
+                            else "!" if name in outcome.errors else "." for outcome in mine)
             yield f"  {cells} {name}"
         telling = [outcome for outcome in mine if 2 * len(outcome.killers) <= len(tests)]
         idle = [name for name in tests if not any(name in outcome.killers for outcome in telling)]
-        yield (f"  {len(tests)} tests, {len(idle)} of them kill nothing, or only what breaks most of the others as well"
-               + (":" if idle else ""))
+        yield (f"  {len(tests)} tests; {len(idle)} of them kill no mutant, "
+               "or only such as most other tests kill too" + (":" if idle else ""))
         yield from (f"    {name}" for name in idle)
         hidden = [outcome.mutant.path.stem for outcome in mine
                   if outcome.killers and all(STATIC in name for name in outcome.killers)]
-        yield f"  killed in the disassembly alone, since QEMU cannot show them: {', '.join(hidden) or 'none'}"
+        yield ("  killed by tests of the disassembly alone, since QEMU does not show them: "
+               f"{', '.join(hidden) or 'none'}")
