@@ -65,7 +65,8 @@ def start_selftest(start: Callable[[MachineConfig], Machine], qemu: str) -> Call
     def run(name: str, **options: object) -> Machine:
         image = images.selftest(name)
         settings = {"memory_mib": 256, "build": images.build_directory(), "qemu": qemu, **options}
-        return start(MachineConfig(image=image.binary, elf=image.elf, **settings))  # type: ignore[arg-type]
+        return start(MachineConfig(image=image.binary, elf=image.elf,
+                                   **settings))  # type: ignore[arg-type]
 
     return run
 
@@ -114,26 +115,29 @@ Measured = Callable[..., None]
 
 @pytest.fixture
 def measured(request: pytest.FixtureRequest) -> Measured:
-    """Notes what a question of the text asks for; the solution's own answers are held against it at once."""
+    """Notes numbers that the lab's questions ask for; the solution's answers must be these."""
     number = request.module.LAB
 
     def note(**values: int) -> None:
-        request.node.user_properties += [("measured", (name, value)) for name, value in values.items()]
-        if "STRATA_RESULTS" not in os.environ and os.environ.get("STRATA_IMPL", "solution") == "solution":
+        request.node.user_properties += [("measured", (name, value))
+                                         for name, value in values.items()]
+        is_solution = os.environ.get("STRATA_IMPL", "solution") == "solution"
+        if is_solution and "STRATA_RESULTS" not in os.environ:
             lab = load_course().lab(number)
             answers = questions.read_file(ROOT / "solution" / lab.directory / questions.FILE, lab)
             assert not answers.error
             for question in lab.questions:
                 if question.id in values:
-                    told = answers.values[question.id]
-                    assert questions.is_right(question, told, values[question.id]), (question.id, told, values)
+                    told, found = answers.values[question.id], values[question.id]
+                    assert questions.is_right(question, told, found), (question.id, told, values)
 
     return note
 
 
 def pytest_configure(config: pytest.Config) -> None:
     # Debian 13's libfdt, made by a SWIG that its Python does not like.
-    config.addinivalue_line("filterwarnings", "ignore:builtin type .* has no __module__ attribute:DeprecationWarning")
+    config.addinivalue_line("filterwarnings",
+                            "ignore:builtin type .* has no __module__ attribute:DeprecationWarning")
     if not hasattr(config, "workerinput") and drift.applies():
         config.pluginmanager.register(drift.Drift(), "strata-drift")
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Which part of this repository's Python may import which: from below to above, and never in a circle."""
+"""Which room of this repository's Python may import which: from below to above, in no circle."""
 
 from __future__ import annotations
 

@@ -267,7 +267,8 @@ class Timers(Command):
             show(f"{name}: CNTV is in the CPU, offset {vcpu.get('vtimer.cntv.offset'):#x}")
         else:
             state = timer_state(vcpu.get("vtimer.cntv.ctl"))
-            armed = vcpu.get("vtimer.cntv.deadline.cpu") and vcpu.get("vtimer.cntv.deadline.node.next")
+            armed = (vcpu.get("vtimer.cntv.deadline.cpu")
+                     and vcpu.get("vtimer.cntv.deadline.node.next"))
             ticks = vcpu.get("vtimer.cntv.deadline.ticks")
             deadline = f", EL2 wakes it at {ticks:#x}" if armed else ""
             show(f"{name}: CNTV {state}, CVAL {vcpu.get('vtimer.cntv.cval'):#x}{deadline}")

@@ -15,7 +15,8 @@ from grader.machine.verdict import Finding, Verdict
 MACHINES = pytest.StashKey[list[Machine]]()  # of a test, in the order in which they were started
 
 # What reading a machine in a state that the test did not think of may raise.
-UNREADABLE = (LookupError, ArithmeticError, ValueError, TypeError, AttributeError, struct.error, GdbError)
+UNREADABLE = (LookupError, ArithmeticError, ValueError, TypeError, AttributeError,
+              struct.error, GdbError)
 
 
 def finding_of(item: pytest.Item, call: pytest.CallInfo[None]) -> Finding | None:

@@ -42,7 +42,7 @@ class Console:
             os.close(self._ends.pop())
 
     def poll(self) -> bool:
-        """Take in what has been printed, and whether that was anything; a flood is cut off, not stored.
+        """Read what the machine has printed; False if nothing. A flood is cut off, not stored.
 
         While the pipe is full QEMU waits.
         """

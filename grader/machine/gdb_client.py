@@ -310,8 +310,11 @@ class Gdb:
         return [values[number] for number in numbers]
 
     def set_core_registers(self, values: Mapping[str, int]) -> None:
-        """The same for writing: a tenth of the time of assignments, after each of which GDB asks for all registers
-        again. What it knows of the stack is what it was, until the machine has run."""
+        """Write registers of CORE_REGISTERS, in one step.
+
+        After an assignment GDB reads all registers again, which takes ten times as long. Until the
+        machine has run, GDB's backtrace is still that of the old values.
+        """
         pairs = (f"{CORE_REGISTERS[name]} {value & MASK64:#x}" for name, value in values.items())
         self.command(f"-data-write-register-values x {' '.join(pairs)}")
 

@@ -104,7 +104,8 @@ def selftest(name: str) -> Image:
         folder.mkdir(parents=True, exist_ok=True)
         prefix = cross_prefix()
         compile_ = [prefix + "gcc", "-g", "-nostdlib", "-static", "-no-pie"]
-        compile_ += ["-Xassembler", f"-I{SELFTEST}", "-Wl,--build-id=none", "-Wl,--no-warn-rwx-segments"]
+        compile_ += ["-Xassembler", f"-I{SELFTEST}", "-Wl,--build-id=none",
+                     "-Wl,--no-warn-rwx-segments"]
         compile_ += ["-T", str(script), "-o", str(image.elf), str(source)]
         copy = [prefix + "objcopy", "-O", "binary", str(image.elf), str(image.binary)]
         for command in (compile_, copy):

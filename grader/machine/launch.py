@@ -14,7 +14,8 @@ from grader.machine.budget import Budget, build_plugin
 from grader.machine.console import Console
 from grader.machine.memory import PhysicalMemory
 from grader.machine.verdict import infrastructure
-from tools.qemu import HEARTBEAT, MachineOptions, ends_with_us, option_value, qemu_command, qemu_version
+from tools.qemu import (HEARTBEAT, MachineOptions, ends_with_us, option_value, qemu_command,
+                        qemu_version)
 from tools.stub import Stub
 
 MIB = 1 << 20

@@ -30,11 +30,12 @@ DEFAULT_BUDGET = 50_000_000
 LOOK_SECONDS = 0.03
 QUIET_LOOKS = 3
 # Two nets under the instruction budget. Some instructions cost the emulator thousands of times what
-# others cost (code in a device's registers, a device in a loop, a sleep of years), and a machine that
-# executes nothing else is at fault for it. That it gets no processor is the host's fault.
+# others cost (code in a device's registers, a device in a loop, a sleep of years). A machine that
+# executes nothing else fails, by processor time; a machine that gets no processor does not.
 PROCESSOR_SECONDS = 60.0
-# A breakpoint whose condition does not hold stops the machine all the same, twice, and takes the debugger as long as
-# thousands of instructions. Over the solution no run has more than 240 such stops.
+# At a breakpoint whose condition does not hold the machine stops all the same, twice, and the
+# debugger needs as long as for thousands of instructions. On the solution no run has more than 240
+# such stops.
 MOST_STOPS = 20 * 250
 WALL_SECONDS = 600.0
 STOP_SECONDS = 60.0
@@ -55,7 +56,7 @@ class StopKind(enum.Enum):
     PANIC = "powered off with failure"
     FINISHED = "the probes have finished"
     BUDGET = "instruction budget used up"
-    SLOW = "too dear for the emulator"
+    SLOW = "the emulator's processor time is used up"
     PASSED = "a breakpoint was passed too often"
     QUIET = "nothing can happen any more"
 
@@ -73,9 +74,10 @@ class Stop:
 
 @dataclass(frozen=True)
 class Oracle:
-    """What a machine has to be told about the programs in it; grader/oracle/strata.py knows those of this course."""
+    """Questions about the programs in a machine; grader/oracle/strata.py has our answers."""
 
-    crash: Callable[[Machine], tuple[Verdict, str] | None]  # the end that EL2 itself reported, and its words
+    # The verdict on an end that EL2 itself reported, and EL2's words.
+    crash: Callable[[Machine], tuple[Verdict, str] | None]
     why_quiet: Callable[[Machine], str | None]  # why nothing can happen any more
     guest_frames: Callable[[Machine], list[str]]  # where EL1 was left
 
@@ -97,7 +99,8 @@ class Machine:
         self._guest_symbols: int | None = None
         self.guests: list[Guest] = list(config.guests)
         self.last_stop: Stop | None = None
-        # From which function, called with what, a test's own call has come back (grader/oracle/calls.py).
+        # The function and the arguments of a test's own call that has returned
+        # (grader/oracle/calls.py).
         self.returned: tuple[int, tuple[int, ...]] | None = None
         self._log = log
         self._gdb: Gdb | None = None
@@ -123,7 +126,8 @@ class Machine:
 
     @property
     def gdb(self) -> Gdb:
-        """The debugger. It comes when it is asked for first, to a machine that stands: many tests need none."""
+        """The debugger. It is attached at its first use, while the machine stands: many tests need
+        none."""
         if self._gdb is None:
             gdb = Gdb.take(self.config.elf, self._log)
             try:
@@ -314,7 +318,8 @@ class Machine:
 
     def call_text(self, function: int, arguments: tuple[int, ...]) -> str:
         """A call that a test made: function, where it is written, arguments."""
-        return f"{self.place(function, el=2).partition(' ')[2]}, called with ({', '.join(map(hex, arguments))}),"
+        name = self.place(function, el=2).partition(" ")[2]
+        return f"{name}, called with ({', '.join(map(hex, arguments))}),"
 
     def finding_for(self, stop: Stop, what: str) -> Finding:
         """The verdict on a machine that stopped otherwise than the test asked for."""
@@ -325,21 +330,23 @@ class Machine:
         observed = stop.kind.value
         if stop.kind is StopKind.BUDGET and self.budget.looping:
             verdict = Verdict.HANG
-            observed = f"an exception whose vector raises the next one, for ever, at {self.place(stop.pc)}"
+            observed = ("an exception whose vector raises the next one, for ever, "
+                        f"at {self.place(stop.pc)}")
         elif stop.kind is StopKind.BUDGET:
             verdict = Verdict.BUDGET
             observed = f"{self.budget.retired} instructions used, at {self.place(stop.pc)}"
         elif stop.kind is StopKind.SLOW:
             verdict = Verdict.BUDGET
             observed = (
-                f"{self.budget.retired} instructions, with what they do in devices and sleep, took the"
-                f" emulator {PROCESSOR_SECONDS:g} s of processor time; at {self.place(stop.pc)}"
+                f"{self.budget.retired} instructions, their device accesses and sleeps took the "
+                f"emulator {PROCESSOR_SECONDS:g} s of processor time; at {self.place(stop.pc)}"
             )
         elif stop.kind is StopKind.PASSED:
             verdict = Verdict.BUDGET
             observed = (
-                f"what the test watches happens again and again, and never as it asks: {MOST_STOPS} stops,"
-                f" {self.budget.retired} instructions used, at {self.place(stop.pc)}"
+                f"the machine came to the watched place {MOST_STOPS} times, never under the "
+                f"test's condition; {self.budget.retired} instructions used, "
+                f"at {self.place(stop.pc)}"
             )
         elif stop.kind is StopKind.QUIET:
             verdict = Verdict.HANG
@@ -379,7 +386,7 @@ class Machine:
         return self.last_stop
 
     def _run_alone(self) -> Stop | None:
-        """Run without a debugger, until an end or the plugin stops the machine; None: look at it with one."""
+        """Run without debugger until the machine ends or the plugin stops it; None: attach one."""
         self.qmp.command("cont", deadline=self._deadline)
         last = self.budget.retired
         while True:
@@ -425,9 +432,9 @@ class Machine:
                 self.budget.allow_loops()
                 self.gdb.resume("-exec-continue")
                 continue
-            dear = self._too_dear()
-            if dear:
-                return self._hold_at_once(dear)
+            spent = self._overspent()
+            if spent:
+                return self._hold_at_once(spent)
             if self.budget.retired != last:
                 last, quiet = self.budget.retired, 0
             elif command == "-exec-continue":
@@ -443,23 +450,24 @@ class Machine:
                 self.gdb.resume(f"-exec-jump *{self.pc:#x}" if moved else "-exec-continue")
 
     def _is_guests_loop(self, stop: Stop) -> bool:
-        """Whether only a guest raises exceptions for ever, in its own memory. It may: others get their turn."""
+        """Whether only a guest takes exceptions for ever, in its own memory: other VMs go on."""
         mine = stop.kind is StopKind.BUDGET and self.budget.looping
         return mine and self.exception_level == 1 and stop.pc >= RAM_BASE
 
     def _next_stop(self) -> Record | None:
-        """GDB's next *stopped; None when nothing at all came for LOOK_SECONDS, or the machine is too dear."""
+        """GDB's next *stopped; None after LOOK_SECONDS of silence, or when time is used up."""
         while True:
             record = self._stop_that_came()
             if record is not None:
                 return record
-            if self._too_dear() or not self._attend():
+            if self._overspent() or not self._attend():
                 return None
 
     def _interrupt(self) -> Record:
         """Stop the machine by its debugger, or wait for the stop that comes first.
 
-        QEMU overlooks an interrupt while it stands at a breakpoint that GDB is about to pass: then there is another.
+        QEMU overlooks an interrupt while it stands at a breakpoint that GDB is about to pass: the
+        breakpoint's stop comes instead.
         """
         again = 0.0
         while True:
@@ -489,7 +497,7 @@ class Machine:
             self._stop_by_monitor()
         return bool(ready) or printed
 
-    def _too_dear(self) -> StopKind | None:
+    def _overspent(self) -> StopKind | None:
         """Which of the nets under the instruction budget holds the machine."""
         if self.qmp.stops > self._last_stop_allowed:
             return StopKind.PASSED
@@ -535,7 +543,7 @@ class Machine:
         )
 
     def _stop_by_monitor(self) -> None:
-        """QMP's stop. A vCPU that the plugin holds, now or before QEMU answers, is let go when the stop is pending."""
+        """QMP's stop. Once it is pending, a vCPU that the plugin holds is let go."""
         self.qmp.send("stop")
         while not self.qmp.replied and not self.qmp.closed:
             left = max(0.0, self._deadline - time.monotonic())

@@ -19,7 +19,7 @@ class Qmp:
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
         self._buffer = b""
-        self.events: list[dict[str, Any]] = []  # without those that only say that the machine stands or runs
+        self.events: list[dict[str, Any]] = []  # but STOP and RESUME
         self.stops = 0  # how often it has come to stand, for the debugger too
         self.closed = False
         self._replies: deque[dict[str, Any]] = deque()  # of which nobody has asked for yet

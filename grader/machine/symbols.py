@@ -81,7 +81,8 @@ class Symbols:
     def word(self, address: int) -> int | None:
         """The 32 bits that the file has for an address; None where it loads nothing."""
         for s in self.sections:
-            if s.flags & SHF_ALLOC and s.kind != SHT_NOBITS and s.address <= address <= s.address + s.size - 4:
+            is_loaded = s.flags & SHF_ALLOC and s.kind != SHT_NOBITS
+            if is_loaded and s.address <= address <= s.address + s.size - 4:
                 return int(struct.unpack_from("<I", self._data, s.offset + address - s.address)[0])
         return None
 

@@ -51,7 +51,7 @@ def infrastructure(what: str, detail: str = "") -> Finding:
 
 
 def show(value: object) -> str:
-    """Numbers of a machine, those in a list too, are read in hexadecimal; all else as Python prints it."""
+    """A machine's numbers, those in a list too, in hexadecimal; all else as Python prints it."""
     if isinstance(value, list | tuple):
         inside = ", ".join(repr(item) if isinstance(item, str) else show(item) for item in value)
         return f"[{inside}]" if isinstance(value, list) else f"({inside})"

@@ -62,7 +62,8 @@ def occurs(elf: Path, pattern: str) -> bool:
     return any(instruction.is_like(pattern) for instruction in disassemble(elf).values())
 
 
-def missing(elf: Path, start: str | int, barriers: tuple[str, ...], before: str) -> Iterator[tuple[int, str, int]]:
+def missing(elf: Path, start: str | int, barriers: tuple[str, ...],
+            before: str) -> Iterator[tuple[int, str, int]]:
     """For each `start` from which a path comes to `before` without all `barriers`, in their order:
     its address, the barrier that is missing, and the address where it should have been in effect.
     `start` is what instructions look like, or the address of a function."""

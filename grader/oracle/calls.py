@@ -5,9 +5,9 @@ For exercises of which a guest sees nothing before others are written. The machi
 where no guest has run yet, or does not boot at all; from there the test fills memory, points the
 registers at a function, and looks at what the function did.
 
-A function that the one under test calls may be *stubbed*: it returns at once what the test says, and
-its arguments are kept. That works for calls through a pointer and for calls from one file to another,
-which the compiler cannot fold away.
+A function that the one under test calls may be *stubbed*: it returns at once what the test says,
+and its arguments are kept. That works for calls through a pointer and for calls from one file to
+another, which the compiler cannot fold away.
 """
 
 from __future__ import annotations
@@ -151,7 +151,8 @@ class Bench:
         return [self.random.getrandbits(64) for _ in range(count)]
 
     def write_u64(self, address: int, *values: int) -> None:
-        self.machine.memory.write(address, struct.pack(f"<{len(values)}Q", *(v & MASK for v in values)))
+        self.machine.memory.write(address,
+                                  struct.pack(f"<{len(values)}Q", *(v & MASK for v in values)))
 
     @property
     def cpu(self) -> Object:
@@ -228,7 +229,7 @@ class Bench:
         self._execute(struct.pack("<2I", STORE, ISB), address, value)
 
     def _execute(self, code: bytes, *arguments: int) -> None:
-        """Instructions with x0 and up; registers, what is a stub and what was called stay as they are."""
+        """Execute instructions with x0 and up; registers, stubs and noted calls are kept."""
         gdb, behind = self.machine.gdb, self._room + len(code)
         names = [*(f"x{index}" for index in range(len(arguments))), "pc"]
         before = gdb.core_registers(*names)
@@ -253,7 +254,7 @@ class Bench:
     def call(
         self, function: str | int, *arguments: int, stubs: Mapping[str | int, Stub] | None = None
     ) -> int:
-        """What the function under test returns. `stubs`: what functions that it calls shall return."""
+        """The result of the function under test; `stubs` answer the calls that it makes."""
         self.machine.returned = None
         result = self._run(self._address(function), arguments, stubs or {})
         self.machine.returned = self._address(function), arguments
@@ -298,17 +299,19 @@ class Bench:
         self.set_registers(**{"sp": self._stack, **registers}, pc=self._address(function))
 
     def executed(self, like: str, function: str | int, *arguments: int) -> Iterator[Instruction]:
-        """Call a function; each instruction like this (grader/oracle/barriers.py), before it is executed."""
+        """Call a function; stop before each instruction like this (grader/oracle/barriers.py)."""
         code = disassemble(self.machine.config.elf)
         places = [self.nowhere, *(one.address for one in code.values() if one.is_like(like))]
-        self.enter(function, x30=self.nowhere, **{f"x{index}": value for index, value in enumerate(arguments)})
+        self.enter(function, x30=self.nowhere,
+                   **{f"x{index}": value for index, value in enumerate(arguments)})
         with ExitStack() as stack:
             for place in places:
                 stack.enter_context(self.machine.breakpoint(place, EL2_ONLY))
             while True:
                 stop = self.machine.run(CALL_BUDGET)
                 if stop.kind is not StopKind.BREAKPOINT:
-                    raise self.machine.finding_for(stop, f"{self.machine.call_text(self._address(function), arguments)} returns")
+                    made = self.machine.call_text(self._address(function), arguments)
+                    raise self.machine.finding_for(stop, f"{made} returns")
                 if stop.pc == self.nowhere:
                     return
                 yield code[stop.pc]

@@ -46,7 +46,8 @@ class Report:
             parts.append(f"vector +{self.vector:#x}, ESR_EL2 {Esr(self.esr)}")
             parts.append(f"ELR_EL2 {machine.place(self.elr, el=2)}, FAR_EL2 {self.far:#x}")
         elif self.elr:
-            # A return address: the call is the instruction before it, and may be the last of its function.
+            # A return address: the call is the instruction before it, and may be the last of its
+            # function.
             parts.append(f"at {machine.place(self.elr - 4, el=2)}")
         parts.append(f"CPU {self.cpu}, SP {self.sp:#x}")
         return "; ".join(parts)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""What a machine that does not come to its end is busy with: the exits of guests, looked at for a while.
+"""Why a machine does not come to its end: its guests' exits, watched for a while.
 
-An exit that comes back with the same syndrome at the same address, and the guest's registers as they were, means
-that the guest makes no progress, whichever of the two levels the budget happened to run out in.
+A guest that exits again and again with the same syndrome, at the same address, with the same
+registers makes no progress, at whichever exception level the budget ran out.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ LOOKS = 8
 LEAST = 6  # exits that have to be seen
 DISTINCT = 2  # as many places of one loop are named
 INSTRUCTIONS = 400_000
-REGISTERS = ("x0", "x1", "x2", "x19", "x20", "x21", "x22", "x29", "x30")  # a loop of the guest's own changes some
+# Of these a loop in the guest changes at least one.
+REGISTERS = ("x0", "x1", "x2", "x19", "x20", "x21", "x22", "x29", "x30")
 # Vectors for exceptions from a lower level, offsets from VBAR_EL2, and the kind of exception.
 VECTORS = {0x400: "synchronous", 0x480: "IRQ", 0x600: "synchronous", 0x680: "IRQ"}
 
 
 def repeated(machine: Machine) -> str:
-    """The exits in a row that are one and the same, or two; nothing when there are more, or none. Goes on a little."""
+    """The one or two exits that repeat, in words; "" when more do, or none. Runs on a bit."""
     try:
         return _describe(machine, _sample(machine))
     except (Finding, GdbError, ValueError, KeyError):
@@ -34,10 +35,11 @@ def repeated(machine: Machine) -> str:
 
 
 def _sample(machine: Machine) -> Counter[tuple[int, ...]]:
-    """(vector, ESR_EL2 of a synchronous exit, ELR_EL2, VM, registers), and how often each was seen."""
+    """How often each (vector, ESR_EL2 of a synchronous exit, ELR_EL2, VM, registers) was seen."""
     base, seen = machine.register("VBAR_EL2"), Counter[tuple[int, ...]]()
     with ExitStack() as stack:
-        numbers = {stack.enter_context(machine.breakpoint(base + offset, EL2_ONLY)): offset for offset in VECTORS}
+        numbers = {stack.enter_context(machine.breakpoint(base + offset, EL2_ONLY)): offset
+                   for offset in VECTORS}
         for _ in range(LOOKS):
             stop = machine.run(INSTRUCTIONS)
             if stop.kind is not StopKind.BREAKPOINT or stop.number not in numbers:
@@ -63,5 +65,6 @@ def _describe(machine: Machine, seen: Counter[tuple[int, ...]]) -> str:
     words = []
     for (offset, esr, elr, vm, *_), count in seen.most_common():
         kind = str(Esr(esr)) if VECTORS[offset] != "IRQ" else "an IRQ"
-        words.append(f"{count} times {kind} at ELR_EL2 {machine.place(elr, el=1)}" + (f" (VM {vm})" if vm >= 0 else ""))
+        where = f" (VM {vm})" if vm >= 0 else ""
+        words.append(f"{count} times {kind} at ELR_EL2 {machine.place(elr, el=1)}{where}")
     return f"the same exit again and again: of {seen.total()} in a row, " + ", ".join(words)

@@ -43,7 +43,7 @@ class ProbeVm:
 
 
 def probe_mib(lab: int) -> int:
-    """Memory of a VM of which its test says nothing: little where all of it is cleared at the start."""
+    """A VM's memory where the test gives none: little where EL2 clears all of it at the start."""
     return 4 if lab == 1 else 16
 
 
@@ -74,7 +74,8 @@ class Report:
     def digest(self) -> str:
         """Which properties these are, in their order, whether they hold or not."""
         texts = [self.text(entry) for entry in self.properties]
-        return f"{self.vm} {self.probe}: {len(texts)} {zlib.crc32(chr(10).join(texts).encode()):08x}"
+        checksum = zlib.crc32("\n".join(texts).encode())
+        return f"{self.vm} {self.probe}: {len(texts)} {checksum:08x}"
 
 
 def varies(probe: str) -> bool:
@@ -176,8 +177,10 @@ def judge(machine: Machine, reports: list[Report], ignore: tuple[str, ...] = ())
     `ignore` names properties, by words in them, that belong to a layer which is not linked.
     """
     for report in reports:
-        taken = [entry.observed for entry in report.entries if report.is_bait(entry) and entry.passed]
-        expect(f"{report.vm}: SMCCC_VERSION answers what is so, not what its caller hopes", taken, [])
+        taken = [entry.observed for entry in report.entries
+                 if report.is_bait(entry) and entry.passed]
+        expect(f"{report.vm}: SMCCC_VERSION answers the version, not what its caller hopes for",
+               taken, [])
     lines = []
     for report in reports:
         if not report.properties:

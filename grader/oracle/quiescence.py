@@ -94,7 +94,8 @@ def _blocked(machine: Machine) -> str:
             symbols, address = symbols_of(guest.elf), pc - guest.load_address
             wait = WAITS.get(symbols.word(address) or 0)
             how = f" at its {wait} and not behind it," if wait else ", to go on"
-            words += f" | VM {vm.index} blocked{how} at {pc:#x} {symbols.place(address) or ''} of {guest.name}"
+            words += (f" | VM {vm.index} blocked{how} at {pc:#x} {symbols.place(address) or ''} of "
+                      f"{guest.name}")
     except (Finding, GdbError, LookupError, ValueError, struct.error):
         pass  # what else there is to say stands already
     return words

@@ -2,9 +2,9 @@
 """What a probe said, as the plugin saw it at the moment at which the probe's own code said it.
 
 EL2 owns the memory and the registers of its VMs: whatever a probe has written may be something else
-when it is read later. The plugin (grader/machine/plugin/budget.c) therefore copies each entry of a report out of
-physical memory by the store that completes it, and compares all code that runs at the probe's
-addresses with the probe's file.
+when it is read later. The plugin (grader/machine/plugin/budget.c) therefore copies each entry of a
+report out of physical memory by the store that completes it, and compares all code that runs at the
+probe's addresses with the probe's file.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader.machine.shared import ENTRIES, ENTRY, ENTRY_MAX, PROGRAM, PROGRAM_BYTES, PROGRAM_MAX, PROGRAMS, Shared, Word
+from grader.machine.shared import (ENTRIES, ENTRY, ENTRY_MAX, PROGRAM, PROGRAM_BYTES, PROGRAM_MAX,
+                                   PROGRAMS, Shared, Word)
 from grader.machine.symbols import symbols_of
 from grader.machine.verdict import Finding, Verdict, infrastructure
 
@@ -37,18 +38,20 @@ class Witness:
         self._shared = shared
 
     def watch(self, elf: Path, load_address: int, finishes: bool) -> None:
-        """Expect this program's code there, in one more VM, and its end, if it has one. Before anything there has run."""
+        """Expect this program's code, and its end if it has one, in one more VM, not yet run."""
         symbols = symbols_of(elf)
         size = symbols["__text_end"] - symbols.base()
         slots = [symbols[name] if name in symbols else size for name in _SLOTS]
         program = PROGRAM.pack(load_address, size, symbols["probe_commit"],
-                                symbols["probe_finished"] if finishes else size, symbols["guest_vectors"], *slots)
+                                symbols["probe_finished"] if finishes else size,
+                               symbols["guest_vectors"], *slots)
         program += elf.with_suffix(".bin").read_bytes()[:size]
         self._shared.put(Word.VM_COUNT, self._shared.get(Word.VM_COUNT) + 1)
         self._shared.put(Word.FINISH_WANTED, self._shared.get(Word.FINISH_WANTED) + finishes)
         count = self._shared.get(Word.PROGRAM_COUNT)
         places = [PROGRAMS + i * (PROGRAM.size + PROGRAM_BYTES) for i in range(PROGRAM_MAX)]
-        if program in (self._shared.bytes[place : place + len(program)] for place in places[:count]):
+        if program in (self._shared.bytes[place : place + len(program)]
+                       for place in places[:count]):
             return
         if count == PROGRAM_MAX or size > PROGRAM_BYTES:
             raise infrastructure("the plugin has no room for so many or so large probes")
@@ -61,7 +64,7 @@ class Witness:
         return self._shared.get(Word.FINISH_COUNT)
 
     def entries(self, vm: int) -> list[Entry]:
-        """What the probe of this VM has said so far, in order; FAIL when the probe was tampered with."""
+        """What this VM's probe has reported so far, in order; FAIL when it was tampered with."""
         for objection in self.objections():
             raise objection
         count = self._shared.get(Word.ENTRY_COUNT)
@@ -89,7 +92,8 @@ class Witness:
                 )
             ]
         if self._shared.get(Word.MOVED_COUNT):
-            start, to, how = (self._shared.get(word) for word in (Word.MOVED_FROM, Word.MOVED_TO, Word.MOVED_HOW))
+            start, to, how = (self._shared.get(word)
+                              for word in (Word.MOVED_FROM, Word.MOVED_TO, Word.MOVED_HOW))
             found += [
                 Finding(
                     Verdict.FAIL,

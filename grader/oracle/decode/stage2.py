@@ -193,7 +193,7 @@ class Leaf:
 
 
 class Stage2:
-    """A VM's guest-physical address space, from the registers that define it; `fwb`: HCR_EL2.FWB."""
+    """A VM's guest-physical address space, from its registers; `fwb`: HCR_EL2.FWB."""
 
     def __init__(self, vtcr: int, vttbr: int, read: ReadU64, fwb: bool = False) -> None:
         self.fwb = fwb

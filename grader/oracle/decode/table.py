@@ -149,7 +149,8 @@ class Table:
         below = self._tables(self.root, self.start_level, count)
         yield from itertools.islice(below, TABLES_MAX)
         if next(below, None) is not None:
-            raise ValueError(f"more than {TABLES_MAX} tables below {self.root:#x}: one holds itself")
+            raise ValueError(f"more than {TABLES_MAX} tables below {self.root:#x}: "
+                             "one of them leads back to itself")
 
     def _tables(self, table: int, level: int, count: int) -> Iterator[int]:
         if level == 3:

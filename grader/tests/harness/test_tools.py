@@ -597,12 +597,14 @@ def test_a_file_without_a_license_line_is_found(tmp_path: Path) -> None:
      ["tools/a.py:1: tools may not import course: course.registry"]),
     ({"grader/machine/a.py": "def f():\n    import grader.oracle.b\n", "grader/oracle/b.py": ""},
      ["grader/machine/a.py:2: grader.machine may not import grader.oracle: grader.oracle.b"]),
-    ({"tools/a.py": "from tools.b import x\n", "tools/b.py": "from tools import c\n", "tools/c.py": "import tools.a\n"},
+    ({"tools/a.py": "from tools.b import x\n", "tools/b.py": "from tools import c\n",
+      "tools/c.py": "import tools.a\n"},
      ["tools/a.py: modules import each other in a circle: tools.a > tools.b > tools.c > tools.a"]),
-    ({"grader/oracle/a.py": "from grader.machine.b import x\nfrom tools.c import y\n", "grader/machine/b.py": "",
-      "tools/c.py": "import json\n"}, []),
+    ({"grader/oracle/a.py": "from grader.machine.b import x\nfrom tools.c import y\n",
+      "grader/machine/b.py": "", "tools/c.py": "import json\n"}, []),
 ])
-def test_an_import_that_no_room_allows_is_found(tmp_path: Path, sources: dict[str, str], finds: list[str]) -> None:
+def test_an_import_that_no_room_allows_is_found(tmp_path: Path, sources: dict[str, str],
+                                                finds: list[str]) -> None:
     for name, text in sources.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text, "utf-8")
