@@ -106,4 +106,3 @@ def counts(rows: Sequence[Row]) -> str:
 
 def is_right(question: Question, told: int, measured: int) -> bool:
     return abs(told - measured) * 100 <= measured * question.tolerance
-

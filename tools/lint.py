@@ -7,7 +7,8 @@ import argparse
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from tools.callgraph import CallGraph
@@ -25,9 +26,13 @@ DEVICE_INCLUDES = re.compile(r'"(vmm\.h|vmm_irq\.h|exercise\.h|lib/[a-z_]+\.h)"'
 INDEX = "docs/README.md"  # of all pages
 MOVED = {"docs/handout.md": "README.md"}  # written to be read in a handout
 # The versions of Debian 12 and 13, for which the sources are good. Other versions lay out some
-# lines differently, and find other faults in types.
-CLANG_FORMATS = (14, 19)
+# lines differently, and find other faults.
+CLANG_FORMATS = ("14", "19")
 MYPYS = ("1.0", "1.15")
+FLAKE8S = ("5.0", "7.1")
+PYPROJECT = "pyproject.toml"
+# What flake8 leaves out when nobody asks, as ruff does, and tabs, which C in a string has.
+FLAKE8_IGNORES = ("E101", "E121", "E123", "E126", "E226", "E24", "E704", "W191", "W503", "W504")
 # In a macro one takes (x)&y and (x)-y for casts, and braces alone for a block.
 AMBIGUOUS = re.compile(r"[^*]\)[*&-]\w|^\t\{\s+\\$")
 
@@ -105,15 +110,18 @@ def check_device_model(path: Path) -> Iterator[str]:
             yield f"{path}:{number}: a device model has no assembly and no extern of its own"
 
 
+def has_version(program: str, known: Collection[str], subject: str) -> bool:
+    """Whether the program is one of these versions; if not, says what stays unchecked."""
+    done = subprocess.run([program, "--version"], check=False, capture_output=True, text=True)
+    found = re.search(r"(\d+)\.(\d+)", done.stdout)
+    good = found is not None and not {found[0], found[1]}.isdisjoint(known)
+    if not good:
+        print(f"lint: {program} is not version {' or '.join(known)}: {subject} not checked")
+    return good
+
+
 def check_format(files: list[Path]) -> Iterator[str]:
-    version = subprocess.run(["clang-format", "--version"], check=True,
-                             capture_output=True, text=True)
-    found = re.search(r"version (\d+)", version.stdout)
-    if not found or int(found[1]) not in CLANG_FORMATS:
-        print(f"lint: clang-format is not version {' or '.join(map(str, CLANG_FORMATS))}: "
-              "the layout is not checked")
-        return
-    if not files:
+    if not has_version("clang-format", CLANG_FORMATS, "the layout of C is") or not files:
         return
     done = subprocess.run(["clang-format", "--dry-run", *map(str, files)], check=False,
                           capture_output=True, text=True)
@@ -123,16 +131,23 @@ def check_format(files: list[Path]) -> Iterator[str]:
         yield f"{place}: clang-format lays this out differently"
 
 
-def check_types(build: Path) -> Iterator[str]:
-    version = subprocess.run(["mypy", "--version"], check=False, capture_output=True, text=True)
-    found = re.match(r"mypy (\d+\.\d+)", version.stdout)
-    if not found or found[1] not in MYPYS:
-        print(f"lint: mypy is not version {' or '.join(MYPYS)}: "
-              "the types of Python are not checked")
+def check_python(files: list[Path]) -> Iterator[str]:
+    """The rules of pyproject.toml that flake8 and ruff share."""
+    if not has_version("flake8", FLAKE8S, "the style of Python is") or not files:
         return
-    done = subprocess.run(["mypy", "--config-file", "tools/mypy.ini", "--cache-dir",
-                           str(build / "mypy"), "--no-error-summary"],
+    rules = tomllib.loads(Path(PYPROJECT).read_text("utf-8"))["tool"]["ruff"]
+    done = subprocess.run(["flake8", "--isolated", f"--max-line-length={rules['line-length']}",
+                           f"--select={','.join(rules['lint']['select'])}",
+                           f"--ignore={','.join(FLAKE8_IGNORES)}", *map(str, files)],
                           check=False, capture_output=True, text=True)
+    yield from (done.stdout + done.stderr).splitlines()
+
+
+def check_types(build: Path) -> Iterator[str]:
+    if not has_version("mypy", MYPYS, "the types of Python are"):
+        return
+    done = subprocess.run(["mypy", "--config-file", PYPROJECT, "--cache-dir", str(build / "mypy"),
+                           "--no-error-summary"], check=False, capture_output=True, text=True)
     yield from (done.stdout + done.stderr).splitlines()
 
 
@@ -166,8 +181,9 @@ def main() -> int:
     files = repository_files()
     code = [path for path in files
             if path.suffix in (".c", ".h") and path.as_posix().startswith(C_TREES)]
-    findings = [*check_license(files), *check_format(code), *check_types(arguments.build),
-                *check_texts(files), *check_rooms(files)]
+    python = [path for path in files if path.suffix == ".py"]
+    findings = [*check_license(files), *check_format(code), *check_python(python),
+                *check_types(arguments.build), *check_texts(files), *check_rooms(files)]
     for path in files:
         if path.suffix in (".c", ".h"):
             findings += [*check_conditionals(path), *check_macros(path)]

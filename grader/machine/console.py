@@ -63,7 +63,7 @@ class Console:
         data = text.encode()
         while data:
             select.select([], [self._keys], [], 10)
-            data = data[os.write(self._keys, data) :]
+            data = data[os.write(self._keys, data):]
 
     @property
     def text(self) -> str:

@@ -53,7 +53,7 @@ class PhysicalMemory:
                 expected=f"[{RAM_BASE:#x}, {RAM_BASE + self.size:#x})",
             )
         offset = address - RAM_BASE
-        return self._map[offset : offset + count]
+        return self._map[offset:offset + count]
 
     def write(self, address: int, data: bytes) -> None:
         """Data, and no code: what the emulator has translated of it would stay."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 Value = Any  # str | list[Value] | dict[str, Value]
@@ -45,7 +44,7 @@ class _Reader:
         self.at = 0
 
     def peek(self) -> str:
-        return self.text[self.at : self.at + 1]
+        return self.text[self.at:self.at + 1]
 
     def take(self, expected: str) -> None:
         if self.peek() != expected:

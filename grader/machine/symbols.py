@@ -48,11 +48,11 @@ class Symbols:
         self.sections = list(_sections(data))
         table = next(s for s in self.sections if s.kind == SHT_SYMTAB)
         strings = self.sections[table.link]
-        names = data[strings.offset : strings.offset + strings.size]
+        names = data[strings.offset:strings.offset + strings.size]
         found = []
         for offset in range(table.offset, table.offset + table.size, 24):
             name, info, _, section, value, size = struct.unpack_from("<IBBHQQ", data, offset)
-            text = names[name : names.index(b"\0", name)].decode()
+            text = names[name:names.index(b"\0", name)].decode()
             if section == SHN_UNDEF or not text or text.startswith("$") or info & 15 > STT_FUNC:
                 continue
             found.append(Symbol(text, value, size, info & 15, info >> 4 == STB_LOCAL))

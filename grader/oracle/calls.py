@@ -207,7 +207,7 @@ class Bench:
         data = bytearray(self.size(kind))
         for member, value in members.items():
             offset, size = self.objects.member(kind, member)
-            data[offset : offset + size] = (value & (1 << 8 * size) - 1).to_bytes(size, "little")
+            data[offset:offset + size] = (value & (1 << 8 * size) - 1).to_bytes(size, "little")
         return bytes(data)
 
     def put(self, target: Object, **members: int) -> None:

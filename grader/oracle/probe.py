@@ -59,7 +59,7 @@ class Report:
         """The property in words: from the probe's file, not from the VM's memory."""
         image = images.guest(self.probe)
         offset = entry.name - symbols_of(image.elf).base()
-        text = image.binary.read_bytes()[offset : offset + 160].split(b"\0")[0]
+        text = image.binary.read_bytes()[offset:offset + 160].split(b"\0")[0]
         return text.decode("ascii", "backslashreplace")
 
     def is_bait(self, entry: Entry) -> bool:

@@ -43,19 +43,19 @@ class Witness:
         size = symbols["__text_end"] - symbols.base()
         slots = [symbols[name] if name in symbols else size for name in _SLOTS]
         program = PROGRAM.pack(load_address, size, symbols["probe_commit"],
-                                symbols["probe_finished"] if finishes else size,
+                               symbols["probe_finished"] if finishes else size,
                                symbols["guest_vectors"], *slots)
         program += elf.with_suffix(".bin").read_bytes()[:size]
         self._shared.put(Word.VM_COUNT, self._shared.get(Word.VM_COUNT) + 1)
         self._shared.put(Word.FINISH_WANTED, self._shared.get(Word.FINISH_WANTED) + finishes)
         count = self._shared.get(Word.PROGRAM_COUNT)
         places = [PROGRAMS + i * (PROGRAM.size + PROGRAM_BYTES) for i in range(PROGRAM_MAX)]
-        if program in (self._shared.bytes[place : place + len(program)]
+        if program in (self._shared.bytes[place:place + len(program)]
                        for place in places[:count]):
             return
         if count == PROGRAM_MAX or size > PROGRAM_BYTES:
             raise infrastructure("the plugin has no room for so many or so large probes")
-        self._shared.bytes[places[count] : places[count] + len(program)] = program
+        self._shared.bytes[places[count]:places[count] + len(program)] = program
         self._shared.put(Word.PROGRAM_COUNT, count + 1)
 
     @property

@@ -229,6 +229,14 @@ def test_the_lint_looks_with_the_tools_of_either_debian(
     assert ("not checked" in capsys.readouterr().out) is not looks
 
 
+def test_the_lint_holds_python_against_pyproject(tmp_path: Path) -> None:
+    """Lines of more than 100 columns and names that nobody uses are found, tabs in text are not."""
+    source = f"import os\n\nC = '''\n\treturn 0;\n'''\nTEXT = '{92 * 'x'}'\n"
+    (tmp_path / "x.py").write_text(source, "utf-8")
+    findings = [line.split(": ")[1].split()[0] for line in lint.check_python([tmp_path / "x.py"])]
+    assert findings == ["F401", "E501"]
+
+
 @pytest.mark.parametrize(("line", "found"), [
     ("#define A(x) ((x)&0xf)", True), ("#define A ((u64)-2)", True),
     ("#define A(x) \\\n\t((x)*2)", True),
