@@ -92,7 +92,8 @@ class CallGraph:
             if registry not in self.image.shapes:
                 continue
             size, members, pointers = self.image.shapes[registry]
-            hooks = [m.offset for m in members if m.kind == "function" and m.name in BOOT_HOOKS and not pointers]
+            hooks = [m.offset for m in members
+                     if m.kind == "function" and m.name in BOOT_HOOKS and not pointers]
             begin, end = self.image.symbols[registry], self.image.symbols[f"{registry}_end"]
             boot_words |= {entry + offset for entry in range(begin, end, size) for offset in hooks}
         found = {"vectors": "the vector table"} if "vectors" in self.edges else {}

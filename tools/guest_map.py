@@ -7,5 +7,5 @@ import re
 from pathlib import Path
 
 _HEADER = Path(__file__).parents[1] / "kit" / "lib" / "guest_map.h"
-GUEST_MAP = {name: int(number, 0)
-             for name, number in re.findall(r"#define GUEST_(\w+) (\w+)", _HEADER.read_text("utf-8"))}
+_NUMBERS = re.findall(r"#define GUEST_(\w+) (\w+)", _HEADER.read_text("utf-8"))
+GUEST_MAP = {name: int(number, 0) for name, number in _NUMBERS}

@@ -128,7 +128,7 @@ class Image:
         if start == end:
             return []
         if registry not in self.shapes:
-            return [[f"{end - start} bytes, whose struct the debug information does not tell"]]
+            return [[f"{end - start} bytes of a struct that the debug information does not name"]]
         size, members, pointers = self.shapes[registry]
         return sorted(self.row(self.number(address, 8) if pointers else address, members)
                       for address in range(start, end, size))

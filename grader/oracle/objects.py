@@ -90,8 +90,9 @@ class Objects:
         return self.vms()[index]
 
     def registry(self, kind: str, table: str) -> list[Object]:
-        """The entries of one of the image's registries (kit/registry.h); a table of pointers has what they lead to."""
-        entry, size = (self.machine.layout(f"sizeof({what})") for what in (f"{table}[0]", f"struct {kind}"))
+        """The entries of a registry of the image (kit/registry.h), or what its pointers lead to."""
+        entry = self.machine.layout(f"sizeof({table}[0])")
+        size = self.machine.layout(f"sizeof(struct {kind})")
         symbols = self.machine.symbols
         addresses = list(range(symbols[table], symbols[f"{table}_end"], entry))
         if entry != size:
