@@ -61,7 +61,8 @@ def check_glossary(root: Path, texts: Iterable[str]) -> Iterator[str]:
             terms.add(term)
     words = {word for term in terms for word in term.split()}
     words |= {word.partition("_EL")[0] for word in words}
-    words |= {"LAB", *MAKE_VARIABLE.findall("".join(path.read_text("utf-8") for path in makefiles(root)))}
+    rules = "".join(path.read_text("utf-8") for path in makefiles(root))
+    words |= {"LAB", *MAKE_VARIABLE.findall(rules)}
     for name in texts:
         for number, word in abbreviations(root / name) if name not in NOT_LOOKED_AT else ():
             if not {word, word.removesuffix("s")} & words and not KNOWN.fullmatch(word):

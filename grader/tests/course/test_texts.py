@@ -98,8 +98,10 @@ def commands(path: Path) -> Iterator[tuple[int, str]]:
 
 def targets() -> set[str]:
     rules = [rule for path in glossary.makefiles(ROOT)
-             for rule in re.findall(r"^([A-Za-z][\w .-]*):(?!=)", path.read_text("utf-8"), re.MULTILINE)]
-    return {*(f"lab{number:02}" for number in range(1, 10)), *(name for rule in rules for name in rule.split())}
+             for rule in re.findall(r"^([A-Za-z][\w .-]*):(?!=)", path.read_text("utf-8"),
+                                    re.MULTILINE)]
+    return {*(f"lab{number:02}" for number in range(1, 10)),
+            *(name for rule in rules for name in rule.split())}
 
 
 def test_a_text_tells_to_make_what_there_is() -> None:

@@ -381,14 +381,14 @@ def test_a_loop_in_the_vector_is_told_by_where_the_budget_ended() -> None:
 
 
 @pytest.mark.parametrize(("exit_", "words"), [
-    (str(Esr(0x5E00_0000)), "behind the SMC"),
+    (str(Esr(0x5E00_0000)), "stays at the SMC"),
     (str(Esr(0x6232_E001)), "TRAP_SKIP_INSN"),
     (str(Esr(0x07E0_0000)), "WFI: 4.6"),
     (str(Esr(0x9380_8007)), "exercise 2.7"),
     (str(Esr(0x8200_0006)), "The same fetch"),
     (str(Esr(0x1FE0_0000)), "CPTR_EL2.TFP"),
-    (str(Esr(0x5A00_0000)), "one call in a loop"),
-    ("an IRQ", "pending anew"),
+    (str(Esr(0x5A00_0000)), "repeats one call"),
+    ("an IRQ", "pending again"),
 ])
 def test_an_exit_that_repeats_has_a_likely_cause(exit_: str, words: str) -> None:
     text = ("9 instructions used, at 0x0; the same exit again and again: of 12 in a row, "

@@ -216,7 +216,8 @@ class TrappedA32:
         machine.gdb.evaluate(f"{change}, {frame}.x[2] = 0xab000000")
         machine.run_to(self.vector, EL1_ONLY)
         ec = Esr(machine.register("ESR_EL1")).ec
-        expect_that("it is undefined, or the code comes to its SVC", ec in (EC_UNKNOWN, EC_SVC32), ec)
+        expect_that("it is undefined, or the code comes to its SVC",
+                    ec in (EC_UNKNOWN, EC_SVC32), ec)
         if ec == EC_SVC32:
             expect("ELR_EL1 is behind the SVC", machine.register("ELR_EL1"), self.after)
             spsr = machine.register("SPSR_EL1")
@@ -254,7 +255,8 @@ def test_skipping_moves_the_it_block_on(lab: Lab) -> None:
         ("ITT NE", 0b0001_1100, 0b0100, False),
     ):
         went = trapped.with_syndrome(IL, nzcv, it)
-        expect(f"{block}: the first instruction, whose condition fails, is skipped", went.skipped, True)
+        expect(f"{block}: the first instruction, whose condition fails, is skipped",
+               went.skipped, True)
         expect(f"{block}: the one behind it is executed", bool(went.r1), executed)
 
 

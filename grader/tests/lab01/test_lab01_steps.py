@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Lab 1, each exercise by itself: its functions on the bench (grader/oracle/calls.py), whatever else is written."""
+"""Lab 1, each exercise by itself: its functions on the bench (grader/oracle/calls.py)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ def cold(lab: Lab, seed: int, **options: object) -> Bench:
 
 def same_registers(what: str, observed: list[int], wanted: list[int]) -> None:
     """FAIL with the general registers that differ, by their names."""
-    words = [f"x{n} is {a:#x}, not {b:#x}" for n, (a, b) in enumerate(zip(observed, wanted, strict=True)) if a != b]
+    words = [f"x{n} is {a:#x}, not {b:#x}"
+             for n, (a, b) in enumerate(zip(observed, wanted, strict=True)) if a != b]
     expect_that(f"{what} holds the guest's x0 to x30", not words, "; ".join(words))
 
 
@@ -70,7 +71,8 @@ def test_boot_prepares_the_cpu_for_c(lab: Lab, seed: int) -> None:
     stacks = machine.symbols["cpu_stacks"]
     expect("TPIDR_EL2 points at cpus[0]", machine.register("TPIDR_EL2"), machine.symbols["cpus"])
     tops = {
-        name: stacks + bench.objects.member("struct cpu_stacks", member)[0] + machine.layout(f"sizeof(cpu_stacks[0].{member})")
+        name: stacks + bench.objects.member("struct cpu_stacks", member)[0]
+        + machine.layout(f"sizeof(cpu_stacks[0].{member})")
         for name, member in (("stack_top", "stack"), ("emergency_top", "emergency"))
     }  # fmt: skip
     for name, top in tops.items():
@@ -81,7 +83,7 @@ def test_boot_prepares_the_cpu_for_c(lab: Lab, seed: int) -> None:
     expect("the vector table is 2 KiB aligned", machine.symbols["vectors"] & 0x7FF, 0)
     mine = {bench.address_of(bench.cpu, name) - start for name in tops}
     bss = machine.memory.read(start, end - start)
-    left = [at for at in range(0, len(bss), 8) if at not in mine and any(bss[at : at + 8])]
+    left = [at for at in range(0, len(bss), 8) if at not in mine and any(bss[at:at + 8])]
     expect(
         "BSS is zero but for the two stack tops",
         [machine.place(start + at, el=2) for at in left[:3]], [],
@@ -106,7 +108,8 @@ def is_reported(machine: Machine) -> crash.Report:
 def test_a_broken_stack_is_reported_and_does_not_loop(lab: Lab) -> None:
     machine = at_main(lab.start("hypercalls"))
     machine.gdb.set_register("sp", 0xDEAD_0000_0000)
-    expect("the crash is reported with the stack pointer of that moment", is_reported(machine).sp >> 32, 0xDEAD)
+    expect("the crash is reported with the stack pointer of that moment",
+           is_reported(machine).sp >> 32, 0xDEAD)
 
 
 def test_wild_jump_at_el2_is_reported(lab: Lab) -> None:
@@ -127,7 +130,8 @@ def test_an_exit_saves_every_register(lab: Lab, seed: int) -> None:
     for vector, function in ((0x400, "trap_dispatch"), (0x480, "trap_irq"), (0x580, "trap_serror")):
         vcpu = bench.vcpu()
         general = bench.noise(31)
-        pc, pstate, esr = 0x4048_1234, 0x6000_0000 | DAIF | EL1H, 0x5A00_0000 | bench.random.getrandbits(16)
+        pc, pstate = 0x4048_1234, 0x6000_0000 | DAIF | EL1H
+        esr = 0x5A00_0000 | bench.random.getrandbits(16)
         for name, value in (("ELR_EL2", pc), ("SPSR_EL2", pstate), ("ESR_EL2", esr)):
             bench.sysreg(name, value)
         bench.general(general)
@@ -157,7 +161,8 @@ WANTED_MDCR = 0x8_4E60  # and HPMN
 
 def same_fields(name: str, observed: int, wanted: int, bits: dict[int, str]) -> None:
     """FAIL with the fields that differ, by their names."""
-    words = [f"{bits.get(at, f'bit {at}')} is {observed >> at & 1}" for at in range(64) if (observed ^ wanted) >> at & 1]
+    words = [f"{bits.get(at, f'bit {at}')} is {observed >> at & 1}" for at in range(64)
+             if (observed ^ wanted) >> at & 1]
     expect_that(f"{name} has the value that the specification lists", not words,
                 f"{observed:#x}: {', '.join(words)}", f"{wanted:#x}: the opposite of each")
 
@@ -182,7 +187,8 @@ def test_every_control_of_el2_is_written(lab: Lab, seed: int, cpu: str) -> None:
         bench.sysreg(name, value)
     midr = {"cortex-a76": 0x414F_D0B1, "cortex-a57": 0x411F_D070}.get(cpu)
     counters = machine.register("PMCR_EL0") >> 11 & 0x1F
-    expect("el2_configure() returns 0", bench.call("el2_configure", bench.cpu.address) & 0xFFFF_FFFF, 0)
+    expect("el2_configure() returns 0",
+           bench.call("el2_configure", bench.cpu.address) & 0xFFFF_FFFF, 0)
     controls: tuple[tuple[str, int, dict[int, str], int], ...] = (
         ("HCR_EL2", WANTED_HCR & ~HCR_TID5, el2.HCR_BITS, 3 << 35),
         ("CPTR_EL2", WANTED_CPTR, el2.CPTR_BITS, 1 << 30 | 1 << 12 | 1 << 8),
@@ -272,7 +278,8 @@ def test_a_skipped_instruction_was_executed(lab: Lab, seed: int) -> None:
     for what, pstate, esr, length, after in (
         ("A64", 0xF000_0000 | ss | 1 << 10 | DAIF | EL1H, IL, 4, 0xF000_0000 | DAIF | EL1H),
         ("A32", AARCH32_USR | ss, IL, 4, AARCH32_USR),
-        ("T32, 16 bits, in an IT block", thumb | it_state(0b0000_0101), 0, 2, thumb | it_state(0b0000_1010)),
+        ("T32, 16 bits, in an IT block", thumb | it_state(0b0000_0101), 0, 2,
+         thumb | it_state(0b0000_1010)),
         ("T32, last of an IT block", thumb | it_state(0b1010_1000), IL, 4, thumb),
         ("T32, IT[7:5] stays", thumb | it_state(0b1101_0110), IL, 4, thumb | it_state(0b1100_1100)),
     ):  # fmt: skip
@@ -346,7 +353,8 @@ def test_calls_are_served(lab: Lab, seed: int, conduit: str) -> None:
         bench.put(vcpu, frame__pc=0x1000)
         result = bench.call(conduit, vcpu.address, ec << 26 | IL) & 0xFFFF_FFFF
         pc = vcpu.get("frame.pc") + (4 if result == SKIP_INSN else 0)
-        expect_that(f"{what}: the result is RESUME or SKIP_INSN", result in (RESUME, SKIP_INSN), result)
+        expect_that(f"{what}: the result is RESUME or SKIP_INSN",
+                    result in (RESUME, SKIP_INSN), result)
         expect(f"{what}: the guest goes on at", pc, 0x1000 if ec == 0x16 else 0x1004)
         frame = bench.frame(vcpu)
         expect(f"{what}: X0", frame[0], wanted)
@@ -367,7 +375,8 @@ def test_an_injected_exception_is_as_from_hardware(lab: Lab, seed: int, cpu: str
         ("EL1h", 0xF000_0000 | ss_il_btype | EL1H, span, 0x200, 0xF000_0000),
         ("EL1t", 0x5000_0000 | EL1T, span, 0x000, 0x5000_0000),
         ("EL0", DAIF | EL0T, span, 0x400, 0),
-        ("AArch32 EL0", 0x8800_0000 | AARCH32_USR | THUMB | it_state(0xFF), span, 0x600, 0x8000_0000),
+        ("AArch32 EL0", 0x8800_0000 | AARCH32_USR | THUMB | it_state(0xFF), span,
+         0x600, 0x8000_0000),
         ("AArch32 EL0 with DIT", 0x0100_0000 | AARCH32_USR, span, 0x600, 0x0100_0000),
         ("EL1h, SCTLR_EL1.SPAN = 0", EL1H, 0, 0x200, pan if has_pan else 0),
     ):  # fmt: skip
@@ -378,10 +387,13 @@ def test_an_injected_exception_is_as_from_hardware(lab: Lab, seed: int, cpu: str
         bench.call("inject_exception", vcpu.address, esr)
         expect(f"from {what}: ESR_EL1", machine.register("ESR_EL1"), esr, Esr)
         expect(f"from {what}: ELR_EL1 is the guest's PC", machine.register("ELR_EL1"), pc)
-        expect(f"from {what}: SPSR_EL1 is the guest's PSTATE", machine.register("SPSR_EL1"), pstate, el2.spsr)
+        expect(f"from {what}: SPSR_EL1 is the guest's PSTATE", machine.register("SPSR_EL1"),
+               pstate, el2.spsr)
         expect(f"from {what}: FAR_EL1 is not touched", machine.register("FAR_EL1"), far)
-        expect(f"from {what}: PC is VBAR_EL1 + {offset:#x}", vcpu.get("frame.pc"), GUEST_VBAR + offset)
-        expect(f"from {what}: PSTATE of the handler", vcpu.get("frame.pstate"), after | DAIF | EL1H, el2.spsr)
+        expect(f"from {what}: PC is VBAR_EL1 + {offset:#x}", vcpu.get("frame.pc"),
+               GUEST_VBAR + offset)
+        expect(f"from {what}: PSTATE of the handler", vcpu.get("frame.pstate"),
+               after | DAIF | EL1H, el2.spsr)
 
 
 def test_an_injected_abort_says_whose_it_is(lab: Lab, seed: int) -> None:
@@ -400,8 +412,10 @@ def test_an_injected_abort_says_whose_it_is(lab: Lab, seed: int) -> None:
         ("fetch at EL0", EL0T, 0x20 << 26 | IL | 7, 0x20 << 26 | IL | 0x10),
         ("fetch at EL1", EL1H, 0x20 << 26 | IL | 5, 0x21 << 26 | IL | 0x10),
         ("walk for a load at EL1", EL1H, 0x24 << 26 | IL | s1ptw | 5, 0x25 << 26 | IL | on_level_2),
-        ("walk for a fetch at EL0", EL0T, 0x20 << 26 | IL | s1ptw | 5, 0x20 << 26 | IL | on_level_2),
-        ("AT at EL1", EL1H, 0x24 << 26 | IL | cm | s1ptw | wnr | 5, 0x25 << 26 | IL | cm | wnr | on_level_2),
+        ("walk for a fetch at EL0", EL0T, 0x20 << 26 | IL | s1ptw | 5,
+         0x20 << 26 | IL | on_level_2),
+        ("AT at EL1", EL1H, 0x24 << 26 | IL | cm | s1ptw | wnr | 5,
+         0x25 << 26 | IL | cm | wnr | on_level_2),
     ):
         far = bench.noise(1)[0]
         vcpu = bench.vcpu(frame__pc=0x4048_0000, frame__pstate=pstate)
@@ -451,26 +465,30 @@ def test_el1_state_is_saved_and_loaded(lab: Lab, seed: int) -> None:
     bench.put(state, mdscr=1 << 12, **wanted)
     bench.call("world_load_el1", state.address)
     for member, (register, _) in EL1_STATE.items():
-        expect(f"world_load_el1(): {register} is {member}", machine.register(register), wanted[member])
+        expect(f"world_load_el1(): {register} is {member}", machine.register(register),
+               wanted[member])
     expect("world_load_el1(): MDSCR_EL1 is mdscr", machine.register("MDSCR_EL1"), 1 << 12)
 
 
-def test_walks_of_the_guest_that_left_are_over_before_its_registers_change(lab: Lab, seed: int) -> None:
-    """Arm ARM, "Out-of-context translation regimes": a DSB; else a walk may end with the tables of two guests."""
+def test_walks_of_the_guest_that_left_are_over_before_its_registers_change(
+        lab: Lab, seed: int) -> None:
+    """Arm ARM, "Out-of-context translation regimes": else a walk may mix two guests' tables."""
     bench = cold(lab, seed)
     vcpu = bench.vcpu(hcr=1 << 31)
     like = r"dsb|msr (ttbr[01]|tcr|sctlr|mair)_el1"
-    seen = [one.name for one in bench.executed(like, hook_of(bench.machine, 1, "vcpu_load"), vcpu.address)]
+    load = hook_of(bench.machine, 1, "vcpu_load")
+    seen = [one.name for one in bench.executed(like, load, vcpu.address)]
     expect("the load of a vCPU begins with", seen[:1], ["dsb"])
     expect_that("and then writes the registers of EL1's translation", seen.count("msr") >= 5, seen)
 
 
 def test_what_only_some_cpus_have_follows_its_vcpu(lab: Lab, seed: int) -> None:
-    """DISR_EL1, which a guest has where the CPU has RAS: it is VDISR_EL2, since HCR_EL2.AMO is set."""
+    """Where the CPU has RAS a guest has DISR_EL1, which is VDISR_EL2 while HCR_EL2.AMO is set."""
     bench = cold(lab, seed)
-    save, load, reset = (hook_of(bench.machine, LAB, hook) for hook in ("vcpu_save", "vcpu_load", "vcpu_reset"))
+    save, load, reset = (hook_of(bench.machine, LAB, hook)
+                         for hook in ("vcpu_save", "vcpu_load", "vcpu_reset"))
     bench.call(hook_of(bench.machine, LAB, "init"))
-    left, came = 0x8000_0000 | bench.random.getrandbits(24), 0x8000_0000 | bench.random.getrandbits(24)
+    left, came = (0x8000_0000 | bench.random.getrandbits(24) for _ in range(2))
     vcpu = bench.vcpu(hcr=WANTED_HCR)
     bench.sysreg("VDISR_EL2", left)
     bench.call(save, vcpu.address)
@@ -483,7 +501,7 @@ def test_what_only_some_cpus_have_follows_its_vcpu(lab: Lab, seed: int) -> None:
 
 
 def test_an_serror_of_the_guest_that_leaves_ends_no_other(lab: Lab, seed: int) -> None:
-    """QEMU raises none: DISR_EL1 is as ESB would have left it, or the owner as a switch notes it."""
+    """QEMU raises no SError: the test sets DISR_EL1 as ESB does, or the owner as a switch does."""
     bench = cold(lab, seed)
     bench.call(hook_of(bench.machine, LAB, "init"))
     leaves, runs = bench.make("struct vm"), bench.make("struct vm")
@@ -497,12 +515,15 @@ def test_an_serror_of_the_guest_that_leaves_ends_no_other(lab: Lab, seed: int) -
     bench.sysreg("DISR_EL1", 0x11)
     expect("a switch with DISR_EL1.A = 0 ends no VM", ended(save, vcpu.address), [])
     bench.sysreg("DISR_EL1", 1 << 31 | 0x11)
-    expect("one with DISR_EL1.A = 1 ends the VM that leaves", ended(save, vcpu.address), [leaves.address])
+    expect("one with DISR_EL1.A = 1 ends the VM that leaves", ended(save, vcpu.address),
+           [leaves.address])
     expect("and DISR_EL1 is ready for the next", bench.read_sysreg("DISR_EL1") >> 31, 0)
     vcpu = bench.vcpu(vm=runs.address)
-    expect("an SError ends the VM that runs", ended("trap_serror", vcpu.address, 0xBE00_0000), [runs.address])
+    expect("an SError ends the VM that runs", ended("trap_serror", vcpu.address, 0xBE00_0000),
+           [runs.address])
     bench.put(bench.cpu, serror_vm=leaves.address)
-    expect("or the one that a switch noted", ended("trap_serror", vcpu.address, 0xBE00_0000), [leaves.address])
+    expect("or the one that a switch noted", ended("trap_serror", vcpu.address, 0xBE00_0000),
+           [leaves.address])
     expect("once", ended("trap_serror", vcpu.address, 0xBE00_0000), [runs.address])
 
 

@@ -108,8 +108,10 @@ def test_stage_2_registers_are_what_the_architecture_allows(lab: Lab) -> None:
     expect("VTCR_EL2.PS is what cortex-a76 has (40 bits)", vtcr.output_bits, 40)
     table = "stage2.table"
     vm = Objects(machine).vm(0)
-    expect("T0SZ leaves as many input bits as the table has", vtcr.input_bits, vm.get(f"{table}.input_bits"))
-    expect("SL0 is the level where the table begins", vtcr.start_level, vm.get(f"{table}.start_level"))
+    expect("T0SZ leaves as many input bits as the table has", vtcr.input_bits,
+           vm.get(f"{table}.input_bits"))
+    expect("SL0 is the level where the table begins", vtcr.start_level,
+           vm.get(f"{table}.start_level"))
     hcr = machine.register("HCR_EL2")
     expect_that("stage 2 is on (HCR_EL2.VM)", el2.hcr_has(hcr, "VM"), hcr)
     root = Vttbr(machine.register("VTTBR_EL2")).root
@@ -123,8 +125,10 @@ def test_registers_are_those_of_the_running_vm(lab: Lab) -> None:
     for index in range(2):
         machine.run_to(first, EL1_ONLY)
         vm = Objects(machine).vm(index)
-        expect(f"VTTBR_EL2 is {vm.name}'s", machine.register("VTTBR_EL2"), vm.get("stage2.vttbr"), Vttbr)
-        expect(f"VTCR_EL2 is {vm.name}'s", machine.register("VTCR_EL2"), vm.get("stage2.vtcr"), Vtcr)
+        expect(f"VTTBR_EL2 is {vm.name}'s", machine.register("VTTBR_EL2"),
+               vm.get("stage2.vttbr"), Vttbr)
+        expect(f"VTCR_EL2 is {vm.name}'s", machine.register("VTCR_EL2"),
+               vm.get("stage2.vtcr"), Vtcr)
         machine.run_to(first + 4, EL1_ONLY)  # it is executed again when its page is there
 
 
@@ -153,7 +157,7 @@ def test_a_guest_reaches_neither_el2_nor_another_guest_nor_any_table(lab: Lab) -
     clashes += [
         f"two pages of {a}"
         for i, a in enumerate(ram)
-        for b in ram[i + 1 :]
+        for b in ram[i + 1:]
         if a.owner == b.owner and a.overlaps(b)
     ]
     expect("physical memory has one owner", clashes, [])
@@ -214,7 +218,8 @@ def test_guest_memory_is_write_back_by_force_where_the_cpu_can(lab: Lab) -> None
     expect_that("HCR_EL2.FWB is set", el2.hcr_has(hcr, "FWB"), el2.hcr(hcr))
     leaves = [leaf for _, leaf in space.leaves_of(machine, Objects(machine).vm(0))]
     expect_that("the guest has memory", bool(leaves), leaves)
-    expect("the memory type of its RAM", {leaf.type for leaf in leaves}, {"Normal, forced write-back"})
+    expect("the memory type of its RAM", {leaf.type for leaf in leaves},
+           {"Normal, forced write-back"})
 
 
 def test_accounting_is_true(lab: Lab) -> None:
@@ -252,7 +257,8 @@ def test_what_is_given_back_is_free_again(lab: Lab, page_size: str) -> None:
     expect("the largest leaf", largest, PAGE_SIZES[page_size])
     expect("free, mapped and table memory are what they were", accounted(machine, vms), before)
     tables = len(space.tables_of(machine, vms[0])) * PAGE
-    expect("table_bytes counts the tables there are", vms[0].get("stage2.table.table_bytes"), tables)
+    expect("table_bytes counts the tables there are", vms[0].get("stage2.table.table_bytes"),
+           tables)
     mapped = sum(area.end - area.start for area in space.ram_of(machine, vms[0]))
     expect("resident_bytes counts what is mapped", vms[0].get("stage2.resident_bytes"), mapped)
 
@@ -317,7 +323,8 @@ def test_memory_of_a_vm_that_is_off_is_given_back(lab: Lab) -> None:
     [{"page_alloc": ""}, {"page_alloc": " && $x0 == 9", "page_alloc_zeroed": ""}],
     ids=["memory", "blocks-and-tables"],
 )
-def test_vm_for_which_there_is_no_memory_is_stopped_alone(lab: Lab, refused: dict[str, str]) -> None:
+def test_vm_for_which_there_is_no_memory_is_stopped_alone(
+        lab: Lab, refused: dict[str, str]) -> None:
     """The allocator refuses what VM 0 would touch, or a table for the one page that is to be had.
 
     No bundle brings it so far: VMs that have more than the machine are refused at once.
@@ -339,10 +346,12 @@ def test_vm_for_which_there_is_no_memory_is_stopped_alone(lab: Lab, refused: dic
             machine.gdb.set_register("pc", machine.register("x30"))
         expect_that("VM 0 is stopped when it was refused memory", 0 < refusals < 7, refusals)
     expect("VM 0 is stopped", machine.register("x0"), vms[0].address)
-    expect("nothing of what VM 0 got is lost (free, mapped and table bytes)", accounted(machine, vms), before)
+    expect("nothing of what VM 0 got is lost (free, mapped and table bytes)",
+           accounted(machine, vms), before)
     run_to_end_of_probe(machine)
     reason = vms[0].text("stop_reason")
-    expect_that("vm_stop() was given a reason with \"no memory\" in it", "no memory" in reason, reason)
+    expect_that("vm_stop() was given a reason with \"no memory\" in it",
+                "no memory" in reason, reason)
 
 
 def test_abort_reports_the_right_guest_address(lab: Lab) -> None:
@@ -376,14 +385,15 @@ def test_el2_runs_with_its_mmu_and_caches_on(lab: Lab) -> None:
     expect("SCTLR_EL2.M, C, I and WXN are set", sctlr & wanted, wanted, el2.sctlr)
     own = space.hypervisor_map(machine)
     walks = bits(own.tcr.value, 13, 8)
-    expect_that("tables are walked as inner shareable write-back memory", walks == 0b11_01_01, own.tcr)
+    expect_that("tables are walked as inner shareable write-back memory",
+                walks == 0b11_01_01, own.tcr)
     expect("the output size is what cortex-a76 has (40 bits)", own.tcr.output_bits, 40)
     leaf = own.leaf(own.walk(machine.register("sp") - 16))
     expect("its stack is", leaf.type, "Normal, inner write-back, outer write-back")
 
 
 def test_el2_drops_stale_lines_before_its_caches_are_on(lab: Lab) -> None:
-    """What was written past the caches lies in the image and in tables; no old line may cover it."""
+    """EL2 wrote image and tables past the caches: no stale cache line may cover these writes."""
     machine = lab.start("hypercalls")
     dropped: list[space.Range] = []
     with (
@@ -397,12 +407,15 @@ def test_el2_drops_stale_lines_before_its_caches_are_on(lab: Lab) -> None:
             dropped.append(space.Range(start, start + machine.register("x1"), "dropped"))
     if stop.number != allocator:
         raise machine.finding_for(stop, "the page allocator begins")
-    expect("SCTLR_EL2.C when the page allocator begins to write", machine.register("SCTLR_EL2") >> 2 & 1, 1)
+    expect("SCTLR_EL2.C when the page allocator begins to write",
+           machine.register("SCTLR_EL2") >> 2 & 1, 1)
     symbols = machine.symbols
     written = [space.Range(symbols["data_start"], symbols["data_end"], ".data"),
                space.Range(symbols["bss_start"], symbols["bss_end"], ".bss")]
-    written += [space.Range(at, at + PAGE, "EL2's table") for at in space.hypervisor_map(machine).table.tables()]
-    left = [str(area) for area in written if not any(d.start <= area.start and area.end <= d.end for d in dropped)]
+    written += [space.Range(at, at + PAGE, "EL2's table")
+                for at in space.hypervisor_map(machine).table.tables()]
+    left = [str(area) for area in written
+            if not any(d.start <= area.start and area.end <= d.end for d in dropped)]
     expect("written with the MMU off, and not invalidated since", left, [])
 
 
@@ -478,7 +491,8 @@ def test_el2_cannot_write_its_own_text(lab: Lab) -> None:
     assert report is not None, "the crash mailbox is filled"
     abort = Esr(report.esr).abort
     expect_that(
-        "what ends it is a permission fault on a write", abort.is_permission_fault and abort.write, abort
+        "what ends it is a permission fault on a write", abort.is_permission_fault and abort.write,
+        abort
     )
 
 

@@ -39,7 +39,7 @@ def test_invalidation_by_ipa_is_complete_before_that_of_stage_1() -> None:
 
 
 def test_no_address_translation_is_executed_by_speculation() -> None:
-    """Arm's errata 1530923, 1319537, 1319367, 1165522: AT would use, and cache, what a switch has half changed."""
+    """Arm's errata 1530923, 1319537, 1319367, 1165522: AT would cache a half-made switch."""
     elf = images.hypervisor(LAB).elf
     code = disassemble(elf)
     for address, instruction in code.items():
@@ -49,7 +49,7 @@ def test_no_address_translation_is_executed_by_speculation() -> None:
 
 
 def test_walks_of_a_guest_are_over_before_another_vmid_is_loaded() -> None:
-    """Arm ARM, "Out-of-context translation regimes": a DSB completes the walks that began before the exit."""
+    """Arm ARM, "Out-of-context translation regimes": a DSB ends walks begun before the exit."""
     elf = images.hypervisor(LAB).elf
     place = symbols_of(elf).place
     kept = missing(elf, r"mrs x\d+, vtcr_el2", ("dsb",), r"msr vt(cr|tbr)_el2")
@@ -59,8 +59,9 @@ def test_walks_of_a_guest_are_over_before_another_vmid_is_loaded() -> None:
 
 @pytest.mark.parametrize("operation", ["civac", "ivac"])
 def test_cache_maintenance_is_complete_before_anyone_relies_on_it(operation: str) -> None:
-    """Arm ARM, "Ordering of cache maintenance instructions": DC, then DSB; then a guest or EL2 may read."""
-    expect(f"a DSB follows DC {operation.upper()} before the function returns or EL2's caches are turned on",
+    """Arm ARM, "Ordering of cache maintenance instructions": DC, DSB, and only then a reader."""
+    expect(f"a DSB follows DC {operation.upper()} before the function returns "
+           "or EL2's caches are turned on",
            findings(rf"dc {operation}\b", ("dsb",), rf"{RETURN}|msr sctlr_el2"), [])
 
 

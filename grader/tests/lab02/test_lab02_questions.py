@@ -24,7 +24,8 @@ def test_vtcr(lab: Lab, measured: Measured, name: str, mib: int) -> None:
     machine = lab.start(ProbeVm("hypercalls", memory_mib=mib))
     machine.run_to(RAM_BASE + LOAD_OFFSET, EL1_ONLY)
     vtcr = Vtcr(machine.register("VTCR_EL2"))
-    measured(**{f"t0sz_{name}": vtcr.t0sz, f"sl0_{name}": 2 - vtcr.start_level, f"root_tables_{name}": vtcr.root_tables})
+    measured(**{f"t0sz_{name}": vtcr.t0sz, f"sl0_{name}": 2 - vtcr.start_level,
+                f"root_tables_{name}": vtcr.root_tables})
 
 
 def test_bytes_of_tables(lab: Lab, measured: Measured) -> None:
@@ -40,5 +41,7 @@ def test_bytes_of_tables(lab: Lab, measured: Measured) -> None:
 
 def test_bytes_in_reach(lab: Lab, measured: Measured) -> None:
     machine = lab.start("mmio_decode")
-    machine.run_to(Objects(machine).trap(DATA_ABORT), f"{EL2_ONLY} && $ESR_EL2 >> 26 == {DATA_ABORT}")
-    measured(reach_bytes=sum(area.end - area.start for area in space.reach_of(machine, Objects(machine).vm(0))))
+    machine.run_to(Objects(machine).trap(DATA_ABORT),
+                   f"{EL2_ONLY} && $ESR_EL2 >> 26 == {DATA_ABORT}")
+    measured(reach_bytes=sum(area.end - area.start
+                             for area in space.reach_of(machine, Objects(machine).vm(0))))

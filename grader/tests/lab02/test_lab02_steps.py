@@ -17,7 +17,7 @@ from grader.machine.verdict import expect, expect_that
 from grader.oracle.calls import Bench, Stub, hook_of, trap_result
 from grader.oracle.decode import stage1, stage2
 from grader.oracle.decode.esr import Esr
-from grader.oracle.decode.table import PAGE, Table, level_size
+from grader.oracle.decode.table import PAGE, Table
 from grader.oracle.objects import Object, Objects
 
 LAB = 2
@@ -73,11 +73,14 @@ def test_leaves_of_stage_2_say_what_is_allowed(lab: Lab, seed: int) -> None:
 def same_leaf(what: str, prot: int, leaf: stage1.Leaf | stage2.Leaf) -> None:
     """What both formats have in common."""
     expect_that(f"{what}: the access flag is set", leaf.access_flag, leaf)
-    expect_that(f"{what}: type and address bits are left to others", not leaf.descriptor & 0xFFFF_FFFF_F003, leaf)
-    expect_that(f"{what}: the memory type is the one asked for", leaf.is_device == bool(prot & DEVICE), leaf)
+    expect_that(f"{what}: type and address bits are left to others",
+                not leaf.descriptor & 0xFFFF_FFFF_F003, leaf)
+    expect_that(f"{what}: the memory type is the one asked for",
+                leaf.is_device == bool(prot & DEVICE), leaf)
     expect_that(f"{what}: writable as asked for", leaf.writable == bool(prot & WRITE), leaf)
     executable = prot & (EXEC | DEVICE) == EXEC  # Device memory never is
-    expect_that(f"{what}: executable as asked for, Device memory never", leaf.executable == executable, leaf)
+    expect_that(f"{what}: executable as asked for, Device memory never",
+                leaf.executable == executable, leaf)
     if not prot & DEVICE:
         expect_that(f"{what}: Normal memory is write-back", "write-back" in leaf.type, leaf)
         expect_that(f"{what}: inner shareable", leaf.shareability == 3, leaf)
@@ -101,19 +104,22 @@ class Shop:
     def __post_init__(self) -> None:
         bench, symbols = self.bench, self.bench.machine.symbols
         self.visitor = bench.function("visit")
-        self.functions = {name: bench.function(name) for name in ("publish", "invalidate", "table_alloc", "table_free")}
+        self.functions = {name: bench.function(name)
+                          for name in ("publish", "invalidate", "table_alloc", "table_free")}
         made = bench.make(
-            "struct pgtable_format", leaf=symbols["pgtable_stage2_leaf"], prot=symbols["pgtable_stage2_prot"],
-            **self.functions,
+            "struct pgtable_format", leaf=symbols["pgtable_stage2_leaf"],
+            prot=symbols["pgtable_stage2_prot"], **self.functions,
         )  # fmt: skip
         self.struct = bench.make("struct pgtable")
-        expect("pgtable_init()", self.call("pgtable_init", made.address, self.input_bits, int(self.concatenate)), 0)
+        expect("pgtable_init()",
+               self.call("pgtable_init", made.address, self.input_bits, int(self.concatenate)), 0)
 
     def call(self, function: str, *arguments: int) -> int:
         """An operation on the table."""
         answers: dict[str, Stub] = {"publish": self._publish, "invalidate": self._invalidate,
-                   "table_alloc": self._alloc, "table_free": self._free}  # fmt: skip
-        stubs: dict[str | int, Stub] = {self.functions[name]: answer for name, answer in answers.items()}
+                                    "table_alloc": self._alloc, "table_free": self._free}
+        stubs: dict[str | int, Stub] = {self.functions[name]: answer
+                                        for name, answer in answers.items()}
         stubs[self.visitor] = self._visit
         return code(self.bench.call(function, self.struct.address, *arguments, stubs=stubs))
 
@@ -122,7 +128,8 @@ class Shop:
 
     @property
     def table(self) -> Table:
-        return Table(self.get("root.pa"), self.get("start_level"), self.input_bits, self.bench.machine.memory.u64)
+        return Table(self.get("root.pa"), self.get("start_level"), self.input_bits,
+                     self.bench.machine.memory.u64)
 
     def leaves(self) -> list[tuple[int, int, int]]:
         """(input, output, size) of all that is mapped."""
@@ -133,14 +140,16 @@ class Shop:
         used = list(self.table.tables())
         expect(f"{what}: tables in use, of those that were allocated", len(used), len(self.tables))
         expect(f"{what}: table_bytes", self.get("table_bytes"), PAGE * len(used))
-        expect(f"{what}: mapped_bytes", self.get("mapped_bytes"), sum(size for _, _, size in self.leaves()))
+        expect(f"{what}: mapped_bytes", self.get("mapped_bytes"),
+               sum(size for _, _, size in self.leaves()))
         below = used[1 << self.get("root_order"):]
         empty = [hex(at) for at in below if not any(self.bench.machine.memory.read(at, PAGE))]
         expect(f"{what}: no table but the root is empty", empty, [])
 
     def _visit(self, context: int, address: int, leaf: int, *_: int) -> int:
         expect("the visitor gets its context", context, 0x77)
-        pa, size = (Object(self.bench.objects, "struct pgtable_leaf", leaf).get(member) for member in ("pa.pa", "size"))
+        pa, size = (Object(self.bench.objects, "struct pgtable_leaf", leaf).get(member)
+                    for member in ("pa.pa", "size"))
         self.visited.append((address, pa, size))
         return self.visit_result
 
@@ -182,7 +191,7 @@ RWX_NORMAL = 0x7FC
 
 
 def by_hand(shop: Shop) -> tuple[int, int, int]:
-    """In a 39-bit table: 1 GiB at 1 GiB, below 2 GiB one block of 2 MiB, three pages, a reserved entry.
+    """A 39-bit table: 1 GiB block at 1 GiB; then a 2 MiB block, three pages, a reserved entry.
 
     Returns its tables, the root first.
     """
@@ -193,7 +202,8 @@ def by_hand(shop: Shop) -> tuple[int, int, int]:
     put(shop, level2, 1, level3 | 3)
     put(shop, level3, 0, 0x5000_1000 | RWX_NORMAL | 3)
     put(shop, level3, 1, 0x5000_9000 | 0x400 | 0x3C << 0 | 0x40 | 3)
-    put(shop, level3, 2, 0xFFFF_F000 | RWX_NORMAL & ~0)  # bit 0 clear: invalid, whatever else is set
+    # Bit 0 is clear: invalid, whatever else is set.
+    put(shop, level3, 2, 0xFFFF_F000 | RWX_NORMAL & ~0)
     put(shop, level3, 511, 0x6000_0000 | RWX_NORMAL | 3)
     return root, level2, level3
 
@@ -210,15 +220,20 @@ def test_lookup_finds_what_hardware_finds(lab: Lab, seed: int) -> None:
         what = f"pgtable_lookup() of {walk}"
         expect(what, shop.call("pgtable_lookup", address, leaf.address), 0)
         found = {name: leaf.get(name) for name in ("pa.pa", "size", "level", "descriptor")}
-        wanted = {"pa.pa": walk.output, "size": walk.size, "level": walk.level, "descriptor": walk.descriptor}
-        expect(what, {k: hex(v) for k, v in found.items()}, {k: hex(v or 0) for k, v in wanted.items()})
+        wanted = {"pa.pa": walk.output, "size": walk.size, "level": walk.level,
+                  "descriptor": walk.descriptor}
+        expect(what, {k: hex(v) for k, v in found.items()},
+               {k: hex(v or 0) for k, v in wanted.items()})
         kind = stage2.Leaf(walk.descriptor)
-        prot = READ * kind.readable | WRITE * kind.writable | EXEC * kind.executable | DEVICE * kind.is_device
+        prot = (READ * kind.readable | WRITE * kind.writable | EXEC * kind.executable |
+                DEVICE * kind.is_device)
         expect(f"{what}: prot", leaf.get("prot"), prot)
     for what, address in (("nothing at level 1", 0), ("nothing at level 2", two + 2 * BLOCK),
-                          ("bit 0 clear at level 3", two + BLOCK + 2 * PAGE), ("behind the input space", 1 << 39),
+                          ("bit 0 clear at level 3", two + BLOCK + 2 * PAGE),
+                          ("behind the input space", 1 << 39),
                           ("far behind", 2 * GIB | 1 << 63)):  # fmt: skip
-        expect(f"pgtable_lookup({address:#x}), {what}: -ENOENT", shop.call("pgtable_lookup", address, leaf.address), -ENOENT)
+        expect(f"pgtable_lookup({address:#x}), {what}: -ENOENT",
+               shop.call("pgtable_lookup", address, leaf.address), -ENOENT)
 
 
 def test_lookup_knows_concatenated_roots(lab: Lab, seed: int) -> None:
@@ -227,10 +242,12 @@ def test_lookup_knows_concatenated_roots(lab: Lab, seed: int) -> None:
     put(shop, root, 3 * 512 + 5, 0x4000_0000 | RWX_NORMAL | 1)
     leaf = shop.bench.make("struct pgtable_leaf")
     address = 3 * GIB + 5 * BLOCK + 0x77
-    expect(f"pgtable_lookup({address:#x}), in the fourth root table", shop.call("pgtable_lookup", address, leaf.address), 0)
+    expect(f"pgtable_lookup({address:#x}), in the fourth root table",
+           shop.call("pgtable_lookup", address, leaf.address), 0)
     expect(f"pgtable_lookup({address:#x}): leaf->pa", leaf.get("pa.pa"), 0x4000_0077)
     missing = address - GIB
-    expect(f"pgtable_lookup({missing:#x}), in the third", shop.call("pgtable_lookup", missing, leaf.address), -ENOENT)
+    expect(f"pgtable_lookup({missing:#x}), in the third",
+           shop.call("pgtable_lookup", missing, leaf.address), -ENOENT)
 
 
 def test_a_walk_meets_every_entry_of_its_range(lab: Lab, seed: int) -> None:
@@ -238,7 +255,8 @@ def test_a_walk_meets_every_entry_of_its_range(lab: Lab, seed: int) -> None:
     shop = Shop(cold(lab, seed))
     by_hand(shop)
     two = 2 * GIB
-    for start, end in ((0, 1 << 39), (GIB + 5 * BLOCK, two + PAGE), (two + BLOCK + PAGE, two + 2 * BLOCK),
+    for start, end in ((0, 1 << 39), (GIB + 5 * BLOCK, two + PAGE),
+                       (two + BLOCK + PAGE, two + 2 * BLOCK),
                        (two + 3 * BLOCK, 4 * GIB), (two, two)):  # fmt: skip
         what = f"a walk over [{start:#x}, {end:#x})"
         expect(what, shop.call("pgtable_visit", start, end - start, shop.visitor, 0x77), 0)
@@ -249,7 +267,8 @@ def test_a_walk_meets_every_entry_of_its_range(lab: Lab, seed: int) -> None:
     for start, first in ((0, 0), (two + BLOCK, 2)):
         result = shop.call("pgtable_visit", start, (1 << 39) - start, shop.visitor, 0x77)
         expect(f"a result that is not 0 ends a walk from {start:#x}", result, 5)
-        expect("and no leaf after the first is visited", hexes(shop.visited), hexes(shop.leaves()[first : first + 1]))
+        expect("and no leaf after the first is visited", hexes(shop.visited),
+               hexes(shop.leaves()[first:first + 1]))
         shop.visited.clear()
 
 
@@ -270,10 +289,12 @@ def walked(shop: Shop, start: int, end: int, *, blocks_only: bool) -> list[str]:
         met.append(f"post level {Object(bench.objects, 'struct step', address).get('level')}")
         return 0
 
-    walk = bench.make("struct walk", table=shop.struct.address, start=start, end=end, blocks_only=blocks_only)
+    walk = bench.make("struct walk", table=shop.struct.address, start=start, end=end,
+                      blocks_only=blocks_only)
     at_pre, at_post = bench.function("pre"), bench.function("post")
     stubs: dict[str | int, Stub] = {at_pre: pre, at_post: post}
-    expect("walk_range()", code(bench.call("walk_range", walk.address, at_pre, at_post, stubs=stubs)), 0)
+    expect("walk_range()",
+           code(bench.call("walk_range", walk.address, at_pre, at_post, stubs=stubs)), 0)
     return met
 
 
@@ -285,7 +306,7 @@ def test_tables_are_left_after_what_is_below_them(lab: Lab, seed: int) -> None:
     first, second = f"[{start:#x}, {middle:#x})", f"[{middle:#x}, {end:#x})"
     wanted = [f"pre level 1 [{start:#x}, {end:#x})",
               f"pre level 2 {first}", f"pre level 3 {first}", "post level 2",
-              f"pre level 2 {second}", f"pre level 3 {second}", "post level 2", "post level 1"]  # fmt: skip
+              f"pre level 2 {second}", f"pre level 3 {second}", "post level 2", "post level 1"]
     observed = walked(shop, start, end, blocks_only=False)
     expect("a walk whose `pre` puts a table where there is none", observed, wanted)
     wanted = [wanted[0], wanted[1], wanted[4], wanted[7]]
@@ -293,7 +314,8 @@ def test_tables_are_left_after_what_is_below_them(lab: Lab, seed: int) -> None:
     shop = Shop(shop.bench)
     root, level2, level3 = by_hand(shop)
     shop.call("pgtable_destroy")
-    expect("every table is freed once, the deepest first", hexes([tuple(shop.freed)]), hexes([(level3, level2, root)]))
+    expect("every table is freed once, the deepest first", hexes([tuple(shop.freed)]),
+           hexes([(level3, level2, root)]))
     expect("entries of tables are zero", shop.bench.machine.memory.u64(root + 16), 0)
 
 
@@ -319,11 +341,12 @@ def summary(leaves: list[tuple[int, int, int]]) -> str:
     pieces: list[list[int]] = []
     for address, output, size in leaves:
         last = pieces[-1] if pieces else None
-        if last and last[3] == size and last[0] + last[2] == address and last[1] + last[2] == output:
+        if last and last[3] == size and (last[0] + last[2], last[1] + last[2]) == (address, output):
             last[2] += size
         else:
             pieces.append([address, output, size, size])
-    return ", ".join(f"{a:#x} -> {o:#x}, {n // s} of {s // 1024} KiB" for a, o, n, s in pieces) or "nothing"
+    return ", ".join(f"{a:#x} -> {o:#x}, {n // s} of {s // 1024} KiB"
+                     for a, o, n, s in pieces) or "nothing"
 
 
 def test_map_takes_the_largest_blocks_that_fit(lab: Lab, seed: int) -> None:
@@ -338,28 +361,35 @@ def test_map_takes_the_largest_blocks_that_fit(lab: Lab, seed: int) -> None:
         shop = Shop(bench)
         what = f"map {address:#x} -> {pa:#x}, {size // 1024} KiB"
         expect(what, shop.call("pgtable_map", address, pa, size, READ | WRITE), 0)
-        expect(f"{what}: what is mapped", summary(shop.leaves()), summary(largest(address, pa, size)))
+        expect(f"{what}: what is mapped", summary(shop.leaves()),
+               summary(largest(address, pa, size)))
         leaf = stage2.Leaf(shop.table.walk(address).descriptor)
-        expect_that(f"{what}: readable and writable", leaf.readable and leaf.writable and not leaf.executable, leaf)
+        expect_that(f"{what}: readable and writable",
+                    leaf.readable and leaf.writable and not leaf.executable, leaf)
         shop.check(what)
-        expect(f"{what}: it is published, nothing needs to be invalidated", shop.events, ["publish"])
+        expect(f"{what}: it is published, nothing needs to be invalidated",
+               shop.events, ["publish"])
 
 
 def test_a_map_that_is_refused_changes_nothing(lab: Lab, seed: int) -> None:
     shop = Shop(cold(lab, seed))
-    expect("pgtable_map() of two blocks and a page", shop.call("pgtable_map", GIB, GIB, 2 * BLOCK + PAGE, READ), 0)
+    expect("pgtable_map() of two blocks and a page",
+           shop.call("pgtable_map", GIB, GIB, 2 * BLOCK + PAGE, READ), 0)
     before, tables = shop.leaves(), set(shop.tables)
     for what, address, size in (
         ("the same again", GIB, BLOCK), ("its last page", GIB + 2 * BLOCK, PAGE),
-        ("a hole, then a block", GIB - PAGE, 2 * PAGE), ("a page, then a hole", GIB + 2 * BLOCK, 3 * PAGE),
-        ("a block where a table stands", GIB + 2 * BLOCK, BLOCK), ("a part of a block", GIB + PAGE, PAGE),
+        ("a hole, then a block", GIB - PAGE, 2 * PAGE),
+        ("a page, then a hole", GIB + 2 * BLOCK, 3 * PAGE),
+        ("a block where a table stands", GIB + 2 * BLOCK, BLOCK),
+        ("a part of a block", GIB + PAGE, PAGE),
     ):  # fmt: skip
         result = shop.call("pgtable_map", address, 4 * GIB + address, size, READ)
         expect(f"pgtable_map() of {what}: -EEXIST", result, -EEXIST)
         expect(f"{what}: the table is as it was", summary(shop.leaves()), summary(before))
         expect(f"{what}: no table was taken", len(shop.tables - tables), 0)
     shop.supply = 1
-    expect("pgtable_map() needs two tables, one is there: -ENOMEM", shop.call("pgtable_map", 5 * GIB, 0, PAGE, READ), -ENOMEM)
+    expect("pgtable_map() needs two tables, one is there: -ENOMEM",
+           shop.call("pgtable_map", 5 * GIB, 0, PAGE, READ), -ENOMEM)
     expect("the table is as it was", summary(shop.leaves()), summary(before))
     shop.check("after all these")
 
@@ -375,11 +405,13 @@ def test_a_block_is_split_with_break_before_make(lab: Lab, seed: int) -> None:
 
     def look(address: int, count: int) -> None:
         walk = shop.table.walk(GIB)
-        expect_that("while the block is invalidated its entry is invalid", walk.output is None or bool(seen), walk)
+        expect_that("while the block is invalidated its entry is invalid",
+                    walk.output is None or bool(seen), walk)
         seen.append((address, count))
 
     shop.on_invalidate = look
-    expect("pgtable_unmap() of one page in a block", shop.call("pgtable_unmap", GIB + 5 * PAGE, PAGE), 0)
+    expect("pgtable_unmap() of one page in a block",
+           shop.call("pgtable_unmap", GIB + 5 * PAGE, PAGE), 0)
     expect("first the whole block is invalidated", hexes(seen[:1]), hexes([(GIB, BLOCK)]))
     again = any(a <= GIB + 5 * PAGE < a + n for a, n in seen[1:])
     expect_that("at the end the page is invalidated, too (address, bytes)", again, hexes(seen))
@@ -397,11 +429,13 @@ def test_tables_are_freed_when_no_tlb_can_reach_them(lab: Lab, seed: int) -> Non
     shop.call("pgtable_map", GIB - PAGE, GIB - PAGE, BLOCK + 2 * PAGE, READ)
     shop.check("after pgtable_map()")
     shop.events.clear()
-    expect("pgtable_unmap() of all of it, with holes around", shop.call("pgtable_unmap", 0, 4 * GIB), 0)
+    expect("pgtable_unmap() of all of it, with holes around",
+           shop.call("pgtable_unmap", 0, 4 * GIB), 0)
     expect("nothing is mapped", summary(shop.leaves()), "nothing")
     expect_that("tables are freed", "free" in shop.events, shop.events)
     first = shop.events.index("free")
-    expect_that("tables are freed after the invalidation, not before", "invalidate" in shop.events[:first], shop.events)
+    expect_that("tables are freed after the invalidation, not before",
+                "invalidate" in shop.events[:first], shop.events)
     shop.check("after pgtable_unmap()")
     shop.events.clear()
     expect("pgtable_unmap() of a hole", shop.call("pgtable_unmap", 0, GIB), 0)
@@ -424,16 +458,21 @@ def test_protect_changes_permissions_alone(lab: Lab, seed: int) -> None:
     shop.call("pgtable_map", GIB, GIB, BLOCK, READ | WRITE)
     shop.call("pgtable_map", 2 * GIB, 0x0900_0000, PAGE, READ | WRITE | DEVICE)
     mapped = shop.get("mapped_bytes")
-    expect("pgtable_protect() of the second page of a block", shop.call("pgtable_protect", GIB + PAGE, PAGE, READ), 0)
+    expect("pgtable_protect() of the second page of a block",
+           shop.call("pgtable_protect", GIB + PAGE, PAGE, READ), 0)
     for at, writable in ((GIB, True), (GIB + PAGE, False), (GIB + 2 * PAGE, True)):
         leaf = stage2.Leaf(shop.table.walk(at).descriptor)
-        expect_that(f"{at:#x}: writable is {writable}", leaf.readable and leaf.writable == writable, leaf)
-    expect("pgtable_protect() of a page of a device", shop.call("pgtable_protect", 2 * GIB, PAGE, READ), 0)
+        expect_that(f"{at:#x}: writable is {writable}", leaf.readable and leaf.writable == writable,
+                    leaf)
+    expect("pgtable_protect() of a page of a device",
+           shop.call("pgtable_protect", 2 * GIB, PAGE, READ), 0)
     leaf = stage2.Leaf(shop.table.walk(2 * GIB).descriptor)
-    expect_that("it stays Device memory", leaf.is_device and leaf.readable and not leaf.writable, leaf)
+    expect_that("it stays Device memory", leaf.is_device and leaf.readable and not leaf.writable,
+                leaf)
     expect_that("both were invalidated", shop.events.count("invalidate") >= 3, shop.events)
     shop.events.clear()
-    expect("pgtable_protect() with the permissions that it has", shop.call("pgtable_protect", 2 * GIB, PAGE, READ), 0)
+    expect("pgtable_protect() with the permissions that it has",
+           shop.call("pgtable_protect", 2 * GIB, PAGE, READ), 0)
     expect("nothing changes, nothing is invalidated", shop.events, ["publish"])
     expect("mapped_bytes", shop.get("mapped_bytes"), mapped)
     shop.check("after all these")
@@ -443,7 +482,7 @@ def test_protect_changes_permissions_alone(lab: Lab, seed: int) -> None:
 
 
 def test_geometry_fits_the_memory_of_the_vm(lab: Lab, seed: int) -> None:
-    """stage2_create() for VMs of several sizes; the smallest IPA space of 32 bits or more that holds all."""
+    """stage2_create() for VMs of several sizes: the smallest IPA space for all, >= 32 bits."""
     bench = cold(lab, seed)
     machine, base = bench.machine, 0x4000_0000
     before = 0x8000_3520, 7 << 48 | 0x4444_0000
@@ -466,56 +505,68 @@ def test_geometry_fits_the_memory_of_the_vm(lab: Lab, seed: int) -> None:
 
         vtcr = stage2.Vtcr(get("vtcr"))
         expect_that(f"{what}: VTCR_EL2 is usable: {vtcr.problem}", not vtcr.problem, vtcr)
-        expect(f"{what}: width of its IPA space", vtcr.input_bits, max(32, (base + ram - 1).bit_length()))
-        expect(f"{what}: start level, as its table has it", vtcr.start_level, get("table.start_level"))
+        expect(f"{what}: width of its IPA space", vtcr.input_bits,
+               max(32, (base + ram - 1).bit_length()))
+        expect(f"{what}: start level, as its table has it", vtcr.start_level,
+               get("table.start_level"))
         expect(f"{what}: root tables", vtcr.root_tables, 1 << get("table.root_order"))
         walks = vtcr.inner, vtcr.outer, vtcr.shareability
-        expect_that(f"{what}: tables are walked as inner shareable write-back memory", walks == (1, 1, 3), vtcr)
+        expect_that(f"{what}: tables are walked as inner shareable write-back memory",
+                    walks == (1, 1, 3), vtcr)
         expect(f"{what}: the CPU's physical address size", vtcr.output_bits, 40)
         expect(f"{what}: 16-bit VMIDs", vtcr.vmid_bits, 16)
-        expect(f"{what}: VTTBR_EL2 has root and VMID", get("vttbr"), tables[0] | 5 << 48, stage2.Vttbr)
+        expect(f"{what}: VTTBR_EL2 has root and VMID", get("vttbr"),
+               tables[0] | 5 << 48, stage2.Vttbr)
         after = machine.register("VTCR_EL2"), machine.register("VTTBR_EL2")
-        expect("VTCR_EL2 and VTTBR_EL2 are the loaded VM's again after the invalidation", hexes([after]), hexes([before]))
+        expect("VTCR_EL2 and VTTBR_EL2 are the loaded VM's again after the invalidation",
+               hexes([after]), hexes([before]))
 
 
 def invalidations(
     bench: Bench, function: int, *arguments: int, like: str = r"tlbi (ip|vmall)"
 ) -> list[tuple[str, int, int]]:
-    """What a call invalidates: each TLBI, the register that it names or 0, and VTTBR_EL2 in that moment."""
+    """What a call invalidates: each TLBI, its register's value or 0, and VTTBR_EL2 at the time."""
     machine, found = bench.machine, list[tuple[str, int, int]]()
     for one in bench.executed(like, function, *arguments):
         name, *register = one.operands.replace(",", " ").split()
-        found.append((name, machine.register(register[0]) if register else 0, machine.register("VTTBR_EL2")))
+        found.append((name, machine.register(register[0]) if register else 0,
+                      machine.register("VTTBR_EL2")))
     return found
 
 
 def test_invalidation_is_of_all_its_pages_and_of_its_vm(lab: Lab, seed: int) -> None:
-    """Looked at when each TLBI is executed: QEMU drops more than it is asked to, and so shows no difference."""
+    """The test stops at each TLBI: QEMU drops more than is asked for, so no guest would notice."""
     bench = cold(lab, seed)
     vm = bench.make("struct vm", vmid=0x5, ram_base=0x4000_0000, ram_bytes=16 * MIB)
-    stubs: dict[str | int, Stub] = {"page_alloc_zeroed": lambda order, *_: bench.room(PAGE << order, PAGE << order)}
+    stubs: dict[str | int, Stub] = {
+        "page_alloc_zeroed": lambda order, *_: bench.room(PAGE << order, PAGE << order)}
     expect("stage2_create()", code(bench.call("stage2_create", vm.address, stubs=stubs)), 0)
     table, own = bench.address_of(vm, "stage2.table"), vm.get("stage2.vttbr")
-    invalidate = Object(bench.objects, "struct pgtable_format", vm.get("stage2.table.format")).get("invalidate")
+    invalidate = Object(bench.objects, "struct pgtable_format",
+                        vm.get("stage2.table.format")).get("invalidate")
     ipa = 0x4020_0000
     for loaded, which in ((own, "the VM that is loaded"), (7 << 48 | 0x4444_0000, "another VM")):
         bench.sysreg("VTTBR_EL2", loaded)
         for size, what in ((3 * PAGE, "three pages"), (BLOCK, "a block")):
             found = invalidations(bench, invalidate, table, ipa, size)
             expect_that(f"{what} of {which} are invalidated", bool(found), found)
-            expect(f"{what} of {which}: VTTBR_EL2 at each TLBI", hexes([*{(vttbr,) for *_, vttbr in found}]), hexes([(own,)]))
+            expect(f"{what} of {which}: VTTBR_EL2 at each TLBI",
+                   hexes([*{(vttbr,) for *_, vttbr in found}]), hexes([(own,)]))
             names = [name for name, *_ in found]
             if names == ["vmalls12e1is"]:
                 continue  # both stages, everything of the VMID
-            pages = [register << 12 & 0xFFFF_FFFF_F000 for name, register, _ in found if name.startswith("ipas2")]
+            pages = [register << 12 & 0xFFFF_FFFF_F000 for name, register, _ in found
+                     if name.startswith("ipas2")]
             wanted = range(ipa, ipa + size, PAGE)
-            expect(f"{what} of {which}: pages by IPA", hexes([tuple(sorted(pages))]), hexes([tuple(wanted)]))
-            expect(f"{what} of {which}: last go the entries that combine both stages", names[-1], "vmalle1is")
+            expect(f"{what} of {which}: pages by IPA", hexes([tuple(sorted(pages))]),
+                   hexes([tuple(wanted)]))
+            expect(f"{what} of {which}: last go the entries that combine both stages",
+                   names[-1], "vmalle1is")
             expect_that("on all CPUs", all(name.endswith("is") for name in names), names)
 
 
 def test_vcpus_of_one_vm_leave_nothing_in_the_tlb_for_each_other(lab: Lab, seed: int) -> None:
-    """They share a VMID, and take turns on one CPU. QEMU drops its TLB when TCR_EL1 is written, and shows nothing."""
+    """vCPUs of one VM share its VMID on one CPU. QEMU hides it: writing TCR_EL1 drops its TLB."""
     bench = cold(lab, seed)
     load = hook_of(bench.machine, LAB, "vcpu_load")
     made: dict[str, tuple[Object, Object]] = {}
@@ -524,18 +575,24 @@ def test_vcpus_of_one_vm_leave_nothing_in_the_tlb_for_each_other(lab: Lab, seed:
         vm = bench.make("struct vm", vmid=number, vcpu_count=count,
                         stage2__vtcr=0x8000_3520, stage2__vttbr=number << 48 | 0x4444_0000)
         made[name] = vm, bench.vcpu(vm=vm.address)
-    made["the second vCPU"] = made["the first vCPU"][0], bench.vcpu(vm=made["the first vCPU"][0].address, index=1)
-    turns = [("the first vCPU", None), ("the second vCPU", True), ("the second vCPU", False), ("another VM's", False),
-             ("the second vCPU", False), ("the first vCPU", True), ("another VM's", False), ("the second vCPU", True)]
+    made["the second vCPU"] = (made["the first vCPU"][0],
+                               bench.vcpu(vm=made["the first vCPU"][0].address, index=1))
+    turns = [("the first vCPU", None), ("the second vCPU", True), ("the second vCPU", False),
+             ("another VM's", False),
+             ("the second vCPU", False), ("the first vCPU", True), ("another VM's", False),
+             ("the second vCPU", True)]
     for name, wanted in turns:
         vm, vcpu = made[name]
         found = invalidations(bench, load, vcpu.address, like=r"tlbi vmall|ic iallu")
         names = [one.removesuffix("is") for one, *_ in found]
         if wanted is False:
-            expect(f"{name} is loaded again: no other of its VM ran here, nothing is invalidated", names, [])
+            expect(f"{name} is loaded again: no other of its VM ran here, nothing is invalidated",
+                   names, [])
         elif wanted:
-            expect_that(f"{name} comes after the other of its VM: TLBI", bool({"vmalle1", "vmalls12e1"} & {*names}), names)
-            expect_that(f"{name} comes after the other of its VM: IC IALLU", "iallu" in names, names)
+            expect_that(f"{name} comes after the other of its VM: TLBI",
+                        bool({"vmalle1", "vmalls12e1"} & {*names}), names)
+            expect_that(f"{name} comes after the other of its VM: IC IALLU",
+                        "iallu" in names, names)
         vttbrs = {(vttbr,) for *_, vttbr in found} or {(vm.get("stage2.vttbr"),)}
         expect(f"{name}: VTTBR_EL2 at each", hexes([*vttbrs]), hexes([(vm.get("stage2.vttbr"),)]))
 
@@ -563,29 +620,39 @@ class Abort:
 
 
 ABORTS = [
-    Abort("load from RAM", LOAD | WORD | TRANSLATION, RAM + 0x12_3458, ("guest_ram_populate", RAM + 0x12_3458)),
-    Abort("store without syndrome", LOAD | WNR | TRANSLATION, RAM + 0x5000, ("guest_ram_populate", RAM + 0x5000)),
-    Abort("fetch from RAM", FETCH | TRANSLATION, RAM + 0x8_0000, ("guest_ram_populate", RAM + 0x8_0000)),
-    Abort("access flag fault", LOAD | WORD | ACCESS_FLAG, RAM + 0x8_0000, ("guest_ram_populate", RAM + 0x8_0000)),
+    Abort("load from RAM", LOAD | WORD | TRANSLATION, RAM + 0x12_3458,
+          ("guest_ram_populate", RAM + 0x12_3458)),
+    Abort("store without syndrome", LOAD | WNR | TRANSLATION, RAM + 0x5000,
+          ("guest_ram_populate", RAM + 0x5000)),
+    Abort("fetch from RAM", FETCH | TRANSLATION, RAM + 0x8_0000,
+          ("guest_ram_populate", RAM + 0x8_0000)),
+    Abort("access flag fault", LOAD | WORD | ACCESS_FLAG, RAM + 0x8_0000,
+          ("guest_ram_populate", RAM + 0x8_0000)),
     Abort("walk of the guest's tables", LOAD | S1PTW | TRANSLATION, RAM + 0x7000,
           ("guest_ram_populate", RAM + 0x7000), far=0xFFFF_0000_1234_5678),
-    Abort("no memory", LOAD | WORD | TRANSLATION, RAM, ("guest_ram_populate", RAM), STOP_VM, populate=-ENOMEM),
+    Abort("no memory", LOAD | WORD | TRANSLATION, RAM, ("guest_ram_populate", RAM), STOP_VM,
+          populate=-ENOMEM),
     Abort("load from the UART", LOAD | WORD | TRANSLATION, UART + 0x18, ("mmio_load", 0x18)),
-    Abort("store to the UART", LOAD | WORD | WNR | TRANSLATION, UART + 0xFFC, ("mmio_store", 0xFFC)),
+    Abort("store to the UART", LOAD | WORD | WNR | TRANSLATION, UART + 0xFFC,
+          ("mmio_store", 0xFFC)),
     Abort("pair of loads from the UART", LOAD | TRANSLATION, UART, result=REFLECT),
     Abort("fetch from the UART", FETCH | TRANSLATION, UART, result=REFLECT),
     Abort("cache maintenance of the UART", LOAD | CM | WNR | TRANSLATION, UART, result=SKIP_INSN),
-    Abort("AT whose walk goes to the UART", LOAD | CM | WNR | S1PTW | TRANSLATION, UART, result=REFLECT),
+    Abort("AT whose walk goes to the UART", LOAD | CM | WNR | S1PTW | TRANSLATION, UART,
+          result=REFLECT),
     Abort("load from nowhere", LOAD | WORD | TRANSLATION, NOWHERE, result=REFLECT),
     Abort("load behind RAM", LOAD | WORD | TRANSLATION, RAM + 16 * MIB, result=REFLECT),
     Abort("cache maintenance nowhere", LOAD | CM | WNR | TRANSLATION, NOWHERE, result=SKIP_INSN),
-    Abort("AT whose walk goes nowhere", LOAD | CM | WNR | S1PTW | TRANSLATION, NOWHERE, result=REFLECT),
+    Abort("AT whose walk goes nowhere", LOAD | CM | WNR | S1PTW | TRANSLATION, NOWHERE,
+          result=REFLECT),
     Abort("external abort", LOAD | EXTERNAL, RAM, result=REFLECT),
-    Abort("permission fault: HPFAR_EL2 is UNKNOWN", LOAD | WORD | PERMISSION, NOWHERE, result=RESUME, far=RAM + 0x3008),
+    Abort("permission fault: HPFAR_EL2 is UNKNOWN", LOAD | WORD | PERMISSION, NOWHERE,
+          result=RESUME, far=RAM + 0x3008),
 ]
 
 
-@pytest.mark.parametrize("group", [ABORTS[:6], ABORTS[6:12], ABORTS[12:]], ids=["RAM", "devices", "elsewhere"])
+@pytest.mark.parametrize("group", [ABORTS[:6], ABORTS[6:12], ABORTS[12:]],
+                         ids=["RAM", "devices", "elsewhere"])
 def test_aborts_end_where_they_belong(lab: Lab, seed: int, group: list[Abort]) -> None:
     """Guest memory and device models are stand-ins; stage 1 of the guest is off."""
     machine = lab.start("hypercalls")
@@ -600,7 +667,8 @@ def test_aborts_end_where_they_belong(lab: Lab, seed: int, group: list[Abort]) -
         bench.sysreg("PAR_EL1", par)
 
         stubs: dict[str | int, Stub] = {
-            "guest_ram_populate": abort.populate, "mmio_load": RESUME, "mmio_store": RESUME, "vm_stop": 0,
+            "guest_ram_populate": abort.populate, "mmio_load": RESUME,
+            "mmio_store": RESUME, "vm_stop": 0,
         }  # fmt: skip
         result = bench.call("stage2_abort", vcpu.address, abort.esr, stubs=stubs) & 0xFFFF_FFFF
         what = f"{abort.what} ({Esr(abort.esr)}, IPA {abort.ipa:#x})"
@@ -614,11 +682,13 @@ def test_aborts_end_where_they_belong(lab: Lab, seed: int, group: list[Abort]) -
                 expect(f"{what}: the offset in FAR_EL2 is of another address", ipa & PAGE - 1, 0)
         elif abort.calls[0]:
             handed = vcpu.address, abort.esr, abort.calls[1]
-            expect(f"{what}: (vCPU, ESR_EL2, offset)", hexes([bench.calls[0].arguments[:3]]), hexes([handed]))
+            expect(f"{what}: (vCPU, ESR_EL2, offset)", hexes([bench.calls[0].arguments[:3]]),
+                   hexes([handed]))
             expect(f"{what}: exit.address", vcpu.get("exit.address"), abort.ipa)
         expect(f"{what}: result", result, abort.result, trap_result)
         kept = vcpu.get("exit.far"), vcpu.get("exit.hpfar")
-        expect(f"{what}: exit.far and exit.hpfar", hexes([kept]), hexes([(far, abort.ipa >> 12 << 4)]))
+        expect(f"{what}: exit.far and exit.hpfar", hexes([kept]),
+               hexes([(far, abort.ipa >> 12 << 4)]))
         expect(f"{what}: PAR_EL1 is the guest's", machine.register("PAR_EL1"), par)
 
 
@@ -628,9 +698,11 @@ SSE, SF = 1 << 21, 1 << 15
 VALUE = 0x8899_AABB_CCDD_EEF1  # each part of it has its top bit set
 
 
-def access(size: int, register: int, *, sign: bool = False, wide: bool = False, write: bool = False) -> int:
+def access(size: int, register: int, *, sign: bool = False, wide: bool = False,
+           write: bool = False) -> int:
     sas = size.bit_length() - 1
-    return LOAD | ISV | sas << 22 | SSE * sign | register << 16 | SF * wide | WNR * write | TRANSLATION
+    return (LOAD | ISV | sas << 22 | SSE * sign | register << 16 | SF * wide |
+            WNR * write | TRANSLATION)
 
 
 @dataclass
@@ -646,7 +718,8 @@ class Model:
         self.read, self.write = bench.function("read"), bench.function("write")
         device = bench.make("struct device", read=self.read, write=self.write)
         self.state = bench.room(PAGE)
-        self.region = bench.make("struct mmio_region", base=0x1000_0000, bytes=PAGE, device=device.address, state=self.state)
+        self.region = bench.make("struct mmio_region", base=0x1000_0000, bytes=PAGE,
+                                 device=device.address, state=self.state)
         self.vm = bench.make("struct vm")
         self.vcpu = bench.vcpu(vm=self.vm.address, frame__pstate=0x3C5)
 
@@ -656,7 +729,8 @@ class Model:
         self.bench.put(self.vcpu, exit__esr=esr)
         function = "mmio_store" if esr & WNR else "mmio_load"
         stubs: dict[str | int, Stub] = {self.read: self._read, self.write: self._write}
-        return self.bench.call(function, self.vcpu.address, esr, offset, self.region.address, stubs=stubs) & 0xFFFF_FFFF
+        return self.bench.call(function, self.vcpu.address, esr, offset, self.region.address,
+                               stubs=stubs) & 0xFFFF_FFFF
 
     def get(self, member: str) -> int:
         return self.vcpu.get(member)
@@ -667,7 +741,8 @@ class Model:
 
     def _locked(self) -> None:
         tickets = self.vm.get("device_lock.tickets")
-        expect_that("the VM's device lock is held while its model runs", tickets >> 16 != tickets & 0xFFFF, tickets)
+        expect_that("the VM's device lock is held while its model runs",
+                    tickets >> 16 != tickets & 0xFFFF, tickets)
 
     def _read(self, *arguments: int) -> int:
         self._locked()
@@ -685,23 +760,29 @@ def test_loads_extend_as_the_instruction_says(lab: Lab, seed: int) -> None:
     model = Model(bench, value=VALUE)
     for what, esr, wanted in (
         ("LDRB W3", access(1, 3), 0xF1), ("LDRSB W3", access(1, 3, sign=True), 0xFFFF_FFF1),
-        ("LDRSB X3", access(1, 3, sign=True, wide=True), 0xFFFF_FFFF_FFFF_FFF1), ("LDRH W3", access(2, 3), 0xEEF1),
+        ("LDRSB X3", access(1, 3, sign=True, wide=True), 0xFFFF_FFFF_FFFF_FFF1),
+        ("LDRH W3", access(2, 3), 0xEEF1),
         ("LDRSH W3", access(2, 3, sign=True), 0xFFFF_EEF1), ("LDR W3", access(4, 3), 0xCCDD_EEF1),
-        ("LDRSW X3", access(4, 3, sign=True, wide=True), 0xFFFF_FFFF_CCDD_EEF1), ("LDR X3", access(8, 3, wide=True), VALUE),
+        ("LDRSW X3", access(4, 3, sign=True, wide=True), 0xFFFF_FFFF_CCDD_EEF1),
+        ("LDR X3", access(8, 3, wide=True), VALUE),
     ):  # fmt: skip
         bench.put(model.vcpu, **{"frame.x[3]": bench.noise(1)[0]})
         result = model.call(esr, 0x18)
         size = 1 << (esr >> 22 & 3)
         asked = model.vcpu.address, model.state, 0x18, size
-        expect(f"{what}: the model is asked for (vCPU, state, offset, size)", hexes(model.accesses), hexes([asked]))
+        expect(f"{what}: the model is asked for (vCPU, state, offset, size)", hexes(model.accesses),
+               hexes([asked]))
         expect(f"{what}: the register", model.get("frame.x[3]"), wanted)
         expect(f"{what}: exit.value and exit.size", model.noted(), hexes([(wanted, size)]))
-        expect(f"{what}: the guest goes on behind it", model.get("frame.pc") + 4 * (result == SKIP_INSN), 0x1004)
+        expect(f"{what}: the guest goes on behind it",
+               model.get("frame.pc") + 4 * (result == SKIP_INSN), 0x1004)
     before = bench.frame(model.vcpu)
     result = model.call(access(4, 31), 0)
     expect("LDR WZR asks the model", len(model.accesses), 1)
-    expect("LDR WZR: the guest goes on behind it (PC)", model.get("frame.pc") + 4 * (result == SKIP_INSN), 0x1004)
-    expect("LDR WZR changes no register", hexes([tuple(bench.frame(model.vcpu))]), hexes([tuple(before)]))
+    expect("LDR WZR: the guest goes on behind it (PC)",
+           model.get("frame.pc") + 4 * (result == SKIP_INSN), 0x1004)
+    expect("LDR WZR changes no register", hexes([tuple(bench.frame(model.vcpu))]),
+           hexes([tuple(before)]))
 
 
 def test_stores_hand_over_their_bytes(lab: Lab, seed: int) -> None:
@@ -709,19 +790,23 @@ def test_stores_hand_over_their_bytes(lab: Lab, seed: int) -> None:
     model = Model(bench)
     bench.put(model.vcpu, **{"frame.x[30]": VALUE})
     for what, esr, wanted in (
-        ("STRB W30", access(1, 30, write=True), 0xF1), ("STRH W30", access(2, 30, write=True), 0xEEF1),
-        ("STR W30", access(4, 30, write=True), 0xCCDD_EEF1), ("STR X30", access(8, 30, wide=True, write=True), VALUE),
+        ("STRB W30", access(1, 30, write=True), 0xF1),
+        ("STRH W30", access(2, 30, write=True), 0xEEF1),
+        ("STR W30", access(4, 30, write=True), 0xCCDD_EEF1),
+        ("STR X30", access(8, 30, wide=True, write=True), VALUE),
         ("STR WZR", access(4, 31, write=True), 0),
     ):  # fmt: skip
         model.call(esr, 0xFF8)
         size = 1 << (esr >> 22 & 3)
         given = model.vcpu.address, model.state, 0xFF8, size, wanted
-        expect(f"{what}: the model gets (vCPU, state, offset, size, value)", hexes(model.accesses), hexes([given]))
+        expect(f"{what}: the model gets (vCPU, state, offset, size, value)", hexes(model.accesses),
+               hexes([given]))
         expect(f"{what}: exit.value and exit.size", model.noted(), hexes([(wanted, size)]))
         expect(f"{what}: the register stays", model.get("frame.x[30]"), VALUE)
 
 
-@pytest.mark.parametrize("esr", [access(2, 3), access(8, 3, wide=True, write=True)], ids=["load", "store"])
+@pytest.mark.parametrize("esr", [access(2, 3), access(8, 3, wide=True, write=True)],
+                         ids=["load", "store"])
 def test_a_misaligned_access_never_reaches_the_model(lab: Lab, seed: int, esr: int) -> None:
     bench = cold(lab, seed)
     model = Model(bench)
@@ -739,7 +824,7 @@ PIECE = 16 * PAGE  # what a touch of a VM that is mapped by pages brings in
 
 
 def test_memory_is_filled_before_it_is_mapped(lab: Lab, seed: int) -> None:
-    """guest_ram_populate() with stand-ins for the allocator and for pgtable_map(), which looks at the memory."""
+    """guest_ram_populate() with stubs for the allocator and for pgtable_map(), which see memory."""
     bench = cold(lab, seed)
     machine = bench.machine
     shop = Shop(bench, input_bits=32, concatenate=True)
@@ -777,20 +862,25 @@ def test_memory_is_filled_before_it_is_mapped(lab: Lab, seed: int) -> None:
     def map_(_table: int, address: int, pa: int, count: int) -> int:
         left = sum(byte != 0 for byte in machine.memory.read(pa, count))
         expect("memory is zero when pgtable_map() gets it: bytes that are not", left, 0)
-        expect("what is cleaned to the point of coherency before: (PA, bytes)", hexes(cleaned[-1:]), hexes([(pa, count)]))
+        expect("what is cleaned to the point of coherency before: (PA, bytes)", hexes(cleaned[-1:]),
+               hexes([(pa, count)]))
         mapped.append((address, pa, count))
         return refusal & PAGE_NONE
 
     stubs: dict[str | int, Stub] = {"page_alloc": allocate, "page_alloc_zeroed": allocate_zeroed,
-                                       "page_free": free, "pgtable_map": map_, "dcache_clean_invalidate": clean}
+                                    "page_free": free, "pgtable_map": map_,
+                                    "dcache_clean_invalidate": clean}
 
     def touch() -> int:
-        return code(bench.call("guest_ram_populate", vm.address, GIB + PIECE + 5 * PAGE + 8, stubs=stubs))
+        return code(bench.call("guest_ram_populate", vm.address,
+                               GIB + PIECE + 5 * PAGE + 8, stubs=stubs))
 
     expect("guest_ram_populate() of a page", touch(), 0)
-    expect("what is mapped (IPA, PA, bytes): the whole piece", hexes(mapped), hexes([(GIB + PIECE, allocated[0][0], PIECE)]))
+    expect("what is mapped (IPA, PA, bytes): the whole piece", hexes(mapped),
+           hexes([(GIB + PIECE, allocated[0][0], PIECE)]))
     expect("stage2.resident_bytes", vm.get("stage2.resident_bytes"), PIECE)
     refusal = -ENOMEM
     expect("guest_ram_populate() when pgtable_map() has no memory for a table", touch(), -ENOMEM)
-    expect("what was allocated for it is freed (PA, order)", hexes(sorted(freed)), hexes(sorted(allocated[1:])))
+    expect("what was allocated for it is freed (PA, order)", hexes(sorted(freed)),
+           hexes(sorted(allocated[1:])))
     expect("stage2.resident_bytes stays", vm.get("stage2.resident_bytes"), PIECE)

@@ -90,7 +90,8 @@ def interrupts_of(vcpu: Object) -> list[Object]:
     objects = vcpu.objects
     offset, _ = objects.member("struct vcpu", "vgic.private_irqs")
     size = objects.machine.layout("sizeof(struct vgic_irq)")
-    found = [Object(objects, "struct vgic_irq", vcpu.address + offset + size * i) for i in range(32)]
+    found = [Object(objects, "struct vgic_irq", vcpu.address + offset + size * i)
+             for i in range(32)]
     vm = vcpu.pointer("vm", "struct vm")
     assert vm is not None
     spis = vm.get("vgic.spis")

@@ -13,7 +13,7 @@ RETURN = r"(ret|eret)\b"
 
 
 def findings(start: str, barriers: tuple[str, ...], before: str, function: str = "") -> list[str]:
-    """`start` is an instruction or, with `function`, what that must have in front of all barriers."""
+    """`start` is an instruction; with `function`, one that must stand before all its barriers."""
     elf = images.hypervisor(LAB).elf
     symbols = symbols_of(elf)
     begin: str | int = start

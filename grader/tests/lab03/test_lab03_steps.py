@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Lab 3, one function at a time: what no guest can show before the other exercises are written.
 
-The functions are called at EL2 where layer 3 is asked for its part of the first VM (grader/oracle/calls.py).
+The functions are called at EL2 where layer 3 is asked for its part of the first VM
+(grader/oracle/calls.py).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 import pytest
 
 from grader.conftest import Lab, MakeLab
-from grader.machine.verdict import Finding, Verdict, expect, expect_that
+from grader.machine.verdict import Finding, Verdict, expect
 from grader.oracle.calls import Bench, hook_of
 from grader.oracle.decode.list_register import ListRegister, ich_hcr
 from grader.oracle.objects import Object
@@ -65,7 +66,8 @@ class Stage:
         """An interrupt that is pending by an edge, enabled and of Group 1, or as `members` say."""
         irq = self.irq(intid)
         self.bench.put(
-            irq, **{"priority": priority, "enabled": 1, "group1": 1, "edge": 1, "pending_latch": 1, **members}
+            irq, **{"priority": priority, "enabled": 1, "group1": 1, "edge": 1,
+                    "pending_latch": 1, **members}
         )  # fmt: skip
         return irq
 
@@ -112,7 +114,7 @@ class Stage:
 
 
 def idle_irqs(bench: Bench, vcpu: int, first: int, address: int, count: int) -> bytes:
-    """`count` interrupts from INTID `first` on, to lie at `address`: on no list, in no list register."""
+    """`count` interrupts from INTID `first` on, for `address`: on no list, in no list register."""
     size = bench.size("struct vgic_irq")
     return b"".join(
         bench.encode(
@@ -163,12 +165,15 @@ def test_physical_gic_is_set_up_whatever_firmware_left(lab: Lab) -> None:
     expect("GICD_CTLR: ARE, Group 1 alone enabled", read(GICD) & 0x13, 0x12)
     for word in range(1, (read(GICD + 4) & 0x1F) + 1):
         at = GICD + 4 * word
-        expect(f"GICD_ISENABLER{word}: what the registry claims", read(at + ISENABLER), claimed(bench, word))  # fmt: skip
+        expect(f"GICD_ISENABLER{word}: what the registry claims", read(at + ISENABLER),
+               claimed(bench, word))
         expect(f"GICD_ISACTIVER{word}", read(at + ISACTIVER), 0)
         expect(f"GICD_ISPENDR{word}", read(at + ISPENDR), 0)
         expect(f"GICD_IGROUPR{word}: Group 1", read(at + IGROUPR), ALL)
-        expect(f"GICD_IPRIORITYR{8 * word}: GIC_PRIORITY", read(GICD + IPRIORITYR + 32 * word), 0xA0A0_A0A0)  # fmt: skip
-        expect(f"GICD_IPRIORITYR{8 * word + 7}: GIC_PRIORITY", read(GICD + IPRIORITYR + 32 * word + 28), 0xA0A0_A0A0)  # fmt: skip
+        expect(f"GICD_IPRIORITYR{8 * word}: GIC_PRIORITY", read(GICD + IPRIORITYR + 32 * word),
+               0xA0A0_A0A0)
+        expect(f"GICD_IPRIORITYR{8 * word + 7}: GIC_PRIORITY",
+               read(GICD + IPRIORITYR + 32 * word + 28), 0xA0A0_A0A0)
     expect(f"GICD_IROUTER{UART}: this CPU", read(GICD + IROUTER + 8 * UART), 0)
     expect("GICR_WAKER: awake", read(GICR + GICR_WAKER) & 6, 0)
     at = GICR + SGI_BASE
@@ -178,7 +183,8 @@ def test_physical_gic_is_set_up_whatever_firmware_left(lab: Lab) -> None:
     expect("GICR_IGROUPR0: Group 1", read(at + IGROUPR), ALL)
     expect("GICR_IPRIORITYR7: GIC_PRIORITY", read(at + IPRIORITYR + 28), 0xA0A0_A0A0)
     for register in ACTIVE_PRIORITIES:
-        expect(f"{register}: no priority is active, or it masks the rest", bench.read_sysreg(register), 0)
+        expect(f"{register}: no priority is active, or it masks the rest",
+               bench.read_sysreg(register), 0)
     count = bench.objects.machine.variable("gic_v3.lr_count")
     expect("lr_count is ICH_VTR_EL2.ListRegs + 1", count, 4)
 
@@ -189,15 +195,19 @@ def test_what_is_disabled_is_off_before_it_is_set_up(lab: Lab, name: str) -> Non
     bench = Bench.at(lab.start("gic_enable"), LAB, "init")
     machine = bench.machine
     distributor = name == "GICD_CTLR"
-    control, enable = (GICD, GICD + ISENABLER + 4) if distributor else (GICR, GICR + SGI_BASE + ISENABLER)
+    control = GICD if distributor else GICR
+    enable = GICD + ISENABLER + 4 if distributor else GICR + SGI_BASE + ISENABLER
     bench.store32(enable, 0x3000_0000)
     done = hook_of(machine, LAB, "vm_create")
-    with machine.watchpoint(f"*(unsigned *){control:#x}", reads=True) as looks, machine.breakpoint(done):
+    register = f"*(unsigned *){control:#x}"
+    with machine.watchpoint(register, reads=True) as looks, machine.breakpoint(done):
         while (stop := machine.run(2_000_000)).number == looks:
             if not bench.device32(enable) and not (distributor and bench.device32(GICD) & 3):
                 return
-    raise machine.finding(Verdict.FAIL, f"{name} is read when all is disabled, before anything is enabled",
-                          observed=f"the set-up is over ({stop.kind.value})", expected="a loop until RWP is 0")
+    raise machine.finding(Verdict.FAIL,
+                          f"{name} is read when all is disabled, before anything is enabled",
+                          observed=f"the set-up is over ({stop.kind.value})",
+                          expected="a loop until RWP is 0")
 
 
 def test_every_interrupt_is_dispatched_and_completed(lab: Lab, gic: int) -> None:
@@ -218,7 +228,8 @@ def test_every_interrupt_is_dispatched_and_completed(lab: Lab, gic: int) -> None
     bench.store32(GICD + ISENABLER + 4, stranger)
     bench.store32(GICD + ISPENDR + 4, bit | stranger)
     expect("it can be taken again", take(FORWARDED), [(cpu, UART)])
-    expect("forwarded: left active (EOImode 1: the end is a priority drop)", bench.device32(GICD + ISACTIVER + 4), bit)
+    expect("forwarded: left active (EOImode 1: the end is a priority drop)",
+           bench.device32(GICD + ISACTIVER + 4), bit)
     expect("one without a handler is masked", bench.device32(GICD + ISENABLER + 4) & stranger, 0)
     bench.store32(GICD + ISPENDR + 4, bit)
     expect("while active it does not come again", take(FORWARDED), [])
@@ -233,7 +244,8 @@ def test_pending_is_a_latch_or_a_level(lab: Lab, seed: int) -> None:
     names = ("edge", "line_level", "pending_latch", "latch_in_lr", "hw")
     cases = [dict.fromkeys(names, 0) | {"line_level": 1, "edge": edge, "hw": hw}
              for edge in (0, 1) for hw in (0, 1)]  # fmt: skip
-    cases += [dict.fromkeys(names, 0) | {"edge": 1, name: 1} for name in ("pending_latch", "latch_in_lr")]
+    cases += [dict.fromkeys(names, 0) | {"edge": 1, name: 1}
+              for name in ("pending_latch", "latch_in_lr")]
     cases += [{name: numbers.getrandbits(1) for name in names} for _ in range(10)]
     for case in cases:
         sources = 0 if case["line_level"] else numbers.choice((0, 0, 4))
@@ -302,7 +314,8 @@ def test_a_line_that_rises_latches_an_edge(lab: Lab) -> None:
 def test_an_interrupt_goes_where_it_is_routed(lab: Lab, gic: int) -> None:
     stage = stage_of(lab, cpus=3)
     bench, vm = stage.bench, stage.vm.address
-    place: dict[int, int | None] = {0: None, **{vcpu.address: index for index, vcpu in enumerate(stage.vcpus)}}
+    place: dict[int, int | None] = {vcpu.address: n for n, vcpu in enumerate(stage.vcpus)}
+    place[0] = None
     spi = stage.irq(77)
 
     def ask(function: str, irq: Object) -> object:
@@ -315,8 +328,10 @@ def test_an_interrupt_goes_where_it_is_routed(lab: Lab, gic: int) -> None:
         routes = {0: None, 1: 0, 4: 2, 6: 1, 7: 0}
     for route, wanted in routes.items():
         bench.put(spi, route=route)
-        expect(f"vgic_target_vcpu() of an SPI with route {route:#x} is vCPU", ask("vgic_target_vcpu", spi), wanted)
-    expect("vgic_target_vcpu() of vCPU 2's PPI is vCPU", ask("vgic_target_vcpu", stage.irq(TIMER, 2)), 2)
+        expect(f"vgic_target_vcpu() of an SPI with route {route:#x} is vCPU",
+               ask("vgic_target_vcpu", spi), wanted)
+    expect("vgic_target_vcpu() of vCPU 2's PPI is vCPU",
+           ask("vgic_target_vcpu", stage.irq(TIMER, 2)), 2)
     bench.put(spi, route=4 if gic == 2 else 2)
     expect("vgic_target_oracle() of an idle SPI is vCPU", ask("vgic_target_oracle", spi), None)
     stage.pend(77)
@@ -324,9 +339,11 @@ def test_an_interrupt_goes_where_it_is_routed(lab: Lab, gic: int) -> None:
     bench.put(spi, enabled=0)
     expect("vgic_target_oracle() when it is disabled is vCPU", ask("vgic_target_oracle", spi), None)
     bench.put(spi, active=1)
-    expect("vgic_target_oracle() when software made it active is vCPU", ask("vgic_target_oracle", spi), 2)
+    expect("vgic_target_oracle() when software made it active is vCPU",
+           ask("vgic_target_oracle", spi), 2)
     bench.put(spi, vcpu=stage.vcpus[1].address, enabled=1)
-    expect("vgic_target_oracle() when vCPU 1 acknowledged it is vCPU", ask("vgic_target_oracle", spi), 1)
+    expect("vgic_target_oracle() when vCPU 1 acknowledged it is vCPU",
+           ask("vgic_target_oracle", spi), 1)
 
 
 def test_a_list_is_ordered_by_priority_and_then_intid(lab: Lab, seed: int) -> None:
@@ -384,8 +401,10 @@ def test_list_registers_are_filled_from_the_head(lab: Lab) -> None:
     for n, (lr, want) in enumerate(zip(stage.read_lrs(), wanted, strict=True)):
         expect(f"LR{n}", lr.value, want.value, ListRegister)
     expect("lr_used", stage.vcpus[0].get("vgic.lr_used"), 7)
-    expect("the edge's latch moved (pending_latch, latch_in_lr)", (edge.get("pending_latch"), edge.get("latch_in_lr")), (0, 1))  # fmt: skip
-    expect("each knows its list register", [irq.get("lr") for irq in (edge, level, hardware)], [0, 1, 2])  # fmt: skip
+    expect("the edge's latch moved (pending_latch, latch_in_lr)",
+           (edge.get("pending_latch"), edge.get("latch_in_lr")), (0, 1))
+    expect("each knows its list register", [irq.get("lr") for irq in (edge, level, hardware)],
+           [0, 1, 2])
     hcr = stage.vcpus[0].get("vgic.hcr")
     expect("ICH_HCR_EL2: on, and no condition asked for", hcr, 1, ich_hcr)
 
@@ -437,7 +456,7 @@ def test_what_the_guest_did_is_folded_back(lab: Lab) -> None:
 
 
 def test_a_physical_line_is_sampled_again(lab: Lab) -> None:
-    """is_asserted() says no: withdrawn, and the physical interrupt deactivated, if nobody has it."""
+    """is_asserted() says no: pending state goes; so does the physical active state nobody needs."""
     stage = stage_of(lab)
     stage.hold_lock()
     bench, vcpu = stage.bench, stage.vcpus[0]
@@ -451,7 +470,8 @@ def test_a_physical_line_is_sampled_again(lab: Lab) -> None:
         bench.put(timer, hw=1, pintid=TIMER, line_level=1, active=active, is_asserted=sample)
         bench.call("vgic_resample", vcpu.address, stubs={**stubs, sample: asserted})
         calls = [call.arguments[0] for call in bench.calls if call.name == str(deactivate)]
-        what = f"vgic_resample(), active {active}, physical line {asserted}: (line_level, deactivated)"
+        what = (f"vgic_resample(), active {active}, physical line {asserted}: "
+                "(line_level, deactivated)")
         expect(what, (timer.get("line_level"), calls), wanted)
     bench.put(timer, line_level=1, active=0)
     bench.call("vgic_pull", vcpu.address, stubs=stubs)
@@ -479,11 +499,13 @@ def test_what_is_left_out_asks_for_its_event(lab: Lab) -> None:
         "five active before one pending": (2, [act] * 5 + [on], [0, 1, 2, 5], LRENPIE | TDIR),
         "one pending, five active": (2, [on] + [act] * 5, [0, 1, 2, 3], LRENPIE | TDIR),
         "four of a group that is off before one": (2, [off] * 4 + [on], [4], GRP0EIE),
-        "active and pending, its group off": (2, [both | off] + [on] * 4, [1, 2, 3, 4], LRENPIE | TDIR),
+        "active and pending, its group off": (2, [both | off] + [on] * 4, [1, 2, 3, 4],
+                                              LRENPIE | TDIR),
         "six of Group 0 pending": (1, [off] * 6, [0, 1, 2, 3], NPIE),
         "six active, Group 0 on": (1, [act] * 6, [0, 1, 2, 3], LRENPIE | TDIR),
         "six of Group 1 pending": (0, [on] * 6, [], GRP1EIE),
-        "six pending, two of Group 0": (3, [on] * 4 + [off] * 2, [0, 1, 2, 3], GRP0DIE | GRP1DIE | NPIE),
+        "six pending, two of Group 0": (3, [on] * 4 + [off] * 2, [0, 1, 2, 3],
+                                        GRP0DIE | GRP1DIE | NPIE),
     }  # fmt: skip
     for name, (groups, members, wanted, events) in cases.items():
         irqs = [stage.pend(40 + n, 8 * n, active=0, **{}) for n in range(len(members))]
@@ -510,10 +532,12 @@ def test_completions_without_a_list_register_are_counted(lab: Lab) -> None:
     stage.line_up(*irqs)
     bench.put(stage.gic, read_hcr=bench.nowhere)
     bench.call(
-        "vgic_retire_spilled", vcpu.address, stubs={bench.nowhere: 2 << 27, "vgic_irq_relist_folded": 0}
+        "vgic_retire_spilled", vcpu.address,
+        stubs={bench.nowhere: 2 << 27, "vgic_irq_relist_folded": 0}
     )
     active = [irq.get("active") for irq in irqs]
-    expect("EOIcount 2; the first is in a list register, the second inactive", active, [1, 0, 0, 0, 1])  # fmt: skip
+    expect("EOIcount 2; the first is in a list register, the second inactive", active,
+           [1, 0, 0, 0, 1])
 
 
 # 3.6 Distributor and redistributor.
@@ -571,7 +595,8 @@ def test_a_bank_is_one_field_of_many_interrupts(lab: Lab, seed: int) -> None:
     expect("GICR_TYPER of vCPU 1, the last", gicr.read(0x2_0008, 8), 1 << 32 | 1 << 8 | 1 << 4)
     gicr.write(0x3_0000 + ISENABLER, 1 << TIMER)
     expect("GICR_ISENABLER0 of vCPU 1", gicr.read(0x3_0000 + ISENABLER), 1 << TIMER)
-    expect("enabled at vCPU 1, not at vCPU 0", [stage.irq(TIMER, n).get("enabled") for n in (0, 1)], [0, 1])  # fmt: skip
+    expect("enabled at vCPU 1, not at vCPU 0", [stage.irq(TIMER, n).get("enabled") for n in (0, 1)],
+           [0, 1])
 
 
 # 3.7 Software-generated interrupts.
@@ -640,14 +665,17 @@ def test_the_interface_is_saved_and_loaded(lab: Lab, gic: int, seed: int) -> Non
 def test_list_registers_of_gicv2_are_converted(make_lab: MakeLab) -> None:
     stage = stage_of(make_lab(LAB, 2))
     cases = {
-        ListRegister.make(77, priority=0xA8, eoi=True): 1 << 30 | 1 << 28 | 0x15 << 23 | 1 << 19 | 77,
-        ListRegister.make(5 | 3 << 10, state=2, priority=8, group=0): 2 << 28 | 1 << 23 | 3 << 10 | 5,
+        ListRegister.make(77, priority=0xA8, eoi=True):
+            1 << 30 | 1 << 28 | 0x15 << 23 | 1 << 19 | 77,
+        ListRegister.make(5 | 3 << 10, state=2, priority=8, group=0):
+            2 << 28 | 1 << 23 | 3 << 10 | 5,
         ListRegister.make(27, state=2, pintid=29): 1 << 31 | 1 << 30 | 2 << 28 | 29 << 10 | 27,
     }  # fmt: skip
     for n, (lr, wanted) in enumerate(cases.items()):
         stage.bench.call(stage.gic.get("write_lr"), n, lr.value)
         expect(f"GICH_LR{n} for {lr}", stage.bench.device32(GICH + 0x100 + 4 * n), wanted)
-        expect(f"list register {n}, read back", stage.read_lrs(n + 1)[n].value, lr.value, ListRegister)  # fmt: skip
+        expect(f"list register {n}, read back", stage.read_lrs(n + 1)[n].value,
+               lr.value, ListRegister)
 
 
 def test_what_the_interface_would_signal(lab: Lab) -> None:
@@ -660,7 +688,8 @@ def test_what_the_interface_would_signal(lab: Lab) -> None:
         (0x80, {}, True), (0x80, {"mask": 0x80}, False), (0x80, {"mask": 0x88}, True),
         (0x80, {"on": 1}, False), (0x80, {"ap": 1 << 16}, False), (0x80, {"ap": 1 << 17}, True),
         (0x88, {"ap": 1 << 18, "bpr1": 5}, True), (0x88, {"ap": 1 << 16, "bpr1": 5}, False),
-        (0x98, {"ap": 1 << 18, "bpr1": 5}, True), (0x98, {"ap": 1 << 18, "bpr1": 5, "cbpr": 1}, False),
+        (0x98, {"ap": 1 << 18, "bpr1": 5}, True),
+        (0x98, {"ap": 1 << 18, "bpr1": 5, "cbpr": 1}, False),
     ]  # fmt: skip
     irq = stage.pend(40)
     for priority, changes, wanted in cases:

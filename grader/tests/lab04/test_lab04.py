@@ -9,7 +9,7 @@ import pytest
 
 from grader.conftest import Lab, on_gics
 from grader.machine.machine import EL1_ONLY, EL2_ONLY, Machine, StopKind
-from grader.machine.verdict import Finding, Verdict, expect, expect_that
+from grader.machine.verdict import expect, expect_that
 from grader.oracle.calls import Bench
 from grader.oracle.decode import el2_registers as el2
 from grader.oracle.decode.timer import timer_state
@@ -200,7 +200,8 @@ def test_deadline_that_no_counter_reaches_is_never_due(lab: Lab) -> None:
     background = vcpu.address + vcpu.objects.member("struct vcpu", "vtimer.cntv.deadline")[0]
     machine.run_to("*deadline_arm", f"{EL2_ONLY} && $x0 == {background:#x}")
     ticks = machine.register("x1")
-    expect_that("the deadline is in the far future, not a sum that wrapped", bool(ticks >> 62), hex(ticks))
+    expect_that("the deadline is in the far future, not a sum that wrapped",
+                bool(ticks >> 62), hex(ticks))
 
 
 @pytest.mark.parametrize("change", ["cntv.ctl = 3", "cntv.ctl = 0", "cntv.cval = 1ul << 62"])
@@ -239,7 +240,8 @@ def test_physical_timer_interrupt_is_active_while_its_guest_has_it(lab: Lab, gic
             words = machine.qmp.hmp(f"xp /1xw {ISACTIVER0[gic]:#x}").split()
             active = bool(int(words[-1], 16) >> INTID_CNTV & 1)
             irq = f"vgic.private_irqs[{INTID_CNTV}]"
-            live = any(vcpu.get(f"{irq}.{name}") for name in ("active", "line_level", "pending_latch"))
+            live = any(vcpu.get(f"{irq}.{name}")
+                       for name in ("active", "line_level", "pending_latch"))
             seen[live] += 1
             expect("the physical PPI 27 is active exactly while the vCPU has it", active, live)
 
@@ -304,19 +306,22 @@ def test_reset_brings_the_pristine_image_back(lab: Lab) -> None:
     vm = objects.vm(0)
     machine.run_to(objects.hypercall(SYSTEM_RESET), EL2_ONLY, budget=BUDGET)
     bench = Bench(machine)
-    for name, value in (("CNTV_CVAL_EL0", 1 << 62), ("CNTV_CTL_EL0", ENABLE), ("SCTLR_EL1", 0x30D0_0801)):
+    for name, value in (("CNTV_CVAL_EL0", 1 << 62), ("CNTV_CTL_EL0", ENABLE),
+                        ("SCTLR_EL1", 0x30D0_0801)):
         bench.sysreg(name, value)  # the guest's, which is loaded
     offset = vm.get("counter_offset")
     machine.run_to("*vcpu_reset", EL2_ONLY)
     slice_end = objects.cpu(0).get("slice.ticks")
-    expect("EL2 waits for nothing but the slice", [due for due in deadlines(machine) if due != slice_end], [])
+    expect("EL2 waits for nothing but the slice",
+           [due for due in deadlines(machine) if due != slice_end], [])
     machine.run_to(RAM_BASE + LOAD_OFFSET, EL1_ONLY)
     expect("the VM counts its reset", vm.get("reset_count"), 1)
     expect("PSTATE is EL1h with all masked", machine.register("PSTATE") & 0x3CF, 0x3C5, el2.spsr)
     expect("the MMU is off", machine.register("SCTLR_EL1") & 1, 0, el2.sctlr)
     expect("CNTV is off", machine.register("CNTV_CTL_EL0") & 1, 0)
     later = machine.register("CNTVOFF_EL2")
-    expect_that("the virtual counter starts at 0 again", later > offset, later, f"above {offset:#x}")
+    expect_that("the virtual counter starts at 0 again", later > offset, later,
+                f"above {offset:#x}")
 
 
 def test_clearing_up_after_a_vm_takes_turns_with_the_others(lab: Lab) -> None:
@@ -328,7 +333,7 @@ def test_clearing_up_after_a_vm_takes_turns_with_the_others(lab: Lab) -> None:
 
 
 def test_el2_sleeps_when_every_guest_does(lab: Lab) -> None:
-    """The guest's second instruction becomes WFI for ever: nothing is due, so EL2 sets no deadline."""
+    """The guest's second instruction becomes WFI for ever: nothing is due, no deadline is set."""
     machine = in_guest(lab, "hypercalls")
     machine.run_to(machine.pc + 4, EL1_ONLY)
     wfi_and_back = bytes.fromhex("7f2003d5ffffff17")
@@ -339,5 +344,6 @@ def test_el2_sleeps_when_every_guest_does(lab: Lab) -> None:
         raise machine.finding_for(stop, "nothing can happen any more when every guest sleeps")
     expect_that("EL2 waits in a WFI of its own", "in WFI at EL2" in stop.reason, stop.reason)
     for name in ("CNTHP", "CNTV"):
-        expect_that(f"{name} is off: nobody waits for it", f"{name} off" in stop.reason, stop.reason)
+        expect_that(f"{name} is off: nobody waits for it",
+                    f"{name} off" in stop.reason, stop.reason)
     expect_that("the guest would go on behind its WFI", behind in stop.reason, stop.reason)

@@ -55,7 +55,8 @@ def test_the_count_of_a_vm_begins_at_its_creation(lab: Lab) -> None:
     bench = Bench.at(lab.start("counter"), LAB, "vm_create")
     vm = Object(bench.objects, "struct vm", bench.machine.register("x0"))
     before = bench.read_sysreg("CNTPCT_EL0")
-    expect("vtimer_vm_create() returns", bench.call(hook_of(bench.machine, LAB, "vm_create"), vm.address), 0)  # fmt: skip
+    expect("vtimer_vm_create() returns",
+           bench.call(hook_of(bench.machine, LAB, "vm_create"), vm.address), 0)
     after = bench.read_sysreg("CNTPCT_EL0")
     offset = vm.get("counter_offset")
     expect_that(
@@ -72,26 +73,31 @@ def test_timer_goes_into_the_hardware_and_comes_back(lab: Lab, seed: int) -> Non
     timer = bench.address_of(vcpu, "vtimer.cntv.deadline")
     queue = bench.make("struct list").address
     load, save = (hook_of(bench.machine, LAB, f"vcpu_{name}") for name in ("load", "save"))
-    away: dict[str | int, int] = {"vgic_is_live": 0, "gic_set_active": 0, "deadline_arm": 0, "deadline_cancel": 0}
+    away: dict[str | int, int] = {"vgic_is_live": 0, "gic_set_active": 0, "deadline_arm": 0,
+                                  "deadline_cancel": 0}
     cval, offset = FAR + numbers.getrandbits(40), numbers.getrandbits(12)
     bench.put(vcpu, vtimer__cntv__ctl=ENABLE, vtimer__cntv__cval=cval, vtimer__cntkctl=3)
     bench.put(vcpu, vtimer__cntv__offset=offset)
     bench.put(cpu, cntv_active=1)
-    bench.put(vcpu, vtimer__cntv__deadline__node__next=queue, vtimer__cntv__deadline__node__prev=queue)
+    bench.put(vcpu, vtimer__cntv__deadline__node__next=queue,
+              vtimer__cntv__deadline__node__prev=queue)
     bench.put(vcpu, vtimer__cntv__deadline__cpu=bench.cpu.address)
     bench.call(load, vcpu.address, stubs=away)
     cancelled = [call for call in calls(bench, 1) if call[0] == "deadline_cancel"]
     expect("vtimer_load() cancels the deadline", cancelled, [("deadline_cancel", timer)])
-    bench.put(vcpu, vtimer__cntv__deadline__node__next=timer, vtimer__cntv__deadline__node__prev=timer)
+    bench.put(vcpu, vtimer__cntv__deadline__node__next=timer,
+              vtimer__cntv__deadline__node__prev=timer)
     bench.put(vcpu, vtimer__cntv__deadline__cpu=0)
     for name, value in (("CNTVOFF_EL2", offset), ("CNTV_CVAL_EL0", cval), ("CNTV_CTL_EL0", ENABLE)):
         expect(f"{name} after vtimer_load()", bench.machine.register(name), value)
     set_active = [call for call in calls(bench, 2) if call[0] == "gic_set_active"]
-    expect("PPI 27 is made inactive for a vCPU that has it not", set_active, [("gic_set_active", CNTV, 0)])  # fmt: skip
+    expect("PPI 27 is made inactive for a vCPU that has it not", set_active,
+           [("gic_set_active", CNTV, 0)])
     bench.call(save, vcpu.address, stubs=away)
     expect("CNTV_CTL_EL0 after vtimer_save()", bench.machine.register("CNTV_CTL_EL0") & 1, 0)
     armed = [call for call in calls(bench, 2) if call[0] == "deadline_arm"]
-    expect("vtimer_save() arms its deadline, CVAL + offset", armed, [("deadline_arm", timer, cval + offset)])
+    expect("vtimer_save() arms its deadline, CVAL + offset", armed,
+           [("deadline_arm", timer, cval + offset)])
     kept = (vcpu.get("vtimer.cntv.ctl"), vcpu.get("vtimer.cntv.cval"), vcpu.get("vtimer.cntkctl"))
     expect("(cntv.ctl, cntv.cval, cntkctl) in memory", kept, (ENABLE, cval, 3))
     cases = {  # CTL, CVAL, interrupt pending or active: whether a deadline watches the timer
@@ -104,11 +110,13 @@ def test_timer_goes_into_the_hardware_and_comes_back(lab: Lab, seed: int) -> Non
         bench.put(vcpu, vtimer__cntv__ctl=ctl, vtimer__cntv__cval=compare)
         bench.call(load, vcpu.address, stubs={**away, "vgic_is_live": live})
         if live:
-            expect("PPI 27 is made active for a vCPU that has it", ("gic_set_active", CNTV, 1) in calls(bench, 2), True)  # fmt: skip
+            expect("PPI 27 is made active for a vCPU that has it",
+                   ("gic_set_active", CNTV, 1) in calls(bench, 2), True)
         bench.call(save, vcpu.address, stubs={**away, "vgic_is_live": live})
         watched = any(call.name == "deadline_arm" for call in bench.calls)
         expect(f"vtimer_save() arms a deadline: timer {name}", watched, wanted)
-        expect("ENABLE and IMASK are saved, ISTATUS is not: cntv.ctl", vcpu.get("vtimer.cntv.ctl"), ctl)
+        expect("ENABLE and IMASK are saved, ISTATUS is not: cntv.ctl",
+               vcpu.get("vtimer.cntv.ctl"), ctl)
 
 
 def queue_of(bench: Bench, head: int) -> list[int]:
@@ -162,10 +170,12 @@ def test_the_first_deadline_is_in_cnthp(lab: Lab) -> None:
 
     def expire(deadline: int, *_: int) -> int:
         tickets = cpu.get("deadline_lock.tickets")
-        expect_that("expire() is called without cpu->deadline_lock", tickets >> 16 == tickets & 0xFFFF, tickets)
+        expect_that("expire() is called without cpu->deadline_lock",
+                    tickets >> 16 == tickets & 0xFFFF, tickets)
         expired.append(deadline)
         if deadline == past.address:
-            bench.put(late, ticks=bench.read_sysreg("CNTPCT_EL0"))  # it was not due when the interrupt began
+            # This deadline was not due when the interrupt began.
+            bench.put(late, ticks=bench.read_sysreg("CNTPCT_EL0"))
         return 0
 
     def cnthp() -> object:
@@ -183,7 +193,8 @@ def test_the_first_deadline_is_in_cnthp(lab: Lab) -> None:
     expect("CNTHP with one in the past", cnthp(), 1)
     interrupt = handler(bench, "irq_entry", "intid", CNTHP)
     stubs: dict[str | int, Stub] = {bench.nowhere: expire}
-    expect("cnthp_interrupt() returns", bench.call(interrupt, cpu.address, CNTHP, stubs=stubs), HANDLED)
+    expect("cnthp_interrupt() returns", bench.call(interrupt, cpu.address, CNTHP, stubs=stubs),
+           HANDLED)
     what = "expire() was called for those that are due, not for the others"
     expect(what, expired, [before.address, past.address])
     expect("CNTHP afterwards: the next, which became due in between", cnthp(), late.get("ticks"))
@@ -211,10 +222,12 @@ def test_expiry_looks_again(lab: Lab) -> None:
         expect(f"vtimer_expired() of a timer that is {name}", calls(bench, 3), wanted)
     interrupt = handler(bench, "irq_entry", "intid", CNTV)
     result = bench.call(interrupt, cpu.address, CNTV, stubs=stubs)
-    expect("vtimer_interrupt() with CNTV's line down: result (1: IRQ_FORWARDED), calls", (result, calls(bench, 3)), (HANDLED, []))  # fmt: skip
+    expect("vtimer_interrupt() with CNTV's line down: result (1: IRQ_FORWARDED), calls",
+           (result, calls(bench, 3)), (HANDLED, []))
     bench.put(cpu, vcpu=0)
     result = bench.call(interrupt, cpu.address, CNTV, stubs=stubs)
-    expect("vtimer_interrupt() without a vCPU: result (1: IRQ_FORWARDED), calls", (result, calls(bench, 3)), (HANDLED, []))  # fmt: skip
+    expect("vtimer_interrupt() without a vCPU: result (1: IRQ_FORWARDED), calls",
+           (result, calls(bench, 3)), (HANDLED, []))
 
 
 def test_a_physical_ppi_is_forwarded(lab: Lab) -> None:
@@ -224,7 +237,8 @@ def test_a_physical_ppi_is_forwarded(lab: Lab) -> None:
     bench.call(hook_of(bench.machine, LAB, "vcpu_load"), vcpu.address, stubs=away)
     result = bench.call(handler(bench, "irq_entry", "intid", CNTV), cpu.address, CNTV, stubs=away)
     wanted = (FORWARDED, [("vgic_set_line", vcpu.address, CNTV, 1)])
-    expect("vtimer_interrupt() with CNTV's line up: result (1: IRQ_FORWARDED), calls", (result, calls(bench, 3)), wanted)  # fmt: skip
+    expect("vtimer_interrupt() with CNTV's line up: result (1: IRQ_FORWARDED), calls",
+           (result, calls(bench, 3)), wanted)
     expect("cpu->cntv_active", cpu.get("cntv_active"), 1)
 
 
@@ -233,7 +247,8 @@ def test_cntp_follows_its_registers(lab: Lab) -> None:
     access = bench.allocate("struct sysreg_access")[0]
     deadline = bench.address_of(vcpu, "vtimer.cntp.deadline")
     stubs: dict[str | int, int] = {"vgic_set_line": 0, "deadline_arm": 0, "deadline_cancel": 0}
-    tval, ctl = (handler(bench, "sysreg_entry", "encoding", number) for number in (0x30F804, 0x32F804))
+    tval, ctl = (handler(bench, "sysreg_entry", "encoding", number)
+                 for number in (0x30F804, 0x32F804))
 
     def write(function: int, value: int) -> tuple[object, object]:
         bench.put(access, is_write=1, value=value)
@@ -251,12 +266,15 @@ def test_cntp_follows_its_registers(lab: Lab) -> None:
     what = "(level of PPI 30, deadline armed)"
     queue = bench.make("struct list").address
     bench.put(vcpu, vtimer__cntp__cval=FAR, vtimer__cntp__ctl=ENABLE)
-    bench.put(vcpu, vtimer__cntp__deadline__node__next=queue, vtimer__cntp__deadline__node__prev=queue)
+    bench.put(vcpu, vtimer__cntp__deadline__node__next=queue,
+              vtimer__cntp__deadline__node__prev=queue)
     bench.put(vcpu, vtimer__cntp__deadline__cpu=bench.cpu.address)
     expect(f"{what}: CTL 0 written, not due", write(ctl, 0), ([0], []))
     cancelled = [call for call in calls(bench, 1) if call[0] == "deadline_cancel"]
-    expect("the deadline of a timer that is off is cancelled", cancelled, [("deadline_cancel", deadline)])
-    bench.put(vcpu, vtimer__cntp__deadline__node__next=deadline, vtimer__cntp__deadline__node__prev=deadline)
+    expect("the deadline of a timer that is off is cancelled", cancelled,
+           [("deadline_cancel", deadline)])
+    bench.put(vcpu, vtimer__cntp__deadline__node__next=deadline,
+              vtimer__cntp__deadline__node__prev=deadline)
     bench.put(vcpu, vtimer__cntp__deadline__cpu=0)
     expect(f"{what}: CTL.ENABLE written, not due", write(ctl, ENABLE), ([0], [(deadline, FAR)]))
     expect("CNTP_CTL_EL0, not due", read(ctl), ENABLE)
@@ -268,7 +286,8 @@ def test_cntp_follows_its_registers(lab: Lab) -> None:
     now = bench.read_sysreg("CNTPCT_EL0")
     bench.put(vcpu, vtimer__cntp__cval=now + (5 << 32))
     distance = bits(read(tval), 63, 0)
-    expect_that("CNTP_TVAL_EL0 is the low word of CVAL - count", distance >> 32 == 0 and distance > 0xF000_0000, distance)  # fmt: skip
+    expect_that("CNTP_TVAL_EL0 is the low word of CVAL - count",
+                distance >> 32 == 0 and distance > 0xF000_0000, distance)
 
 
 def test_wfi_blocks_and_goes_on_behind_itself(lab: Lab) -> None:
@@ -296,7 +315,8 @@ def test_the_end_of_a_slice(lab: Lab) -> None:
         return [call[1:] for call in calls(bench, 2)], vcpu.get("requests")
 
     what = "slice_expired(): (deadline armed, requests)"
-    expect(f"{what}; before the end of this time slice", expires(RUNNING, FAR, 1), ([(slice_, FAR)], 0))
+    expect(f"{what}; before the end of this time slice", expires(RUNNING, FAR, 1),
+           ([(slice_, FAR)], 0))
     asked = REQ_RESCHEDULE | REQ_TIME_SLICE
     expect(f"{what}; at its end, another waits", expires(RUNNING, 1, 1), ([], asked))
     ending = bench.machine.symbols["vms_ending"]
@@ -307,7 +327,8 @@ def test_the_end_of_a_slice(lab: Lab) -> None:
     armed, work = expires(RUNNING, 1, 0)
     expect(f"{what}; alone: a new slice", (armed, work), ([(slice_, cpu.get("slice_end"))], 0))
     slice_end = cpu.get("slice_end")
-    expect_that("the new time slice ends later than now (cpu->slice_end)", slice_end > bench.read_sysreg("CNTPCT_EL0"), slice_end)
+    expect_that("the new time slice ends later than now (cpu->slice_end)",
+                slice_end > bench.read_sysreg("CNTPCT_EL0"), slice_end)
     bench.put(cpu, vcpu=0)
     bench.call(expire, slice_, stubs=stubs)
     expect("slice_expired() of an idle CPU arms nothing", bench.calls, [])
