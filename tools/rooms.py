@@ -41,12 +41,13 @@ def below(room: str) -> set[str]:
 def imports(source: str, modules: set[str]) -> Iterator[tuple[int, str]]:
     """Line and name of each module of ours that is imported, wherever in the file."""
     for node in ast.walk(ast.parse(source)):
-        names: Iterable[str] = ()
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
             inside = [f"{node.module}.{alias.name}" for alias in node.names]
             names = [name if name in modules else node.module for name in inside]
+        else:
+            continue
         yield from ((node.lineno, name) for name in names if name in modules)
 
 
