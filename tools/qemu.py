@@ -77,7 +77,7 @@ def option_value(path: Path) -> str:
 
 
 def device_arguments(device: DeviceConfig, version: tuple[int, int, int]) -> list[str]:
-    """A PCI device whose DMA, if it does any, goes through the SMMU, and what it has at its other end."""
+    """A PCI device, whose DMA goes through the SMMU, and the file or hub at its other end."""
     name = f"device{pci_number(device.address):x}"
     words = [device.model, f"addr={device.address.split(':')[1]}"]
     other_end: list[str] = []
@@ -155,7 +155,7 @@ def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def machine_options(arguments: argparse.Namespace, memory: int, file: VmsFile) -> MachineOptions:
-    """The machine that was asked for, for the VMs of `file`; with `memory` bytes when none were given."""
+    """The machine that was asked for, with the devices of `file`; `memory` if no size is given."""
     return MachineOptions(arguments.qemu, arguments.cpu, arguments.gic, arguments.smp,
                           arguments.memory or memory, arguments.icount, arguments.extra,
                           file.has_smmu, tuple(file.devices))

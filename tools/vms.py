@@ -65,8 +65,7 @@ class VmsFile:
 
     vms: list[VmConfig]
     devices: list[DeviceConfig]
-    # 1: that of the SMMU even where it has another; None: the better one
-    smmu_stage: int | None = None
+    smmu_stage: int | None = None  # 1: stage 1 although the SMMU has stage 2; None: the better
 
     @property
     def has_smmu(self) -> bool:

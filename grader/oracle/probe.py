@@ -197,8 +197,8 @@ def judge(machine: Machine, reports: list[Report], ignore: tuple[str, ...] = ())
         first = reports[0].probe
         raise Finding(
             Verdict.FAIL,
-            f"guests/probes/{first}.c: {len(lines)} of {sum(len(r.properties) for r in reports)} properties",
-            where=[*lines, *machine.where()],
+            f"guests/probes/{first}.c: {len(lines)} of {sum(len(r.properties) for r in reports)} "
+            "properties", where=[*lines, *machine.where()],
         )
     for report in reports:
         numbers = [entry.number for entry in report.entries]
