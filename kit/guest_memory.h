@@ -19,8 +19,8 @@
  * @release: give back a bounded piece of the RAM of a VM that has ended; false when there is none
  *	any more. Runs after the layers' vm_destroy, again and again, interrupts are taken in between
  * @destroy: give back everything else; harmless when nothing is left, or nothing ever was
- * @page: EL2's pointer to the 4 KiB page around @address, brought in if need be; NULL when that
- *	is not RAM of the VM, or memory is out
+ * @page: EL2's pointer to the 4 KiB page around @address, brought in if need be; NULL when
+ *	@address is not RAM of the VM, or memory is out
  */
 struct guest_memory {
 	const char *name;

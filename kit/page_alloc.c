@@ -3,11 +3,11 @@
  * Buddy allocator. A free block of 2^order pages is aligned to its size; its buddy is the block
  * whose address differs in that one bit, and two free buddies become one block of the next order.
  *
- * One byte a page tells what it is, so that every page of a block being freed can be asserted to be
- * allocated: giving memory back twice, or memory that was never given out, is found at once. Free
- * blocks hang on one list an order, through their own first bytes; those of 2 MiB through a table
- * beside, so that memory which nobody uses is not even touched (under an emulator or a hypervisor,
- * touching it is what makes it cost anything).
+ * Each page has a byte that says what the page is. So when a block is freed, each of its pages is
+ * asserted to be allocated: memory that is given back twice, or was never given out, is found at
+ * once. Free blocks hang on lists, one an order, through their own first bytes. Those of 2 MiB hang
+ * there through a table beside them, so that memory which nobody uses is not even touched: under an
+ * emulator or a hypervisor, memory costs something only when it is touched.
  *
  * `alloc_lock` protects everything here; nothing nests inside it.
  */

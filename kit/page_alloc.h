@@ -38,7 +38,7 @@ static inline pa_t virt_to_phys(const void *pointer)
 /**
  * page_alloc_init() - take over [@start, @end) except [@hole, @hole_end)
  *
- * Keeps its bookkeeping, one byte a page and 16 a block of 2 MiB, at the start of that range.
+ * The bookkeeping, one byte a page and 16 bytes a block of 2 MiB, lies at the start of that range.
  */
 void page_alloc_init(pa_t start, pa_t end, pa_t hole, pa_t hole_end);
 
@@ -82,8 +82,8 @@ static inline unsigned page_order_for(u64 bytes)
  * pages_zero() - fill memory with zeros
  * @bytes: a multiple of 64
  *
- * Uses and restores SIMD registers: with stores of 64 bytes it is the difference between 1 % and
- * 0.1 % of a Linux boot. May be called with any FP trap setting.
+ * Uses and restores SIMD registers: by stores of 64 bytes zeroing takes 0.1 % of a Linux boot, not
+ * 1 %. May be called with any FP trap setting.
  */
 void pages_zero(void *to, u64 bytes);
 

@@ -14,7 +14,7 @@
 
 #include "lib/types.h"
 
-/* What a mapping allows; the format turns it into descriptor bits. */
+/* What a mapping allows; the format turns these into descriptor bits. */
 enum pgtable_prot {
 	PROT_READ = 1 << 0,
 	PROT_WRITE = 1 << 1,
@@ -43,6 +43,9 @@ struct pgtable;
  *	+ @bytes), whole walks included, are gone; complete on return (DSB and ISB included)
  * @table_alloc, @table_free: one zeroed 4 KiB table, or 2^@order for a root; an invalid pa when
  *	memory is out
+ *
+ * A layer that needs another kind of table writes such a struct; the walker knows no other
+ * difference. What walks the table is coherent with the CPUs' caches.
  */
 struct pgtable_format {
 	const char *name;

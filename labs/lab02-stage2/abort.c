@@ -36,7 +36,7 @@
  * that the walk was for: the page, offset 0, is all that is known of the descriptor's address.
  */
 EXERCISE(2.6)
-static u64 fault_ipa(const struct vcpu_exit *exit, u64 esr)
+static u64 fault_ipa(u64 esr, u64 far, u64 hpfar)
 {
 	TODO(2.6);
 }
@@ -122,20 +122,12 @@ static unsigned wanted_prot(u64 esr)
 	return esr & ESR_DABT_WNR && !(esr & ESR_ABORT_CM) ? PROT_WRITE : PROT_READ;
 }
 
-/*
- * A page of RAM is mapped and does not allow the access. Another CPU may have changed the
- * permissions since: then the guest tries again.
- */
+/* The guest tries again where another CPU has allowed the access meanwhile. */
 static enum trap_result refuse_permission(struct vcpu *vcpu, u64 esr)
 {
-	unsigned wanted = wanted_prot(esr);
-	struct pgtable_leaf leaf;
-	int error;
+	bool forbidden = stage2_forbids(vcpu->vm, IPA(vcpu->exit.address), wanted_prot(esr));
 
-	spin_lock(&vcpu->vm->stage2.lock);
-	error = pgtable_lookup(&vcpu->vm->stage2.table, vcpu->exit.address, &leaf);
-	spin_unlock(&vcpu->vm->stage2.lock);
-	return !error && (leaf.prot & wanted) != wanted ? TRAP_REFLECT : TRAP_RESUME;
+	return forbidden ? TRAP_REFLECT : TRAP_RESUME;
 }
 
 /**

@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: MIT
 /*
  * PL011 UART (DDI 0183, "PrimeCell UART (PL011) Technical Reference Manual"). The transmitter is
- * infinitely fast: what is written is on the console at once, the transmit FIFO is always empty.
- * The receiver has the 16-byte FIFO of the device; what was typed and does not fit waits outside,
- * until there is room: the guest reads, turns the FIFO on, ends loopback. Only in loopback can it
- * overrun.
+ * infinitely fast: a byte that the guest writes is on the console at once, and the transmit FIFO is
+ * always empty. The receiver has the 16-byte FIFO of the device. Typed bytes that do not fit wait
+ * outside until there is room: the guest reads, turns the FIFO on, or ends loopback. Only in
+ * loopback can the FIFO overrun.
  *
- * Two departures from silicon. It transmits and receives whatever the enable bits of UARTCR say, as
- * QEMU's model does, since early consoles never set them. And the receive interrupts are levels.
- * Silicon latches them when the FIFO reaches its trigger level (RXRIS) or has kept a byte for the
- * time of 32 bits (RTRIS); UARTICR clears the latch, and the next byte or timeout sets it again.
- * Here a byte may wait outside, so that no next one would ever arrive; and a timeout without a
- * clock could come before the UARTICR that a driver writes after it has emptied the FIFO. So RXRIS
- * and RTRIS say how full the FIFO is, and UARTICR does not change that: reading does, as with every
- * driver that reads before it waits again.
+ * Two departures from silicon. The model transmits and receives whatever the enable bits of UARTCR
+ * say, as QEMU's model does, since early consoles never set them. And the receive interrupts are
+ * levels. Silicon latches them when the FIFO reaches its trigger level (RXRIS) or has kept a byte
+ * for the time of 32 bits (RTRIS); UARTICR clears the latch, and the next byte or timeout sets it
+ * again. Here the next byte may wait outside for ever; and a timeout without a clock could come
+ * before the UARTICR that a driver writes after it has emptied the FIFO. So RXRIS and RTRIS say how
+ * full the FIFO is: reading the FIFO clears them, UARTICR does not. Every driver reads before it
+ * waits again.
  *
- * State belongs to one VM and is protected by its device lock, which callers hold.
+ * The state belongs to one VM, whose device lock protects it and is held by the callers.
  */
 #include "lib/bits.h"
 #include "lib/string.h"
@@ -198,7 +198,7 @@ static u64 read_register(struct pl011 *uart, u64 offset)
 	}
 }
 
-/* Turning the FIFOs off empties them. Turned on, they begin with what the holding register had. */
+/* Turning the FIFOs off empties them. Turned on, they begin with the byte of the holding register. */
 static void write_line_control(struct pl011 *uart, u32 value)
 {
 	if (uart->lcr_h & ~value & LCR_H_FEN) {

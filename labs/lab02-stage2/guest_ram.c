@@ -44,6 +44,7 @@ void guest_ram_forget_image(struct vm *vm, u64 ipa)
 {
 	u64 block = block_number(vm, ipa);
 
+	spin_assert_held(&vm->stage2.lock);
 	vm->stage2.released_blocks[block / 64] |= BIT(block % 64);
 }
 
@@ -51,6 +52,7 @@ bool guest_ram_has_image(const struct vm *vm, u64 ipa, u64 bytes)
 {
 	u64 block = block_number(vm, ipa), offset = ipa - vm->ram_base;
 
+	spin_assert_held(&vm->stage2.lock);
 	if (vm->stage2.released_blocks[block / 64] & BIT(block % 64))
 		return false;
 	for (u32 i = 0; i < vm->config->segment_count; i++) {

@@ -106,8 +106,10 @@ static int keep_image(struct vm *vm, u64 block, u64 start, u64 end)
 /* Give back the part [start, end) of one block. */
 static int release_in_block(struct vm *vm, u64 start, u64 end)
 {
-	int error = keep_image(vm, align_down(start, BLOCK_SIZE), start, end);
+	int error;
 
+	spin_assert_held(&vm->device_lock);
+	error = keep_image(vm, align_down(start, BLOCK_SIZE), start, end);
 	if (error)
 		return error;
 	guest_ram_forget_image(vm, start);

@@ -25,6 +25,7 @@ static int region_create(struct vm *vm, const struct device *device)
 	u64 bytes = device->region_bytes ? device->region_bytes(vm) : device->size_bytes;
 	pa_t state;
 
+	spin_assert_held(&vm->device_lock);
 	assert(is_aligned(device->base | bytes, PAGE_SIZE));
 	if (s2->region_count == DEVICE_MAX)
 		return -ENOSPC;
@@ -91,23 +92,26 @@ static enum trap_result mmio_refuse(struct vcpu *vcpu, u64 esr)
 	return TRAP_RESUME;
 }
 
+/* Which end of a datum comes first in the guest's memory (Arm ARM, "Mixed-endian support"). */
+static inline bool data_is_big_endian(const struct vcpu *vcpu)
+{
+	u64 pstate = vcpu->frame.pstate, sctlr = read_sysreg(sctlr_el1);
+
+	if (pstate & SPSR_AARCH32)
+		return pstate & SPSR_E;
+	return (pstate & SPSR_M_MASK) == SPSR_EL0T ? sctlr & SCTLR_E0E : sctlr & SCTLR_EE;
+}
+
 /**
- * mmio_bus_order() - between what the guest's register has and what a device's has
+ * mmio_bus_order() - between the guest's register and the device's, which is little-endian
  * @value: the lowest mmio_size() bytes count
  *
- * A device is little-endian. Which end of a datum comes first in memory is the guest's choice:
- * SCTLR_EL1.EE at EL1, E0E at EL0, PSTATE.E in AArch32 (Arm ARM, "Mixed-endian support"). The vCPU
- * is loaded.
- *
- * Return: @value, or those bytes in reverse order if the guest's data are big-endian.
+ * The vCPU is loaded. Return: @value, or those bytes in reverse order if the guest's data are
+ * big-endian.
  */
 static inline u64 mmio_bus_order(const struct vcpu *vcpu, u64 esr, u64 value)
 {
-	u64 pstate = vcpu->frame.pstate;
-	u64 big = (pstate & SPSR_M_MASK) == SPSR_EL0T ? SCTLR_E0E : SCTLR_EE;
-	bool reverse = pstate & SPSR_AARCH32 ? pstate & SPSR_E : read_sysreg(sctlr_el1) & big;
-
-	return reverse ? mmio_reverse(esr, value) : value;
+	return data_is_big_endian(vcpu) ? mmio_reverse(esr, value) : value;
 }
 
 /**

@@ -120,45 +120,38 @@ static void stage2_invalidate(struct pgtable *table, u64 ipa, u64 bytes)
 	TODO(2.5);
 }
 
-static const struct pgtable_format stage2_format = {
-	.name = "stage 2",
-	.leaf = pgtable_stage2_leaf,
-	.prot = pgtable_stage2_prot,
-	.publish = stage2_publish,
-	.invalidate = stage2_invalidate,
-	.table_alloc = page_alloc_zeroed,
-	.table_free = page_free,
-};
-
-static const struct pgtable_format stage2_fwb_format = {
-	.name = "stage 2",
-	.leaf = pgtable_stage2_fwb_leaf,
-	.prot = pgtable_stage2_prot,
-	.publish = stage2_publish,
-	.invalidate = stage2_invalidate,
-	.table_alloc = page_alloc_zeroed,
-	.table_free = page_free,
-};
-
 bool cpu_forces_write_back(void)
 {
 	return bits_get(read_sysreg(id_aa64mmfr2_el1), 43, 40) != 0; /* FWB */
 }
+
+static u64 stage2_leaf(unsigned prot)
+{
+	return cpu_forces_write_back() ? pgtable_stage2_fwb_leaf(prot) : pgtable_stage2_leaf(prot);
+}
+
+static const struct pgtable_format stage2_format = {
+	.name = "stage 2",
+	.leaf = stage2_leaf,
+	.prot = pgtable_stage2_prot,
+	.publish = stage2_publish,
+	.invalidate = stage2_invalidate,
+	.table_alloc = page_alloc_zeroed,
+	.table_free = page_free,
+};
 
 /* ---- what other layers use ---- */
 
 int stage2_create(struct vm *vm)
 {
 	static const unsigned char pa_bits[] = {32, 36, 40, 42, 44, 48}; /* PARange 0 to 5 */
-	const struct pgtable_format *format =
-		cpu_forces_write_back() ? &stage2_fwb_format : &stage2_format;
 	struct stage2 *s2 = &vm->stage2;
 	unsigned bits = stage2_input_bits(vm->ram_base + vm->ram_bytes);
 	int error;
 
 	if (bits > pa_bits[cpu_pa_range()])
 		return -ERANGE;
-	error = pgtable_init(&s2->table, format, bits, true);
+	error = pgtable_init(&s2->table, &stage2_format, bits, true);
 	if (error)
 		return error;
 	s2->lock.name = "stage2";
@@ -211,6 +204,17 @@ int stage2_protect(struct vm *vm, ipa_t ipa, u64 bytes, unsigned prot)
 
 	spin_unlock(&vm->stage2.lock);
 	return error;
+}
+
+bool stage2_forbids(struct vm *vm, ipa_t ipa, unsigned prot)
+{
+	struct pgtable_leaf leaf;
+
+	spin_lock(&vm->stage2.lock);
+	int error = pgtable_lookup(&vm->stage2.table, ipa.ipa, &leaf);
+
+	spin_unlock(&vm->stage2.lock);
+	return !error && (leaf.prot & prot) != prot;
 }
 
 /* ---- a vCPU ---- */

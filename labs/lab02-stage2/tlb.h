@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * TLB and instruction cache maintenance. None of these waits: the caller adds the DSB that
- * completes it and the ISB after which its own next instruction is affected (Arm ARM, "TLB
- * maintenance instructions").
+ * TLB and instruction cache maintenance. None of these functions waits: the caller adds the DSB that
+ * completes the maintenance, and the ISB after which the CPU's own next instruction sees its effect
+ * (Arm ARM, "TLB maintenance instructions").
  */
 #ifndef STRATA_TLB_H
 #define STRATA_TLB_H
@@ -57,10 +57,10 @@ static inline void tlbi_alle2(void)
 /**
  * at_s1e1r() - let the CPU translate @va as a read of the loaded guest's EL1, stage 1 alone
  *
- * The result is in PAR_EL1 on return. Cortex-A55, A57, A72 and early A76 may execute an AT that
- * speculation comes upon, with whatever registers of EL1 are there (errata 1530923, 1319537,
- * 1319367, 1165522): at a switch the tables of one guest and the VMID of another. No speculation
- * passes DSB and ISB, and there is no other AT at EL2.
+ * The result is in PAR_EL1 on return. Cortex-A55, A57, A72 and early A76 may execute an AT by
+ * speculation, with the EL1 registers of that moment (errata 1530923, 1319537, 1319367, 1165522): at
+ * a switch these are the tables of one guest and the VMID of another. Speculation passes no DSB and
+ * ISB, and EL2 has no other AT.
  */
 static inline void at_s1e1r(u64 va)
 {

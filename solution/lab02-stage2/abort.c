@@ -36,11 +36,11 @@
  * that the walk was for: the page, offset 0, is all that is known of the descriptor's address.
  */
 EXERCISE(2.6)
-static u64 fault_ipa(const struct vcpu_exit *exit, u64 esr)
+static u64 fault_ipa(u64 esr, u64 far, u64 hpfar)
 {
-	u64 page = (exit->hpfar & HPFAR_EL2_FIPA_MASK) << 8;
+	u64 page = (hpfar & HPFAR_EL2_FIPA_MASK) << 8;
 
-	return esr & ESR_ABORT_S1PTW ? page : page | (exit->far & 0xfff);
+	return esr & ESR_ABORT_S1PTW ? page : page | (far & 0xfff);
 }
 
 /** Exercise 2.6: find_region() - the MMIO region of @vm that @ipa lies in, or NULL */
@@ -138,20 +138,12 @@ static unsigned wanted_prot(u64 esr)
 	return esr & ESR_DABT_WNR && !(esr & ESR_ABORT_CM) ? PROT_WRITE : PROT_READ;
 }
 
-/*
- * A page of RAM is mapped and does not allow the access. Another CPU may have changed the
- * permissions since: then the guest tries again.
- */
+/* The guest tries again where another CPU has allowed the access meanwhile. */
 static enum trap_result refuse_permission(struct vcpu *vcpu, u64 esr)
 {
-	unsigned wanted = wanted_prot(esr);
-	struct pgtable_leaf leaf;
-	int error;
+	bool forbidden = stage2_forbids(vcpu->vm, IPA(vcpu->exit.address), wanted_prot(esr));
 
-	spin_lock(&vcpu->vm->stage2.lock);
-	error = pgtable_lookup(&vcpu->vm->stage2.table, vcpu->exit.address, &leaf);
-	spin_unlock(&vcpu->vm->stage2.lock);
-	return !error && (leaf.prot & wanted) != wanted ? TRAP_REFLECT : TRAP_RESUME;
+	return forbidden ? TRAP_REFLECT : TRAP_RESUME;
 }
 
 /**
@@ -190,16 +182,15 @@ static enum trap_result touch_ram(struct vcpu *vcpu)
 EXERCISE(2.6)
 enum trap_result stage2_abort(struct vcpu *vcpu, u64 esr)
 {
-	u64 type = esr & ESR_FSC_TYPE, ipa;
+	u64 type = esr & ESR_FSC_TYPE, far = read_sysreg(far_el2), hpfar = read_sysreg(hpfar_el2);
+	u64 ipa = fault_ipa(esr, far, hpfar);
 	const struct mmio_region *region;
 
-	vcpu->exit.far = read_sysreg(far_el2);
-	vcpu->exit.hpfar = read_sysreg(hpfar_el2);
+	vcpu->exit.far = far;
+	vcpu->exit.hpfar = hpfar;
 	if (type > ESR_FSC_PERMISSION)
 		return TRAP_REFLECT;
-	ipa = fault_ipa(&vcpu->exit, esr);
-	if (type == ESR_FSC_PERMISSION && !(esr & ESR_ABORT_S1PTW) &&
-	    translate_stage1(vcpu->exit.far, &ipa))
+	if (type == ESR_FSC_PERMISSION && !(esr & ESR_ABORT_S1PTW) && translate_stage1(far, &ipa))
 		return TRAP_RESUME;
 
 	vcpu->exit.address = ipa;

@@ -44,6 +44,7 @@ void guest_ram_forget_image(struct vm *vm, u64 ipa)
 {
 	u64 block = block_number(vm, ipa);
 
+	spin_assert_held(&vm->stage2.lock);
 	vm->stage2.released_blocks[block / 64] |= BIT(block % 64);
 }
 
@@ -51,6 +52,7 @@ bool guest_ram_has_image(const struct vm *vm, u64 ipa, u64 bytes)
 {
 	u64 block = block_number(vm, ipa), offset = ipa - vm->ram_base;
 
+	spin_assert_held(&vm->stage2.lock);
 	if (vm->stage2.released_blocks[block / 64] & BIT(block % 64))
 		return false;
 	for (u32 i = 0; i < vm->config->segment_count; i++) {
@@ -146,6 +148,7 @@ int guest_ram_populate_locked(struct vm *vm, u64 ipa)
 	u64 page = align_down(ipa, PAGE_SIZE), piece = align_down(ipa, PAGE_SIZE << order);
 	struct pgtable_leaf leaf;
 
+	spin_assert_held(&vm->stage2.lock);
 	if (!pgtable_lookup(&vm->stage2.table, page, &leaf))
 		return 0;
 	if (!is_mapped(vm, piece, PAGE_SIZE << order) && !populate(vm, piece, order))

@@ -82,6 +82,7 @@ static int give_back(struct vm *vm, u64 start, u64 end)
 {
 	struct stage2 *s2 = &vm->stage2;
 
+	spin_assert_held(&s2->lock);
 	while (start < end) {
 		struct batch batch = {.start = start, .end = end};
 		int error;
@@ -121,8 +122,10 @@ static int keep_image(struct vm *vm, u64 block, u64 start, u64 end)
 /* Give back the part [start, end) of one block. */
 static int release_in_block(struct vm *vm, u64 start, u64 end)
 {
-	int error = keep_image(vm, align_down(start, BLOCK_SIZE), start, end);
+	int error;
 
+	spin_assert_held(&vm->device_lock);
+	error = keep_image(vm, align_down(start, BLOCK_SIZE), start, end);
 	if (error)
 		return error;
 	guest_ram_forget_image(vm, start);

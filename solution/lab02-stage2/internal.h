@@ -27,6 +27,9 @@ int hyp_mmu_init_cpu(struct cpu *cpu);
  */
 bool cpu_forces_write_back(void);
 
+/** stage2_forbids() - whether @ipa is mapped, but not for all of @prot */
+bool stage2_forbids(struct vm *vm, ipa_t ipa, unsigned prot);
+
 void stage2_vcpu_reset(struct vcpu *vcpu);
 void stage2_vcpu_load(struct vcpu *vcpu);
 

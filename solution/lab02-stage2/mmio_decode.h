@@ -50,15 +50,17 @@ static inline u64 mmio_store_value(u64 esr, u64 value)
  * Exercise 2.7: mmio_load_value() - what a load puts into the 64-bit register
  * @value: from the device; only the lowest mmio_size() bytes count
  *
- * Sign-extended if SSE says so, zero-extended otherwise: to 64 bits if SF is set, else to 32 bits,
- * and the upper half is zero, as after each write of a W register.
+ * Zero-extended, or with SSE sign-extended: to 64 bits if SF is set, else to 32 bits, and the upper
+ * half is zero, as after each write of a W register.
  */
 EXERCISE(2.7)
 static inline u64 mmio_load_value(u64 esr, u64 value)
 {
 	unsigned bits = 8 * mmio_size(esr);
 
-	value = esr & ESR_DABT_SSE ? sign_extend(value, bits) : zero_extend(value, bits);
+	if (!(esr & ESR_DABT_SSE))
+		return zero_extend(value, bits);
+	value = sign_extend(value, bits);
 	return esr & ESR_DABT_SF ? value : (u32)value;
 }
 
