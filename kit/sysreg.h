@@ -72,6 +72,8 @@
 
 #define CURRENTEL_EL2 SR_BIT(3)
 
+#define MPIDR_EL1_AFFINITY 0xff00ffffff /* Aff3 [39:32], Aff2.Aff1.Aff0 [23:0] */
+
 /* SPSR_ELx, PSTATE */
 #define SPSR_EL0T 0x0
 #define SPSR_EL1T 0x4
@@ -196,6 +198,12 @@ static inline void dsb_sy(void)
 static inline void esb(void)
 {
 	asm volatile("hint #16" ::: "memory");
+}
+
+/** gic_version() - 3, or 2: without GIC system registers (ID_AA64PFR0_EL1.GIC) it is a GICv2 */
+static inline unsigned gic_version(void)
+{
+	return read_sysreg(id_aa64pfr0_el1) >> 24 & 0xf ? 3 : 2;
 }
 
 /** counter_read() - the physical count; the ISB keeps it from being read early ("CNTPCT_EL0") */

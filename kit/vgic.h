@@ -11,6 +11,7 @@
 #define STRATA_VGIC_H
 
 #include "lib/gic_regs.h"
+#include "lib/guest_map.h"
 #include "lib/list.h"
 #include "lib/types.h"
 #include "spinlock.h"
@@ -19,8 +20,7 @@ struct vm;
 struct vcpu;
 struct cpu;
 
-#define VGIC_INTID_COUNT 256 /* SGIs 0-15, PPIs 16-31, SPIs 32-255 */
-#define VGIC_SPI_COUNT (VGIC_INTID_COUNT - GIC_PRIVATE_COUNT)
+#define VGIC_SPI_COUNT (GUEST_INTID_COUNT - GIC_PRIVATE_COUNT)
 #define VGIC_LR_MAX 16
 #define VGIC_NO_LR 0xff
 
@@ -131,8 +131,5 @@ void gic_set_active(u32 intid, bool active);
  * A layer's kick tells another CPU so. A DSB goes before: the handler sees what was written.
  */
 void gic_send_sgi(u32 intid, const struct cpu *cpu);
-
-/** gic_version() - 2 or 3: the physical GIC, and so the one that guests see */
-unsigned gic_version(void);
 
 #endif

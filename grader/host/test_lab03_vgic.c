@@ -239,7 +239,7 @@ struct state {
 	unsigned route, holder;
 };
 
-static struct state private_states[CPUS][GIC_PRIVATE_COUNT], spi_states[VGIC_INTID_COUNT];
+static struct state private_states[CPUS][GIC_PRIVATE_COUNT], spi_states[GUEST_INTID_COUNT];
 static u32 model_groups;
 
 /* What each vCPU's guest has acknowledged: not yet dropped, and (EOImode 1) not yet deactivated. */
@@ -386,7 +386,7 @@ static void settle(void)
 
 static void bank(unsigned v, enum irq_field field, enum irq_bank_style style, u32 intid, u64 value)
 {
-	const struct irq_bank b = {(u8)field, (u8)style, 0, 0, VGIC_INTID_COUNT};
+	const struct irq_bank b = {(u8)field, (u8)style, 0, 0, GUEST_INTID_COUNT};
 
 	switch (field) {
 	case IRQ_PRIORITY:
@@ -419,7 +419,7 @@ static void bank(unsigned v, enum irq_field field, enum irq_bank_style style, u3
 
 static bool bank_bit(unsigned v, enum irq_field field, u32 intid)
 {
-	const struct irq_bank b = {(u8)field, BANK_SET, 0, 0, VGIC_INTID_COUNT};
+	const struct irq_bank b = {(u8)field, BANK_SET, 0, 0, GUEST_INTID_COUNT};
 	u64 bits;
 
 	spin_lock(&vm.device_lock);

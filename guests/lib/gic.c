@@ -44,9 +44,9 @@ static void gic_v3_init(void)
 	for (u32 i = 0; i < POLL_ROUNDS && (read32(waker) & GICR_WAKER_CHILDREN_ASLEEP); i++)
 		cpu_relax();
 	write32(GICR_SGI_BASE + GICD_IGROUPR, ~0u);
-	for (u32 n = 32; n < INTID_LIMIT; n += 32)
+	for (u32 n = 32; n < GUEST_INTID_COUNT; n += 32)
 		write32(GICD_BASE + GICD_IGROUPR + n / 8, ~0u);
-	for (u32 n = 32; n < INTID_LIMIT; n++)
+	for (u32 n = 32; n < GUEST_INTID_COUNT; n++)
 		write64(GICD_BASE + GICD_IROUTER + 8 * n, 0);
 	write32(GICD_BASE + GICD_CTLR, GICD_CTLR_ARE | GICD_CTLR_ENABLE_GRP1);
 	sysreg_write(icc_sre_el1, sysreg_read(icc_sre_el1) | 1);
@@ -60,7 +60,7 @@ static void gic_v3_init(void)
 
 static void gic_v2_init(void)
 {
-	for (u32 n = 32; n < INTID_LIMIT; n += 4)
+	for (u32 n = 32; n < GUEST_INTID_COUNT; n += 4)
 		write32(GICD_BASE + GICD_ITARGETSR + n, 0x01010101);
 	write32(GICD_BASE + GICD_CTLR, GICD_CTLR_ENABLE_GRP0);
 	write32(GICC_BASE + GICC_PMR, 0xff);
@@ -70,12 +70,12 @@ static void gic_v2_init(void)
 
 void gic_init(void)
 {
-	for (u32 n = 0; n < INTID_LIMIT; n += 32) {
+	for (u32 n = 0; n < GUEST_INTID_COUNT; n += 32) {
 		write32(gic_frame(n) + GICD_ICENABLER + n / 8, ~0u);
 		write32(gic_frame(n) + GICD_ICPENDR + n / 8, ~0u);
 		write32(gic_frame(n) + GICD_ICACTIVER + n / 8, ~0u);
 	}
-	for (u32 n = 0; n < INTID_LIMIT; n += 4)
+	for (u32 n = 0; n < GUEST_INTID_COUNT; n += 4)
 		write32(gic_frame(n) + GICD_IPRIORITYR + n, PRIORITY_DEFAULT * 0x01010101u);
 	if (gic_version() == 3)
 		gic_v3_init();

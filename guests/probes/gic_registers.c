@@ -143,8 +143,8 @@ static void redistributor(void)
 		     read32(GICR_SGI_BASE + GICD_ISENABLER) >> 20 & 1, 1);
 	report_equal("and not seen in the distributor", read32(GICD_BASE + GICD_ISENABLER), 0);
 	write32(GICR_SGI_BASE + GICD_ICENABLER, 1u << 20);
-	report(faults(GICR_BASE + GICR_STRIDE), "behind the last redistributor there is nothing", 0,
-	       1);
+	report(faults(GICR_BASE + GUEST_GICR_STRIDE),
+	       "behind the last redistributor there is nothing", 0, 1);
 }
 
 static void banked_in_distributor(void)

@@ -14,9 +14,9 @@ static void ignore(struct exception_frame *frame)
 void probe(void)
 {
 	gic_init();
-	for (u32 intid = 0; intid < INTID_LIMIT; intid++)
+	for (u32 intid = 0; intid < GUEST_INTID_COUNT; intid++)
 		gic_enable(intid);
-	for (u32 intid = 32; intid < INTID_LIMIT; intid++)
+	for (u32 intid = 32; intid < GUEST_INTID_COUNT; intid++)
 		gic_set_pending(intid);
 	for (u32 intid = 0; intid < 16; intid++)
 		gic_send_sgi_self(intid);

@@ -24,10 +24,11 @@
 #define GICD_CTLR_RWP BIT(31)
 #define GICD_TYPER 0x004
 #define GICD_TYPER_ITLINES_MASK 0x1f /* there are 32 times that many INTIDs, plus 32 */
-#define GICD_TYPER_CPU_NUMBER_SHIFT 5
+#define GICD_TYPER_CPUS_SHIFT 5
 #define GICD_TYPER_ID_BITS_SHIFT 19
 #define GICD_TYPER_A3V BIT(24)
-#define GICD_IIDR 0x008
+#define GICD_IIDR 0x008 /* and GICR_IIDR: */
+#define GIC_IIDR_ARM 0x43b /* implementer Arm, product 0: as the machine's own */
 
 /* Registers of all interrupts; those of SGIs and PPIs also in a GICv3 redistributor's SGI frame. */
 #define GICD_IGROUPR 0x080
@@ -95,11 +96,7 @@
 #define GICH_APR 0xf0
 #define GICH_LR 0x100
 #define GICH_LR_HW BIT(31)
-#define GICH_LR_GRP1 BIT(30)
-#define GICH_LR_STATE_SHIFT 28
-#define GICH_LR_PRIORITY_SHIFT 23 /* the upper five bits of one */
 #define GICH_LR_EOI BIT(19)
-#define GICH_LR_SOURCE_SHIFT 10 /* CPUID; with HW the physical INTID */
 
 /* ICC_*: the CPU interface; GICv3. */
 #define ICC_CTLR_EL1_EOIMODE BIT(1)

@@ -14,6 +14,7 @@
 #define GUEST_GICC_SIZE 0x00002000
 #define GUEST_GICR_BASE 0x080a0000 /* GICv3: one redistributor a vCPU, side by side */
 #define GUEST_GICR_STRIDE 0x00020000
+#define GUEST_INTID_COUNT 256 /* SGIs 0-15, PPIs 16-31, SPIs from 32 on */
 #define GUEST_UART_BASE 0x09000000
 #define GUEST_UART_SIZE 0x00001000
 #define GUEST_UART_INTID 33

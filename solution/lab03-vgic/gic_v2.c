@@ -134,28 +134,28 @@ EXERCISE(3.8)
 static u64 gic_v2_read_lr(unsigned n)
 {
 	u64 value = mmio_read32(PLAT_GICH_BASE + GICH_LR + 4 * n);
-	u64 lr = value & 0x3ff;
+	u64 lr = value & ICH_LR_EL2_VINTID_MASK;
 
 	lr |= bits_get(value, 29, 28) << 62 | bits_get(value, 30, 30) << 60 |
 	      bits_get(value, 27, 23) << (ICH_LR_EL2_PRIORITY_SHIFT + 3);
-	if (value & BIT(31))
+	if (value & GICH_LR_HW)
 		return lr | ICH_LR_EL2_HW | bits_get(value, 19, 10) << ICH_LR_EL2_PINTID_SHIFT;
 	lr |= bits_get(value, 12, 10) << ICH_LR_EL2_SOURCE_SHIFT;
-	return value & BIT(19) ? lr | ICH_LR_EL2_EOI : lr;
+	return value & GICH_LR_EOI ? lr | ICH_LR_EL2_EOI : lr;
 }
 
 /* Exercise 3.8: the inverse, from @lr in the layout of ICH_LR<n>_EL2 to list register @n. */
 EXERCISE(3.8)
 static void gic_v2_write_lr(unsigned n, u64 lr)
 {
-	u64 value = lr & 0x3ff;
+	u64 value = lr & ICH_LR_EL2_VINTID_MASK;
 
 	value |= bits_get(lr, 63, 62) << 28 | bits_get(lr, 60, 60) << 30 |
 		 bits_get(lr, 55, 51) << 23;
 	if (lr & ICH_LR_EL2_HW)
-		value |= BIT(31) | bits_get(lr, 41, 32) << 10;
+		value |= GICH_LR_HW | bits_get(lr, 41, 32) << 10;
 	else
-		value |= bits_get(lr, 12, 10) << 10 | (lr & ICH_LR_EL2_EOI ? BIT(19) : 0);
+		value |= bits_get(lr, 12, 10) << 10 | (lr & ICH_LR_EL2_EOI ? GICH_LR_EOI : 0);
 	mmio_write32(PLAT_GICH_BASE + GICH_LR + 4 * n, (u32)value);
 }
 

@@ -17,8 +17,6 @@
 #include "mailbox.h"
 #include "sysreg.h"
 
-#define MPIDR_AFFINITY 0xff00ffffffUL
-
 static u64 redistributor[PLAT_CPU_MAX];
 
 static u64 gicr_sgi(u32 offset)
@@ -190,7 +188,7 @@ static void gic_v3_enable(u32 intid, bool edge)
 					    (edge ? GICD_ICFGR_EDGE : 0) << shift);
 	if (intid >= GIC_PRIVATE_COUNT)
 		mmio_write64(PLAT_GICD_BASE + GICD_IROUTER + 8 * intid,
-			     read_sysreg(mpidr_el1) & MPIDR_AFFINITY);
+			     read_sysreg(mpidr_el1) & MPIDR_EL1_AFFINITY);
 	mmio_write32(gic_v3_bank(intid, GICD_ISENABLER + intid / 32 * 4), 1U << intid % 32);
 }
 

@@ -200,7 +200,6 @@ void vgic_fold(struct vcpu *vcpu)
 {
 	struct vgic_cpu *interface = &vcpu->vgic;
 
-	spin_assert_held(&vcpu->vm->vgic.lock);
 	if (interface->hcr & ICH_HCR_EL2_LRENPIE)
 		vgic_retire_spilled(vcpu);
 	interface->loaded = false;
@@ -227,7 +226,6 @@ void vgic_fold(struct vcpu *vcpu)
 EXERCISE(3.4)
 void vgic_resample(struct vcpu *vcpu)
 {
-	spin_assert_held(&vcpu->vm->vgic.lock);
 	for (u32 mask = vcpu->vgic.hw_mask; mask; mask &= mask - 1) {
 		struct vgic_irq *irq = &vcpu->vgic.private_irqs[__builtin_ctz(mask)];
 
@@ -253,6 +251,7 @@ void vgic_pull(struct vcpu *vcpu)
 {
 	if (!vcpu || !vcpu->vgic.loaded || !vgic_is_here(vcpu))
 		return;
+	spin_assert_held(&vcpu->vm->vgic.lock);
 	vgic_fold(vcpu);
 	vgic_resample(vcpu);
 	vcpu_make_request(vcpu, REQ_VGIC);

@@ -20,8 +20,8 @@ static const u8 field_bits[] = {
 	[IRQ_TARGETS] = 8, [IRQ_SOURCES] = 8, [IRQ_ROUTE] = 64,
 };
 
-/* GICD_IROUTER<n>: Aff3, Interrupt_Routing_Mode, and Aff2.Aff1.Aff0. */
-#define ROUTE_MASK (0xff00ffffffUL | GICD_IROUTER_MODE)
+/* GICD_IROUTER<n>: an affinity and Interrupt_Routing_Mode. */
+#define ROUTE_MASK (MPIDR_EL1_AFFINITY | GICD_IROUTER_MODE)
 
 EXERCISE_PRIVATE(3.6)
 static bool vgic_irq_reads_pending(const struct vgic_irq *irq)
@@ -272,7 +272,7 @@ void vmm_irq_set_groups(struct vcpu *vcpu, u32 groups)
 		for (u32 intid = 0; intid < GIC_PRIVATE_COUNT; intid++)
 			vgic_irq_update(vm, vgic_irq_find(vm->vcpus[index], intid));
 	}
-	for (u32 intid = GIC_PRIVATE_COUNT; intid < VGIC_INTID_COUNT; intid++)
+	for (u32 intid = GIC_PRIVATE_COUNT; intid < GUEST_INTID_COUNT; intid++)
 		vgic_irq_update(vm, vgic_irq_find(vcpu, intid));
 	spin_unlock(&vm->vgic.lock);
 }

@@ -12,32 +12,27 @@
  */
 #include "exercise.h"
 #include "el2_boot.h"
-#include "lib/bits.h"
 #include "internal.h"
-
-#define SGIR_INTID(value) ((u32)bits_get(value, 27, 24))
-#define SGIR_TARGETS(value) bits_get(value, 15, 0)
-#define SGIR_RANGE(value) ((u32)bits_get(value, 47, 44))
-#define SGIR_IRM BIT(40) /* all but the sender, whatever the affinity fields say */
 
 /* Aff3.Aff2.Aff1 of an SGI register, packed like the upper part of an affinity value. */
 EXERCISE_PRIVATE(3.7)
 static u64 sgir_cluster(u64 value)
 {
-	return bits_get(value, 55, 48) << 24 | bits_get(value, 39, 32) << 8 |
-	       bits_get(value, 23, 16);
+	return (value >> ICC_SGI1R_EL1_AFF3_SHIFT & 0xff) << 24 |
+	       (value >> ICC_SGI1R_EL1_AFF2_SHIFT & 0xff) << 8 |
+	       (value >> ICC_SGI1R_EL1_AFF1_SHIFT & 0xff);
 }
 
 EXERCISE_PRIVATE(3.7)
 static bool sgir_targets(u64 value, const struct vcpu *sender, const struct vcpu *vcpu)
 {
-	u64 affinity = vcpu->vmpidr & 0xff00ffffffUL;
+	u64 affinity = vcpu->vmpidr & MPIDR_EL1_AFFINITY;
 	u32 aff0 = affinity & 0xff;
 
-	if (value & SGIR_IRM)
+	if (value & ICC_SGI1R_EL1_IRM)
 		return vcpu != sender;
-	return affinity >> 8 == sgir_cluster(value) && aff0 >> 4 == SGIR_RANGE(value) &&
-	       (SGIR_TARGETS(value) >> (aff0 & 15) & 1);
+	return affinity >> 8 == sgir_cluster(value) &&
+	       aff0 >> 4 == (value >> ICC_SGI1R_EL1_RS_SHIFT & 15) && (value >> (aff0 & 15) & 1);
 }
 
 /*
@@ -55,11 +50,12 @@ static bool sgir_targets(u64 value, const struct vcpu *sender, const struct vcpu
 EXERCISE(3.7)
 static void vgic_send_sgi(struct vcpu *sender, u64 value, bool group1)
 {
+	u32 intid = value >> ICC_SGI1R_EL1_INTID_SHIFT & 15;
 	struct vm *vm = sender->vm;
 
 	spin_lock(&vm->vgic.lock);
 	for (u32 index = 0; index < vm->vcpu_count; index++) {
-		struct vgic_irq *irq = vgic_irq_find(vm->vcpus[index], SGIR_INTID(value));
+		struct vgic_irq *irq = vgic_irq_find(vm->vcpus[index], intid);
 
 		if (!sgir_targets(value, sender, vm->vcpus[index]) || irq->group1 != group1)
 			continue;
@@ -113,7 +109,7 @@ void vmm_irq_deactivate(struct vcpu *vcpu, u32 intid)
 	struct vm *vm = vcpu->vm;
 	struct vgic_irq *irq;
 
-	if (intid >= VGIC_INTID_COUNT)
+	if (intid >= GUEST_INTID_COUNT)
 		return;
 	irq = vgic_irq_find(vcpu, intid);
 	spin_lock(&vm->vgic.lock);
