@@ -9,7 +9,6 @@
 #include "el2_boot.h"
 #include "internal.h"
 
-#define MPIDR_AFFINITY 0xff00ffffffUL
 #define AFFINITY_LEVEL_MAX 3
 #define AFFINITY_INFO_ON 0
 #define NO_TRUSTED_OS_TO_MIGRATE 2
@@ -31,7 +30,7 @@ static u64 psci_argument(const struct vcpu *vcpu, unsigned number)
 /* Whether the caller is the CPU, or at a higher @level in the group of CPUs, that @target names. */
 static bool names_caller(const struct vcpu *vcpu, u64 target, u64 level)
 {
-	u64 difference = target ^ (vcpu->vmpidr & MPIDR_AFFINITY);
+	u64 difference = target ^ (vcpu->vmpidr & MPIDR_EL1_AFFINITY);
 
 	return !(difference & ~0UL << 8 * level);
 }

@@ -46,8 +46,7 @@ static int region_create(struct vm *vm, const struct device *device)
 
 int mmio_create(struct vm *vm)
 {
-	/* As gic_version() of layer 3, which may not be linked. */
-	unsigned gic = bits_get(read_sysreg(id_aa64pfr0_el1), 27, 24) ? 3 : 2;
+	unsigned gic = gic_version();
 	int error = 0;
 
 	spin_lock(&vm->device_lock);

@@ -9,6 +9,7 @@
  *
  * Manual: IHI 0048, "GICC_DIR".
  */
+#include "lib/gic_regs.h"
 #include "lib/types.h"
 #include "vmm_irq.h"
 
@@ -18,7 +19,7 @@ static u64 gicc_read(struct vcpu *vcpu, void *state, u64 offset, unsigned size)
 	return 0;
 }
 
-/* INTID in [9:0]; above it the requester of an SGI, of which one at most is active here. */
+/* INTID in [9:0]; above it the requester of an SGI, of which at most one is active here. */
 static void gicc_write(struct vcpu *vcpu, void *state, u64 offset, unsigned size, u64 value)
 {
 	if (offset == 0 && size == 4)
@@ -27,8 +28,8 @@ static void gicc_write(struct vcpu *vcpu, void *state, u64 offset, unsigned size
 
 const struct device device_gicc_dir = {
 	.name = "gicc_dir",
-	.base = 0x08011000,
-	.size_bytes = 0x1000,
+	.base = GUEST_GICC_BASE + GICC_DIR,
+	.size_bytes = GUEST_GICC_SIZE - GICC_DIR,
 	.gic_version = 2,
 	.read = gicc_read,
 	.write = gicc_write,

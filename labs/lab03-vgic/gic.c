@@ -21,11 +21,6 @@ struct gic_driver *gic;
 
 static const struct irq_entry *irq_entries[GIC_INTID_SPECIAL];
 
-unsigned gic_version(void)
-{
-	return gic->version;
-}
-
 void gic_set_active(u32 intid, bool active)
 {
 	gic->set_active(intid, active);
@@ -36,10 +31,9 @@ void gic_send_sgi(u32 intid, const struct cpu *cpu)
 	gic->send_sgi(intid, cpu);
 }
 
-/* ID_AA64PFR0_EL1.GIC is 0 without GIC system registers: then the GIC is a memory-mapped GICv2. */
 int gic_init(void)
 {
-	gic = read_sysreg(id_aa64pfr0_el1) >> 24 & 0xf ? &gic_v3 : &gic_v2;
+	gic = gic_version() == 3 ? &gic_v3 : &gic_v2;
 	for (const struct irq_entry *entry = registry_irqs; entry < registry_irqs_end; entry++) {
 		assert(entry->intid < GIC_INTID_SPECIAL);
 		irq_entries[entry->intid] = entry;

@@ -17,8 +17,6 @@
 #include "mailbox.h"
 #include "sysreg.h"
 
-#define MPIDR_AFFINITY 0xff00ffffffUL
-
 static u64 redistributor[PLAT_CPU_MAX];
 
 static u64 gicr_sgi(u32 offset)

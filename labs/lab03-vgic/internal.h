@@ -93,7 +93,7 @@ sysreg_handler_fn icc_dir, icc_sgi1r, icc_sgi0r, icc_sre;
 
 /* ---- one interrupt in memory (vgic.c); the VM's vgic.lock is held for all that follows ---- */
 
-/** vgic_irq_find() - interrupt @intid (below VGIC_INTID_COUNT) of @vcpu, or of its VM for an SPI */
+/** vgic_irq_find() - interrupt @intid (below GUEST_INTID_COUNT) of @vcpu, or of its VM for an SPI */
 struct vgic_irq *vgic_irq_find(struct vcpu *vcpu, u32 intid);
 
 /** vgic_irq_counts_sources() - a GICv2 SGI: pending once for each requester */

@@ -20,8 +20,8 @@ static const u8 field_bits[] = {
 	[IRQ_TARGETS] = 8, [IRQ_SOURCES] = 8, [IRQ_ROUTE] = 64,
 };
 
-/* GICD_IROUTER<n>: Aff3, Interrupt_Routing_Mode, and Aff2.Aff1.Aff0. */
-#define ROUTE_MASK (0xff00ffffffUL | GICD_IROUTER_MODE)
+/* GICD_IROUTER<n>: an affinity and Interrupt_Routing_Mode. */
+#define ROUTE_MASK (MPIDR_EL1_AFFINITY | GICD_IROUTER_MODE)
 
 /*
  * Exercise 3.6: the value of @field of @irq, in the low bits.

@@ -12,13 +12,7 @@
  */
 #include "exercise.h"
 #include "el2_boot.h"
-#include "lib/bits.h"
 #include "internal.h"
-
-#define SGIR_INTID(value) ((u32)bits_get(value, 27, 24))
-#define SGIR_TARGETS(value) bits_get(value, 15, 0)
-#define SGIR_RANGE(value) ((u32)bits_get(value, 47, 44))
-#define SGIR_IRM BIT(40) /* all but the sender, whatever the affinity fields say */
 
 /*
  * Exercise 3.7: what a write of @value to ICC_SGI1R_EL1 (@group1) or ICC_SGI0R_EL1 does.
@@ -77,7 +71,7 @@ void vmm_irq_deactivate(struct vcpu *vcpu, u32 intid)
 	struct vm *vm = vcpu->vm;
 	struct vgic_irq *irq;
 
-	if (intid >= VGIC_INTID_COUNT)
+	if (intid >= GUEST_INTID_COUNT)
 		return;
 	irq = vgic_irq_find(vcpu, intid);
 	spin_lock(&vm->vgic.lock);

@@ -51,7 +51,7 @@ static void vgic_reset(struct vm *vm)
 		for (u32 intid = 0; intid < GIC_PRIVATE_COUNT; intid++)
 			vgic_irq_reset(&vcpu->vgic.private_irqs[intid], vcpu, intid);
 	}
-	for (u32 intid = GIC_PRIVATE_COUNT; intid < VGIC_INTID_COUNT; intid++)
+	for (u32 intid = GIC_PRIVATE_COUNT; intid < GUEST_INTID_COUNT; intid++)
 		vgic_irq_reset(&vm->vgic.spis[intid - GIC_PRIVATE_COUNT], NULL, intid);
 	spin_unlock(&vm->vgic.lock);
 }
