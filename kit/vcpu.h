@@ -64,7 +64,7 @@ struct fp_state {
 struct vcpu_exit {
 	u64 esr; /* of the last synchronous exit */
 	u64 far, hpfar; /* of the last abort */
-	u64 address; /* guest-physical address of the last emulated access */
+	u64 address; /* guest-physical address of the last stage-2 fault */
 	u64 value; /* stored, or to be loaded */
 	u64 size; /* bytes; the direction is in @esr (WnR) */
 };

@@ -143,8 +143,7 @@ static enum trap_result touch_ram(struct vcpu *vcpu)
 }
 
 /**
- * Exercise 2.6: stage2_abort() - the guest took a data abort (EC 0x24) or an instruction abort
- * (0x20)
+ * Exercise 2.6: stage2_abort() - a data abort (EC 0x24) or instruction abort (0x20) of the guest
  *
  * Keep FAR_EL2 and HPFAR_EL2 in exit.far and exit.hpfar of @vcpu. Faults of stage 2 are of the
  * types address size, translation, access flag and permission; anything else (external aborts, TLB

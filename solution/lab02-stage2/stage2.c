@@ -128,12 +128,12 @@ static inline void stage2_load(u64 vtcr, u64 vttbr)
 }
 
 /**
- * Exercise 2.5: stage2_invalidate() - stage2_invalidate_loaded() for the VM table->owner, loaded or
- * not
+ * Exercise 2.5: stage2_invalidate() - the same for the VM that owns @table: table->owner
  *
- * If VTTBR_EL2 is another VM's, both registers of the owner are loaded (stage2_load()) for as long
- * as the invalidation takes, after a DSB ISH that ends the walks of the loaded guest. VTCR_EL2 and
- * VTTBR_EL2 change together, here and back: a root has the size that its geometry says.
+ * By stage2_invalidate_loaded(), if VTTBR_EL2 is the owner's. If VTTBR_EL2 is another VM's, both
+ * registers of the owner are loaded (stage2_load()) for as long as the invalidation takes, after a
+ * DSB ISH that ends the walks of the loaded guest. VTCR_EL2 and VTTBR_EL2 change together, here and
+ * back: a root has the size that its geometry says.
  */
 EXERCISE(2.5)
 static void stage2_invalidate(struct pgtable *table, u64 ipa, u64 bytes)
