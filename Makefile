@@ -163,7 +163,9 @@ MACHINE = --qemu $(call quoted,$(QEMU)) --cpu $(CPU) --gic $(GIC) --smp $(SMP) $
 	$(if $(filter 1,$(ICOUNT)),--icount) $(if $(QEMU_EXTRA),--extra=$(call quoted,$(QEMU_EXTRA)))
 GUEST_TEXT = $(if $(APPEND),--append $(call quoted,$(APPEND))) $(if $(SEED),--seed $(call quoted,$(SEED)))
 
-TEST_ENVIRONMENT = $(if $(FULL),STRATA_FULL=1) STRATA_BUILD='$(BUILD)' STRATA_IMPL='$(IMPL)' STRATA_BASE='$(BASE)' STRATA_QEMU=$(call quoted,$(QEMU)) $(if $(SEED),STRATA_SEED=$(call quoted,$(SEED)))
+# What a run of tests is told (grader/machine/options.py).
+TEST_OPTIONS = --build='$(BUILD)' --impl=$(IMPL) --base=$(BASE) --qemu=$(call quoted,$(QEMU)) $(if $(SEED),--seeds=$(call quoted,$(SEED))) $(if $(FULL),--full)
+PYTEST = $(PYTHON) -m pytest -q -n 2 -p no:cacheprovider $(TEST_OPTIONS)
 
 .PHONY: run doctor debug format clean help compile_commands.json
 run: $(RUN_NEEDS) ## boot the VMs of VMS= (default: two Debian Linux VMs) under the hypervisor
@@ -178,7 +180,7 @@ debug: $(RUN_NEEDS) ## the machine of run, stopped at its first instruction, und
 		$(if $(GUEST),--guest $(call quoted,$(GUEST))) $(GUEST_TEXT) --out $(IMAGE_DIR) $(call quoted,$(RUN_VMS))
 else
 debug: ready # a test's machine where the test fails
-	$(Q)$(TEST_ENVIRONMENT) $(PYTHON) -m grader.grading.debug_test $(call quoted,$(TEST))
+	$(Q)$(PYTHON) -m grader.grading.debug_test $(TEST_OPTIONS) $(call quoted,$(TEST))
 endif
 
 format: ready ## lay out all C sources as the lint wants them

@@ -3,4 +3,4 @@
 
 .PHONY: measure
 measure: image guests linux ## the table of costs of all layers, and build/measure.json; fails when a bar is missed
-	$(Q)STRATA_BUILD='$(BUILD)' STRATA_QEMU=$(call quoted,$(QEMU)) $(PYTHON) -m bench.measure --image $(IMAGE)
+	$(Q)$(PYTHON) -m bench.measure --build '$(BUILD)' --qemu $(call quoted,$(QEMU)) --image $(IMAGE)

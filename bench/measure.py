@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import re
 import statistics
 import sys
@@ -166,8 +165,8 @@ def measure(setup: Setup, skip: set[str], rounds: int) -> list[Result]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="bench.measure", description="measure against the bars")
-    parser.add_argument("--build", type=Path, default=Path(os.environ.get("STRATA_BUILD", "build")))
-    parser.add_argument("--qemu", default=os.environ.get("STRATA_QEMU", "qemu-system-aarch64"))
+    parser.add_argument("--build", type=Path, default=Path("build"))
+    parser.add_argument("--qemu", default="qemu-system-aarch64")
     parser.add_argument("--image", type=Path,
                         help="strata.bin (default: the highest lab of the build)")
     parser.add_argument("--rounds", type=int, default=5,

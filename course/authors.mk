@@ -13,7 +13,7 @@ lint: images ## the rules of this repository that no compiler knows
 	$(Q)$(PYTHON) -m tools.lint --build $(BUILD) --cross '$(CROSS)'
 
 test: lint guests linux unit ## prove it: unit tests, lint, and pytest driving QEMU and GDB
-	$(Q)$(TEST_ENVIRONMENT) $(PYTHON) -m pytest -q -n 2 -p no:cacheprovider $(PYTEST_ARGS) $(TESTS)
+	$(Q)$(PYTEST) $(PYTEST_ARGS) $(TESTS)
 
 # A layer of the reference as a handout has it.
 $(BUILD)/reference/lab0%.a: FORCE
@@ -35,7 +35,7 @@ starters-check: ready
 	$(Q)$(PYTHON) -m course.starters --check --build $(BUILD)
 
 transcripts: ready ## (authors) run the GDB transcripts of the texts again; CHECK=1 changes nothing
-	$(Q)$(TEST_ENVIRONMENT) $(PYTHON) -m course.transcripts $(if $(CHECK),--check) $(TEXTS)
+	$(Q)$(PYTHON) -m course.transcripts --build '$(BUILD)' --qemu $(call quoted,$(QEMU)) $(if $(CHECK),--check) $(TEXTS)
 
 handout: ready ## (instructors; LAB=2 DEST=dir) what students get: no solution, no history
 	$(call given,DEST,dir: a directory that does not exist yet)$(Q)$(PYTHON) -m course.handout --lab $(LAB) --dest $(call quoted,$(DEST)) --build $(BUILD)

@@ -6,7 +6,7 @@ AUTHORS := lint grader-check grade-class starters starters-check transcripts han
 # What a student writes is graded; that it is unfinished is no fault of the handout.
 test: guests $(HOST_KIT_TESTS:%=$(HOST)/test_%) ## whether kit and grader work on this machine; labs/ is for grade and unit
 	$(call run_unit,$(HOST_KIT_TESTS))
-	$(Q)$(TEST_ENVIRONMENT) $(PYTHON) -m pytest -q -n 2 -p no:cacheprovider $(PYTEST_ARGS) $(TESTS)
+	$(Q)$(PYTEST) $(PYTEST_ARGS) $(TESTS)
 	@echo 'kit and grader work here; your own work: make grade LAB=$(LAB), make unit LAB=$(LAB)'
 
 $(AUTHORS):

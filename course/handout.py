@@ -25,8 +25,7 @@ from course.registry import LABS, ROOT, SOLUTION, Course, load_course
 from course.starters import (LAB_TEXT, MANIFEST, Tree, check_registry, find_leaks,
                              make_tree, manifest_of, overview, secret_lines)
 from tools.errors import UserError, run_main
-from tools.files import full_disk
-from tools.lint import repository_files
+from tools.files import full_disk, repository_files
 
 REFERENCE = Path("handout/reference")
 README = Path("docs/handout.md")  # becomes the README of a handout

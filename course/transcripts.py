@@ -38,7 +38,6 @@ A command that never stops is ended after SECONDS; what the VMs print is not par
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import re
 import shlex
@@ -73,12 +72,12 @@ SOURCE_LINE = re.compile(r"\d+\t")
 # output alone, so that output is read.
 END = "\x1e"
 DRIVER = """
-import gdb, json, os
+import gdb
 for setting in ("width 0", "height 0", "backtrace limit 16", "breakpoint pending off",
                 "debuginfod enabled off"):
     gdb.execute("set " + setting)
 gdb.write("\\x1e")
-for command in json.loads(os.environ["STRATA_TRANSCRIPT"]):
+for command in COMMANDS:
     try:
         gdb.execute(command, True)
     except gdb.error as error:
@@ -276,26 +275,28 @@ def settle(session: Session, answers: list[str]) -> list[str]:
 # ---- running -------------------------------------------------------------------------------------
 
 
-def build_directory() -> str:
-    return os.environ.get("STRATA_BUILD", "build")
+@dataclass(frozen=True)
+class Setting:
+    """With what transcripts are run."""
 
+    build: str = "build"
+    qemu: str = "qemu-system-aarch64"
 
-def _here(path: str) -> Path:
-    """A file that a transcript says is below build/, where this build has it."""
-    return ROOT / (build_directory() + path.removeprefix("build")
-                   if path.startswith("build/") else path)
+    def here(self, path: str) -> Path:
+        """A file that a transcript says is below build/, where this build has it."""
+        return ROOT / (self.build + path.removeprefix("build")
+                       if path.startswith("build/") else path)
 
 
 @cache
-def build(lab: str, impl: str, base: str, needs_linux: bool) -> None:
+def build(folder: str, lab: str, impl: str, base: str, needs_linux: bool) -> None:
     """Make the image and the guests of a machine, once in a run."""
     targets = ["image", "guests"] + (["linux"] if needs_linux else [])
-    command = ["make", "-C", str(ROOT), "--no-print-directory", *targets,
-               f"BUILD={build_directory()}"]
+    command = ["make", "-C", str(ROOT), "--no-print-directory", *targets, f"BUILD={folder}"]
     command += [f"LAB={lab}", f"IMPL={impl}", f"BASE={base}"]
     environment = {k: v for k, v in os.environ.items()
                    if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
-    with exclusive(ROOT / build_directory() / "grader" / "make.lock"):
+    with exclusive(ROOT / folder / "grader" / "make.lock"):
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         raise UserError("\n".join([" ".join(command[3:]),
@@ -307,27 +308,27 @@ def runs_linux(lab: int) -> bool:
     return not (ROOT / f"guests/demos/lab{lab:02}.toml").exists()
 
 
-def _arguments(variables: dict[str, str], folder: Path) -> argparse.Namespace:
+def _arguments(variables: dict[str, str], setting: Setting, folder: Path) -> argparse.Namespace:
     """The machine as `make debug` hands it to tools.debug."""
     lab = int(variables["LAB"])
     base = "-reference" if variables["BASE"] == "reference" else ""
-    image = ROOT / build_directory() / f"{variables['IMPL']}-lab{lab:02}{base}"
+    image = ROOT / setting.build / f"{variables['IMPL']}-lab{lab:02}{base}"
     default = "build/linux/vms.toml" if runs_linux(lab) else f"build/guests/lab{lab:02}.toml"
     return argparse.Namespace(
-        qemu=os.environ.get("STRATA_QEMU", "qemu-system-aarch64"), cpu=variables["CPU"],
+        qemu=setting.qemu, cpu=variables["CPU"],
         gic=int(variables["GIC"]), smp=int(variables["SMP"]),
         memory=size_argument(variables["MEM"]) if variables["MEM"] else None,
         icount=variables["ICOUNT"] == "1", extra="", image=image / "strata.bin",
         elf=image / "strata.elf", lab=lab, append="", seed=None, out=folder,
-        vms=_here(variables["VMS"] or default),
-        guest=_here(variables["GUEST"]) if variables["GUEST"] else None)
+        vms=setting.here(variables["VMS"] or default),
+        guest=setting.here(variables["GUEST"]) if variables["GUEST"] else None)
 
 
-def answers_of(session: Session, folder: Path) -> list[str]:
+def answers_of(session: Session, setting: Setting, folder: Path) -> list[str]:
     """Run a machine from its first instruction, under these commands."""
-    arguments = _arguments(session.variables, folder)
+    arguments = _arguments(session.variables, setting, folder)
     driver = folder / "driver.py"
-    driver.write_text(DRIVER)
+    driver.write_text(DRIVER.replace("COMMANDS", repr(session.commands)))
     where = session.blocks[0].where
     with prepared(arguments) as (options, _, bundle), Stub(folder) as stub:
         command = qemu_command(options, arguments.image, bundle,
@@ -344,9 +345,7 @@ def answers_of(session: Session, folder: Path) -> list[str]:
         try:
             done = subprocess.run(debugger, stdin=subprocess.DEVNULL,
                                   capture_output=True, text=True,
-                                  check=False, timeout=SECONDS, cwd=ROOT, start_new_session=True,
-                                  env={**os.environ,
-                                       "STRATA_TRANSCRIPT": json.dumps(session.commands)})
+                                  check=False, timeout=SECONDS, cwd=ROOT, start_new_session=True)
         except subprocess.TimeoutExpired as error:
             count = (error.stdout or b"").count(END.encode())
             command_line = [*session.commands, "GDB"][count - 1]
@@ -360,16 +359,16 @@ def answers_of(session: Session, folder: Path) -> list[str]:
     return answers
 
 
-def run_text(path: Path, write: bool) -> list[str]:
+def run_text(path: Path, setting: Setting, write: bool) -> list[str]:
     """Run the transcripts of a text and return the differences; with `write` mend the text."""
     blocks = read_blocks(path)
     findings = []
     for session in sessions(blocks):
         given = session.variables
-        build(given["LAB"], given["IMPL"], given["BASE"],
+        build(setting.build, given["LAB"], given["IMPL"], given["BASE"],
               runs_linux(int(given["LAB"])) and not given["VMS"])
         with tempfile.TemporaryDirectory(prefix="strata-transcript-") as folder:
-            findings += settle(session, answers_of(session, Path(folder)))
+            findings += settle(session, answers_of(session, setting, Path(folder)))
     if findings and write:
         write_blocks(path, blocks)
     return findings
@@ -385,11 +384,13 @@ def main() -> int:
                                      description="GDB transcripts of the texts")
     parser.add_argument("--check", action="store_true",
                         help="change nothing; 1 when one is not right")
+    parser.add_argument("--build", default=Setting.build)
+    parser.add_argument("--qemu", default=Setting.qemu)
     parser.add_argument("texts", type=Path, nargs="*")
     arguments = parser.parse_args()
-    differ = False
+    setting, differ = Setting(arguments.build, arguments.qemu), False
     for path in arguments.texts or texts():
-        findings = run_text(path, write=not arguments.check)
+        findings = run_text(path, setting, write=not arguments.check)
         differ = differ or bool(findings)
         name = path.relative_to(ROOT) if path.is_relative_to(ROOT) else path
         print("\n".join([f"{name}: {len(findings)} answers differ" if findings

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 import zlib
@@ -21,7 +20,7 @@ from course.registry import ROOT, load_course  # noqa: E402
 from grader.grading import drift  # noqa: E402
 from grader.grading.findings import MACHINES, finding_of, retired  # noqa: E402
 from grader.grading.lab import Lab  # noqa: E402
-from grader.machine import images  # noqa: E402
+from grader.machine import images, options  # noqa: E402
 from grader.machine.launch import MachineConfig  # noqa: E402
 from grader.machine.machine import DEFAULT_BUDGET, Machine  # noqa: E402
 from grader.machine.verdict import Verdict  # noqa: E402
@@ -30,13 +29,13 @@ from grader.oracle.strata import ORACLE  # noqa: E402
 
 @pytest.fixture(scope="session")
 def qemu() -> str:
-    return os.environ.get("STRATA_QEMU", "qemu-system-aarch64")
+    return options.current().qemu
 
 
 @pytest.fixture
 def seed(request: pytest.FixtureRequest) -> int:
-    """A number that differs from test to test and with STRATA_SEED; the same for the same run."""
-    words = f"{os.environ.get('STRATA_SEED', '1')} {request.node.name}"
+    """A number that differs from test to test and with --seeds; the same for the same run."""
+    words = f"{options.current().seed} {request.node.name}"
     return zlib.crc32(words.encode()) << 20 | 1
 
 
@@ -46,7 +45,7 @@ def start(
 ) -> Iterator[Callable[[MachineConfig], Machine]]:
     """Starts machines that end with the test."""
     machines = request.node.stash.setdefault(MACHINES, [])
-    log = tmp_path / "gdb.log" if os.environ.get("STRATA_GDB_LOG") else None
+    log = tmp_path / "gdb.log" if options.current().gdb_log else None
     with ExitStack() as stack:
 
         def run(config: MachineConfig) -> Machine:
@@ -121,8 +120,8 @@ def measured(request: pytest.FixtureRequest) -> Measured:
     def note(**values: int) -> None:
         request.node.user_properties += [("measured", (name, value))
                                          for name, value in values.items()]
-        is_solution = os.environ.get("STRATA_IMPL", "solution") == "solution"
-        if is_solution and "STRATA_RESULTS" not in os.environ:
+        run = options.current()
+        if not run.results and run.impl == "solution":
             lab = load_course().lab(number)
             answers = questions.read_file(ROOT / "solution" / lab.directory / questions.FILE, lab)
             assert not answers.error
@@ -134,7 +133,12 @@ def measured(request: pytest.FixtureRequest) -> Measured:
     return note
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    options.add_options(parser)
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    options.use(options.Options.of(config))
     # Debian 13's libfdt, made by a SWIG that its Python does not like.
     config.addinivalue_line("filterwarnings",
                             "ignore:builtin type .* has no __module__ attribute:DeprecationWarning")
@@ -161,7 +165,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     machines = item.stash.get(MACHINES, [])
     if not finding.where and machines:
         finding.where = machines[-1].where()
-    variables = [f"SEED={os.environ['STRATA_SEED']}"] if "STRATA_SEED" in os.environ else []
+    variables = [f"SEED={options.current().seed}"] if options.current().seed != 1 else []
     nodeid = item.nodeid if item.nodeid.startswith("grader/") else f"grader/{item.nodeid}"
     line = " ".join(["make debug", f"TEST={shlex.quote(nodeid)}", *variables])
     report.longrepr = f"{finding}\n  reproduce: {line}"

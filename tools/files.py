@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Files that are there whole or not at all, a disk without room for them, locks, names that a
-debugger reads."""
+"""Files: written whole or not at all, a disk without room for them, locks, names that a debugger
+reads, the list of the repository's."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import errno
 import fcntl
 import os
 import re
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,3 +60,14 @@ def exclusive(path: Path) -> Iterator[None]:
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+def repository_files() -> list[Path]:
+    """What is or may be committed; in an unpacked archive, everything but build output."""
+    listing = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], check=False,
+                             capture_output=True, text=True)
+    if listing.returncode == 0:
+        return sorted(path for name in listing.stdout.splitlines()
+                      if (path := Path(name)).is_file())
+    return sorted(path for path in Path(".").rglob("*")
+                  if path.is_file() and path.parts[0] not in (".git", "build"))

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tools.callgraph import CallGraph
 from tools.errors import run_main
+from tools.files import repository_files
 from tools.glossary import check_glossary
 from tools.links import check_index, check_links
 from tools.rooms import check_rooms
@@ -49,17 +50,6 @@ FATAL_ALLOWED: dict[str, str] = {
     "gic_v3_init_cpu": "runs on each CPU before its first guest; a pointer in a table of functions",
     "gic_v2_init_cpu": "the same for GICv2",
 }
-
-
-def repository_files() -> list[Path]:
-    """What is or may be committed; in an unpacked archive, everything but build output."""
-    listing = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], check=False,
-                             capture_output=True, text=True)
-    if listing.returncode == 0:
-        return sorted(path for name in listing.stdout.splitlines()
-                      if (path := Path(name)).is_file())
-    return sorted(path for path in Path(".").rglob("*")
-                  if path.is_file() and path.parts[0] not in (".git", "build"))
 
 
 def check_license(files: list[Path]) -> Iterator[str]:

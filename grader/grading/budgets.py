@@ -4,19 +4,17 @@
 grader/grading/budgets.json is generated (`python3 -m grader.grading.grade --lab n --impl solution
 --measure`); a test checks that the solution still takes about as many instructions. A test that the
 file does not list has the budget that it asks for itself.
-
-    STRATA_PATIENCE      how many times the measured count a machine may run for (default: TIMES)
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
 from grader.grading.plan import short
+from grader.machine import options
 from tools.files import write_atomically
 
 FILE = Path(__file__).resolve().parent / "budgets.json"
@@ -33,7 +31,7 @@ def measured() -> dict[str, int]:
 def most(nodeid: str) -> int:
     """Instructions that a machine of this test may run for; 0 when nothing was measured."""
     count = measured().get(short(nodeid), 0)
-    return max(LEAST, count) * int(os.environ.get("STRATA_PATIENCE", TIMES)) if count else 0
+    return max(LEAST, count) * (options.current().patience or TIMES) if count else 0
 
 
 def rounded(count: int) -> int:

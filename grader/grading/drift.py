@@ -7,7 +7,6 @@ or less than the file says ends with status 1, whatever the tests said.
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +14,7 @@ import pytest
 from course.registry import load_course
 from grader.grading import budgets
 from grader.grading.plan import question_patterns, selection, selects, short
+from grader.machine import options
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter
@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 
 def applies() -> bool:
     """The file is about the solution alone, and a run for points has other things to say."""
-    return (os.environ.get("STRATA_IMPL", "solution") == "solution"
-            and os.environ.get("STRATA_BASE", "own") == "own"
-            and "STRATA_RESULTS" not in os.environ)
+    told = options.current()
+    return (told.impl, told.base, told.results) == ("solution", "own", "")
 
 
 class Drift:

@@ -15,18 +15,15 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import tempfile
 from pathlib import Path
-from typing import Any
 
 from course import questions
 from course.registry import ROOT, Course, load_course
-from grader.grading import budgets, formats, properties, run, sandbox, submission, text
-from grader.grading.grade_submission import Grader
+from grader.grading import budgets, formats, properties, run, text
 from grader.grading.model import EXIT_INFRASTRUCTURE, Grading
 from grader.machine.verdict import Finding, infrastructure
 from tools.errors import UserError, run_main
-from tools.files import FULL, write_atomically
+from tools.files import FULL
 
 
 def parser() -> argparse.ArgumentParser:
@@ -82,51 +79,6 @@ def digests(grading: Grading) -> dict[str, list[str]]:
             if result.passed and result.properties}
 
 
-def grade_submission(arguments: argparse.Namespace) -> int:
-    """The same for an archive or directory that nobody trusts."""
-    problem = sandbox.available()
-    if problem:
-        raise infrastructure("no sandbox on this machine", problem)
-    seeds = tuple(arguments.seed + 1000 * i for i in range(arguments.seeds))
-    with tempfile.TemporaryDirectory(prefix="strata-grade-") as folder:
-        grader = Grader(load_course(), arguments.lab, arguments.build, arguments.qemu,
-                        arguments.workers, seeds)
-        grader.prepare(Path(folder) / "template")
-        live: list[text.Live] = []
-
-        def arrived(grading: Grading, column: str, name: str) -> None:
-            if not live:
-                live.append(text.Live(grading))
-            live[0].arrived(column, name)
-
-        try:
-            grading = grader.grade(arguments.submission.absolute(), Path(folder) / "work", arrived)
-        finally:
-            for shown in live:
-                shown.close()
-    return finish(grading, stem_of(arguments.out or ROOT / arguments.build / "grade" / "submission",
-                                   grading))
-
-
-def take_over(grading: Grading, arguments: argparse.Namespace) -> dict[str, Any]:
-    """Put the files of a submission into labs/ of this tree; what is to be known for the build."""
-    taken = submission.read(arguments.submission.absolute(), grading.course, grading.lab.number)
-    grading.source, grading.refused, grading.ignored = taken.digest, taken.refused, taken.ignored
-    if taken.refused:
-        return {}
-    for name, data in taken.files.items():
-        write_atomically(ROOT / "labs" / name, data)
-    grading.answers = questions.read_file(ROOT / "labs" / grading.lab.directory / questions.FILE,
-                                          grading.lab)
-
-    def build(lab: int, column: str) -> str:
-        plain = run.Settings(impl="labs", build=arguments.build)
-        return (run.build_image(plain, lab, column)
-                or submission.foreign_text(plain.build_path, set(taken.files)))
-
-    return {"builder": build}
-
-
 def finish(grading: Grading, stem: Path) -> int:
     """Everything that is said and written at the end."""
     formats.write_all(grading, stem)
@@ -140,24 +92,39 @@ def finish(grading: Grading, stem: Path) -> int:
     return grading.status
 
 
+def graded_submission(arguments: argparse.Namespace, seeds: tuple[int, ...]) -> int | None:
+    """The same for an archive or directory that nobody trusts; None: it is graded unconfined."""
+    from grader.grading import grade_submission  # with the sandbox, which nobody else needs
+
+    missing = grade_submission.no_sandbox()
+    if missing and arguments.unconfined:
+        print(f"no sandbox here, so graded without one: {missing}", file=sys.stderr)
+        return None
+    if missing:
+        raise infrastructure("no sandbox on this machine", missing)
+    grader = grade_submission.Grader(load_course(), arguments.lab, arguments.build, arguments.qemu,
+                                     arguments.workers, seeds)
+    grading = grade_submission.grade_one(grader, arguments.submission.absolute())
+    folder = arguments.out or ROOT / arguments.build / "grade" / "submission"
+    return finish(grading, stem_of(folder, grading))
+
+
 def main() -> int:
     arguments = parser().parse_args()
     if arguments.measure and arguments.exercise:
         raise UserError("--measure replaces the numbers of a whole lab: give no --exercise")
-    if arguments.submission:
-        missing = sandbox.available() if arguments.unconfined else ""
-        if not missing:
-            return grade_submission(arguments)
-        print(f"no sandbox here, so graded without one: {missing}", file=sys.stderr)
+    seeds = tuple(arguments.seed + 1000 * i for i in range(arguments.seeds))
+    status = graded_submission(arguments, seeds) if arguments.submission else None
+    if status is not None:
+        return status
     grading = start(load_course(), arguments)
-    special = take_over(grading, arguments) if arguments.submission else {}
     settings = run.Settings(impl=arguments.impl, build=arguments.build, qemu=arguments.qemu,
-                            workers=arguments.workers,
-                            seeds=tuple(arguments.seed + 1000 * i for i in range(arguments.seeds)),
-                            **special)
+                            workers=arguments.workers, seeds=seeds, measure=arguments.measure)
+    if arguments.submission:
+        from grader.grading import grade_submission
+
+        settings = grade_submission.take_over(grading, settings, arguments.submission.absolute())
     stem = stem_of(arguments.out or ROOT / arguments.build / "grade", grading)
-    if arguments.measure:
-        os.environ["STRATA_MEASURE"] = "1"
     live = text.Live(grading)
 
     def arrived(column: str, name: str) -> None:

@@ -5,16 +5,18 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from course import questions
 from course.registry import ROOT, Course
-from grader.grading import run, sandbox, submission
+from grader.grading import run, sandbox, submission, text
 from grader.grading.model import ISOLATED, Grading
 from grader.grading.sandbox import Template
 from grader.machine import images
+from tools.files import write_atomically
 
 
 @dataclass
@@ -83,3 +85,44 @@ class Grader:
         if done.returncode:
             return sandbox.cut(run.build_error(done, work))
         return submission.foreign_text(work / "build", names)
+
+
+def no_sandbox() -> str:
+    """Why there is no sandbox on this machine, or nothing."""
+    return sandbox.available()
+
+
+def grade_one(grader: Grader, source: Path) -> Grading:
+    """One submission alone, with its progress on the terminal."""
+    live: list[text.Live] = []
+
+    def arrived(grading: Grading, column: str, name: str) -> None:
+        if not live:
+            live.append(text.Live(grading))
+        live[0].arrived(column, name)
+
+    with tempfile.TemporaryDirectory(prefix="strata-grade-") as folder:
+        grader.prepare(Path(folder) / "template")
+        try:
+            return grader.grade(source, Path(folder) / "work", arrived)
+        finally:
+            for shown in live:
+                shown.close()
+
+
+def take_over(grading: Grading, settings: run.Settings, source: Path) -> run.Settings:
+    """Without a sandbox: put the files of a submission into labs/ of this tree, and build there."""
+    taken = submission.read(source, grading.course, grading.lab.number)
+    grading.source, grading.refused, grading.ignored = taken.digest, taken.refused, taken.ignored
+    if taken.refused:
+        return settings
+    for name, data in taken.files.items():
+        write_atomically(ROOT / "labs" / name, data)
+    answers = ROOT / "labs" / grading.lab.directory / questions.FILE
+    grading.answers = questions.read_file(answers, grading.lab)
+
+    def build(lab: int, column: str) -> str:
+        return (run.build_image(settings, lab, column)
+                or submission.foreign_text(settings.build_path, set(taken.files)))
+
+    return replace(settings, impl="labs", builder=build)

@@ -4,11 +4,6 @@
 In the workers it picks the lab's tests, runs each on every seed until one fails, and adds to a
 finding what the symptom table asks for. In the process that started them it passes each result on
 at once, one JSON object a line, so that nothing is lost when the run is cut short.
-
-    STRATA_RESULTS       file descriptor or path that the lines go to
-    STRATA_SEEDS         seeds, separated by spaces: a test is as good as its worst run
-    STRATA_SELECTION     patterns of tests (grader/grading/plan.py), one a line; empty: all
-    STRATA_MEASURE       set: whatever properties the probes have, they are right, and are noted
 """
 
 from __future__ import annotations
@@ -16,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import IO, Any
 
 import pytest
@@ -24,8 +20,10 @@ from grader.grading import budgets
 from grader.grading.findings import MACHINES, finding_of
 from grader.grading.lab import Lab
 from grader.grading.plan import selects
+from grader.machine import options
 from grader.machine.gdb_client import GdbError
 from grader.machine.machine import Machine, Stop
+from grader.machine.options import Options
 from grader.machine.verdict import Finding, Verdict
 from grader.oracle import crash, exits
 from grader.oracle.probe import varies
@@ -41,9 +39,8 @@ RUN = pytest.StashKey[dict[str, Any]]()
 class Worker:
     """Where tests run: a worker of xdist, or the only process without it."""
 
-    def __init__(self) -> None:
-        self.selection = list(filter(None, os.environ.get("STRATA_SELECTION", "").splitlines()))
-        self.seeds = os.environ.get("STRATA_SEEDS", "1").split()
+    def __init__(self, told: Options) -> None:
+        self.told = told
         self.current: pytest.Item | None = None
         self.looking = False  # beyond the budget, at what used it up
         probe = Lab.probe
@@ -74,8 +71,8 @@ class Worker:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
-        if self.selection:
-            items[:] = [item for item in items if selects(self.selection, item.nodeid)]
+        if self.told.select:
+            items[:] = [item for item in items if selects(self.told.select, item.nodeid)]
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
@@ -84,8 +81,8 @@ class Worker:
         hook = item.ihook
         hook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         self.current = item
-        for position, seed in enumerate(self.seeds):
-            os.environ["STRATA_SEED"] = seed
+        for position, seed in enumerate(self.told.seeds):
+            options.use(replace(self.told, seeds=(seed,)))
             item.stash[RUN] = {"seed": seed, "uses_seed": False, "properties": []}
             if position:
                 item._initrequest()  # type: ignore[attr-defined]
@@ -157,7 +154,9 @@ def facts(machine: Machine) -> dict[str, int]:
 class Reporter:
     """Where results arrive: writes each as a line."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, told: Options) -> None:
+        self.told = told
+        target = told.results
         self.out: IO[str] = (os.fdopen(int(target), "w") if target.isdigit()
                              else open(target, "a", encoding="utf-8"))
         self.spent: dict[str, float] = {}
@@ -193,7 +192,7 @@ class Reporter:
                         if key == "measured" and isinstance(pair, (list, tuple))}
             if measured:
                 details["measured"] = measured
-            if "STRATA_MEASURE" in os.environ:
+            if self.told.measure:
                 details["properties"] = known.get("properties", [])
             self.write(kind="result", test=report.nodeid, verdict=verdict,
                        seconds=round(seconds, 3),
@@ -204,8 +203,9 @@ class Reporter:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    told = Options.of(config)
     is_worker = hasattr(config, "workerinput")
     if is_worker or not config.getoption("numprocesses", None):
-        config.pluginmanager.register(Worker(), "strata-worker")
+        config.pluginmanager.register(Worker(told), "strata-worker")
     if not is_worker:
-        config.pluginmanager.register(Reporter(os.environ["STRATA_RESULTS"]), "strata-reporter")
+        config.pluginmanager.register(Reporter(told), "strata-reporter")

@@ -16,6 +16,7 @@ from course.registry import ROOT
 from grader.grading import budgets
 from grader.grading.model import CUMULATIVE, ISOLATED, Column, Grading
 from grader.grading.plan import TESTS, path_of, question_patterns, selection
+from grader.machine.options import Options
 from grader.machine.verdict import Finding, infrastructure
 from tools.files import full_disk
 
@@ -35,6 +36,7 @@ class Settings:
     prebuilt: bool = False
     wrap: Callable[[list[str]], list[str]] = list
     only: tuple[str, ...] = ()  # patterns of tests; none: all of the lab
+    measure: bool = False  # properties are noted, not held against what is known
     patience: int = budgets.TIMES  # how many times the solution's instructions a machine may take
     builder: Callable[[int, str], str] | None = None  # instead of build_image()
 
@@ -100,22 +102,17 @@ def run_tests(grading: Grading, column: str, settings: Settings,
     files = sorted({own} | {path for p in patterns if "*" not in (file := p.split("::")[0])
                             and not (path := path_of(file)).startswith(f"{own}/")})
     read, write = os.pipe()
-    environment = {
-        **os.environ,
-        "STRATA_BUILD": settings.build, "STRATA_IMPL": settings.impl, "STRATA_QEMU": settings.qemu,
-        "STRATA_BASE": "reference" if column == ISOLATED else "own",
-        "STRATA_PREBUILT": "1", "STRATA_PATIENCE": str(settings.patience),
-        "STRATA_SEEDS": " ".join(map(str, settings.seeds)), "STRATA_SELECTION": "\n".join(patterns),
-        "STRATA_RESULTS": str(write), "PYTHONDONTWRITEBYTECODE": "1",
-    }  # fmt: skip
+    told = Options(build=settings.build, impl=settings.impl,
+                   base="reference" if column == ISOLATED else "own", qemu=settings.qemu,
+                   seeds=settings.seeds, prebuilt=True, select=tuple(patterns), results=str(write),
+                   patience=settings.patience, measure=settings.measure)
     workers = ["-n", str(settings.workers)] if settings.workers else ["-p", "no:xdist"]
     command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "-p", "no:cacheprovider",
-               "-p", "grader.grading.plugin", *workers, *files]
+               "-p", "grader.grading.plugin", *workers, *told.arguments(), *files]
     log = settings.build_path / "grade" / f"pytest-{column}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as output:
-        process = subprocess.Popen(settings.wrap(command), cwd=settings.root, env=environment,
-                                   pass_fds=(write,),
+        process = subprocess.Popen(settings.wrap(command), cwd=settings.root, pass_fds=(write,),
                                    stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         os.close(write)
         try:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from grader.machine import options
 from grader.machine.verdict import Finding, Verdict, infrastructure
 from tools import files
 
@@ -19,7 +20,7 @@ SELFTEST = ROOT / "grader" / "proof" / "selftest"
 
 
 def build_directory() -> Path:
-    return (ROOT / os.environ.get("STRATA_BUILD", "build")).resolve()
+    return (ROOT / options.current().build).resolve()
 
 
 @dataclass(frozen=True)
@@ -47,14 +48,14 @@ def cross_prefix() -> str:
 def make(*arguments: str, build: str = "") -> None:
     """Run make once for these arguments; a failing build is BLOCKED, with the compiler's words.
 
-    STRATA_PREBUILT says that all has been built already, elsewhere: a submission is never built
-    by the process that judges it.
+    With --prebuilt all has been built already, elsewhere: a submission is never built by the
+    process that judges it.
     """
-    if os.environ.get("STRATA_PREBUILT"):
+    if options.current().prebuilt:
         return
     with exclusive("make"):
         command = ["make", "-C", str(ROOT), "--no-print-directory", *arguments]
-        command += [f"BUILD={build or os.environ.get('STRATA_BUILD', 'build')}"]
+        command += [f"BUILD={build or options.current().build}"]
         environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS")}
         done = subprocess.run(command, capture_output=True, text=True, env=environment)
     if done.returncode:
@@ -66,9 +67,9 @@ def make(*arguments: str, build: str = "") -> None:
 
 @cache
 def hypervisor(lab: int, impl: str | None = None) -> Image:
-    """The image with layers 1..lab of a tree: STRATA_IMPL and STRATA_BASE, by default solution."""
-    base = os.environ.get("STRATA_BASE", "own") if impl is None else "own"
-    impl = impl or os.environ.get("STRATA_IMPL", "solution")
+    """The image with layers 1..lab of a tree, by default that of the options."""
+    base = options.current().base if impl is None else "own"
+    impl = impl or options.current().impl
     make("image", f"LAB={lab}", f"IMPL={impl}", f"BASE={base}")
     suffix = "-reference" if base == "reference" else ""
     folder = build_directory() / f"{impl}-lab{lab:02}{suffix}"

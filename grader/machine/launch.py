@@ -10,6 +10,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from grader.machine import options
 from grader.machine.budget import Budget, build_plugin
 from grader.machine.console import Console
 from grader.machine.memory import PhysicalMemory
@@ -48,7 +49,7 @@ class MachineConfig:
     qemu: str = "qemu-system-aarch64"
     deterministic: bool = True
     extra: tuple[str, ...] = ()
-    build: Path = field(default_factory=lambda: Path(os.environ.get("STRATA_BUILD", "build")))
+    build: Path = field(default_factory=lambda: Path(options.current().build))
 
 
 class Process:

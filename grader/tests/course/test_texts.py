@@ -13,13 +13,14 @@ import pytest
 from course import handout, starters
 from course.registry import ROOT, load_course
 from tools import glossary, links, lint, picture
+from tools.files import repository_files
 
 COURSE = load_course()
 
 
 def test_the_texts_of_the_repository_are_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    assert list(lint.check_texts(lint.repository_files())) == []
+    assert list(lint.check_texts(repository_files())) == []
 
 
 @pytest.mark.parametrize("number", [lab.number for lab in COURSE.labs])
@@ -106,7 +107,7 @@ def targets() -> set[str]:
 
 def test_a_text_tells_to_make_what_there_is() -> None:
     known = targets()
-    texts = [path for path in lint.repository_files() if path.suffix == ".md"]
+    texts = [path for path in repository_files() if path.suffix == ".md"]
     told = [(f"{path}:{number}", target) for path in texts
             for number, target in commands(ROOT / path)]
     editor = (ROOT / ".vscode/tasks.json").read_text("utf-8")

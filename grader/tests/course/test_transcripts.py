@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from course import transcripts
+from grader.machine import options
 from grader.machine.images import ROOT
 from tools.errors import UserError
 
@@ -24,6 +25,11 @@ $ make debug LAB=1 ICOUNT=1
 """
 
 
+def setting() -> transcripts.Setting:
+    told = options.current()
+    return transcripts.Setting(told.build, told.qemu)
+
+
 def written(folder: Path, text: str) -> Path:
     path = folder / "text.md"
     path.write_text(text)
@@ -33,18 +39,18 @@ def written(folder: Path, text: str) -> Path:
 @pytest.mark.skipif(not (ROOT / "solution").is_dir(), reason="the transcripts show the reference")
 @pytest.mark.parametrize("path", transcripts.texts(), ids=lambda path: str(path.relative_to(ROOT)))
 def test_gdb_still_says_what_the_texts_show(path: Path) -> None:
-    findings = transcripts.run_text(path, write=False)
+    findings = transcripts.run_text(path, setting(), write=False)
     assert not findings, "\n".join(["`make transcripts` writes the new answers", *findings])
 
 
 @pytest.mark.skipif(not (ROOT / "solution").is_dir(), reason="the transcripts show the reference")
 def test_a_wrong_answer_is_found_and_replaced(tmp_path: Path) -> None:
     path = written(tmp_path, TEXT.format(answer="0x5a000000 EC 0x17 SMC: #0x0"))
-    assert len(transcripts.run_text(path, write=False)) == 2
-    transcripts.run_text(path, write=True)
+    assert len(transcripts.run_text(path, setting(), write=False)) == 2
+    transcripts.run_text(path, setting(), write=True)
     assert "0x5a000000 EC 0x16 HVC: #0x0\n```\n" in path.read_text()
     assert path.read_text().endswith("  (gdb) print 6 * 7\n  $1 = 42\n  ```\n")
-    assert not transcripts.run_text(path, write=False)
+    assert not transcripts.run_text(path, setting(), write=False)
 
 
 def test_blocks_share_the_machine_that_is_named_above_them(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from course.registry import ROOT
-from grader.grading import grade
+from grader.grading import grade, grade_submission
+from grader.grading.model import Grading
 
 TEMPLATES = ROOT / "templates"
 SHELL = ["slurm.sh", "gradescope/setup.sh", "gradescope/run_autograder"]
@@ -78,14 +79,14 @@ def test_unconfined_is_only_where_there_is_no_sandbox(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
     reason: str, confined: bool
 ) -> None:
-    sandboxed: list[object] = []
+    sandboxed: list[Path] = []
 
-    def in_the_sandbox(arguments: object) -> int:
-        sandboxed.append(arguments)
-        return 0
+    def in_the_sandbox(grader: grade_submission.Grader, source: Path) -> Grading:
+        sandboxed.append(source)
+        return Grading(grader.course, grader.course.lab(grader.lab), "labs", complete=True)
 
-    monkeypatch.setattr(grade.sandbox, "available", lambda: reason)
-    monkeypatch.setattr(grade, "grade_submission", in_the_sandbox)
+    monkeypatch.setattr(grade_submission, "no_sandbox", lambda: reason)
+    monkeypatch.setattr(grade_submission, "grade_one", in_the_sandbox)
     monkeypatch.setattr(sys, "argv", ["grade", "--lab", "2", "--submission", str(tmp_path),
                                       "--unconfined", "--out", str(tmp_path)])
     grade.main()

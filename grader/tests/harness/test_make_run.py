@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from grader.machine import options
 from grader.machine.images import build_directory
 from grader.machine.verdict import infrastructure
 from tools import cpio
@@ -22,8 +23,8 @@ BATCH_MACHINES = [{}, {"GIC": "2", "CPU": "cortex-a57"}, {"CPU": "max"}]
 
 
 def command(*goals: str, **variables: str) -> list[str]:
-    variables.setdefault("BUILD", os.environ.get("STRATA_BUILD", "build"))
-    variables.setdefault("QEMU", os.environ.get("STRATA_QEMU", "qemu-system-aarch64"))
+    variables.setdefault("BUILD", options.current().build)
+    variables.setdefault("QEMU", options.current().qemu)
     return ["make", "-C", str(ROOT), *goals,
             *(f"{name}={value}" for name, value in variables.items())]
 

@@ -18,8 +18,7 @@ from grader.grading.run import build_error
 from grader.machine.machine import Machine
 from grader.machine.verdict import Finding, Verdict
 from tools import lint
-from tools.files import gdb_word
-from tools.lint import repository_files
+from tools.files import gdb_word, repository_files
 
 ROOT = Path(__file__).parents[3]
 GIVEN = ("Makefile", "course.toml", "course", "kit", "solution", "guests", "grader", "tools")
@@ -134,7 +133,7 @@ def test_the_tree_may_lie_in_a_directory_of_any_name(tmp_path: Path) -> None:
     tests = ["grader/tests/harness/test_harness.py::test_budget_names_the_place",
              "grader/tests/lab01/test_lab01.py::test_the_machine_powers_off_when_all_guests_have"]
     tested = run(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist",
-                 *tests, cwd=tree, env={"STRATA_PREBUILT": "1"})
+                 "--prebuilt", *tests, cwd=tree)
     assert tested.returncode == 0, tested.stdout + tested.stderr
 
 

@@ -17,6 +17,7 @@ from random import Random
 import libfdt
 import pytest
 
+from grader.machine import options
 from tools import bundle, callgraph, cpio, dtb, lint, rooms, run, vms
 from tools import fdt as flattened
 from tools.compile_commands import compile_commands
@@ -496,7 +497,7 @@ def prepared_bundle(path: Path, *words: str, batch: bool = False) -> list[dict[s
     add_machine_arguments(parser)
     arguments = parser.parse_args(["--image", "none", "--lab", "4", "--out", str(path.parent),
                                    *words, str(path)])
-    arguments.qemu = os.environ.get("STRATA_QEMU", arguments.qemu)
+    arguments.qemu = options.current().qemu
     with run.prepared(arguments, batch=batch) as (_, _, file):
         return chosen_of(file)
 

@@ -9,11 +9,11 @@ FULL=1 tries all of them, each image on each CPU with each interrupt controller:
 
 from __future__ import annotations
 
-import os
 
 import pytest
 
 from grader.conftest import MakeLab
+from grader.machine import options
 from grader.oracle.probe import ProbeVm
 
 CPUS = ("cortex-a53", "cortex-a57", "cortex-a72", "cortex-a76", "neoverse-n1", "max")
@@ -26,7 +26,7 @@ SOME = [
     (1, "neoverse-n1", 3),
 ]
 ALL = [(number, cpu, gic) for number in (1, 2, 3, 4) for cpu in CPUS for gic in (3, 2)]
-MACHINES = ALL if os.environ.get("STRATA_FULL") else SOME
+MACHINES = ALL if options.current().full else SOME
 BUDGET = 400_000_000
 
 
