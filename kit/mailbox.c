@@ -10,6 +10,7 @@
 
 #include "console.h"
 #include "lib/printf.h"
+#include "power.h"
 #include "sysreg.h"
 
 struct crash_mailbox strata_crash;

@@ -62,12 +62,6 @@ void crash_stop(enum crash_kind kind, const void *caller, const char *fmt, va_li
  */
 void crash_exception(u64 vector, u64 sp) __attribute__((noreturn));
 
-/** machine_tell_failure() - let QEMU end with status 1; needs a stack and PCI, at EL1 too */
-void machine_tell_failure(void);
-
-/** machine_off() - power the machine off; QEMU exits with @status 0 or 1 */
-void machine_off(unsigned status) __attribute__((noreturn));
-
 #define assert(condition)                                                                          \
 	do {                                                                                       \
 		if (!(condition))                                                                  \

@@ -15,14 +15,6 @@
 #define PAGE_ORDER_MAX 9 /* 2 MiB */
 #define BLOCK_SIZE (PAGE_SIZE << PAGE_ORDER_MAX)
 
-#define PAGE_NONE (~0UL) /* pa of a failed allocation */
-
-/** pa_is_valid() - whether an allocation succeeded */
-static inline bool pa_is_valid(pa_t pa)
-{
-	return pa.pa != PAGE_NONE;
-}
-
 /** phys_to_virt() - EL2's pointer to physical memory (identity map) */
 static inline void *phys_to_virt(pa_t pa)
 {

@@ -6,10 +6,9 @@
  *
  * Nothing here takes a lock or trusts EL2's state: it is the last code of a dying hypervisor.
  */
-#include "mailbox.h"
-#include "page_alloc.h"
 #include "pci.h"
 #include "platform/qemu_virt.h"
+#include "power.h"
 #include "sysreg.h"
 
 #define PVPANIC_VENDOR 0x1b36

@@ -25,6 +25,7 @@
 #include "internal.h"
 #include "mailbox.h"
 #include "page_alloc.h"
+#include "power.h"
 
 #define CPUS 4
 #define OUTSIDE CPUS /* the CPU of the thread without guests */

@@ -46,6 +46,14 @@ static inline pa_t pa_add(pa_t base, u64 bytes)
 	return PA(base.pa + bytes);
 }
 
+#define PAGE_NONE (~0UL) /* pa of a failed allocation, of a device that is not there */
+
+/** pa_is_valid() - whether there is such an address */
+static inline bool pa_is_valid(pa_t pa)
+{
+	return pa.pa != PAGE_NONE;
+}
+
 /** ipa_add() - the guest address @bytes above @base */
 static inline ipa_t ipa_add(ipa_t base, u64 bytes)
 {

@@ -23,7 +23,7 @@
 #include "guest_memory.h"
 #include "internal.h"
 #include "lib/printf.h"
-#include "mailbox.h"
+#include "power.h"
 
 #define REAP_TURNS_PER_SECOND 200 /* 5 ms */
 #define REAP_PAUSES_PER_SECOND 100 /* and 10 ms for the others */
