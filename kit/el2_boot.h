@@ -3,38 +3,10 @@
 #ifndef STRATA_EL2_BOOT_H
 #define STRATA_EL2_BOOT_H
 
+#include "lib/smccc.h"
 #include "registry.h"
 #include "sysreg.h"
 #include "vcpu.h"
-
-/* SMCCC function identifiers (DEN 0028, "Function identifier ranges"; PSCI: DEN 0022). */
-#define SMCCC_VERSION 0x80000000
-#define SMCCC_ARCH_FEATURES 0x80000001
-#define PSCI_VERSION 0x84000000
-#define PSCI_CPU_SUSPEND_32 0x84000001
-#define PSCI_CPU_SUSPEND_64 0xc4000001
-#define PSCI_CPU_OFF 0x84000002
-#define PSCI_CPU_ON_32 0x84000003
-#define PSCI_CPU_ON_64 0xc4000003
-#define PSCI_AFFINITY_INFO_32 0x84000004
-#define PSCI_AFFINITY_INFO_64 0xc4000004
-#define PSCI_MIGRATE_INFO_TYPE 0x84000006
-#define PSCI_SYSTEM_OFF 0x84000008
-#define PSCI_SYSTEM_RESET 0x84000009
-#define PSCI_FEATURES 0x8400000a
-#define STRATA_UID 0x8600ff01
-#define STRATA_YIELD 0xc6000001
-#define STRATA_CONSOLE_PUTC 0xc6000002
-#define STRATA_VM_INFO 0xc6000003
-#define STRATA_MEMORY_RELEASE 0xc6000010
-#define STRATA_MEMORY_STATS 0xc6000011
-
-#define SMCCC_SUCCESS 0
-#define SMCCC_NOT_SUPPORTED (~0UL)
-#define SMCCC_INVALID_PARAMETER (~1UL)
-#define SMCCC_64BIT 0x40000000 /* of a function id: its arguments are X registers */
-#define PSCI_INVALID_PARAMETERS ((u64)(-2))
-#define PSCI_ALREADY_ON ((u64)(-4))
 
 /** struct sysreg_access - a trapped MSR or MRS */
 struct sysreg_access {
@@ -85,6 +57,13 @@ enum trap_result sysreg_fallback(struct vcpu *vcpu, struct sysreg_access *access
  * The machine's value through the rules of id_rules.c.
  */
 u64 id_register_guest(u32 encoding);
+
+/** hypercall_return() - how most calls end: one result, in X0; the guest goes on behind the HVC */
+static inline enum trap_result hypercall_return(struct vcpu *vcpu, u64 value)
+{
+	vcpu->frame.x[0] = value;
+	return TRAP_RESUME;
+}
 
 /** hypercall_is_registered() - whether any linked layer serves this function id */
 bool hypercall_is_registered(u32 function_id);

@@ -18,28 +18,28 @@ struct crash_mailbox strata_crash;
 static u32 crash_owner; /* 1 + number of the CPU, 0: nobody has stopped */
 
 static const char *const exception_class_names[64] = {
-	[0x00] = "unknown reason (undefined instruction)",
-	[0x01] = "trapped WFI or WFE",
-	[0x07] = "trapped SIMD or floating point",
-	[0x0e] = "illegal execution state",
-	[0x15] = "SVC",
-	[0x16] = "HVC",
-	[0x17] = "SMC",
-	[0x18] = "trapped system register",
-	[0x19] = "trapped SVE",
-	[0x20] = "instruction abort from a lower level",
-	[0x21] = "instruction abort",
-	[0x22] = "PC alignment",
-	[0x24] = "data abort from a lower level",
-	[0x25] = "data abort",
-	[0x26] = "SP alignment",
-	[0x2c] = "trapped floating-point exception",
-	[0x2f] = "SError",
-	[0x30] = "breakpoint from a lower level",
-	[0x31] = "breakpoint",
-	[0x33] = "software step",
-	[0x35] = "watchpoint",
-	[0x3c] = "BRK instruction",
+	[ESR_EC_UNKNOWN] = "unknown reason (undefined instruction)",
+	[ESR_EC_WFX] = "trapped WFI or WFE",
+	[ESR_EC_FP] = "trapped SIMD or floating point",
+	[ESR_EC_ILLEGAL] = "illegal execution state",
+	[ESR_EC_SVC64] = "SVC",
+	[ESR_EC_HVC64] = "HVC",
+	[ESR_EC_SMC64] = "SMC",
+	[ESR_EC_SYSREG] = "trapped system register",
+	[ESR_EC_SVE] = "trapped SVE",
+	[ESR_EC_IABT_LOW] = "instruction abort from a lower level",
+	[ESR_EC_IABT_CUR] = "instruction abort",
+	[ESR_EC_PC_ALIGN] = "PC alignment",
+	[ESR_EC_DABT_LOW] = "data abort from a lower level",
+	[ESR_EC_DABT_CUR] = "data abort",
+	[ESR_EC_SP_ALIGN] = "SP alignment",
+	[ESR_EC_FP_EXCEPTION] = "trapped floating-point exception",
+	[ESR_EC_SERROR] = "SError",
+	[ESR_EC_BREAKPOINT_LOW] = "breakpoint from a lower level",
+	[ESR_EC_BREAKPOINT_CUR] = "breakpoint",
+	[ESR_EC_STEP_CUR] = "software step",
+	[ESR_EC_WATCHPOINT_CUR] = "watchpoint",
+	[ESR_EC_BRK64] = "BRK instruction",
 };
 
 /* In the order of the vector table, 0x80 bytes each (Arm ARM, "Exception vectors"). */
@@ -145,7 +145,7 @@ void config_error(const char *fmt, ...)
 
 void crash_exception(u64 vector, u64 sp)
 {
-	u64 ec = read_sysreg(esr_el2) >> ESR_EC_SHIFT & 0x3f;
+	unsigned ec = esr_ec(read_sysreg(esr_el2));
 	const char *name = exception_class_names[ec];
 
 	crash_claim();
@@ -153,7 +153,7 @@ void crash_exception(u64 vector, u64 sp)
 	strata_crash.sp = sp;
 	strata_crash.vector = vector;
 	snprintf(strata_crash.text, sizeof(strata_crash.text),
-		 "exception at EL2: %s (EC 0x%02lx), vector \"%s\"", name ? name : "reserved", ec,
+		 "exception at EL2: %s (EC 0x%02x), vector \"%s\"", name ? name : "reserved", ec,
 		 vector_names[vector >> 7 & 0xf]);
 	crash_finish(CRASH_EXCEPTION);
 }

@@ -6,6 +6,7 @@
  *
  * Nothing here takes a lock or trusts EL2's state: it is the last code of a dying hypervisor.
  */
+#include "lib/smccc.h"
 #include "pci.h"
 #include "platform/qemu_virt.h"
 #include "power.h"
@@ -16,13 +17,11 @@
 #define PVPANIC_PANICKED 1
 #define PVPANIC_PATIENCE 0x10000
 
-#define FIRMWARE_SYSTEM_OFF 0x84000008 /* PSCI, DEN 0022, "SYSTEM_OFF" */
-
 static bool pvpanic_tried;
 
 static void firmware_system_off(void)
 {
-	register u64 x0 asm("x0") = FIRMWARE_SYSTEM_OFF;
+	register u64 x0 asm("x0") = PSCI_SYSTEM_OFF;
 
 	/* The firmware may change x0 to x17 (SMCCC 1.0, "Register use in AArch64 SMC and HVC"). */
 	asm volatile("smc #0"

@@ -16,6 +16,7 @@
 #define STRATA_REGISTRY_H
 
 #include "lib/types.h"
+#include "sysreg.h"
 
 struct cpu;
 struct vm;
@@ -24,17 +25,15 @@ struct sysreg_access;
 
 /**
  * enum trap_result - what becomes of the guest after its trap was handled
- * @TRAP_RESUME: continue at the saved PC
+ * @TRAP_RESUME: continue at the saved PC, unless its VM was stopped or is reset (vm_stop())
  * @TRAP_SKIP_INSN: continue after the trapped instruction
  * @TRAP_REFLECT: the guest takes the exception that hardware without this feature, or without
  *	anything at that address, would have raised
- * @TRAP_STOP_VM: the VM ends; the handler has given the reason to vm_stop()
  */
 enum trap_result {
 	TRAP_RESUME = 0,
 	TRAP_SKIP_INSN,
 	TRAP_REFLECT,
-	TRAP_STOP_VM,
 };
 
 /**
@@ -80,7 +79,7 @@ struct layer {
 /** hook_vgic_flush() - REQ_VGIC: fill the list registers of this CPU for the vCPU that is entered */
 extern void (*const hook_vgic_flush)(struct vcpu *vcpu);
 
-/** hook_time_slice() - REQ_TIME_SLICE: a time slice of the vCPU that is entered begins */
+/** hook_time_slice() - a time slice of the vCPU that is about to be entered begins */
 extern void (*const hook_time_slice)(struct vcpu *vcpu);
 
 /** hook_irq() - acknowledge and dispatch what is pending at this CPU's interface */
@@ -149,15 +148,6 @@ struct irq_entry {
 	const char *name;
 	irq_handler_fn *handler;
 };
-
-/*
- * The position of a system register in the ISS of a trapped MSR/MRS, with Rt and direction zero
- * (Arm ARM, "ISS encoding for an exception from MSR, MRS, or System instruction execution").
- */
-#define SYSREG_ENCODING(op0, op1, crn, crm, op2)                                                   \
-	((u32)(op0) << 20 | (u32)(op2) << 17 | (u32)(op1) << 14 | (u32)(crn) << 10 |               \
-	 (u32)(crm) << 1)
-#define SYSREG_ENCODING_MASK 0x3ffc1e
 
 #define REGISTRY_PASTE(a, b) a##b
 #define REGISTRY_JOIN(a, b) REGISTRY_PASTE(a, b)

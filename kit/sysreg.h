@@ -15,23 +15,18 @@
 
 /* HCR_EL2 */
 #define HCR_EL2_VM SR_BIT(0)
-#define HCR_EL2_SWIO SR_BIT(1)
 #define HCR_EL2_FMO SR_BIT(3)
 #define HCR_EL2_IMO SR_BIT(4)
 #define HCR_EL2_AMO SR_BIT(5)
-#define HCR_EL2_VI SR_BIT(7)
-#define HCR_EL2_VSE SR_BIT(8)
 #define HCR_EL2_FB SR_BIT(9)
 #define HCR_EL2_BSU_IS SR_BIT(10)
 #define HCR_EL2_TWI SR_BIT(13)
-#define HCR_EL2_TWE SR_BIT(14)
 #define HCR_EL2_TID1 SR_BIT(16)
 #define HCR_EL2_TID3 SR_BIT(18)
 #define HCR_EL2_TSC SR_BIT(19)
 #define HCR_EL2_TIDCP SR_BIT(20)
 #define HCR_EL2_TACR SR_BIT(21)
 #define HCR_EL2_TSW SR_BIT(22)
-#define HCR_EL2_HCD SR_BIT(29)
 #define HCR_EL2_RW SR_BIT(31)
 #define HCR_EL2_TLOR SR_BIT(35)
 #define HCR_EL2_TERR SR_BIT(36)
@@ -40,14 +35,13 @@
 
 /* ESR_ELx */
 #define ESR_EC_SHIFT 26
-#define ESR_IL SR_BIT(25)
-#define ESR_ISS_MASK 0x1ffffff
+#define ESR_IL SR_BIT(25) /* the instruction has 32 bits */
+#define ESR_CV SR_BIT(24) /* of an AArch32 instruction: bits [23:20] are its condition */
 #define ESR_EC_UNKNOWN 0x00
 #define ESR_EC_WFX 0x01
 #define ESR_EC_CP15_32 0x03
 #define ESR_EC_CP15_64 0x04
 #define ESR_EC_CP14_32 0x05
-#define ESR_EC_CP14_LDC 0x06
 #define ESR_EC_FP 0x07
 #define ESR_EC_CP14_64 0x0c
 #define ESR_EC_ILLEGAL 0x0e
@@ -55,13 +49,19 @@
 #define ESR_EC_HVC64 0x16
 #define ESR_EC_SMC64 0x17
 #define ESR_EC_SYSREG 0x18
+#define ESR_EC_SVE 0x19
 #define ESR_EC_IABT_LOW 0x20
 #define ESR_EC_IABT_CUR 0x21
 #define ESR_EC_PC_ALIGN 0x22
 #define ESR_EC_DABT_LOW 0x24
 #define ESR_EC_DABT_CUR 0x25
 #define ESR_EC_SP_ALIGN 0x26
+#define ESR_EC_FP_EXCEPTION 0x2c
 #define ESR_EC_SERROR 0x2f
+#define ESR_EC_BREAKPOINT_LOW 0x30
+#define ESR_EC_BREAKPOINT_CUR 0x31
+#define ESR_EC_STEP_CUR 0x33
+#define ESR_EC_WATCHPOINT_CUR 0x35
 #define ESR_EC_BRK64 0x3c
 #define ESR_DABT_WNR SR_BIT(6)
 #define ESR_ABORT_S1PTW SR_BIT(7) /* on the guest's own page-table walk */
@@ -80,24 +80,21 @@
 #define SPSR_EL1H 0x5
 #define SPSR_M_MASK 0xf
 #define SPSR_AARCH32 SR_BIT(4)
-#define SPSR_F SR_BIT(6)
-#define SPSR_I SR_BIT(7)
-#define SPSR_A SR_BIT(8)
-#define SPSR_D SR_BIT(9)
 #define SPSR_E SR_BIT(9) /* of AArch32 */
 #define SPSR_DAIF 0x3c0
 #define SPSR_SSBS SR_BIT(12)
 #define SPSR_BTYPE 0xc00
-#define SPSR_IL SR_BIT(20)
 #define SPSR_SS SR_BIT(21)
 #define SPSR_PAN SR_BIT(22)
-#define SPSR_UAO SR_BIT(23)
 #define SPSR_DIT SR_BIT(24)
-#define SPSR_TCO SR_BIT(25)
+#define SPSR_V SR_BIT(28)
+#define SPSR_C SR_BIT(29)
+#define SPSR_Z SR_BIT(30)
+#define SPSR_N SR_BIT(31)
+#define SPSR_NZCV (SPSR_N | SPSR_Z | SPSR_C | SPSR_V)
 
 /* SCTLR_EL1, SCTLR_EL2 */
 #define SCTLR_M SR_BIT(0)
-#define SCTLR_A SR_BIT(1)
 #define SCTLR_C SR_BIT(2)
 #define SCTLR_SA SR_BIT(3)
 #define SCTLR_I SR_BIT(12)
@@ -118,10 +115,8 @@
 #define CPTR_EL2_TAM SR_BIT(30)
 
 /* MDCR_EL2 */
-#define MDCR_EL2_HPMN_MASK 0x1f
 #define MDCR_EL2_TPMCR SR_BIT(5)
 #define MDCR_EL2_TPM SR_BIT(6)
-#define MDCR_EL2_TDE SR_BIT(8)
 #define MDCR_EL2_TDA SR_BIT(9)
 #define MDCR_EL2_TDOSA SR_BIT(10)
 #define MDCR_EL2_TDRA SR_BIT(11)
@@ -134,6 +129,22 @@
 #define MDSCR_EL1_KDE SR_BIT(13)
 #define MDSCR_EL1_MDE SR_BIT(15)
 
+/* DISR_EL1, ISR_EL1 */
+#define DISR_EL1_A SR_BIT(31)
+#define ISR_EL1_A SR_BIT(8)
+
+/* OSLSR_EL1 */
+#define OSLSR_EL1_OSLK SR_BIT(1) /* the OS lock is locked */
+#define OSLSR_EL1_OSLM SR_BIT(3) /* there is one */
+
+/* MPAM2_EL2, MPAMHCR_EL2, MPAMIDR_EL1 */
+#define MPAM2_EL2_TRAPMPAM1EL1 SR_BIT(48)
+#define MPAM2_EL2_TRAPMPAM0EL1 SR_BIT(49)
+#define MPAM2_EL2_TIDR SR_BIT(58)
+#define MPAMHCR_EL2_TRAP_MPAMIDR_EL1 SR_BIT(31)
+#define MPAMIDR_EL1_HAS_HCR SR_BIT(17)
+#define MPAMIDR_EL1_HAS_TIDR SR_BIT(58)
+
 /* CNTHCTL_EL2 with HCR_EL2.E2H = 0 */
 #define CNTHCTL_EL2_EL1PCTEN SR_BIT(0)
 #define CNTHCTL_EL2_EL1PCEN SR_BIT(1)
@@ -145,7 +156,49 @@
 
 #ifndef __ASSEMBLER__
 
+#include "lib/bits.h"
 #include "lib/types.h"
+
+/** esr_ec() - the exception class of a syndrome; newer CPUs have more above it (ISS2) */
+static inline unsigned esr_ec(u64 esr)
+{
+	return (u32)esr >> ESR_EC_SHIFT;
+}
+
+/*
+ * The position of a system register in the ISS of a trapped MSR/MRS, with Rt and direction zero
+ * (Arm ARM, "ISS encoding for an exception from MSR, MRS, or System instruction execution").
+ */
+#define SYSREG_ENCODING(op0, op1, crn, crm, op2)                                                   \
+	((u32)(op0) << 20 | (u32)(op2) << 17 | (u32)(op1) << 14 | (u32)(crn) << 10 |               \
+	 (u32)(crm) << 1)
+#define SYSREG_ENCODING_MASK 0x3ffc1e
+
+/** sysreg_op0(), ... - the fields of SYSREG_ENCODING() */
+static inline unsigned sysreg_op0(u32 encoding)
+{
+	return bits_get(encoding, 21, 20);
+}
+
+static inline unsigned sysreg_op1(u32 encoding)
+{
+	return bits_get(encoding, 16, 14);
+}
+
+static inline unsigned sysreg_crn(u32 encoding)
+{
+	return bits_get(encoding, 13, 10);
+}
+
+static inline unsigned sysreg_crm(u32 encoding)
+{
+	return bits_get(encoding, 4, 1);
+}
+
+static inline unsigned sysreg_op2(u32 encoding)
+{
+	return bits_get(encoding, 19, 17);
+}
 
 #ifdef __aarch64__
 

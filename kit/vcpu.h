@@ -79,12 +79,12 @@ enum vcpu_state {
 
 /* Bits of vcpu->requests: what EL2 does before the vCPU runs its next instruction. */
 enum {
-	REQ_RESCHEDULE = 1 << 0, /* another vCPU may have the CPU */
+	REQ_RESCHEDULE =
+		1 << 0, /* end the time slice: another vCPU gets the CPU, or a new one begins */
 	REQ_VGIC = 1 << 1, /* fill the list registers anew: hook_vgic_flush */
 	REQ_STOP =
 		1
 		<< 2, /* leave the CPU and be OFF: the VM has ended, or the vCPU switched itself off */
-	REQ_TIME_SLICE = 1 << 3, /* begin a time slice: hook_time_slice */
 };
 
 /**

@@ -49,7 +49,7 @@ class Call:
 
 def trap_result(number: int) -> str:
     """Its name in enum trap_result."""
-    names = ("TRAP_RESUME", "TRAP_SKIP_INSN", "TRAP_REFLECT", "TRAP_STOP_VM")
+    names = ("TRAP_RESUME", "TRAP_SKIP_INSN", "TRAP_REFLECT")
     return names[number] if number < len(names) else "not in enum trap_result"
 
 

@@ -8,16 +8,16 @@
 static const u32 known[] = {
 	SMCCC_VERSION,
 	SMCCC_ARCH_FEATURES,
-	SMCCC_VENDOR_UID,
+	STRATA_UID,
 	PSCI_VERSION,
 	PSCI_FEATURES,
-	PSCI_CPU_ON,
-	0x84000003,
-	PSCI_AFFINITY_INFO,
-	0x84000004,
+	PSCI_CPU_ON_64,
+	PSCI_CPU_ON_32,
+	PSCI_AFFINITY_INFO_64,
+	PSCI_AFFINITY_INFO_32,
 	0x84000005,
 	0xc4000005,
-	0x84000006,
+	PSCI_MIGRATE_INFO_TYPE,
 	0x84000007,
 	STRATA_VM_INFO,
 	STRATA_YIELD,
@@ -56,7 +56,7 @@ static void hammer(void *unused)
 		u32 fid = (u32)id;
 
 		if (fid == PSCI_SYSTEM_OFF || fid == PSCI_SYSTEM_RESET || fid == PSCI_CPU_OFF ||
-		    fid == PSCI_CPU_SUSPEND || fid == PSCI_CPU_SUSPEND32 ||
+		    fid == PSCI_CPU_SUSPEND_64 || fid == PSCI_CPU_SUSPEND_32 ||
 		    fid == STRATA_CONSOLE_PUTC)
 			continue;
 		/* Releasing this image would be suicide, not hostility. */

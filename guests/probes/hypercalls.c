@@ -11,7 +11,7 @@ static bool is_known(u32 fid)
 
 	if ((fid & 0x3fffff00) == 0x04000000)
 		return number < 0x20; /* PSCI: its own probes */
-	return fid == SMCCC_VERSION || fid == SMCCC_ARCH_FEATURES || fid == SMCCC_VENDOR_UID ||
+	return fid == SMCCC_VERSION || fid == SMCCC_ARCH_FEATURES || fid == STRATA_UID ||
 	       (fid & 0xbf000000) == 0x86000000;
 }
 
@@ -76,7 +76,7 @@ static void psci(void)
 static void own_service(void)
 {
 	struct smccc_result info = hvc(STRATA_VM_INFO, 0, 0, 0);
-	struct smccc_result uid = hvc(SMCCC_VENDOR_UID, 0, 0, 0);
+	struct smccc_result uid = hvc(STRATA_UID, 0, 0, 0);
 	u64 here = (u64)&probe_entry;
 
 	report_equal("VM_INFO succeeds", info.x0, 0);

@@ -19,8 +19,8 @@ static u32 psci(u64 fid, u64 a, u64 b, u64 c)
 static void features(void)
 {
 	static const u32 mandatory[] = {
-		PSCI_VERSION,	 PSCI_CPU_SUSPEND32, PSCI_CPU_SUSPEND,	   PSCI_CPU_OFF,
-		PSCI_CPU_ON32,	 PSCI_CPU_ON,	     PSCI_AFFINITY_INFO32, PSCI_AFFINITY_INFO,
+		PSCI_VERSION,	 PSCI_CPU_SUSPEND_32, PSCI_CPU_SUSPEND_64,	   PSCI_CPU_OFF,
+		PSCI_CPU_ON_32,	 PSCI_CPU_ON_64,	     PSCI_AFFINITY_INFO_32, PSCI_AFFINITY_INFO_64,
 		PSCI_SYSTEM_OFF, PSCI_SYSTEM_RESET,  PSCI_FEATURES,
 	};
 	u64 missing = 0;
@@ -36,32 +36,32 @@ static void cpu_on(u64 me)
 {
 	u64 entry = (u64)&probe_entry;
 
-	report_equal("CPU_ON of the caller: ALREADY_ON", psci(PSCI_CPU_ON, me, entry, 0),
+	report_equal("CPU_ON of the caller: ALREADY_ON", psci(PSCI_CPU_ON_64, me, entry, 0),
 		     ALREADY_ON);
-	report_equal("CPU_ON of Aff0 + 1: INVALID_PARAMETERS", psci(PSCI_CPU_ON, me + 1, entry, 0),
+	report_equal("CPU_ON of Aff0 + 1: INVALID_PARAMETERS", psci(PSCI_CPU_ON_64, me + 1, entry, 0),
 		     INVALID_PARAMETERS);
 	report_equal("CPU_ON of Aff3 + 1: INVALID_PARAMETERS",
-		     psci(PSCI_CPU_ON, me + BIT(32), entry, 0), INVALID_PARAMETERS);
+		     psci(PSCI_CPU_ON_64, me + BIT(32), entry, 0), INVALID_PARAMETERS);
 	report_equal("CPU_ON with a bit set that is no affinity: INVALID_PARAMETERS",
-		     psci(PSCI_CPU_ON, me | BIT(31), entry, 0), INVALID_PARAMETERS);
+		     psci(PSCI_CPU_ON_64, me | BIT(31), entry, 0), INVALID_PARAMETERS);
 	report_equal("CPU_ON by 32-bit call: ALREADY_ON, upper halves ignored",
-		     psci(PSCI_CPU_ON32, me | random() << 32, entry, 0), ALREADY_ON);
+		     psci(PSCI_CPU_ON_32, me | random() << 32, entry, 0), ALREADY_ON);
 }
 
 static void affinity_info(u64 me)
 {
-	report_equal("AFFINITY_INFO of the caller: ON", psci(PSCI_AFFINITY_INFO, me, 0, 0),
+	report_equal("AFFINITY_INFO of the caller: ON", psci(PSCI_AFFINITY_INFO_64, me, 0, 0),
 		     AFFINITY_ON);
 	report_equal("AFFINITY_INFO of Aff0 + 1: INVALID_PARAMETERS",
-		     psci(PSCI_AFFINITY_INFO, me + 1, 0, 0), INVALID_PARAMETERS);
+		     psci(PSCI_AFFINITY_INFO_64, me + 1, 0, 0), INVALID_PARAMETERS);
 	report_equal("AFFINITY_INFO of Aff0 + 1 at level 1, which has the caller: ON",
-		     psci(PSCI_AFFINITY_INFO, me + 1, 1, 0), AFFINITY_ON);
-	report_equal("AFFINITY_INFO at level 3: ON", psci(PSCI_AFFINITY_INFO, me, 3, 0),
+		     psci(PSCI_AFFINITY_INFO_64, me + 1, 1, 0), AFFINITY_ON);
+	report_equal("AFFINITY_INFO at level 3: ON", psci(PSCI_AFFINITY_INFO_64, me, 3, 0),
 		     AFFINITY_ON);
 	report_equal("AFFINITY_INFO at level 4: INVALID_PARAMETERS",
-		     psci(PSCI_AFFINITY_INFO, me, 4, 0), INVALID_PARAMETERS);
+		     psci(PSCI_AFFINITY_INFO_64, me, 4, 0), INVALID_PARAMETERS);
 	report_equal("AFFINITY_INFO by 32-bit call, upper halves ignored: ON",
-		     psci(PSCI_AFFINITY_INFO32, me | random() << 32, random() << 32, 0),
+		     psci(PSCI_AFFINITY_INFO_32, me | random() << 32, random() << 32, 0),
 		     AFFINITY_ON);
 }
 

@@ -28,8 +28,8 @@ void probe(void)
 	gic_init();
 	gic_enable(INTID_VTIMER);
 	report_equal("PSCI_FEATURES knows CPU_SUSPEND",
-		     hvc(PSCI_FEATURES, PSCI_CPU_SUSPEND, 0, 0).x0 >> 1, 0);
-	suspend(PSCI_CPU_SUSPEND, "CPU_SUSPEND (64-bit) returns SUCCESS", "woken by the timer");
-	suspend(PSCI_CPU_SUSPEND32, "CPU_SUSPEND (32-bit) returns SUCCESS",
+		     hvc(PSCI_FEATURES, PSCI_CPU_SUSPEND_64, 0, 0).x0 >> 1, 0);
+	suspend(PSCI_CPU_SUSPEND_64, "CPU_SUSPEND (64-bit) returns SUCCESS", "woken by the timer");
+	suspend(PSCI_CPU_SUSPEND_32, "CPU_SUSPEND (32-bit) returns SUCCESS",
 		"woken by the timer again");
 }

@@ -8,6 +8,7 @@
  */
 #include "asm_offsets.h"
 #include "exercise.h"
+#include "lib/smccc.h"
 #include "platform/qemu_virt.h"
 #include "sysreg.h"
 
@@ -99,7 +100,7 @@ boot_not_el2:
 	mov	x2, #STACKS_STACK_TOP
 	add	sp, x1, x2
 	bl	machine_tell_failure
-	ldr	w0, =0x84000008
+	ldr	w0, =PSCI_SYSTEM_OFF
 	hvc	#0
 3:	wfi
 	b	3b

@@ -176,8 +176,6 @@ static bool has_double_lock(void)
 #define OSLAR_EL1 SYSREG_ENCODING(2, 0, 1, 0, 4)
 #define OSLSR_EL1 SYSREG_ENCODING(2, 0, 1, 1, 4)
 #define OSDLR_EL1 SYSREG_ENCODING(2, 0, 1, 3, 4)
-#define OSLSR_OSLM BIT(3) /* there is an OS lock */
-#define OSLSR_OSLK BIT(1) /* and it is locked */
 
 /* Registers that read as zero and ignore writes: nobody is at the other end of the channel. */
 static const struct {
@@ -214,11 +212,11 @@ static enum trap_result ignore(struct sysreg_access *access)
 /* The register of a breakpoint or watchpoint, NULL beyond those announced; *@bits: not RES0. */
 static u64 *pair_register(struct debug_state *debug, u32 encoding, u64 *bits)
 {
-	unsigned number = (unsigned)bits_get(encoding, 4, 1);
+	unsigned number = sysreg_crm(encoding);
 
-	if (bits_get(encoding, 16, 10) || number >= DEBUG_PAIRS) /* op1, CRn */
+	if (sysreg_op1(encoding) || sysreg_crn(encoding) || number >= DEBUG_PAIRS)
 		return NULL;
-	switch (bits_get(encoding, 19, 17)) { /* op2 */
+	switch (sysreg_op2(encoding)) {
 	case 4:
 		*bits = ~0UL;
 		return &debug->pair[number].bvr;
@@ -257,7 +255,7 @@ static enum trap_result os_lock(struct vcpu *vcpu, struct sysreg_access *access)
 		vcpu->debug.os_lock = access->value & 1;
 		debug_changed(vcpu);
 	} else {
-		access->value = OSLSR_OSLM | (vcpu->debug.os_lock ? OSLSR_OSLK : 0);
+		access->value = OSLSR_EL1_OSLM | (vcpu->debug.os_lock ? OSLSR_EL1_OSLK : 0);
 	}
 	return TRAP_SKIP_INSN;
 }
@@ -265,7 +263,7 @@ static enum trap_result os_lock(struct vcpu *vcpu, struct sysreg_access *access)
 /* EL0 sees the channel alone, and that if MDSCR_EL1.TDCC lets it, which the CPU should have asked. */
 static enum trap_result el0_register(struct vcpu *vcpu, struct sysreg_access *access)
 {
-	if (bits_get(access->encoding, 16, 14) != 3) /* op1 */
+	if (sysreg_op1(access->encoding) != 3)
 		return TRAP_REFLECT;
 	if (!(vcpu->debug.mdscr & MDSCR_EL1_TDCC))
 		return ignore(access);

@@ -28,13 +28,6 @@ u64 el2_guest_hcr(void)
 	       HCR_EL2_TLOR | HCR_EL2_TERR | HCR_EL2_FB | HCR_EL2_BSU_IS;
 }
 
-#define MPAM2_EL2_TRAPMPAM1EL1 BIT(48)
-#define MPAM2_EL2_TRAPMPAM0EL1 BIT(49)
-#define MPAM2_EL2_TIDR BIT(58)
-#define MPAMHCR_EL2_TRAP_MPAMIDR_EL1 BIT(31)
-#define MPAMIDR_EL1_HAS_HCR BIT(17)
-#define MPAMIDR_EL1_HAS_TIDR BIT(58)
-
 /*
  * Memory partitioning: partition 0 for all, and a guest's registers trap. Which control traps
  * MPAMIDR_EL1 depends on the version (Arm ARM, "MPAM2_EL2", "MPAMHCR_EL2").

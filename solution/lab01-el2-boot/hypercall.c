@@ -12,13 +12,6 @@
 #define SMCCC_VERSION_1_2 0x10002
 #define PSCI_VERSION_1_1 0x10001
 
-/** hypercall_return() - the usual end of a call: one result, go on behind the HVC */
-static enum trap_result hypercall_return(struct vcpu *vcpu, u64 value)
-{
-	vcpu->frame.x[0] = value;
-	return TRAP_RESUME;
-}
-
 enum trap_result smccc_version(struct vcpu *vcpu)
 {
 	return hypercall_return(vcpu, SMCCC_VERSION_1_2);
@@ -62,13 +55,13 @@ enum trap_result psci_features(struct vcpu *vcpu)
 enum trap_result psci_system_off(struct vcpu *vcpu)
 {
 	vm_stop(vcpu->vm, VM_POWERED_OFF, "powered off");
-	return TRAP_STOP_VM;
+	return TRAP_RESUME;
 }
 
 enum trap_result psci_system_reset(struct vcpu *vcpu)
 {
 	vm_request_reset(vcpu->vm);
-	return TRAP_STOP_VM;
+	return TRAP_RESUME;
 }
 
 /**

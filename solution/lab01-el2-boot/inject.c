@@ -51,7 +51,7 @@ static u64 inject_pstate(u64 old, u64 sctlr)
 	bool has_ssbs = bits_get(id_register_guest(ID_AA64PFR1_EL1), 7, 4);
 	u64 pstate = SPSR_EL1H | SPSR_DAIF;
 
-	pstate |= old & (bits_mask(31, 28) | SPSR_PAN | SPSR_DIT);
+	pstate |= old & (SPSR_NZCV | SPSR_PAN | SPSR_DIT);
 	if (has_pan && !(sctlr & SCTLR_SPAN))
 		pstate |= SPSR_PAN;
 	if (has_ssbs && (sctlr & SCTLR_DSSBS))
@@ -87,7 +87,7 @@ void inject_undefined(struct vcpu *vcpu, u64 esr)
 EXERCISE(1.7)
 void inject_abort(struct vcpu *vcpu, u64 esr, u64 far)
 {
-	u64 ec = bits_get(esr, 31, ESR_EC_SHIFT);
+	u64 ec = esr_ec(esr);
 	u64 iss = guest_abort_status(vcpu, esr);
 	u64 pstate = vcpu->frame.pstate;
 

@@ -7,7 +7,7 @@
 
 /* ---- what layer.c claims, described where it is defined ---- */
 
-trap_handler_fn trap_hvc, trap_smc, trap_sysreg, trap_mrc, trap_mrrc, trap_fp;
+trap_handler_fn trap_hvc, trap_smc, trap_sysreg, trap_aarch32, trap_fp;
 
 hypercall_fn smccc_version, smccc_arch_features;
 hypercall_fn psci_version, psci_features, psci_system_off, psci_system_reset;

@@ -303,40 +303,28 @@ static bool vcpu_stays(const struct cpu *cpu, const struct vcpu *vcpu)
 	       __atomic_load_n(&cpu->runnable_count, __ATOMIC_RELAXED) == 0;
 }
 
-/* Load the next vCPU that is to run: a time slice of it begins. */
-static void cpu_switch(struct cpu *cpu)
-{
-	struct vcpu *next = cpu_pick_next(cpu);
-
-	if (next != cpu->vcpu)
-		world_switch(cpu, next);
-	vcpu_make_request(next, REQ_TIME_SLICE);
-}
-
-/* The end of a time slice: another vCPU gets the CPU, or what a VM that has ended left is freed. */
+/*
+ * The time slice of @vcpu is over, or it has given way; NULL: the CPU has no vCPU yet, or none any
+ * more. What VMs that have ended left behind gets its share of time, then another vCPU, if one waits.
+ */
 static void cpu_reschedule(struct cpu *cpu, const struct vcpu *vcpu)
 {
-	if (vm_reap_waits())
+	if (vcpu && vm_reap_waits())
 		vm_reap_turn(cpu);
-	if (!vcpu_stays(cpu, vcpu))
-		cpu_switch(cpu);
+	if (!vcpu || !vcpu_stays(cpu, vcpu)) {
+		struct vcpu *next = cpu_pick_next(cpu);
+
+		if (next != cpu->vcpu)
+			world_switch(cpu, next);
+	}
+	if (hook_time_slice)
+		hook_time_slice(cpu->vcpu);
 }
 
-/* Those of @requests that were made, which are none afterwards. */
+/* Which of @requests were made; they are none any more. */
 static u32 vcpu_take_requests(struct vcpu *vcpu, u32 requests)
 {
 	return __atomic_fetch_and(&vcpu->requests, ~requests, __ATOMIC_ACQUIRE) & requests;
-}
-
-/* What the layers above do for a vCPU that stays loaded. */
-static void vcpu_serve_requests(struct vcpu *vcpu)
-{
-	u32 requests = vcpu_take_requests(vcpu, REQ_VGIC | REQ_TIME_SLICE);
-
-	if ((requests & REQ_VGIC) && hook_vgic_flush)
-		hook_vgic_flush(vcpu);
-	if ((requests & REQ_TIME_SLICE) && hook_time_slice)
-		hook_time_slice(vcpu);
 }
 
 struct vcpu *vcpu_prepare_entry(struct vcpu *vcpu)
@@ -350,12 +338,11 @@ struct vcpu *vcpu_prepare_entry(struct vcpu *vcpu)
 			vcpu_retire(cpu, vcpu);
 			vcpu = NULL;
 		}
-		if (!vcpu)
-			cpu_switch(cpu);
-		else if (requests & REQ_RESCHEDULE)
+		if (!vcpu || requests)
 			cpu_reschedule(cpu, vcpu);
 		vcpu = cpu->vcpu;
-		vcpu_serve_requests(vcpu);
+		if (vcpu_take_requests(vcpu, REQ_VGIC) && hook_vgic_flush)
+			hook_vgic_flush(vcpu);
 	} while (__atomic_load_n(&vcpu->requests, __ATOMIC_RELAXED));
 	return vcpu;
 }

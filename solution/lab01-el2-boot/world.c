@@ -74,9 +74,6 @@ void world_load_el1(const struct el1_state *state)
 
 /* ---- what only some CPUs have ---- */
 
-#define DISR_EL1_A BIT(31)
-#define ISR_EL1_A BIT(8)
-
 enum {
 	HAS_RAS = 1 << 0, /* DISR_EL1, which with HCR_EL2.AMO set is VDISR_EL2 for a guest; ESB */
 	HAS_TPIDR2 = 1 << 1, /* TPIDR2_EL0 without a trap for it */

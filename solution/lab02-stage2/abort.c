@@ -86,13 +86,12 @@ static int translate_stage1(u64 far, u64 *ipa)
  */
 static bool is_maintenance(u64 esr)
 {
-	return (esr & ESR_ABORT_CM) && !(esr & ESR_ABORT_S1PTW) &&
-	       esr >> ESR_EC_SHIFT == ESR_EC_DABT_LOW;
+	return (esr & ESR_ABORT_CM) && !(esr & ESR_ABORT_S1PTW) && esr_ec(esr) == ESR_EC_DABT_LOW;
 }
 
 static bool is_load(u64 esr)
 {
-	return esr >> ESR_EC_SHIFT == ESR_EC_DABT_LOW && !(esr & (ESR_ABORT_S1PTW | ESR_DABT_WNR));
+	return esr_ec(esr) == ESR_EC_DABT_LOW && !(esr & (ESR_ABORT_S1PTW | ESR_DABT_WNR));
 }
 
 /* With the page mapped, the CPU does the load by itself. */
@@ -133,7 +132,7 @@ static unsigned wanted_prot(u64 esr)
 {
 	if (esr & ESR_ABORT_S1PTW)
 		return PROT_READ;
-	if (esr >> ESR_EC_SHIFT == ESR_EC_IABT_LOW)
+	if (esr_ec(esr) == ESR_EC_IABT_LOW)
 		return PROT_READ | PROT_EXEC;
 	return esr & ESR_DABT_WNR && !(esr & ESR_ABORT_CM) ? PROT_WRITE : PROT_READ;
 }
@@ -150,15 +149,15 @@ static enum trap_result refuse_permission(struct vcpu *vcpu, u64 esr)
  * Exercise 2.6: touch_ram() - the guest used a page of its RAM, at exit.address, that is not mapped
  *
  * guest_ram_populate(), and the guest tries again (TRAP_RESUME). If there is no memory, stop the VM
- * by vm_stop() with "no memory" in the reason: TRAP_STOP_VM.
+ * by vm_stop() with "no memory" in the reason; it will not try again.
  */
 EXERCISE(2.6)
 static enum trap_result touch_ram(struct vcpu *vcpu)
 {
-	if (!guest_ram_populate(vcpu->vm, vcpu->exit.address))
-		return TRAP_RESUME;
-	vm_stop(vcpu->vm, VM_STOPPED, "no memory for the page at 0x%lx", vcpu->exit.address);
-	return TRAP_STOP_VM;
+	if (guest_ram_populate(vcpu->vm, vcpu->exit.address))
+		vm_stop(vcpu->vm, VM_STOPPED, "no memory for the page at 0x%lx",
+			vcpu->exit.address);
+	return TRAP_RESUME;
 }
 
 /**

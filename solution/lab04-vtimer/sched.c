@@ -42,8 +42,8 @@ void sched_begin_slice(struct vcpu *vcpu)
  * cpu->slice_end the deadline is one of an earlier time slice: arm it for cpu->slice_end. From then
  * on the time slice is over. If another vCPU is runnable on this CPU (cpu->runnable_count) or a VM
  * has to be cleared up (vm_reap_waits()), vcpu_make_request() asks the running vCPU to give way
- * before its next instruction (REQ_RESCHEDULE), and to begin a new time slice if it stays all the
- * same (REQ_TIME_SLICE). If it is alone, sched_begin_slice() begins the next one here.
+ * before its next instruction (REQ_RESCHEDULE). If it is alone, sched_begin_slice() begins the next
+ * one here.
  */
 EXERCISE(4.7)
 static void slice_expired(struct deadline *deadline)
@@ -55,7 +55,7 @@ static void slice_expired(struct deadline *deadline)
 	if (cpu->slice_end > counter_read())
 		deadline_arm(deadline, cpu->slice_end);
 	else if (__atomic_load_n(&cpu->runnable_count, __ATOMIC_RELAXED) || vm_reap_waits())
-		vcpu_make_request(cpu->vcpu, REQ_RESCHEDULE | REQ_TIME_SLICE);
+		vcpu_make_request(cpu->vcpu, REQ_RESCHEDULE);
 	else
 		sched_begin_slice(cpu->vcpu);
 }

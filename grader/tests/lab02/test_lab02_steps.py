@@ -29,7 +29,7 @@ ENOENT, ENOMEM, EEXIST = 2, 12, 17
 PAGE_NONE = (1 << 64) - 1
 MAIR = 0xFF04
 IL, ISV = 1 << 25, 1 << 24
-RESUME, SKIP_INSN, REFLECT, STOP_VM = range(4)
+RESUME, SKIP_INSN, REFLECT = range(3)
 
 
 def cold(lab: Lab, seed: int) -> Bench:
@@ -630,7 +630,7 @@ ABORTS = [
           ("guest_ram_populate", RAM + 0x8_0000)),
     Abort("walk of the guest's tables", LOAD | S1PTW | TRANSLATION, RAM + 0x7000,
           ("guest_ram_populate", RAM + 0x7000), far=0xFFFF_0000_1234_5678),
-    Abort("no memory", LOAD | WORD | TRANSLATION, RAM, ("guest_ram_populate", RAM), STOP_VM,
+    Abort("no memory", LOAD | WORD | TRANSLATION, RAM, ("guest_ram_populate", RAM),
           populate=-ENOMEM),
     Abort("load from the UART", LOAD | WORD | TRANSLATION, UART + 0x18, ("mmio_load", 0x18)),
     Abort("store to the UART", LOAD | WORD | WNR | TRANSLATION, UART + 0xFFC,
@@ -672,7 +672,7 @@ def test_aborts_end_where_they_belong(lab: Lab, seed: int, group: list[Abort]) -
         }  # fmt: skip
         result = bench.call("stage2_abort", vcpu.address, abort.esr, stubs=stubs) & 0xFFFF_FFFF
         what = f"{abort.what} ({Esr(abort.esr)}, IPA {abort.ipa:#x})"
-        wanted = [abort.calls[0]] * bool(abort.calls[0]) + ["vm_stop"] * (abort.result == STOP_VM)
+        wanted = [abort.calls[0]] * bool(abort.calls[0]) + ["vm_stop"] * (abort.populate < 0)
         expect(f"{what} is handed to", [call.name for call in bench.calls], wanted)
         if abort.calls[0] == "guest_ram_populate":
             of, ipa, *_ = bench.calls[0].arguments

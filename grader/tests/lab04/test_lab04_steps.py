@@ -24,7 +24,7 @@ CNTHP, CNTV, CNTP = 26, 27, 30
 HANDLED, FORWARDED = 0, 1
 RESUME, SKIP = 0, 1
 RUNNABLE, RUNNING, BLOCKED = 1, 2, 3
-REQ_RESCHEDULE, REQ_TIME_SLICE = 1, 8
+REQ_RESCHEDULE = 1
 WFX, WFI, WFE = 1, 0x0600_0000, 0x0600_0001
 FAR = 1 << 50  # ticks that no test lives to see
 
@@ -317,11 +317,10 @@ def test_the_end_of_a_slice(lab: Lab) -> None:
     what = "slice_expired(): (deadline armed, requests)"
     expect(f"{what}; before the end of this time slice", expires(RUNNING, FAR, 1),
            ([(slice_, FAR)], 0))
-    asked = REQ_RESCHEDULE | REQ_TIME_SLICE
-    expect(f"{what}; at its end, another waits", expires(RUNNING, 1, 1), ([], asked))
+    expect(f"{what}; at its end, another waits", expires(RUNNING, 1, 1), ([], REQ_RESCHEDULE))
     ending = bench.machine.symbols["vms_ending"]
     bench.machine.memory.write(ending, (1).to_bytes(4, "little"))
-    expect(f"{what}; at its end, a VM is to be cleared up", expires(RUNNING, 1, 0), ([], asked))
+    expect(f"{what}; at its end, a VM is to be cleared up", expires(RUNNING, 1, 0), ([], REQ_RESCHEDULE))
     bench.machine.memory.write(ending, bytes(4))
     expect(f"{what}; its vCPU sleeps", expires(BLOCKED, 1, 0), ([], 0))
     armed, work = expires(RUNNING, 1, 0)

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Numbers of the calls between guest, hypervisor and firmware, for C and assembly: SMCCC (DEN 0028,
+ * "Function identifier ranges"), PSCI (DEN 0022) and Strata's own.
+ */
+#ifndef STRATA_SMCCC_H
+#define STRATA_SMCCC_H
+
+#define SMCCC_VERSION 0x80000000
+#define SMCCC_ARCH_FEATURES 0x80000001
+
+#define PSCI_VERSION 0x84000000
+#define PSCI_CPU_SUSPEND_32 0x84000001
+#define PSCI_CPU_SUSPEND_64 0xc4000001
+#define PSCI_CPU_OFF 0x84000002
+#define PSCI_CPU_ON_32 0x84000003
+#define PSCI_CPU_ON_64 0xc4000003
+#define PSCI_AFFINITY_INFO_32 0x84000004
+#define PSCI_AFFINITY_INFO_64 0xc4000004
+#define PSCI_MIGRATE_INFO_TYPE 0x84000006
+#define PSCI_SYSTEM_OFF 0x84000008
+#define PSCI_SYSTEM_RESET 0x84000009
+#define PSCI_FEATURES 0x8400000a
+
+#define STRATA_UID 0x8600ff01
+#define STRATA_YIELD 0xc6000001
+#define STRATA_CONSOLE_PUTC 0xc6000002
+#define STRATA_VM_INFO 0xc6000003
+#define STRATA_MEMORY_RELEASE 0xc6000010
+#define STRATA_MEMORY_STATS 0xc6000011
+
+#define SMCCC_64BIT 0x40000000 /* of a function id: its arguments are X registers */
+
+/* What X0 holds after a call. */
+#define SMCCC_SUCCESS 0
+#define SMCCC_NOT_SUPPORTED (~0UL)
+#define PSCI_INVALID_PARAMETERS (~1UL)
+#define PSCI_ALREADY_ON (~3UL)
+
+#endif
