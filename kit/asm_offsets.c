@@ -13,13 +13,10 @@ void asm_offsets(void);
 void asm_offsets(void)
 {
 	OFFSET(FRAME_X, offsetof(struct vcpu, frame.x));
-	OFFSET(FRAME_PC, offsetof(struct vcpu, frame.pc));
 	OFFSET(FRAME_PSTATE, offsetof(struct vcpu, frame.pstate));
 	OFFSET(VCPU_REQUESTS, offsetof(struct vcpu, requests));
 	OFFSET(CPU_STACK_TOP, offsetof(struct cpu, stack_top));
 	OFFSET(CPU_EMERGENCY_TOP, offsetof(struct cpu, emergency_top));
-	OFFSET(CPU_SIZE, sizeof(struct cpu));
-	OFFSET(STACKS_SIZE, sizeof(struct cpu_stacks));
 	OFFSET(STACKS_STACK_TOP, offsetof(struct cpu_stacks, guard1));
 	OFFSET(STACKS_EMERGENCY_TOP, sizeof(struct cpu_stacks));
 	OFFSET(FP_V, offsetof(struct fp_state, v));

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The hypervisor from its first C statement to its first guest: read this as the table of
- * contents. Assembly has set up a stack, cleared BSS and pointed TPIDR_EL2 at cpus[0]. With layer 2
- * layers_init() ends with EL2's MMU and caches on; until then EL2 writes to its image alone
- * (hyp_mmu.c), and so the page allocator comes after it.
+ * The hypervisor from its first C statement to its first guest: read strata_main() as the table of
+ * contents. boot.S has set up a stack, cleared BSS and pointed TPIDR_EL2 at cpus[0].
  */
 #include "bundle.h"
 #include "cache.h"
@@ -23,8 +21,9 @@ u32 vm_count;
 void strata_main(pa_t device_tree) __attribute__((noreturn));
 
 /*
- * The machine's RAM, 0 if the tree does not say. A boot loader may have left the tree in its
- * caches, past which EL2 reads here: it is cleaned first, the first page and then what that says.
+ * The machine's RAM, 0 if the device tree does not say. A boot loader may have left the tree in its
+ * caches, past which EL2 reads here: clean them first, for the page with the tree's size, then for
+ * all of the tree.
  */
 static u64 machine_memory(pa_t device_tree)
 {
@@ -35,6 +34,16 @@ static u64 machine_memory(pa_t device_tree)
 	dcache_clean_invalidate(fdt, PAGE_SIZE);
 	dcache_clean_invalidate(fdt, fdt_bytes(fdt));
 	return fdt_memory_bytes(fdt, PLAT_RAM_BASE);
+}
+
+static const struct bundle_header *checked_bundle(u64 memory_bytes)
+{
+	const struct bundle_header *bundle = phys_to_virt(PA(PLAT_BUNDLE_BASE));
+	const char *problem;
+
+	if (bundle_check(bundle, memory_bytes, &problem))
+		config_error("%s", problem);
+	return bundle;
 }
 
 void layers_init(void)
@@ -59,21 +68,41 @@ void layers_init_cpu(struct cpu *cpu)
 	}
 }
 
-void strata_main(pa_t device_tree)
+/* All RAM but the image and the bundle. Until layer 2 is there EL2 writes to its image alone. */
+static void memory_init(const struct bundle_header *bundle)
 {
-	const struct bundle_header *bundle = phys_to_virt(PA(PLAT_BUNDLE_BASE));
-	const char *problem;
-
-	console_init();
-	if (bundle_check(bundle, machine_memory(device_tree), &problem))
-		config_error("%s", problem);
-	layers_init();
-	layers_init_cpu(this_cpu());
 	page_alloc_init(virt_to_phys(image_end), PA(PLAT_RAM_BASE + bundle->machine_memory_bytes),
 			PA(PLAT_BUNDLE_BASE), PA(PLAT_BUNDLE_BASE + bundle->length_bytes));
+}
+
+static void greet(const struct bundle_header *bundle)
+{
 	console_printf("layers 1-%u, %u VM%s, %lu MiB\n", registry_layers_end[-1].number,
 		       bundle->vm_count, bundle->vm_count == 1 ? "" : "s",
 		       bundle->machine_memory_bytes >> 20);
+}
+
+void strata_main(pa_t device_tree)
+{
+	const struct bundle_header *bundle;
+
+	console_init();
+	bundle = checked_bundle(machine_memory(device_tree));
+
+	/*
+	 * What a layer starts stands in its layer.c:
+	 *
+	 *	once			on each CPU
+	 *	1 dispatch tables	the controls of EL2
+	 *	2 EL2's page table	its MMU and caches
+	 *	3 the distributor	its interface to the interrupt controller
+	 *	4			its timers
+	 */
+	layers_init();
+	layers_init_cpu(this_cpu());
+
+	memory_init(bundle);
+	greet(bundle);
 	vm_create_all(bundle);
 	vcpu_enter(vcpu_prepare_entry(NULL));
 }

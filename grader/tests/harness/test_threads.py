@@ -19,9 +19,9 @@ from grader.machine.images import ROOT
 
 LATE_SECONDS = "3"  # until a message that nobody takes is lost
 PATIENCE_SECONDS = 60
-VCPU, DEADLINE, PTIMER = (
+VCPU, ENTRY, DEADLINE, PTIMER = (
     f"solution/{file}"
-    for file in ("lab01-el2-boot/vcpu.c", "lab04-vtimer/deadline.c", "lab04-vtimer/ptimer.c")
+    for file in ("lab01-el2-boot/vcpu.c", "lab01-el2-boot/vcpu_entry.c", "lab04-vtimer/deadline.c", "lab04-vtimer/ptimer.c")
 )
 
 
@@ -66,14 +66,14 @@ FAULTS = [
     Fault(
         "saved registers are not released",
         "lab01_smp",
-        VCPU,
+        ENTRY,
         "__atomic_store_n(&cpu->vcpu, vcpu, __ATOMIC_RELEASE);",
         "__atomic_store_n(&cpu->vcpu, vcpu, __ATOMIC_RELAXED);",
     ),
     Fault(
         "who leaves for good stays in the queue",
         "lab01_smp",
-        VCPU,
+        ENTRY,
         "\tif (vcpu->state == VCPU_RUNNABLE)\n\t\trun_queue_remove(cpu, vcpu);\n"
         "\tvcpu_set_state(vcpu, VCPU_RUNNING);\n", "",
     ),
