@@ -9,7 +9,7 @@
  * vm->console.text keeps the unfinished line of every VM, the one in focus included.
  *
  * Guests end lines with \r\n. A \r stays the last byte of the text until the next one tells what
- * it was: the first half of a line end, or a return to column 0, which is then behind the prefix.
+ * the \r was: the first half of a line end, or a return to column 0, which lies behind the prefix.
  *
  * `console_lock` protects the UART, the focus, every vm->console and vm->input. Layer 4's
  * deadline_lock nests inside it; it is taken with device locks held.
@@ -96,7 +96,7 @@ static void paint_line(struct vm *vm)
 	}
 }
 
-/* Leave the unfinished line that is on the screen, if any. */
+/* End the unfinished line that is on the screen, if any. */
 static void screen_leave(void)
 {
 	if (!on_screen)
@@ -198,7 +198,7 @@ static void put_focused(struct vm *vm, char c)
 		on_screen = NULL;
 		return;
 	}
-	/* All of a full line has been shown; only the repainting forgets its beginning. */
+	/* All of a full line has been shown; a later repainting will lack its beginning. */
 	if (line->used == CONSOLE_LINE_MAX)
 		line->used = 0;
 	line->text[line->used++] = c;
@@ -266,13 +266,13 @@ void console_printf(const char *fmt, ...)
 	va_end(args);
 	if (!at_line_start)
 		put_text("\r\n");
-	/* Often this was the news that a VM has ended. */
+	/* The message may have been that a VM has ended. */
 	focus_check();
 	screen_resume();
 	spin_unlock(&console_lock);
 }
 
-/* Tell the model that bytes wait. It takes them through console_vm_get(): no lock held here. */
+/* Tell the models that bytes wait. They call console_vm_get(), so console_lock is not held. */
 static void announce(struct vm *vm)
 {
 	spin_lock(&vm->device_lock);
@@ -291,8 +291,8 @@ static bool input_is_full(const struct vm *vm)
 }
 
 /*
- * Let the sender wait until the VM in focus reads: what is pasted must not be lost. Only for a
- * while: a VM that has ceased to read would keep the escape key out for ever.
+ * Let the sender wait until the VM in focus reads, so that pasted text is not lost. But only for a
+ * while: otherwise a VM that has ceased to read would keep the escape key out for ever.
  */
 static void wait_for_reader(void)
 {

@@ -43,13 +43,13 @@ void console_vm_flush(struct vm *vm);
  * console_poll() - take what arrived at the physical UART: the escape key moves the focus, the
  * rest waits for the device model with an `input` function of the VM in focus
  *
- * While that VM has no room for more, bytes stay in the physical UART and the sender waits. So that
- * an escape key behind them is found, that ends after CONSOLE_PATIENCE_MS, or at once where no layer
- * has a clock: until the VM reads again, what it has no room for is lost.
+ * While that VM has no room for more, bytes stay in the physical UART and the sender waits, for
+ * CONSOLE_PATIENCE_MS, or not at all where no layer has a clock. Then an escape key behind these bytes
+ * must be found: until the VM reads again, bytes without room are lost.
  */
 void console_poll(void);
 
-/** console_lose_patience() - wait no longer for the VM in focus, if it still has no room */
+/** console_lose_patience() - if the VM in focus still has no room, wait for it no longer */
 void console_lose_patience(void);
 
 /** console_vm_get() - the next byte typed for @vm, or -1 */

@@ -20,30 +20,19 @@ struct sysreg_access {
 /** trap_dispatch_init() - build the dispatch tables from the registries */
 void trap_dispatch_init(void);
 
-/**
- * trap_dispatch() - handle a synchronous exit of @vcpu with syndrome @esr
- *
- * Total: an exception class that nobody claims is reflected. Called by the vectors.
- */
+/** trap_dispatch() - handle a synchronous exit of @vcpu with syndrome @esr */
 void trap_dispatch(struct vcpu *vcpu, u64 esr);
 
 /** trap_irq() - handle a physical interrupt that arrived while a guest ran */
 void trap_irq(struct vcpu *vcpu);
 
-/** trap_serror() - a physical SError: the VM of @vcpu, which ran, ends, or cpu->serror_vm if noted */
+/** trap_serror() - a physical SError ends cpu->serror_vm, if that is set, else the VM of @vcpu */
 void trap_serror(struct vcpu *vcpu, u64 esr);
 
-/**
- * trap_condition_passed() - whether a trapped A32 or T32 instruction would have executed; true in A64
- */
+/** trap_condition_passed() - whether the trapped instruction would have executed; true in A64 */
 bool trap_condition_passed(const struct vcpu *vcpu, u64 esr);
 
-/**
- * sysreg_fallback() - a trapped system register without a handler of its own
- *
- * Identification registers answer through the allow-list, debug and set/way operations as said in
- * sysreg.c, everything else is UNDEFINED for the guest.
- */
+/** sysreg_fallback() - a trapped system register without a handler of its own */
 enum trap_result sysreg_fallback(struct vcpu *vcpu, struct sysreg_access *access);
 
 #define ID_AA64PFR0_EL1 SYSREG_ENCODING(3, 0, 0, 4, 0)
@@ -71,36 +60,27 @@ bool hypercall_is_registered(u32 function_id);
 /** cpu_handle_irq() - let the interrupt controller's layer take what is pending */
 void cpu_handle_irq(struct cpu *cpu);
 
-/** trap_skip_instruction() - move the PC of @vcpu past the instruction of @esr; clears IT and BTYPE */
+/** trap_skip_instruction() - @vcpu goes on behind the instruction that trapped with @esr */
 void trap_skip_instruction(struct vcpu *vcpu, u64 esr);
 
-/* ---- exceptions for the guest (inject.c) ---- */
+/* ---- exceptions for the guest, whose vCPU is loaded on this CPU (inject.c) ---- */
 
-/**
- * inject_exception() - make @vcpu take a synchronous exception to EL1
- * @esr: complete ESR_EL1 value
- *
- * As "AArch64.TakeException" has it: ESR_EL1 is @esr, ELR_EL1 and SPSR_EL1 the guest's PC and PSTATE;
- * the vector is chosen by where the guest was; PSTATE becomes EL1h with DAIF masked and IL, SS, BTYPE,
- * UAO, TCO clear, PAN and SSBS as SCTLR_EL1 says. FAR_EL1 stays. @vcpu is loaded on this CPU.
- */
+/** inject_exception() - make @vcpu take a synchronous exception to EL1 with syndrome @esr */
 void inject_exception(struct vcpu *vcpu, u64 esr);
 
 /** inject_undefined() - inject_exception() as for an UNDEFINED instruction at the guest's PC */
 void inject_undefined(struct vcpu *vcpu, u64 esr);
 
 /**
- * inject_abort() - a synchronous external abort at guest virtual address @far
- * @esr: of the exit, EC 0x20 (instruction) or 0x24 (data)
- *
- * With S1PTW in @esr it is one on the walk of the guest's tables. @vcpu is loaded on this CPU.
+ * inject_abort() - inject_exception() as for an external abort at guest virtual address @far
+ * @esr: of the exit, an instruction or data abort; with S1PTW the abort is one on the guest's walk
  */
 void inject_abort(struct vcpu *vcpu, u64 esr, u64 far);
 
-/* ---- vCPUs and their CPU (vcpu.c, run_queue.c) ---- */
+/* ---- vCPUs and their CPU (vcpu.c, vcpu_entry.c, world.c, fp.c) ---- */
 
 /**
- * vcpu_reset() - architectural reset state; entry point and x0 as given; runs all layers' hooks
+ * vcpu_reset() - architectural reset state, with @entry as PC; runs all layers' hooks
  *
  * @vcpu is OFF and vm->power_lock is held, so that nobody else starts it.
  */
@@ -110,9 +90,9 @@ void vcpu_reset(struct vcpu *vcpu, u64 entry, u64 x0);
 void vcpu_make_runnable(struct vcpu *vcpu);
 
 /**
- * vcpu_wake() - vcpu_make_runnable() if it is BLOCKED; make a running one look at requests
+ * vcpu_wake() - queue @vcpu if it is BLOCKED; if it runs, have it look at its requests
  *
- * Callable from any CPU. What the vCPU is to find was written before.
+ * Callable from any CPU. What the vCPU is to find has been written before.
  */
 void vcpu_wake(struct vcpu *vcpu);
 
@@ -150,13 +130,13 @@ void vcpu_enter(struct vcpu *vcpu) __attribute__((noreturn));
 /** world_save_el1() - take the EL1 and EL0 register state of a guest out of the CPU */
 void world_save_el1(struct el1_state *state);
 
-/** world_load_el1() - put it back */
+/** world_load_el1() - put it into the CPU */
 void world_load_el1(const struct el1_state *state);
 
 /** fp_open() - the loaded vCPU uses the SIMD unit without a trap until it leaves the CPU */
 void fp_open(struct vcpu *vcpu);
 
-/** fp_forget() - the vCPU's SIMD state was replaced in memory: do not trust the registers */
+/** fp_forget() - SIMD state of zeros in memory; what a CPU still holds of the vCPU is stale */
 void fp_forget(struct vcpu *vcpu);
 
 /* ---- VMs (vm.c, vm_end.c) ---- */
@@ -176,8 +156,8 @@ int vcpu_start(struct vcpu *vcpu, u64 entry, u64 x0);
  * vm_stop() - end a VM
  * @state: VM_POWERED_OFF or VM_STOPPED
  *
- * Its vCPUs leave their CPUs before their next instruction, its memory is freed when the last one
- * has. Says so on the console with the reason. The first end counts; an end during a reset does.
+ * Its vCPUs leave their CPUs before their next instruction; when the last one has left, the VM's memory
+ * is freed. The console tells the reason. Of several ends the first counts. An end cancels a reset.
  */
 void vm_stop(struct vm *vm, enum vm_state state, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
@@ -185,16 +165,16 @@ void vm_stop(struct vm *vm, enum vm_state state, const char *fmt, ...)
 /** vm_request_reset() - start the VM again from its pristine image once its vCPUs have left */
 void vm_request_reset(struct vm *vm);
 
+extern u32 vms_ending;
+
 /**
  * vm_reap_waits() - whether what a VM has left behind still has to be cleared up
  *
- * That takes turns on the CPU like a vCPU: who ends time slices has to know.
+ * That work gets time slices as a vCPU does: who ends time slices has to ask.
  */
 static inline bool vm_reap_waits(void)
 {
-	extern u32 vms_ending; /* vm_end.c */
-
-	return __builtin_expect(__atomic_load_n(&vms_ending, __ATOMIC_RELAXED) != 0, 0);
+	return __atomic_load_n(&vms_ending, __ATOMIC_RELAXED) != 0;
 }
 
 #endif

@@ -16,11 +16,11 @@
  * struct guest_memory - an implementation of guest RAM
  * @create: prepare @vm's RAM, vm->ram_bytes large, and set vm->ram_base; 0 or -ENOMEM. Runs before
  *	the layers' vm_create
- * @release: give back a bounded piece of the RAM of a VM that has ended; false when there is none
- *	any more. Runs after the layers' vm_destroy, again and again, interrupts are taken in between
- * @destroy: give back everything else; harmless when nothing is left, or nothing ever was
+ * @release: give back a bounded piece of the RAM of a VM that has ended; false when no piece is
+ *	left. Called after the layers' vm_destroy, again and again, with interrupts taken in between
+ * @destroy: give back everything else; harmless when there is nothing
  * @page: EL2's pointer to the 4 KiB page around @address, brought in if need be; NULL when
- *	@address is not RAM of the VM, or memory is out
+ *	@address is not RAM of the VM, or no memory is free
  */
 struct guest_memory {
 	const char *name;

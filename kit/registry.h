@@ -49,15 +49,15 @@ enum irq_result {
 /**
  * struct layer - the hooks of one layer; each may be NULL
  * @number: 1..6; hooks run in ascending order, vcpu_save and vm_destroy in descending order
- * @init: once, on the boot CPU; 0 or a negative errno, the first error stops the machine. There is
- *	no page allocator yet, nor with the boot CPU's @init_cpu: its own data are all that it writes
- * @init_cpu: on every CPU, by itself, each time that it starts; after init
+ * @init: once, on the boot CPU; 0 or a negative errno, which stops the machine. There is no page
+ *	allocator yet: a layer writes to its own data only. The same holds for the first @init_cpu
+ * @init_cpu: on every CPU, which executes it, each time that the CPU starts; after @init
  * @vm_create: set up this layer's part of a VM; 0 or a negative errno, upon which the layers
  *	already done are asked to vm_destroy
- * @vm_destroy: release it; also called for a VM whose creation failed half-way
+ * @vm_destroy: release that part; also called for a VM whose creation failed half-way
  * @vcpu_reset: architectural reset values of this layer's state of a vCPU
  * @vcpu_load: the vCPU is about to run on this CPU: put its state into the hardware
- * @vcpu_save: it leaves this CPU: take its state out of the hardware
+ * @vcpu_save: the vCPU leaves this CPU: take its state out of the hardware
  */
 struct layer {
 	unsigned number;
@@ -72,8 +72,8 @@ struct layer {
 };
 
 /*
- * Hooks that one layer alone has: it claims one with HOOK(). In an image without that layer the
- * pointer is NULL, which the link script sees to.
+ * Hooks that one layer alone has, and claims with HOOK(). In an image without that layer the link
+ * script makes the pointer NULL.
  */
 
 /** hook_vgic_flush() - REQ_VGIC: fill the list registers of this CPU for the vCPU that is entered */
@@ -92,10 +92,10 @@ extern void (*const hook_irq_line)(struct vm *vm, u32 intid, bool level);
 extern bool (*const hook_vcpu_has_wakeup)(struct vcpu *vcpu);
 
 /**
- * hook_kick() - make another CPU look at its run queue and at the requests of its vCPU, soon
+ * hook_kick() - have another CPU look at its run queue and at its vCPU's requests; NULL: there is one CPU
  *
- * From its guest, from WFI, or before it next enters or sleeps. What was written before is seen
- * there (a message by an interrupt needs a DSB first). NULL: there is one CPU.
+ * The CPU leaves its guest, or WFI, or looks before it next enters or sleeps. It sees what was written
+ * before the call (an interrupt as the message needs a DSB first).
  */
 extern void (*const hook_kick)(struct cpu *cpu);
 
@@ -202,11 +202,11 @@ struct irq_entry {
 #define IRQ_LEVEL false
 #define IRQ_EDGE true
 
-/** HOOK() - @fn is hook_@name: HOOK(kick, smp_kick) */
+/** HOOK() - claim a hook: HOOK(kick, smp_kick) makes hook_kick point at smp_kick() */
 #define HOOK(name, fn)                                                                             \
 	__typeof__(hook_##name) hook_##name __attribute__((section(".registry.hook"), used)) = fn
 
-/* Bounds of the tables that the link script lays out. */
+/* Bounds of the tables, which the link script lays out. */
 extern const struct layer registry_layers[], registry_layers_end[];
 extern const struct trap_entry registry_traps[], registry_traps_end[];
 extern const struct sysreg_entry registry_sysregs[], registry_sysregs_end[];

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Ticket spinlock. Fair, so that a CPU which hammers a lock cannot starve the others; the waiter
- * sleeps in WFE between looks, woken by the event that the releasing store generates (Arm ARM,
- * "Wait for Event mechanism and Send event": a cleared exclusive monitor is a wake-up event).
+ * Ticket spinlock. It is fair: a CPU that hammers a lock cannot starve the others. A waiter sleeps in
+ * WFE between two looks; the releasing store wakes it, because a cleared exclusive monitor is a
+ * wake-up event (Arm ARM, "Wait for Event mechanism and Send event").
  *
- * EL2 runs with interrupts masked, so a lock is never taken twice on one CPU by accident of an
- * interrupt. The order in which locks nest stands at the head of the file that owns each.
+ * EL2 runs with interrupts masked, so no interrupt handler meets a lock that its own CPU holds. The
+ * order in which locks nest stands at the head of the file that owns each.
  */
 #ifndef STRATA_SPINLOCK_H
 #define STRATA_SPINLOCK_H
@@ -47,7 +47,7 @@ static inline u16 spinlock_serving(const struct spinlock *lock)
 	return lock->serving;
 }
 #else
-/* As above, said so that ThreadSanitizer knows it of one half of a word. */
+/* As above, but atomic, since ThreadSanitizer sees accesses to the other half of the word, too. */
 static inline u16 spinlock_serving(const struct spinlock *lock)
 {
 	return __atomic_load_n(&lock->serving, __ATOMIC_RELAXED);
@@ -57,7 +57,7 @@ static inline void spinlock_wait(const u16 *serving, u16 ticket)
 {
 	int sched_yield(void);
 
-	/* Threads may be more than the CPUs that they stand for run on. */
+	/* There may be more threads than processors to run them. */
 	while (__atomic_load_n(serving, __ATOMIC_ACQUIRE) != ticket)
 		sched_yield();
 }

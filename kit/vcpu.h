@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The three things that a hypervisor is about: a VM, its vCPUs, and the CPUs they run on.
+ * The three things that a hypervisor is about: a VM, its vCPUs, and the CPUs that they run on.
  *
- * Every layer's state of a vCPU sits here at a fixed place, so that tests and debugger commands
- * find it whatever layers are linked. A field belongs to the layer that its type's header names.
+ * Every layer's state of a vCPU has a fixed place here, so that tests and debugger commands find it
+ * whichever layers are linked. A field belongs to the layer whose header has its type.
  */
 #ifndef STRATA_VCPU_H
 #define STRATA_VCPU_H
@@ -33,12 +33,12 @@ struct el1_state {
 	u64 esr, far, afsr0, afsr1, par, contextidr;
 	u64 tpidr_el0, tpidrro_el0, tpidr_el1;
 	u64 csselr;
-	u64 mdscr; /* the hardware's; debug_state has the guest's */
+	u64 mdscr; /* of the hardware; debug_state has the guest's */
 };
 
 #define DEBUG_PAIRS 2 /* of breakpoints and of watchpoints that a vCPU has */
 
-/** struct debug_state - the debug registers as the guest wrote them; always right */
+/** struct debug_state - the debug registers as the guest wrote them, loaded or not */
 struct debug_state {
 	u64 mdscr;
 	struct {
@@ -48,7 +48,7 @@ struct debug_state {
 	bool os_lock;
 };
 
-/** struct el1_optional - the same for registers that only some CPUs have */
+/** struct el1_optional - as struct el1_state, registers that only some CPUs have */
 struct el1_optional {
 	u64 vdisr; /* VDISR_EL2, which the guest knows as DISR_EL1 */
 	u64 tpidr2_el0;
@@ -69,11 +69,11 @@ struct vcpu_exit {
 	u64 size; /* bytes; the direction is in @esr (WnR) */
 };
 
-/* Of these, RUNNABLE and BLOCKED may be loaded still, OFF never is: head of vcpu.c. */
+/* A vCPU that is RUNNABLE or BLOCKED may still be loaded, one that is OFF never is: head of vcpu.c. */
 enum vcpu_state {
 	VCPU_OFF, /* not started, switched off, or its VM has ended */
 	VCPU_RUNNABLE, /* on the run queue of vcpu->cpu */
-	VCPU_RUNNING, /* taken off it by vcpu->cpu, which has it loaded or is about to */
+	VCPU_RUNNING, /* taken off the queue by vcpu->cpu, which has it loaded or is about to */
 	VCPU_BLOCKED, /* in WFI; an interrupt wakes it */
 };
 
@@ -92,9 +92,9 @@ enum {
  * @frame: must be first: SP_EL2 points at it while the guest runs
  * @requests: REQ_*; any CPU sets bits with atomics, the one that runs the vCPU takes them
  * @state: protected by the run_lock of @cpu
- * @cpu: the CPU that it runs on, or ran on last; its run queue is the one that it goes to. Changes
- *	under the run_lock of the CPU that it leaves, while it is not loaded
- * @run_node: on @cpu's run queue while runnable
+ * @cpu: where the vCPU runs, or ran last; it waits on the run queue of this CPU. Changes under the
+ *	run_lock of the CPU that it leaves, while it is not loaded
+ * @run_node: on the run queue of @cpu while RUNNABLE
  */
 struct vcpu {
 	struct trap_frame frame;
@@ -122,24 +122,22 @@ enum vm_state {
 	VM_STOPPED, /* by the hypervisor, for stop_reason */
 };
 
-/* What has become of a VM that was stopped or is reset: head of vm_end.c. */
+/* How far the end of a VM, or its reset, has come: head of vm_end.c. */
 enum vm_phase {
 	VM_LIVE,
-	VM_LEAVING, /* its vCPUs are to leave their CPUs */
-	VM_LEFT, /* all are OFF: the layers release what they hold */
+	VM_LEAVING, /* its vCPUs are asked to leave their CPUs */
+	VM_LEFT, /* all vCPUs are OFF: the layers release what they hold */
 	VM_EMPTYING, /* its memory goes back, piece by piece */
 	VM_GONE, /* nothing of it is left */
 };
 
 /**
  * struct vm - a virtual machine
- * @device_lock: serializes its device models; nests outside vgic.lock and stage2.lock. First: the
- *	shortest path takes it, and a lock at another offset costs one instruction more
+ * @device_lock: serializes its device models; nests outside vgic.lock and stage2.lock
  * @power_lock: protects @state, @phase, @restart, and whether a vCPU may start; outermost
- * @restart: once nothing of it is left, build it anew
- * @reaping: a CPU is at work on its end
- * @ram_base: where its RAM begins: an IPA, or a physical address without layer 2
- * @flat: layer 1 only: the contiguous memory behind it
+ * @restart: once nothing of the VM is left, build it anew
+ * @reaping: a CPU is clearing up what the VM has left behind
+ * @ram_base: where its RAM begins: an IPA, without layer 2 a physical address
  */
 struct vm {
 	struct spinlock device_lock;
@@ -167,16 +165,16 @@ struct vm {
 /**
  * struct cpu - a physical CPU; TPIDR_EL2 points at it
  * @vcpu: the loaded vCPU, or NULL; written by this CPU alone
- * @stack_top: where EL2's stack begins at each exit
- * @emergency_top: stack for the vectors that should never fire
- * @fp_owner: whose registers the SIMD unit holds; trusted when fp_owner->fp_cpu is this CPU
+ * @stack_top: the upper end of EL2's stack, where each exit begins
+ * @emergency_top: the same for the vectors that should never fire
+ * @fp_owner: whose registers the SIMD unit holds, if fp_owner->fp_cpu is this CPU
  * @fp_enabled: the loaded vCPU uses the SIMD unit without a trap
- * @cntv_active: the physical PPI of CNTV may be active, left so for a guest to complete
- * @serror_vm: whose SError was pending when its vCPU left, on a CPU without RAS; NULL: nobody's
+ * @cntv_active: the physical PPI of CNTV may be active, for a guest to complete
+ * @serror_vm: the VM whose SError was pending when its vCPU left, on a CPU without RAS; or NULL
  * @run_lock: protects @run_queue and the state of the vCPUs that belong to this CPU; nothing
  *	nests inside it
  * @runnable_count: length of @run_queue; may be read without the lock
- * @reap_from: physical count from which on this CPU may again be used for VMs that have ended
+ * @reap_from: physical count from which on this CPU may again clear up after VMs that have ended
  * @deadline_lock: protects @deadlines, layer 4's queue; innermost
  */
 struct cpu {
@@ -215,7 +213,7 @@ static inline struct cpu *this_cpu(void)
 struct cpu *this_cpu(void); /* supplied by a host test */
 #endif
 
-/** vcpu_state() - without the run_lock a moment's truth, but for RUNNING, which only its CPU ends */
+/** vcpu_state() - without the run_lock it may change at once; RUNNING is ended by its CPU alone */
 static inline enum vcpu_state vcpu_state(const struct vcpu *vcpu)
 {
 	return __atomic_load_n(&vcpu->state, __ATOMIC_RELAXED);

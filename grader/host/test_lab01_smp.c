@@ -88,7 +88,7 @@ u64 counter_read(void)
 	return (u64)now.tv_sec * 1000000000 + (u64)now.tv_nsec;
 }
 
-/* The turns of vm_reap_turn() are short, for more of them. */
+/* The time slices of vm_reap_slice() are short, for more of them. */
 u64 counter_frequency(void)
 {
 	return 20000000;

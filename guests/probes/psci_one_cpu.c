@@ -19,9 +19,9 @@ static u32 psci(u64 fid, u64 a, u64 b, u64 c)
 static void features(void)
 {
 	static const u32 mandatory[] = {
-		PSCI_VERSION,	 PSCI_CPU_SUSPEND_32, PSCI_CPU_SUSPEND_64,	   PSCI_CPU_OFF,
-		PSCI_CPU_ON_32,	 PSCI_CPU_ON_64,	     PSCI_AFFINITY_INFO_32, PSCI_AFFINITY_INFO_64,
-		PSCI_SYSTEM_OFF, PSCI_SYSTEM_RESET,  PSCI_FEATURES,
+		PSCI_VERSION,	 PSCI_CPU_SUSPEND_32, PSCI_CPU_SUSPEND_64,   PSCI_CPU_OFF,
+		PSCI_CPU_ON_32,	 PSCI_CPU_ON_64,      PSCI_AFFINITY_INFO_32, PSCI_AFFINITY_INFO_64,
+		PSCI_SYSTEM_OFF, PSCI_SYSTEM_RESET,   PSCI_FEATURES,
 	};
 	u64 missing = 0;
 
@@ -38,8 +38,8 @@ static void cpu_on(u64 me)
 
 	report_equal("CPU_ON of the caller: ALREADY_ON", psci(PSCI_CPU_ON_64, me, entry, 0),
 		     ALREADY_ON);
-	report_equal("CPU_ON of Aff0 + 1: INVALID_PARAMETERS", psci(PSCI_CPU_ON_64, me + 1, entry, 0),
-		     INVALID_PARAMETERS);
+	report_equal("CPU_ON of Aff0 + 1: INVALID_PARAMETERS",
+		     psci(PSCI_CPU_ON_64, me + 1, entry, 0), INVALID_PARAMETERS);
 	report_equal("CPU_ON of Aff3 + 1: INVALID_PARAMETERS",
 		     psci(PSCI_CPU_ON_64, me + BIT(32), entry, 0), INVALID_PARAMETERS);
 	report_equal("CPU_ON with a bit set that is no affinity: INVALID_PARAMETERS",

@@ -7,7 +7,8 @@
 
 void probe(void)
 {
-	report_equal("CPU_SUSPEND (64-bit) returns SUCCESS", hvc(PSCI_CPU_SUSPEND_64, 0, 0, 0).x0, 0);
+	report_equal("CPU_SUSPEND (64-bit) returns SUCCESS", hvc(PSCI_CPU_SUSPEND_64, 0, 0, 0).x0,
+		     0);
 	report_equal("CPU_SUSPEND (32-bit) returns SUCCESS", hvc(PSCI_CPU_SUSPEND_32, 0, 0, 0).x0,
 		     0);
 }

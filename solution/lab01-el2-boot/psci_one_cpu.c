@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The calls about CPUs that PSCI makes mandatory, as a machine with one CPU answers them. All are
- * HYPERCALL_FALLBACK: a layer that lets vCPUs wait, or starts more of them, claims its own.
+ * The calls about CPUs that PSCI makes mandatory, as a machine with one CPU answers them. Layers that
+ * let vCPUs wait, or start more of them, answer better: layer.c claims these as fallbacks.
  *
  * Manual: Power State Coordination Interface (DEN 0022), "CPU_SUSPEND" to "AFFINITY_INFO",
  * "MIGRATE_INFO_TYPE".
@@ -21,7 +21,7 @@ static u64 psci_argument(const struct vcpu *vcpu, unsigned number)
 	return vcpu->frame.x[0] & SMCCC_64BIT ? value : (u32)value;
 }
 
-/* Whether the caller is the CPU, or at a higher @level in the group of CPUs, that @target names. */
+/* Whether @target names the caller, or at a higher affinity @level a group that the caller is in. */
 static bool names_caller(const struct vcpu *vcpu, u64 target, u64 level)
 {
 	u64 difference = target ^ (vcpu->vmpidr & MPIDR_EL1_AFFINITY);
@@ -29,14 +29,14 @@ static bool names_caller(const struct vcpu *vcpu, u64 target, u64 level)
 	return !(difference & ~0UL << 8 * level);
 }
 
-/* A standby that ends at once, which is allowed ("CPU_SUSPEND"). It is a moment to give way. */
+/* A standby that ends at once is allowed ("CPU_SUSPEND"). Others may have the CPU meanwhile. */
 enum trap_result one_cpu_suspend(struct vcpu *vcpu)
 {
 	vcpu_make_request(vcpu, REQ_RESCHEDULE);
 	return hypercall_return(vcpu, SMCCC_SUCCESS);
 }
 
-/* Without its only CPU nothing can turn the machine on again: it is off. */
+/* Nobody is left who could turn the only CPU on again: the machine is off. */
 enum trap_result one_cpu_off(struct vcpu *vcpu)
 {
 	vm_stop(vcpu->vm, VM_POWERED_OFF, "powered off: its only CPU is off");

@@ -3,10 +3,10 @@
  * Trapped system registers that no layer claims one by one: whole groups with one answer.
  *
  *	identification	through the allow-list (id_registers.c); REVIDR_EL1 and AIDR_EL1, which
- *			trap with SMIDR_EL1 (HCR_EL2.TID1), as they are
+ *			HCR_EL2.TID1 traps together with SMIDR_EL1, have the CPU's value
  *	debug		the guest's own (debug.c)
- *	DC xSW		nothing: set/way maintenance cannot be virtualized, and EL2 hands out
- *			memory clean to the point of coherency
+ *	DC xSW		ignored: set/way maintenance cannot be virtualized, and need not, since
+ *			EL2 hands out memory that is clean to the point of coherency
  *	the rest	UNDEFINED, as on a CPU without the feature
  */
 #include "el2_boot.h"

@@ -128,7 +128,7 @@ static bool vcpu_stays(const struct cpu *cpu, const struct vcpu *vcpu)
 static void cpu_reschedule(struct cpu *cpu, const struct vcpu *vcpu)
 {
 	if (vcpu && vm_reap_waits())
-		vm_reap_turn(cpu);
+		vm_reap_slice(cpu);
 	if (!vcpu || !vcpu_stays(cpu, vcpu)) {
 		struct vcpu *next = cpu_pick_next(cpu);
 
