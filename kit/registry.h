@@ -76,7 +76,7 @@ struct layer {
  * script makes the pointer NULL.
  */
 
-/** hook_vgic_flush() - REQ_VGIC: fill the list registers of this CPU for the vCPU that is entered */
+/** hook_vgic_flush() - serves REQ_VGIC: fill the list registers of this CPU; who makes it, claims this */
 extern void (*const hook_vgic_flush)(struct vcpu *vcpu);
 
 /** hook_time_slice() - a time slice of the vCPU that is about to be entered begins */

@@ -114,29 +114,21 @@ static struct vcpu *cpu_pick_next(struct cpu *cpu)
 	}
 }
 
-/* Whether the running vCPU stays: it does not wait, and nobody else waits for its CPU. */
-static bool vcpu_stays(const struct cpu *cpu, const struct vcpu *vcpu)
-{
-	return vcpu_state(vcpu) == VCPU_RUNNING &&
-	       __atomic_load_n(&cpu->runnable_count, __ATOMIC_RELAXED) == 0;
-}
-
 /*
- * The time slice of @vcpu is over, or it has given way; NULL: the CPU has no vCPU yet, or none any
- * more. What VMs that have ended left behind gets its share of time, then another vCPU, if one waits.
+ * A time slice is over, or has not begun yet. Clearing up after VMs that have ended gets its share of
+ * the CPU, then the next vCPU: the same one if no other waits.
  */
-static void cpu_reschedule(struct cpu *cpu, const struct vcpu *vcpu)
+static void cpu_reschedule(struct cpu *cpu)
 {
-	if (vcpu && vm_reap_waits())
-		vm_reap_slice(cpu);
-	if (!vcpu || !vcpu_stays(cpu, vcpu)) {
-		struct vcpu *next = cpu_pick_next(cpu);
+	struct vcpu *next;
 
-		if (next != cpu->vcpu)
-			world_switch(cpu, next);
-	}
+	if (vm_reap_waits())
+		vm_reap_slice(cpu);
+	next = cpu_pick_next(cpu);
+	if (next != cpu->vcpu)
+		world_switch(cpu, next);
 	if (hook_time_slice)
-		hook_time_slice(cpu->vcpu);
+		hook_time_slice(next);
 }
 
 /* Which of @requests were made; they are none any more. */
@@ -148,18 +140,17 @@ static u32 vcpu_take_requests(struct vcpu *vcpu, u32 requests)
 struct vcpu *vcpu_prepare_entry(struct vcpu *vcpu)
 {
 	struct cpu *cpu = this_cpu();
+	u32 requests = REQ_RESCHEDULE;
 
 	do {
-		u32 requests = vcpu ? vcpu_take_requests(vcpu, REQ_STOP | REQ_RESCHEDULE) : 0;
-
-		if (requests & REQ_STOP) {
+		if (vcpu)
+			requests = vcpu_take_requests(vcpu, REQ_STOP | REQ_RESCHEDULE);
+		if (requests & REQ_STOP)
 			vcpu_retire(cpu, vcpu);
-			vcpu = NULL;
-		}
-		if (!vcpu || requests)
-			cpu_reschedule(cpu, vcpu);
+		if (requests)
+			cpu_reschedule(cpu);
 		vcpu = cpu->vcpu;
-		if (vcpu_take_requests(vcpu, REQ_VGIC) && hook_vgic_flush)
+		if (vcpu_take_requests(vcpu, REQ_VGIC))
 			hook_vgic_flush(vcpu);
 	} while (__atomic_load_n(&vcpu->requests, __ATOMIC_RELAXED));
 	return vcpu;

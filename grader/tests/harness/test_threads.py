@@ -21,7 +21,8 @@ LATE_SECONDS = "3"  # until a message that nobody takes is lost
 PATIENCE_SECONDS = 60
 VCPU, ENTRY, DEADLINE, PTIMER = (
     f"solution/{file}"
-    for file in ("lab01-el2-boot/vcpu.c", "lab01-el2-boot/vcpu_entry.c", "lab04-vtimer/deadline.c", "lab04-vtimer/ptimer.c")
+    for file in ("lab01-el2-boot/vcpu.c", "lab01-el2-boot/vcpu_entry.c",
+                 "lab04-vtimer/deadline.c", "lab04-vtimer/ptimer.c")
 )
 
 
