@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Whether the bundle can be believed. It comes from outside: nothing in it is used, not even to
- * find the next thing to check, before it has been checked itself. Sums cannot wrap, because each
- * term is compared with what is left.
+ * Whether the bundle can be believed. It comes from outside: no field is used before it has been
+ * checked, not even to find the next field. Sums cannot wrap, because each term is compared with
+ * the bytes that are left.
  */
 #include "bundle.h"
 

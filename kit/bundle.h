@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The bundle: what QEMU's loader puts into RAM beside the hypervisor, and all that EL2 knows of its
- * VMs and of the machine that they need. tools/bundle writes it; every number is little endian.
+ * The bundle: QEMU's loader puts it into RAM beside the hypervisor. It has all that EL2 knows of
+ * its VMs and of the machine that they need. tools/bundle writes it; every number is little endian.
  *
  *	header (64 bytes) | VM table (256 bytes each) | payloads, 4 KiB aligned | magic again
  *
- * Whoever loads it cleans it to the point of coherency, as the arm64 boot protocol has it for the
- * image: EL2 reads header and VM table with its MMU off.
+ * Whoever loads the bundle cleans it to the point of coherency, as the arm64 boot protocol asks for
+ * the image: EL2 reads header and VM table with its MMU off.
  *
  * The CRC covers header and VM table. Payloads carry a CRC of their own, which `tools/bundle
- * verify` checks on the build machine: at EL2 it would cost more instructions than virtualization
- * adds to a whole boot. The trailing magic shows truncation.
+ * verify` checks on the build machine: at EL2 that check would cost more instructions than
+ * virtualization adds to a whole boot. Without the trailing magic the bundle is truncated.
  */
 #ifndef STRATA_BUNDLE_H
 #define STRATA_BUNDLE_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The loops are unrolled: with demand paging, cleaning is most of what EL2 does while a guest
- * boots. Line size: CTR_EL0.DminLine, log2 of 4-byte words (Arm ARM, "CTR_EL0, Cache Type
- * Register"); eight of the largest that there are fill a page of 4 KiB at most.
+ * The loops are unrolled: with demand paging, EL2 spends most of a guest's boot on cleaning. Line
+ * size: CTR_EL0.DminLine, log2 of 4-byte words (Arm ARM, "CTR_EL0, Cache Type Register"). Eight
+ * lines of the largest size that exists are no more than a page of 4 KiB.
  */
 	.text
 

@@ -11,19 +11,18 @@
 #include "lib/types.h"
 
 /**
- * dcache_clean_invalidate() - what caches hold of [@start, @start + @bytes) goes to memory
+ * dcache_clean_invalidate() - write back and drop what caches hold of [@start, @start + @bytes)
  *
- * If @bytes is no multiple of 4 KiB, some of what comes behind as well.
- * Written back to the point of coherency and dropped, so that later writes past the caches are not
- * hidden by a line that stayed. Complete on return (DSB).
+ * To the point of coherency. No line stays that would hide later writes past the caches. If @bytes
+ * is no multiple of 4 KiB, some memory behind is cleaned as well. Complete on return (DSB).
  */
 void dcache_clean_invalidate(const void *start, u64 bytes);
 
 /**
- * dcache_invalidate() - what caches hold of [@start, @start + @bytes) is dropped, not written back
+ * dcache_invalidate() - drop what caches hold of [@start, @start + @bytes) without writing it back
  * @start, @bytes: multiples of 4 KiB
  *
- * For memory that was written past the caches alone; anybody else's data would be lost. Complete on
+ * Only for memory that nobody has written through the caches: such data would be lost. Complete on
  * return (DSB).
  */
 void dcache_invalidate(void *start, u64 bytes);

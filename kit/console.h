@@ -44,8 +44,8 @@ void console_vm_flush(struct vm *vm);
  * rest waits for the device model with an `input` function of the VM in focus
  *
  * While that VM has no room for more, bytes stay in the physical UART and the sender waits, for
- * CONSOLE_PATIENCE_MS, or not at all where no layer has a clock. Then an escape key behind these bytes
- * must be found: until the VM reads again, bytes without room are lost.
+ * CONSOLE_PATIENCE_MS, or not at all where no layer has a clock. Then an escape key behind these
+ * bytes must be found: until the VM reads again, bytes without room are lost.
  */
 void console_poll(void);
 

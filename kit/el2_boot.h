@@ -156,8 +156,9 @@ int vcpu_start(struct vcpu *vcpu, u64 entry, u64 x0);
  * vm_stop() - end a VM
  * @state: VM_POWERED_OFF or VM_STOPPED
  *
- * Its vCPUs leave their CPUs before their next instruction; when the last one has left, the VM's memory
- * is freed. The console tells the reason. Of several ends the first counts. An end cancels a reset.
+ * Its vCPUs leave their CPUs before their next instruction; when the last one has left, the VM's
+ * memory is freed. The console tells the reason. Of several ends the first counts. An end cancels a
+ * reset.
  */
 void vm_stop(struct vm *vm, enum vm_state state, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));

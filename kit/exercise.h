@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Marks of the course. EXERCISE(2.3) stands on the line above a function that students write; the
- * comment over it is its specification. EXERCISE_PRIVATE(2.3) marks a helper that belongs to the
- * answer. Both expand to nothing. In a starter the body is TODO(2.3), and the helper is not there.
- * In assembly an exercise stands between EXERCISE_BEGIN(1.1) and EXERCISE_END.
+ * Marks of the course. EXERCISE(2.3) stands on the line above a function that students write. The
+ * comment over the mark begins with "Exercise 2.3:" and is the specification. EXERCISE_PRIVATE(2.3)
+ * marks a helper that belongs to the answer. Both expand to nothing. In a starter the body is
+ * TODO(2.3), and the helper is missing. In assembly an exercise stands between EXERCISE_BEGIN(1.1)
+ * and EXERCISE_END.
  */
 #ifndef STRATA_EXERCISE_H
 #define STRATA_EXERCISE_H
@@ -14,8 +15,8 @@
 #define EXERCISE_END
 
 /*
- * TODO(1.1) in assembly needs nothing: no stack, no vector table, no register of any value. Six
- * instructions, so that it fits a vector. x30 then says where it stands.
+ * TODO(1.1) in assembly needs no stack, no vector table and no register of any value. It has six
+ * instructions, so that it fits a vector; x30 then tells where it stands.
  */
 #define TODO(id) todo_assembly #id, __FILE__, __LINE__
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * A reader of flattened device trees that wants one number. The tree comes from outside: offsets and
- * lengths are compared with what is left before they are used, each read is of a word that lies in
- * the tree, and the walk ends because every token moves it on.
+ * A reader of flattened device trees that looks for one number. The tree comes from outside:
+ * offsets and lengths are compared with the bytes that are left before they are used, each read is
+ * of a word that lies in the tree, and the walk ends because every token moves it on.
  *
  * Words are big endian and 4-byte aligned, as they must be where EL2 reads them: before its MMU is
  * on, all memory is Device.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How much memory the machine has: the one thing that EL2 asks of the device tree in which a boot
- * loader describes it. Format: Devicetree Specification, "Flattened Devicetree (DTB) Format".
+ * How much memory the machine has: the one thing that EL2 reads in the device tree of the boot
+ * loader. Format: Devicetree Specification, "Flattened Devicetree (DTB) Format".
  */
 #ifndef STRATA_FDT_H
 #define STRATA_FDT_H

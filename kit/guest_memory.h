@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where a VM's RAM comes from. Layer 1 gives it a flat piece of physical memory, layer 2 pages it
- * on demand behind stage 2. Each registers an implementation; the highest layer's is used.
+ * Where a VM's RAM comes from. Layer 1 gives each VM a flat piece of physical memory; layer 2 pages
+ * it on demand behind stage 2. Each registers an implementation; the highest layer's is used.
  *
- * Pristine contents are a function of the bundle: inside a segment its bytes, zero elsewhere. A VM
- * that is reset forgets its memory and finds the pristine image again.
+ * Pristine contents are a function of the bundle: the bytes of its segments, zero elsewhere. A VM
+ * that is reset finds the pristine contents again.
  */
 #ifndef STRATA_GUEST_MEMORY_H
 #define STRATA_GUEST_MEMORY_H

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 /*
- * The end of EL2: why, in words for people and in the crash mailbox for tools.
+ * The end of EL2, with the reason: in words for people, in the crash mailbox for tools.
  *
  * The first CPU that stops owns the mailbox, the console and the power switch; another CPU that
- * follows it waits for the power to go. A second failure on the owner goes straight to power-off.
- * No lock is taken: the CPU may have died holding any of them.
+ * stops waits for the power to go. A second failure on the owner goes straight to power-off. No
+ * lock is taken: the CPU may have died holding any of them.
  */
 #include "mailbox.h"
 
@@ -69,7 +69,7 @@ static const char *const kind_titles[] = {
 
 static u32 cpu_number(void)
 {
-	/* Not from struct cpu: TPIDR_EL2 may not be set yet, or may be what is broken. */
+	/* Not from struct cpu: TPIDR_EL2 may not be set yet, or may be broken. */
 	return read_sysreg(mpidr_el1) & 0xff;
 }
 
@@ -93,7 +93,7 @@ static void __attribute__((noreturn)) crash_finish(enum crash_kind kind)
 
 	box->kind = kind;
 	box->reason = box->text;
-	/* Below EL2, where an unwritten exercise 1.1 may stop, they do not exist. */
+	/* An unwritten exercise 1.1 may stop below EL2, where these registers do not exist. */
 	if (read_sysreg(currentel) == CURRENTEL_EL2) {
 		box->esr = read_sysreg(esr_el2);
 		box->far = read_sysreg(far_el2);

@@ -2,10 +2,10 @@
 /*
  * Filling and copying memory, 64 bytes an instruction.
  *
- * The SIMD registers belong to some guest, whose vCPU may not even be the one that is loaded: the
- * four that are used go to the stack and come back. CPTR_EL2.TFP, set while the unit holds another
- * vCPU's registers, would trap these very instructions; it is cleared for the duration. Interrupts
- * are masked at EL2, so nobody else sees that state.
+ * The SIMD registers belong to some guest, whose vCPU may not even be loaded: the four that are
+ * used here go to the stack and come back. CPTR_EL2.TFP, which is set while the unit may hold
+ * another vCPU's registers, would trap these very instructions, so it is cleared meanwhile.
+ * Interrupts are masked at EL2: nobody else sees that.
  *
  * Before EL2's MMU is on, all memory is Device and an access must be aligned to its elements:
  * buffers are 64-byte aligned, as pages are.

@@ -33,7 +33,7 @@ static void firmware_system_off(void)
 
 void machine_tell_failure(void)
 {
-	/* Should the accesses below fault, the crash handler comes here again. */
+	/* If an access below faults, the crash handler comes here again. */
 	if (__atomic_exchange_n(&pvpanic_tried, true, __ATOMIC_RELAXED))
 		return;
 

@@ -76,7 +76,7 @@ struct layer {
  * script makes the pointer NULL.
  */
 
-/** hook_vgic_flush() - serves REQ_VGIC: fill the list registers of this CPU; who makes it, claims this */
+/** hook_vgic_flush() - serves REQ_VGIC, which only its layer makes: fill the list registers */
 extern void (*const hook_vgic_flush)(struct vcpu *vcpu);
 
 /** hook_time_slice() - a time slice of the vCPU that is about to be entered begins */
@@ -92,10 +92,11 @@ extern void (*const hook_irq_line)(struct vm *vm, u32 intid, bool level);
 extern bool (*const hook_vcpu_has_wakeup)(struct vcpu *vcpu);
 
 /**
- * hook_kick() - have another CPU look at its run queue and at its vCPU's requests; NULL: there is one CPU
+ * hook_kick() - have another CPU look at its run queue and at its vCPU's requests; NULL: there is
+ * one CPU
  *
- * The CPU leaves its guest, or WFI, or looks before it next enters or sleeps. It sees what was written
- * before the call (an interrupt as the message needs a DSB first).
+ * The CPU leaves its guest, or WFI, or looks before it next enters or sleeps. It sees what was
+ * written before the call (an interrupt as the message needs a DSB first).
  */
 extern void (*const hook_kick)(struct cpu *cpu);
 

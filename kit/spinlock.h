@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Ticket spinlock. It is fair: a CPU that hammers a lock cannot starve the others. A waiter sleeps in
- * WFE between two looks; the releasing store wakes it, because a cleared exclusive monitor is a
+ * Ticket spinlock. It is fair: a CPU that hammers a lock cannot starve the others. A waiter sleeps
+ * in WFE between two looks; the releasing store wakes it, because a cleared exclusive monitor is a
  * wake-up event (Arm ARM, "Wait for Event mechanism and Send event").
  *
  * EL2 runs with interrupts masked, so no interrupt handler meets a lock that its own CPU holds. The

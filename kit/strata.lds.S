@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Layout of the hypervisor's image. Text, read-only data and data begin on pages of their own, so
- * that layer 2 can map each with the permissions it needs (W^X). The registries are arrays that
- * the linker collects; layers and guest-memory implementations are sorted by their number. A hook that
+ * that layer 2 can map each with the permissions it needs (W^X). The registries are arrays that the
+ * linker collects; layers and guest-memory implementations are sorted by their number. A hook that
  * no linked layer claims is a pointer that is NULL: no_hook.
  */
 #include "platform/qemu_virt.h"

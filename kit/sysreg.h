@@ -219,13 +219,13 @@ static inline void isb(void)
 	asm volatile("isb" ::: "memory");
 }
 
-/** dsb_ish() - all earlier accesses and TLB maintenance are complete for the inner shareable domain */
+/** dsb_ish() - earlier accesses and TLB maintenance are complete in the inner shareable domain */
 static inline void dsb_ish(void)
 {
 	asm volatile("dsb ish" ::: "memory");
 }
 
-/** dsb_nsh() - all earlier accesses, table walks and local TLB maintenance are complete on this CPU */
+/** dsb_nsh() - earlier accesses, table walks and local TLB maintenance are complete on this CPU */
 static inline void dsb_nsh(void)
 {
 	asm volatile("dsb nsh" ::: "memory");

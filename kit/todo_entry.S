@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * TODO() of an assembly file: there may be no stack yet, or the one there is may be a guest's frame.
- * This one is used once, since the machine goes off. SP is EL2's own from here on.
+ * TODO() of an assembly file: there may be no stack yet, or the one there is may be a guest's
+ * frame. This one is used once, since the machine goes off. SP is EL2's own from here on.
  */
 	.bss
 	.balign	16

@@ -69,7 +69,7 @@ struct vcpu_exit {
 	u64 size; /* bytes; the direction is in @esr (WnR) */
 };
 
-/* A vCPU that is RUNNABLE or BLOCKED may still be loaded, one that is OFF never is: head of vcpu.c. */
+/* RUNNABLE and BLOCKED vCPUs may still be loaded, one that is OFF never is: head of vcpu.c. */
 enum vcpu_state {
 	VCPU_OFF, /* not started, switched off, or its VM has ended */
 	VCPU_RUNNABLE, /* on the run queue of vcpu->cpu */
@@ -77,14 +77,17 @@ enum vcpu_state {
 	VCPU_BLOCKED, /* in WFI; an interrupt wakes it */
 };
 
-/* Bits of vcpu->requests: what EL2 does before the vCPU runs its next instruction. */
+/*
+ * Bits of vcpu->requests: what EL2 does before the vCPU runs its next instruction.
+ *
+ *	REQ_RESCHEDULE	end the time slice; another vCPU's begins, or a new one of this
+ *	REQ_VGIC	fill the list registers anew: hook_vgic_flush
+ *	REQ_STOP	leave the CPU and be OFF: the VM has ended, or the vCPU switched itself off
+ */
 enum {
-	REQ_RESCHEDULE =
-		1 << 0, /* end the time slice: another vCPU gets the CPU, or a new one begins */
-	REQ_VGIC = 1 << 1, /* fill the list registers anew: hook_vgic_flush */
-	REQ_STOP =
-		1
-		<< 2, /* leave the CPU and be OFF: the VM has ended, or the vCPU switched itself off */
+	REQ_RESCHEDULE = 1 << 0,
+	REQ_VGIC = 1 << 1,
+	REQ_STOP = 1 << 2,
 };
 
 /**
@@ -193,7 +196,7 @@ struct cpu {
 	struct spinlock deadline_lock;
 	struct list deadlines;
 	struct deadline slice;
-	u64 slice_end; /* physical count at which the running vCPU's time slice ends; 0 without slices */
+	u64 slice_end; /* physical count at which the time slice ends; 0 without time slices */
 };
 
 extern struct vm *vms[VM_MAX];

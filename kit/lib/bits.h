@@ -31,7 +31,7 @@ static inline u64 align_down(u64 value, u64 size)
 	return value & ~(size - 1);
 }
 
-/** align_up() - @value rounded up to a multiple of @size, a power of two; the caller rules out wrap */
+/** align_up() - @value, which must not wrap, rounded up to a multiple of @size, a power of two */
 static inline u64 align_up(u64 value, u64 size)
 {
 	return (value + size - 1) & ~(size - 1);

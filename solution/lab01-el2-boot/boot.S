@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The first instructions. The boot loader enters here as it would enter Linux (arm64 boot protocol):
- * MMU off, one CPU, x0 = device tree. Nothing else about the CPU is taken for granted, since reset
- * values of system registers are UNKNOWN unless the manual says otherwise. Even the exception level
- * is checked.
+ * The first instructions. The boot loader enters here as it would enter Linux (arm64 boot
+ * protocol): MMU off, one CPU, x0 = device tree. Nothing else about the CPU is taken for granted,
+ * since reset values of system registers are UNKNOWN unless the manual says otherwise. Even the
+ * exception level is checked.
  */
 #include "asm_offsets.h"
 #include "exercise.h"
@@ -27,7 +27,8 @@ _start:
  * Exercise 1.1: boot - from the entry point to strata_main()
  *
  * Mask D, A, I and F. Unless the CPU is at EL2 (CurrentEL), branch to boot_not_el2. A CPU whose
- * affinity (MPIDR_EL1 bits [39:32] and [23:0]) is not 0 branches to boot_park. Then, on the boot CPU:
+ * affinity (MPIDR_EL1 bits [39:32] and [23:0]) is not 0 branches to boot_park. Then, on the boot
+ * CPU:
  *
  *	SCTLR_EL2	its RES1 bits: MMU and caches off
  *	BSS		zero, from bss_start up to bss_end
@@ -90,7 +91,8 @@ boot_park:
 
 /*
  * No EL2, no hypervisor. Say so on the UART, which on this platform needs no initialisation for
- * output. Call machine_tell_failure(), which needs a stack. Power off by PSCI's conduit at EL1, HVC.
+ * output. Call machine_tell_failure(), which needs a stack. Power off by PSCI's conduit at EL1,
+ * HVC.
  */
 boot_not_el2:
 	adr	x1, boot_not_el2_text

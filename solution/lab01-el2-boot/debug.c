@@ -3,13 +3,14 @@
  * Self-hosted debug of a guest: breakpoints, watchpoints, software step, OS lock.
  *
  * Every access to a debug register traps, so vcpu->debug is always right: nothing is saved when a
- * vCPU leaves a CPU. The hardware has a copy of the breakpoints and watchpoints while a vCPU is loaded
- * that can use them: one with MDSCR_EL1.MDE set. Without MDE breakpoints and watchpoints match nothing,
- * whoever set them, so switching to a vCPU that does not debug costs one look at its MDSCR_EL1.
+ * vCPU leaves a CPU. The hardware has a copy of the breakpoints and watchpoints while a vCPU is
+ * loaded that can use them: one with MDSCR_EL1.MDE set. Without MDE breakpoints and watchpoints
+ * match nothing, whoever set them, so switching to a vCPU that does not debug costs one look at its
+ * MDSCR_EL1.
  *
  * The guest cannot get the registers themselves, as it gets those of SIMD. MDCR_EL2.TDA also guards
- * the breakpoints beyond those announced, the debug communications channel, which would connect VMs,
- * and an MDSCR_EL1 that knows nothing of the guest's lock.
+ * the breakpoints beyond those announced, the debug communications channel, which would connect
+ * VMs, and an MDSCR_EL1 that knows nothing of the guest's lock.
  *
  * No debug exception is taken at EL2 or to it: with MDCR_EL2.TDE = 0 they target EL1, and a level
  * above the target generates none (Arm ARM, "Enabling debug exceptions from the current Exception
@@ -37,8 +38,9 @@
 #define BT_LINKED_CONTEXT 3 /* of CONTEXTIDR_EL1; higher types are for EL2 or AArch32 */
 
 /*
- * ID_AA64DFR0_EL1 as guests see it announces two breakpoints, the smallest number there is, of which
- * the last, number 1, can also match contexts (CTX_CMPs = 0). The hardware's last breakpoint does that.
+ * ID_AA64DFR0_EL1 as guests see it announces two breakpoints, the smallest number there is, of
+ * which the last, number 1, can also match contexts (CTX_CMPs = 0). The hardware's last breakpoint
+ * does that.
  */
 #define CONTEXT_BREAKPOINT 1
 
@@ -107,9 +109,9 @@ void debug_init_cpu(void)
 /* ---- from the guest's registers to the hardware's ---- */
 
 /*
- * HMC and SSC are 0: PMC or PAC then chooses between EL1 and EL0. Their other values are about levels
- * and a security state that a guest does not have. A link to anything but the breakpoint that matches
- * contexts matches nothing.
+ * HMC and SSC are 0: PMC or PAC then chooses between EL1 and EL0. Their other values are about
+ * levels and a security state that a guest does not have. A link to anything but the breakpoint
+ * that matches contexts matches nothing.
  */
 static u64 hardware_control(u64 control, u64 kept, bool linked)
 {
@@ -147,8 +149,8 @@ void debug_load(const struct vcpu *vcpu)
 
 /*
  * The guest changed a register: update the hardware's MDSCR_EL1 and, with MDE, its breakpoints and
- * watchpoints. A lock of the guest suppresses all debug exceptions but BRK's. The hardware's own lock
- * stays open, for EL2 to write these registers.
+ * watchpoints. A lock of the guest suppresses all debug exceptions but BRK's. The hardware's own
+ * lock stays open, for EL2 to write these registers.
  */
 static void debug_changed(struct vcpu *vcpu)
 {
@@ -263,8 +265,8 @@ static enum trap_result os_lock(struct vcpu *vcpu, struct sysreg_access *access)
 }
 
 /*
- * At EL0 only the channel's registers exist (op1 = 3). With MDSCR_EL1.TDCC set EL0 may not use them: EL1
- * takes the trap that the CPU would have raised.
+ * At EL0 only the channel's registers exist (op1 = 3). With MDSCR_EL1.TDCC set EL0 may not use
+ * them: EL1 takes the trap that the CPU would have raised.
  */
 static enum trap_result el0_register(struct vcpu *vcpu, struct sysreg_access *access)
 {

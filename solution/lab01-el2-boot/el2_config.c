@@ -49,8 +49,8 @@ static void el2_configure_mpam(void)
 }
 
 /*
- * Controls that only later CPUs have. All bits of the fine-grained traps are 0. Those named "n..." then
- * trap, which are for the registers that came with them or later. Older registers trap, or are
+ * Controls that only later CPUs have. All bits of the fine-grained traps are 0. Those named "n..."
+ * then trap, which are for the registers that came with them or later. Older registers trap, or are
  * disabled, by older controls. HCRX_EL2 enables nothing.
  */
 static void el2_configure_extensions(void)
@@ -89,11 +89,12 @@ static void el2_configure_extensions(void)
  *	HCR_EL2		el2_guest_hcr()
  *	CPTR_EL2	its RES1 bits; traps: SIMD and floating point (TFP, for lazy switching), SVE
  *			(TZ), SME (TSM), trace (TTA), activity monitors (TAM)
- *	MDCR_EL2	traps: debug registers (TDA, TDOSA, TDRA), performance monitors (TPM, TPMCR),
- *			statistical profiling (TPMS, with E2PB 0), trace filter (TTRF). TDE 0: debug
- *			exceptions are EL1's. HPMN = PMCR_EL0.N (bits [15:11]): all counters belong
- *			to the lower levels
- *	CNTHCTL_EL2	EL1 reads the physical counter (EL1PCTEN); its physical timer traps (EL1PCEN 0)
+ *	MDCR_EL2	traps: debug registers (TDA, TDOSA, TDRA), performance monitors (TPM,
+ *			TPMCR), statistical profiling (TPMS, with E2PB 0), trace filter (TTRF).
+ *			TDE 0: debug exceptions are EL1's. HPMN = PMCR_EL0.N (bits [15:11]): all
+ *			counters belong to the lower levels
+ *	CNTHCTL_EL2	EL1 reads the physical counter (EL1PCTEN); its physical timer traps
+ *			(EL1PCEN 0)
  *	HSTR_EL2, CNTVOFF_EL2, VTTBR_EL2	0
  *	VPIDR_EL2	MIDR_EL1
  *

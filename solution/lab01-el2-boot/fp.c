@@ -3,10 +3,11 @@
  * Lazy switching of the SIMD and floating-point registers: half a kilobyte that most switches need
  * not touch.
  *
- * A vCPU is loaded with CPTR_EL2.TFP set. (Only its first time slice begins otherwise: layer 4.) Its
- * first SIMD instruction traps. From then on the registers are the vCPU's until it leaves the CPU,
- * when they are copied to memory. If it comes back and nobody used the unit meanwhile, the trap finds
- * them in place. While a vCPU is not loaded its memory copy is right: another CPU may load it next.
+ * A vCPU is loaded with CPTR_EL2.TFP set. (Only its first time slice begins otherwise: layer 4.)
+ * Its first SIMD instruction traps. From then on the registers are the vCPU's until it leaves the
+ * CPU, when they are copied to memory. If it comes back and nobody used the unit meanwhile, the
+ * trap finds them in place. While a vCPU is not loaded its memory copy is right: another CPU may
+ * load it next.
  */
 #include "el2_boot.h"
 #include "exercise.h"
@@ -26,11 +27,13 @@ static void fp_trap(bool enable)
 }
 
 /**
- * Exercise 1.8: fp_open() - @vcpu, which is loaded, uses the SIMD unit without a trap until it leaves
+ * Exercise 1.8: fp_open() - @vcpu, which is loaded, uses the SIMD unit without a trap until it
+ * leaves
  *
  * Open the unit (fp_trap()), then fp_load() the vCPU's registers unless this CPU still holds them:
- * cpu->fp_owner is the vCPU, and vcpu->fp_cpu is this CPU, so it used no other CPU's since. Afterwards
- * the registers hold no bit of another VM. Note whose they are: fp_owner, fp_cpu, cpu->fp_enabled.
+ * cpu->fp_owner is the vCPU, and vcpu->fp_cpu is this CPU, so it used no other CPU's since.
+ * Afterwards the registers hold no bit of another VM. Note whose they are: fp_owner, fp_cpu,
+ * cpu->fp_enabled.
  */
 EXERCISE(1.8)
 void fp_open(struct vcpu *vcpu)
@@ -55,8 +58,8 @@ enum trap_result trap_fp(struct vcpu *vcpu, u64 esr)
 /**
  * Exercise 1.8: fp_leave() - @vcpu leaves this CPU: keep what it computed, and trap the next one
  *
- * If it used the unit (cpu->fp_enabled): fp_save() its registers while EL2 may still read them, then
- * close the unit. Whose registers the unit holds (fp_owner, fp_cpu) does not change.
+ * If it used the unit (cpu->fp_enabled): fp_save() its registers while EL2 may still read them,
+ * then close the unit. Whose registers the unit holds (fp_owner, fp_cpu) does not change.
  */
 EXERCISE(1.8)
 void fp_leave(struct vcpu *vcpu)

@@ -57,8 +57,9 @@ static u64 descriptor_at(struct vm *vm, u64 address)
 }
 
 /*
- * Each level resolves as many bits of the address as a table of one page has entries, the first level
- * the bits that are left. A size that TCR_EL1 must not have counts as the nearest that it may.
+ * Each level resolves as many bits of the address as a table of one page has entries, the first
+ * level the bits that are left. A size that TCR_EL1 must not have counts as the nearest that it
+ * may.
  */
 static int walk_level(struct vm *vm, u64 va, u64 refused_page)
 {

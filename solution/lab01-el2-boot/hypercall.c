@@ -20,8 +20,8 @@ enum trap_result smccc_version(struct vcpu *vcpu)
 /**
  * Exercise 1.6: smccc_arch_features() - whether the function in W1 exists
  *
- * SMCCC_SUCCESS for the two calls of this range that do, SMCCC_VERSION and SMCCC_ARCH_FEATURES; else
- * SMCCC_NOT_SUPPORTED. hypercall_return() hands a result to the guest.
+ * SMCCC_SUCCESS for the two calls of this range that do, SMCCC_VERSION and SMCCC_ARCH_FEATURES;
+ * else SMCCC_NOT_SUPPORTED. hypercall_return() hands a result to the guest.
  */
 EXERCISE(1.6)
 enum trap_result smccc_arch_features(struct vcpu *vcpu)
@@ -38,7 +38,8 @@ enum trap_result psci_version(struct vcpu *vcpu)
 }
 
 /**
- * Exercise 1.6: psci_features() - whether the function in W1 is implemented (DEN 0022, "PSCI_FEATURES")
+ * Exercise 1.6: psci_features() - whether the function in W1 is implemented (DEN 0022,
+ * "PSCI_FEATURES")
  *
  * SMCCC_SUCCESS for SMCCC_VERSION and for a PSCI function, if a linked layer serves it
  * (hypercall_is_registered()); else SMCCC_NOT_SUPPORTED. PSCI has the fast calls of the standard

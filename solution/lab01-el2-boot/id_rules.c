@@ -3,9 +3,9 @@
  * What a guest is shown of the CPU's identification: for each field the highest value that Strata
  * can answer for, one hexadecimal digit a field, bits [3:0] on the right. A field whose digit is 0,
  * and a register that is not listed, reads as zero, "not implemented": a feature of next year's CPU
- * is hidden until somebody has looked at what it needs. A higher value of a field means more (Arm ARM,
- * "Principles of the ID scheme for fields in ID registers"), so a lower one shows less than the CPU
- * has.
+ * is hidden until somebody has looked at what it needs. A higher value of a field means more (Arm
+ * ARM, "Principles of the ID scheme for fields in ID registers"), so a lower one shows less than
+ * the CPU has.
  *
  * A feature is shown if it needs no state beyond what the world switch saves (general, SIMD and EL1
  * registers), and no control of EL2 that is off. Hidden, for instance:
@@ -70,7 +70,7 @@ static const struct id_rule id_rules[] = {
 	{ID(4, 0), 0x1101000001110002, FIELD(20) | FIELD(16), 1UL << 4},
 	/* ID_AA64PFR1: SSBS */
 	{ID(4, 1), 0x0000000000000020, 0, 0},
-	/* ID_AA64DFR0: ARMv8.0's debug with the fewest breakpoints (debug.c); DoubleLock as it is */
+	/* ID_AA64DFR0: ARMv8.0's debug, the fewest breakpoints (debug.c); DoubleLock as it is */
 	{ID(5, 0), 0, FIELD(36), 1UL << 20 | 1UL << 12 | 6},
 	/* ID_AA64ISAR0: TLB, TS, FHM, DP, SM4, SM3, SHA3, RDM, Atomic, CRC32, SHA2, SHA1, AES */
 	{ID(6, 0), 0x0221111110312120, 0, 0},

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Layer 1 on one page: how it starts, and which function is there for what. Behind the macros stands
- * the registry (kit/registry.h), by which higher layers add to these tables with a layer.c of theirs.
+ * Layer 1 on one page: how it starts, and which function is there for what. Behind the macros
+ * stands the registry (kit/registry.h), by which higher layers add to these tables with a layer.c
+ * of theirs.
  */
 #include "el2_boot.h"
 #include "guest_memory.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The calls about CPUs that PSCI makes mandatory, as a machine with one CPU answers them. Layers that
- * let vCPUs wait, or start more of them, answer better: layer.c claims these as fallbacks.
+ * The calls about CPUs that PSCI makes mandatory, as a machine with one CPU answers them. Layers
+ * that let vCPUs wait, or start more of them, answer better: layer.c claims these as fallbacks.
  *
  * Manual: Power State Coordination Interface (DEN 0022), "CPU_SUSPEND" to "AFFINITY_INFO",
  * "MIGRATE_INFO_TYPE".
@@ -21,7 +21,7 @@ static u64 psci_argument(const struct vcpu *vcpu, unsigned number)
 	return vcpu->frame.x[0] & SMCCC_64BIT ? value : (u32)value;
 }
 
-/* Whether @target names the caller, or at a higher affinity @level a group that the caller is in. */
+/* Whether @target names the caller, or at a higher affinity @level a group with the caller. */
 static bool names_caller(const struct vcpu *vcpu, u64 target, u64 level)
 {
 	u64 difference = target ^ (vcpu->vmpidr & MPIDR_EL1_AFFINITY);

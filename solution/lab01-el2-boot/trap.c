@@ -3,8 +3,8 @@
  * From an exit to the function that handles it, and from that function's verdict back to the guest.
  *
  * The dispatch tables are built once, from the registries. They are total: an exception class that
- * no layer claims is reflected into the guest, so nothing that a guest does is "impossible" here. The
- * vectors have saved the guest's frame; interrupts stay masked for as long as EL2 runs.
+ * no layer claims is reflected into the guest, so nothing that a guest does is "impossible" here.
+ * The vectors have saved the guest's frame; interrupts stay masked for as long as EL2 runs.
  *
  * AArch32 instructions trap whether their condition holds or not, hence trap_condition_passed().
  * SMCs of a guest are served here and never reach the firmware, which would power the machine off.
@@ -54,13 +54,14 @@ static unsigned it_of(u64 pstate)
 }
 
 /**
- * Exercise 1.5: trap_condition_passed() - whether a trapped A32 or T32 instruction would have executed
+ * Exercise 1.5: trap_condition_passed() - whether a trapped A32 or T32 instruction would have
+ * executed
  *
  * A64 instructions always do. Otherwise the condition is ESR bits [23:20], COND, if CV (ESR_CV) is
  * set ("ISS encoding for exceptions with the COND field"). With CV clear it is that of a T32 IT
  * block: PSTATE.IT, whose IT[7:2] are bits [15:10] of the saved PSTATE and IT[1:0] bits [26:25]
- * ("SPSR_EL2, Saved Program Status Register"). IT = 0 is outside of a block: always. Else IT[7:4] is
- * the condition. "Condition code" lists the sixteen; 0b1110 and 0b1111 both mean always.
+ * ("SPSR_EL2, Saved Program Status Register"). IT = 0 is outside of a block: always. Else IT[7:4]
+ * is the condition. "Condition code" lists the sixteen; 0b1110 and 0b1111 both mean always.
  */
 EXERCISE(1.5)
 bool trap_condition_passed(const struct vcpu *vcpu, u64 esr)
@@ -91,11 +92,11 @@ static u64 advance_it(u64 pstate)
 /**
  * Exercise 1.5: trap_skip_instruction() - let the guest go on behind the instruction that trapped
  *
- * The PC moves by 4 bytes, or by 2 if ESR.IL is clear: a 16-bit T32 instruction. PSTATE becomes what
- * the instruction would have left: SS (software step) is 0; in A64 BTYPE is 0; in AArch32 an IT block
- * moves on (pseudocode ITAdvance()). That is: if IT[2:0] is 0 this was its last instruction and all
- * of IT becomes 0, else IT[4:0] shifts left by one and IT[7:5] stays. Where the pieces of IT lie:
- * trap_condition_passed().
+ * The PC moves by 4 bytes, or by 2 if ESR.IL is clear: a 16-bit T32 instruction. PSTATE becomes
+ * what the instruction would have left: SS (software step) is 0; in A64 BTYPE is 0; in AArch32 an
+ * IT block moves on (pseudocode ITAdvance()). That is: if IT[2:0] is 0 this was its last
+ * instruction and all of IT becomes 0, else IT[4:0] shifts left by one and IT[7:5] stays. Where the
+ * pieces of IT lie: trap_condition_passed().
  */
 EXERCISE(1.5)
 void trap_skip_instruction(struct vcpu *vcpu, u64 esr)
@@ -207,9 +208,10 @@ enum trap_result sysreg_emulate(struct vcpu *vcpu, struct sysreg_access *access)
 /**
  * Exercise 1.5: trap_sysreg() - MSR, MRS or a system instruction that EL2 traps
  *
- * From the ISS: the register (SYSREG_ENCODING_MASK), the direction (bit 0: 1 is a read) and Rt (bits
- * [9:5], 31 is XZR). sysreg_emulate() does what there is to do. A write hands it the value of Rt in
- * struct sysreg_access. A read puts the value into Rt, but only if the result is TRAP_SKIP_INSN.
+ * From the ISS: the register (SYSREG_ENCODING_MASK), the direction (bit 0: 1 is a read) and Rt
+ * (bits [9:5], 31 is XZR). sysreg_emulate() does what there is to do. A write hands it the value of
+ * Rt in struct sysreg_access. A read puts the value into Rt, but only if the result is
+ * TRAP_SKIP_INSN.
  *
  * Return: the result of sysreg_emulate().
  */

@@ -3,20 +3,20 @@
  * Where a vCPU is, and who may change that: it waits on a run queue, runs, sleeps, or is off. Which
  * vCPU a CPU runs next is decided in vcpu_entry.c.
  *
- * A CPU that has nothing to run keeps its last vCPU loaded (cpu->vcpu): if that one wakes up, nothing
- * is switched. With several CPUs:
- *  - A vCPU's state and its place in a queue belong to the run_lock of vcpu->cpu. A vCPU may move to
- *    another CPU before that lock is held: vcpu_lock() takes it and looks again.
- *  - A RUNNING vCPU belongs to its CPU, loaded or not yet: only that CPU ends this state. A vCPU that
- *    is not RUNNING any more but still loaded has its registers in the hardware: it must run there
- *    once more before another CPU may take it. cpu->vcpu is written behind the save hooks (a release),
- *    so who finds another vCPU there finds the registers of the old one in memory.
- *  - Who wants something of a vCPU first writes what (a request, an interrupt under vgic.lock), then
- *    looks at the vCPU's state under run_lock (vcpu_wake()). A vCPU that goes to sleep first changes
- *    its state under run_lock, then looks for what was written (vcpu_block()). Whoever gets the lock
- *    second sees what the other did: no wake-up is lost.
- *  - A CPU that sleeps or runs a guest is told by a kick, after the lock. The interrupt stays pending
- *    until that CPU takes it, so it cannot come too early for its WFI or its ERET.
+ * A CPU that has nothing to run keeps its last vCPU loaded (cpu->vcpu): if that one wakes up,
+ * nothing is switched. With several CPUs:
+ *  - A vCPU's state and its place in a queue belong to the run_lock of vcpu->cpu. A vCPU may move
+ *    to another CPU before that lock is held: vcpu_lock() takes it and looks again.
+ *  - A RUNNING vCPU belongs to its CPU, loaded or not yet: only that CPU ends this state. A vCPU
+ *    that is not RUNNING any more but still loaded has its registers in the hardware: it must run
+ *    there once more before another CPU may take it. cpu->vcpu is written behind the save hooks (a
+ *    release), so who finds another vCPU there finds the registers of the old one in memory.
+ *  - Who wants something of a vCPU first writes what (a request, an interrupt under vgic.lock),
+ *    then looks at the vCPU's state under run_lock (vcpu_wake()). A vCPU that goes to sleep first
+ *    changes its state under run_lock, then looks for what was written (vcpu_block()). Whoever gets
+ *    the lock second sees what the other did: no wake-up is lost.
+ *  - A CPU that sleeps or runs a guest is told by a kick, after the lock. The interrupt stays
+ *    pending until that CPU takes it, so it cannot come too early for its WFI or its ERET.
  *
  * Lock order: vm->power_lock (vm_end.c), device_lock, vgic.lock, run_lock. One run_lock at a time.
  */
@@ -46,8 +46,8 @@ static void cpu_kick(struct cpu *cpu)
 }
 
 /*
- * Lock the CPU of @vcpu, which may move to another one until the lock is held. The second look is an
- * acquire, too: the vCPU may have left and come back, under the locks of other CPUs.
+ * Lock the CPU of @vcpu, which may move to another one until the lock is held. The second look is
+ * an acquire, too: the vCPU may have left and come back, under the locks of other CPUs.
  */
 static struct cpu *vcpu_lock(struct vcpu *vcpu)
 {
@@ -70,7 +70,8 @@ static bool vcpu_is_loaded(const struct vcpu *vcpu, const struct cpu *cpu)
 
 /*
  * vcpu_lock() for who is going to queue @vcpu: the CPU that layer 6 chooses, if the vCPU is free to
- * go. Between the two locks another waker may be faster, so the caller looks at the state afterwards.
+ * go. Between the two locks another waker may be faster, so the caller looks at the state
+ * afterwards.
  */
 static struct cpu *vcpu_lock_placed(struct vcpu *vcpu)
 {
@@ -167,8 +168,8 @@ struct vcpu *vcpu_steal(struct cpu *from, struct cpu *to,
 }
 
 /*
- * Whoever wakes the vCPU between the change of state and the last look finds it BLOCKED and queues it:
- * then vcpu_wake() here does nothing.
+ * Whoever wakes the vCPU between the change of state and the last look finds it BLOCKED and queues
+ * it: then vcpu_wake() here does nothing.
  */
 void vcpu_block(struct vcpu *vcpu)
 {

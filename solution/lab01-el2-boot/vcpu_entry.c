@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Which vCPU a CPU runs. vcpu_prepare_entry() is the story of a CPU between an exit and the next entry:
- * it serves the requests of the vCPU, and if that one does not go on picks another, has all layers
- * save the old and load the new, or waits for an interrupt when no vCPU can run.
+ * Which vCPU a CPU runs. vcpu_prepare_entry() is the story of a CPU between an exit and the next
+ * entry: it serves the requests of the vCPU, and if that one does not go on picks another, has all
+ * layers save the old and load the new, or waits for an interrupt when no vCPU can run.
  *
  * States, locks and wake-ups: head of vcpu.c.
  */
@@ -27,10 +27,10 @@ static void cpu_set_loaded(struct cpu *cpu, struct vcpu *vcpu)
  * @next: the vCPU to load, or NULL to leave the CPU without one
  *
  * First, if a vCPU is loaded (cpu->vcpu), the vcpu_save hooks of all layers for it, in descending
- * order: a higher layer may need the registers of a lower one to save its own. Then cpu_set_loaded()
- * with @next. Last, unless that is NULL, the vcpu_load hooks of all layers for it, in ascending order.
- * for_each_layer() and for_each_layer_reverse() go through the layers; a layer without a hook has
- * NULL there.
+ * order: a higher layer may need the registers of a lower one to save its own. Then
+ * cpu_set_loaded() with @next. Last, unless that is NULL, the vcpu_load hooks of all layers for it,
+ * in ascending order. for_each_layer() and for_each_layer_reverse() go through the layers; a layer
+ * without a hook has NULL there.
  */
 EXERCISE(1.8)
 static void world_switch(struct cpu *cpu, struct vcpu *next)
@@ -53,8 +53,9 @@ static void world_switch(struct cpu *cpu, struct vcpu *next)
 }
 
 /*
- * The loaded vCPU leaves for good. It is unloaded before it is OFF, since OFF means on no CPU. It may
- * have gone to sleep on its last way here, and been woken since: RUNNING keeps it here until then.
+ * The loaded vCPU leaves for good. It is unloaded before it is OFF, since OFF means on no CPU. It
+ * may have gone to sleep on its last way here, and been woken since: RUNNING keeps it here until
+ * then.
  */
 static void vcpu_retire(struct cpu *cpu, struct vcpu *vcpu)
 {
@@ -71,8 +72,8 @@ static void vcpu_retire(struct cpu *cpu, struct vcpu *vcpu)
 }
 
 /*
- * No vCPU can run: wait for an interrupt. Interrupts stay masked: the one that ends WFI is taken by a
- * call of its handler and not by a vector.
+ * No vCPU can run: wait for an interrupt. Interrupts stay masked: the one that ends WFI is taken by
+ * a call of its handler and not by a vector.
  */
 static void cpu_idle(struct cpu *cpu)
 {
@@ -115,8 +116,8 @@ static struct vcpu *cpu_pick_next(struct cpu *cpu)
 }
 
 /*
- * A time slice is over, or has not begun yet. Clearing up after VMs that have ended gets its share of
- * the CPU, then the next vCPU: the same one if no other waits.
+ * A time slice is over, or has not begun yet. Clearing up after VMs that have ended gets its share
+ * of the CPU, then the next vCPU: the same one if no other waits.
  */
 static void cpu_reschedule(struct cpu *cpu)
 {

@@ -2,10 +2,10 @@
 /*
  * EL2's vector table, the way into EL2 and the way out.
  *
- * While a guest runs, SP_EL2 points at its struct vcpu, whose first member is the trap frame. So the
- * vectors of a lower EL store the frame at once, and only then take the CPU's own stack. That stack is
- * empty while a guest runs: each exit begins at its top, whichever vCPU comes in and whichever goes
- * out (Arm ARM, "Exception entry").
+ * While a guest runs, SP_EL2 points at its struct vcpu, whose first member is the trap frame. So
+ * the vectors of a lower EL store the frame at once, and only then take the CPU's own stack. That
+ * stack is empty while a guest runs: each exit begins at its top, whichever vCPU comes in and
+ * whichever goes out (Arm ARM, "Exception entry").
  *
  * The vectors of the current EL should never fire, nor those of a lower EL in AArch32, since EL1 is
  * AArch64 here. They report, on the emergency stack: an overrun stack may be why they fired.
@@ -49,10 +49,10 @@ EXERCISE_END
 /*
  * Exercise 1.2: exit_to - from a guest to the C function \function, and to guest_return
  *
- * save_guest; keep the vCPU in a register that calls preserve; take the stack of the CPU, whose struct
- * cpu TPIDR_EL2 points at (CPU_STACK_TOP); call \function with the vCPU in x0 and ESR_EL2 in x1;
- * branch to guest_return with the vCPU in x19. Nothing of the guest may be lost, x18, x29 and x30
- * included. At most 32 instructions fit a vector.
+ * save_guest; keep the vCPU in a register that calls preserve; take the stack of the CPU, whose
+ * struct cpu TPIDR_EL2 points at (CPU_STACK_TOP); call \function with the vCPU in x0 and ESR_EL2 in
+ * x1; branch to guest_return with the vCPU in x19. Nothing of the guest may be lost, x18, x29 and
+ * x30 included. At most 32 instructions fit a vector.
  */
 	.macro	exit_to function
 	.balign	128
@@ -71,7 +71,8 @@ EXERCISE_END
 
 /*
  * An exception that never should happen, to crash_exception(). The guest's x0 and TPIDR_EL0 may be
- * overwritten: this machine will run no guest again. SP and x0 are exchanged without touching memory.
+ * overwritten: this machine will run no guest again. SP and x0 are exchanged without touching
+ * memory.
  */
 	.macro	never
 	.balign	128

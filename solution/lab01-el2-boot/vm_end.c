@@ -9,13 +9,14 @@
  *	GONE -> LIVE		a reset, if the VM can be built again; else it has stopped
  *
  * From LEFT on EL2 clears up ("reaps"), which takes long for a VM with much memory. So this work is
- * done in pieces (vm_reap()), and interrupts are taken between two of them. A CPU that has nothing to
- * run reaps. So does any CPU at the end of a time slice, for 5 ms in 15 (vm_reap_slice()): to its
- * neighbours a VM that has ended is like one that runs, but lighter. In an image without time slices
- * a vCPU has its CPU for as long as it likes, and all of the work is done at once.
+ * done in pieces (vm_reap()), and interrupts are taken between two of them. A CPU that has nothing
+ * to run reaps. So does any CPU at the end of a time slice, for 5 ms in 15 (vm_reap_slice()): to
+ * its neighbours a VM that has ended is like one that runs, but lighter. In an image without time
+ * slices a vCPU has its CPU for as long as it likes, and all of the work is done at once.
  *
- * vm->power_lock, the outermost lock, protects phase, state and restart: starts of vCPUs and the end
- * of their VM exclude each other. From LEFT on vm->reaping makes one CPU at a time the VM's owner.
+ * vm->power_lock, the outermost lock, protects phase, state and restart: starts of vCPUs and the
+ * end of their VM exclude each other. From LEFT on vm->reaping makes one CPU at a time the VM's
+ * owner.
  */
 #include <stdarg.h>
 
@@ -169,7 +170,7 @@ bool vm_reap(bool may_finish)
 	for (u32 i = 0; i < vm_count && !worked; i++) {
 		struct vm *vm = vms[i];
 
-		/* Only a CPU that has found work takes the VM: others would find none, and sleep. */
+		/* Taken only if there is work: who finds the VM taken goes to sleep. */
 		if (!vm_is_to_be_reaped(vm) ||
 		    __atomic_exchange_n(&vm->reaping, true, __ATOMIC_ACQUIRE))
 			continue;
@@ -180,8 +181,8 @@ bool vm_reap(bool may_finish)
 }
 
 /*
- * The last piece of a reset VM starts it again, and it may run at once. So the last piece is done only
- * at the beginning: behind 5 ms of reaping, the other VMs would wait for both.
+ * The last piece of a reset VM starts it again, and it may run at once. So the last piece is done
+ * only at the beginning: behind 5 ms of reaping, the other VMs would wait for both.
  */
 void vm_reap_slice(struct cpu *cpu)
 {

@@ -4,16 +4,16 @@
  * no trap guards. A register missing here is a channel between VMs.
  *
  * Two groups of registers that EL1 writes without a trap are not in the lists: those of the CPU
- * interface to the interrupt controller (ICC_*: layer 3, vgic_world.c) and of the timer (CNTKCTL_EL1,
- * CNTV_*: layer 4, vtimer.c). A layer switches what it brings to life; an image without layer 3 or 4
- * leaves these registers to the next VM. Registers that only some CPUs have stand apart (struct
- * el1_optional).
+ * interface to the interrupt controller (ICC_*: layer 3, vgic_world.c) and of the timer
+ * (CNTKCTL_EL1, CNTV_*: layer 4, vtimer.c). A layer switches what it brings to life; an image
+ * without layer 3 or 4 leaves these registers to the next VM. Registers that only some CPUs have
+ * stand apart (struct el1_optional).
  *
  * world_load() begins with a DSB: a table walk that the old guest has begun may still be under way,
  * and must not end with half of the new guest's registers (Arm ARM, "Out-of-context translation
  * regimes"). The accesses themselves need no barrier: the ERET into the guest is a context
- * synchronization event, and EL2 uses none of these registers (Arm ARM, "Synchronization requirements
- * for AArch64 System registers").
+ * synchronization event, and EL2 uses none of these registers (Arm ARM, "Synchronization
+ * requirements for AArch64 System registers").
  */
 #include "el2_boot.h"
 #include "exercise.h"
@@ -55,7 +55,7 @@ void world_save_el1(struct el1_state *state)
 	SAVE_PAIR(tpidr_el1, tpidr_el1, csselr, csselr_el1);
 }
 
-/** Exercise 1.8: world_load_el1() - put all of @state, mdscr included, into the CPU for the new guest */
+/** Exercise 1.8: world_load_el1() - put all of @state, mdscr included, into the CPU */
 EXERCISE(1.8)
 void world_load_el1(const struct el1_state *state)
 {
@@ -82,7 +82,7 @@ enum {
 
 static u32 world_optional; /* HAS_*, the same on all CPUs */
 
-/* SME brings TPIDR2_EL0, and needs FEAT_FGT, which traps it. But QEMU 7.2 has SME without FEAT_FGT. */
+/* SME brings TPIDR2_EL0. FEAT_FGT traps it; SME needs FEAT_FGT, but QEMU 7.2 has SME without. */
 void world_init(void)
 {
 	u64 pfr0 = read_sysreg(id_aa64pfr0_el1);
@@ -96,11 +96,11 @@ void world_init(void)
 }
 
 /*
- * An SError that the old guest's accesses caused, and that is still pending, would be taken when the
- * next guest is entered, and end the wrong VM. So errors that are on their way are made to arrive here,
- * where the guest to blame is still known. With RAS, ESB defers an SError to DISR_EL1 (Arm ARM, "Error
- * synchronization event"). Without, DSB completes the accesses, ISR_EL1 says whether an SError is
- * pending, and cpu->serror_vm tells trap_serror() whose it is.
+ * An SError that the old guest's accesses caused, and that is still pending, would be taken when
+ * the next guest is entered, and end the wrong VM. So errors that are on their way are made to
+ * arrive here, where the guest to blame is still known. With RAS, ESB defers an SError to DISR_EL1
+ * (Arm ARM, "Error synchronization event"). Without, DSB completes the accesses, ISR_EL1 says
+ * whether an SError is pending, and cpu->serror_vm tells trap_serror() whose it is.
  */
 static void world_settle_errors(struct vcpu *vcpu, u32 optional)
 {
