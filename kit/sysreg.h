@@ -63,14 +63,45 @@
 #define ESR_EC_STEP_CUR 0x33
 #define ESR_EC_WATCHPOINT_CUR 0x35
 #define ESR_EC_BRK64 0x3c
+#define ESR_WFX_TI_MASK 3
+#define ESR_WFX_TI_WFI 0
+#define ESR_DABT_ISV SR_BIT(24) /* SSE and SF are valid, with the size and the register */
+#define ESR_DABT_SSE SR_BIT(21)
+#define ESR_DABT_SF SR_BIT(15)
 #define ESR_DABT_WNR SR_BIT(6)
 #define ESR_ABORT_S1PTW SR_BIT(7) /* on the guest's own page-table walk */
 #define ESR_ABORT_CM SR_BIT(8) /* a cache maintenance or address translation instruction */
+#define ESR_FSC_TYPE 0x3c /* of the status code, without the level */
+#define ESR_FSC_ADDRESS_SIZE 0x00
+#define ESR_FSC_TRANSLATION 0x04
+#define ESR_FSC_ACCESS_FLAG 0x08
+#define ESR_FSC_PERMISSION 0x0c
 #define ESR_FSC_EXTERNAL 0x10
 #define ESR_FSC_EXTERNAL_WALK 0x14 /* and the level; -1 is 0x13 */
 #define ESR_FSC_ALIGNMENT 0x21
 
+/* HPFAR_EL2, PAR_EL1 */
+#define HPFAR_EL2_FIPA_MASK (~15UL) /* bits from 4 on are those from 12 on of the address */
+#define PAR_EL1_F SR_BIT(0)
+
+/* TCR_EL2 with HCR_EL2.E2H = 0, VTCR_EL2, VTTBR_EL2 */
+#define TCR_EL2_RES1 (SR_BIT(31) | SR_BIT(23))
+#define TCR_EL2_PS_SHIFT 16
+#define TCR_EL2_SH0_INNER (3 << 12)
+#define TCR_EL2_ORGN0_WBWA (1 << 10)
+#define TCR_EL2_IRGN0_WBWA (1 << 8)
+#define VTCR_EL2_RES1 SR_BIT(31)
+#define VTCR_EL2_VS SR_BIT(19)
+#define VTCR_EL2_PS_SHIFT 16
+#define VTCR_EL2_SH0_INNER (3 << 12)
+#define VTCR_EL2_ORGN0_WBWA (1 << 10)
+#define VTCR_EL2_IRGN0_WBWA (1 << 8)
+#define VTCR_EL2_SL0_SHIFT 6
+#define VTTBR_EL2_VMID_SHIFT 48
+
+/* CurrentEL, MPIDR_EL1, ID_AA64MMFR1_EL1 */
 #define CURRENTEL_EL2 SR_BIT(3)
+#define ID_AA64MMFR1_VMIDBITS_16 2
 
 #define MPIDR_EL1_AFFINITY 0xff00ffffff /* Aff3 [39:32], Aff2.Aff1.Aff0 [23:0] */
 

@@ -27,8 +27,8 @@ _start:
  * Exercise 1.1: boot - from the entry point to strata_main()
  *
  * Mask D, A, I and F. Unless the CPU is at EL2 (CurrentEL), branch to boot_not_el2. A CPU whose
- * affinity (MPIDR_EL1 bits [39:32] and [23:0]) is not 0 branches to boot_park. Then, on the boot
- * CPU:
+ * affinity (MPIDR_EL1 bits [39:32] and [23:0], MPIDR_EL1_AFFINITY) is not 0 branches to boot_park.
+ * Then, on the boot CPU:
  *
  *	SCTLR_EL2	its RES1 bits: MMU and caches off
  *	BSS		zero, from bss_start up to bss_end
@@ -45,10 +45,10 @@ boot:
 EXERCISE_BEGIN(1.1)
 	msr	daifset, #0xf
 	mrs	x1, CurrentEL
-	cmp	x1, #(2 << 2)
+	cmp	x1, #CURRENTEL_EL2
 	b.ne	boot_not_el2
 	mrs	x1, mpidr_el1
-	ldr	x2, =0xff00ffffff
+	ldr	x2, =MPIDR_EL1_AFFINITY
 	tst	x1, x2
 	b.ne	boot_park
 

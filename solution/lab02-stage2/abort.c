@@ -19,15 +19,6 @@
 #include "page_alloc.h"
 #include "tlb.h"
 
-#define ESR_FSC_TYPE 0x3c
-#define ESR_FSC_ADDRESS_SIZE 0x00
-#define ESR_FSC_TRANSLATION 0x04
-#define ESR_FSC_ACCESS_FLAG 0x08
-#define ESR_FSC_PERMISSION 0x0c
-
-#define HPFAR_EL2_FIPA_MASK (~15UL) /* bits from 4 on are those from 12 on of the address */
-#define PAR_EL1_F BIT(0)
-
 /**
  * Exercise 2.6: fault_ipa() - the guest-physical address of a stage-2 fault
  *

@@ -66,17 +66,14 @@ void sched_init_cpu(struct cpu *cpu)
 	deadline_init(&cpu->slice, slice_expired);
 }
 
-#define WFX_TI_MASK 3
-#define WFX_TI_WFI 0
-
 /**
  * Exercise 4.6: wfx_trap() - the guest executed WFI (trapped by HCR_EL2.TWI)
  *
- * ISS.TI (WFX_TI_MASK) is 0 for WFI: vcpu_block(), which waits until an interrupt can be delivered,
- * masked by PSTATE.I or not (Arm ARM, "Wait for Interrupt mechanism"). Other instructions of this
- * class may end at any time: give way once, by vcpu_make_request() with REQ_RESCHEDULE. The guest
- * goes on behind the instruction. An A32 instruction whose condition fails is a NOP
- * (trap_condition_passed()).
+ * ISS.TI (ESR_WFX_TI_MASK) is 0 for WFI: vcpu_block(), which waits until an interrupt can be
+ * delivered, masked by PSTATE.I or not (Arm ARM, "Wait for Interrupt mechanism"). Other
+ * instructions of this class may end at any time: give way once, by vcpu_make_request() with
+ * REQ_RESCHEDULE. The guest goes on behind the instruction. An A32 instruction whose condition
+ * fails is a NOP (trap_condition_passed()).
  *
  * Return: TRAP_SKIP_INSN.
  */
@@ -85,7 +82,7 @@ enum trap_result wfx_trap(struct vcpu *vcpu, u64 esr)
 {
 	if (!trap_condition_passed(vcpu, esr))
 		return TRAP_SKIP_INSN;
-	if ((esr & WFX_TI_MASK) == WFX_TI_WFI)
+	if ((esr & ESR_WFX_TI_MASK) == ESR_WFX_TI_WFI)
 		vcpu_block(vcpu);
 	else
 		vcpu_make_request(vcpu, REQ_RESCHEDULE);
