@@ -102,7 +102,6 @@
 /* CurrentEL, MPIDR_EL1, ID_AA64MMFR1_EL1 */
 #define CURRENTEL_EL2 SR_BIT(3)
 #define ID_AA64MMFR1_VMIDBITS_16 2
-
 #define MPIDR_EL1_AFFINITY 0xff00ffffff /* Aff3 [39:32], Aff2.Aff1.Aff0 [23:0] */
 
 /* SPSR_ELx, PSTATE */

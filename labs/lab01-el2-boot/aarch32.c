@@ -2,10 +2,10 @@
 /*
  * System registers from AArch32, in which a guest's EL0 alone can be.
  *
- * MRC, MCR, MRRC and MCRR trap with exception classes of their own. What they name is mostly an
+ * MRC, MCR, MRRC and MCRR trap with exception classes of their own. Most of what they name is an
  * AArch64 register under another name: it is translated, and emulated as that one. Everything else
- * is UNDEFINED: EL1 being AArch64 only, DBGDIDR, DBGDRAR and DBGDSAR are optional, and so LDC and
- * STC, which move the words of a channel at whose other end nobody is.
+ * is UNDEFINED. DBGDIDR, DBGDRAR and DBGDSAR are optional where EL1 is AArch64 only. So are LDC and
+ * STC, which move words of the debug communications channel; nobody is at its other end.
  *
  * Manual: Arm ARM, "ISS encoding for an exception from an MCR or MRC access", "... from an MCRR or
  * MRRC access".
@@ -32,11 +32,19 @@ static const struct {
 	{ESR_EC_CP15_64, MRRC(2, 14), SYSREG_ENCODING(3, 3, 14, 2, 2)}, /* CNTP_CVAL */
 };
 
-/* The register's encoding in AArch64, 0 when there is none for a guest; no register has that. */
-static u32 alias_of(u64 esr, u64 name)
+/* MRRC or MCRR, which move 64 bits in two registers. */
+static bool is_pair(u64 esr)
 {
+	return esr_ec(esr) == ESR_EC_CP15_64 || esr_ec(esr) == ESR_EC_CP14_64;
+}
+
+/* The encoding in AArch64; 0, which no register has, if there is none for a guest. */
+static u32 alias_of(u64 esr)
+{
+	u32 name = esr & (is_pair(esr) ? MRRC_MASK : MRC_MASK);
+
 	for (unsigned i = 0; i < ARRAY_SIZE(aliases); i++) {
-		if (aliases[i].ec == (u32)esr >> ESR_EC_SHIFT && aliases[i].name == name)
+		if (aliases[i].ec == esr_ec(esr) && aliases[i].name == name)
 			return aliases[i].encoding;
 	}
 	return 0;
@@ -47,46 +55,26 @@ static u32 read_register(const struct vcpu *vcpu, unsigned rt)
 	return rt == RT_APSR ? 0 : (u32)vcpu->frame.x[rt];
 }
 
-/* MRC to "PC" gives the flags. */
+/* "MRC APSR_nzcv" writes the flags. */
 static void write_register(struct vcpu *vcpu, unsigned rt, u32 value)
 {
 	u64 *pstate = &vcpu->frame.pstate;
 
 	if (rt == RT_APSR)
-		*pstate = bits_set(*pstate, 31, 28, value >> 28);
+		*pstate = (*pstate & ~(u64)SPSR_NZCV) | (value & SPSR_NZCV);
 	else
 		vcpu->frame.x[rt] = value;
 }
 
-/* MRC and MCR: 32 bits. An instruction whose condition fails changes nothing. */
-enum trap_result trap_mrc(struct vcpu *vcpu, u64 esr)
-{
-	unsigned rt = bits_get(esr, 9, 5);
-	struct sysreg_access access = {
-		.encoding = alias_of(esr, esr & MRC_MASK),
-		.is_write = !(esr & 1),
-		.value = read_register(vcpu, rt),
-	};
-	enum trap_result result;
-
-	if (!trap_condition_passed(vcpu, esr))
-		return TRAP_SKIP_INSN;
-	if (!access.encoding)
-		return TRAP_REFLECT;
-	result = sysreg_emulate(vcpu, &access);
-	if (result == TRAP_SKIP_INSN && !access.is_write)
-		write_register(vcpu, rt, (u32)access.value);
-	return result;
-}
-
-/* MRRC and MCRR: 64 bits in two registers, the first of which has the lower half. */
-enum trap_result trap_mrrc(struct vcpu *vcpu, u64 esr)
+/* Of a pair the first register has the lower half. A failed condition changes nothing. */
+enum trap_result trap_aarch32(struct vcpu *vcpu, u64 esr)
 {
 	unsigned rt = bits_get(esr, 9, 5), rt2 = bits_get(esr, 14, 10);
+	u64 upper = is_pair(esr) ? read_register(vcpu, rt2) : 0;
 	struct sysreg_access access = {
-		.encoding = alias_of(esr, esr & MRRC_MASK),
+		.encoding = alias_of(esr),
 		.is_write = !(esr & 1),
-		.value = (u64)read_register(vcpu, rt2) << 32 | read_register(vcpu, rt),
+		.value = upper << 32 | read_register(vcpu, rt),
 	};
 	enum trap_result result;
 
@@ -95,9 +83,10 @@ enum trap_result trap_mrrc(struct vcpu *vcpu, u64 esr)
 	if (!access.encoding)
 		return TRAP_REFLECT;
 	result = sysreg_emulate(vcpu, &access);
-	if (result == TRAP_SKIP_INSN && !access.is_write) {
-		write_register(vcpu, rt, (u32)access.value);
+	if (result != TRAP_SKIP_INSN || access.is_write)
+		return result;
+	write_register(vcpu, rt, (u32)access.value);
+	if (is_pair(esr))
 		write_register(vcpu, rt2, (u32)(access.value >> 32));
-	}
 	return result;
 }

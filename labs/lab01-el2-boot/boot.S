@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The first instructions. The boot loader enters here as it would enter Linux (arm64 boot
- * protocol): MMU off, one CPU, x0 = device tree.
- *
- * Nothing about the CPU is taken for granted but its exception level, and even that is checked:
- * reset values of system registers are UNKNOWN unless the manual says otherwise.
+ * protocol): MMU off, one CPU, x0 = device tree. Nothing else about the CPU is taken for granted,
+ * since reset values of system registers are UNKNOWN unless the manual says otherwise. Even the
+ * exception level is checked.
  */
 #include "asm_offsets.h"
 #include "exercise.h"
+#include "lib/smccc.h"
 #include "platform/qemu_virt.h"
 #include "sysreg.h"
 
@@ -24,15 +24,22 @@ _start:
 	.long	0
 
 /*
- * Exercise 1.1: from the entry point to strata_main().
+ * Exercise 1.1: boot - from the entry point to strata_main()
  *
  * Mask D, A, I and F. Unless the CPU is at EL2 (CurrentEL), branch to boot_not_el2. A CPU whose
- * affinity (MPIDR_EL1 bits [39:32] and [23:0]) is not 0 branches to boot_park. Then, on the boot
- * CPU: SCTLR_EL2 = its RES1 bits (MMU and caches off), zero from bss_start up to bss_end, let
- * TPIDR_EL2 point at cpus[0], set its stack_top and emergency_top to the upper ends of
- * cpu_stacks[0].stack and .emergency, SP to stack_top, VBAR_EL2 to vectors with an ISB, and call
- * strata_main with x0 as it was at the entry; it does not return. Offsets into struct cpu and
- * struct cpu_stacks (kit/vcpu.h, kit/stacks.h) have names, too: kit/asm_offsets.c.
+ * affinity (MPIDR_EL1 bits [39:32] and [23:0], MPIDR_EL1_AFFINITY) is not 0 branches to boot_park.
+ * Then, on the boot CPU:
+ *
+ *	SCTLR_EL2	its RES1 bits: MMU and caches off
+ *	BSS		zero, from bss_start up to bss_end
+ *	TPIDR_EL2	points at cpus[0]
+ *	cpus[0]		stack_top and emergency_top: the upper ends of cpu_stacks[0].stack and
+ *			.emergency
+ *	SP		stack_top
+ *	VBAR_EL2	vectors, with an ISB
+ *
+ * Last call strata_main, which does not return, with x0 as it was at the entry. Offsets into struct
+ * cpu and struct cpu_stacks (kit/vcpu.h, kit/stacks.h) have names: kit/asm_offsets.c.
  */
 boot:
 EXERCISE_BEGIN(1.1)
@@ -45,9 +52,9 @@ boot_park:
 	b	boot_park
 
 /*
- * No EL2, no hypervisor: say so on the UART, which needs no initialisation for output on this
- * platform, tell the pvpanic device (a stack is all that it needs), and power off by whichever PSCI
- * conduit there is at EL1 (HVC).
+ * No EL2, no hypervisor. Say so on the UART, which on this platform needs no initialisation for
+ * output. Call machine_tell_failure(), which needs a stack. Power off by PSCI's conduit at EL1,
+ * HVC.
  */
 boot_not_el2:
 	adr	x1, boot_not_el2_text
@@ -61,7 +68,7 @@ boot_not_el2:
 	mov	x2, #STACKS_STACK_TOP
 	add	sp, x1, x2
 	bl	machine_tell_failure
-	ldr	w0, =0x84000008
+	ldr	w0, =PSCI_SYSTEM_OFF
 	hvc	#0
 3:	wfi
 	b	3b

@@ -2,17 +2,19 @@
 /*
  * Self-hosted debug of a guest: breakpoints, watchpoints, software step, OS lock.
  *
- * Every access to a debug register traps, and vcpu->debug is always right: nothing is saved when a
- * vCPU leaves, and it may go on on another CPU. The hardware has a copy of the breakpoints and
- * watchpoints while a vCPU is loaded that can use them, one with MDSCR_EL1.MDE set. Without MDE
- * they match nothing, whoever's they are, so a vCPU that does not debug costs a switch one look at
- * its MDSCR_EL1. Handing the registers over at the first use, as SIMD's, is not possible: behind
- * MDCR_EL2.TDA there are also the breakpoints beyond those announced, the debug communications
- * channel, which is a mailbox between VMs, and an MDSCR_EL1 that knows nothing of the guest's lock.
+ * Every access to a debug register traps, so vcpu->debug is always right: nothing is saved when a
+ * vCPU leaves a CPU. The hardware has a copy of the breakpoints and watchpoints while a vCPU is
+ * loaded that can use them: one with MDSCR_EL1.MDE set. Without MDE breakpoints and watchpoints
+ * match nothing, whoever set them, so switching to a vCPU that does not debug costs one look at its
+ * MDSCR_EL1.
+ *
+ * The guest cannot get the registers themselves, as it gets those of SIMD. MDCR_EL2.TDA also guards
+ * the breakpoints beyond those announced, the debug communications channel, which would connect
+ * VMs, and an MDSCR_EL1 that knows nothing of the guest's lock.
  *
  * No debug exception is taken at EL2 or to it: with MDCR_EL2.TDE = 0 they target EL1, and a level
  * above the target generates none (Arm ARM, "Enabling debug exceptions from the current Exception
- * level"). The control registers that the hardware gets name no level above EL1 all the same.
+ * level"). All the same, no control register in the hardware names a level above EL1.
  *
  * Manual: Arm ARM, "AArch64 Self-hosted Debug", "The OS Lock and the OS Double Lock".
  */
@@ -33,11 +35,12 @@
 #define DBGWCR_WT BIT(20)
 #define DBGWCR_MASK bits_mask(28, 24)
 #define BT_LINKED_ADDRESS 1
-#define BT_LINKED_CONTEXT 3 /* of CONTEXTIDR_EL1; what is above has to do with EL2 or AArch32 */
+#define BT_LINKED_CONTEXT 3 /* of CONTEXTIDR_EL1; higher types are for EL2 or AArch32 */
 
 /*
- * ID_AA64DFR0_EL1 announces two breakpoints, the smallest number there is, and with CTX_CMPs = 0
- * that the last of them, number 1, can also match contexts. On the machine that is its own last.
+ * ID_AA64DFR0_EL1 as guests see it announces two breakpoints, the smallest number there is, of
+ * which the last, number 1, can also match contexts (CTX_CMPs = 0). The hardware's last breakpoint
+ * does that.
  */
 #define CONTEXT_BREAKPOINT 1
 
@@ -66,7 +69,7 @@
 	PAIR(kind, 14);                                                                            \
 	PAIR(kind, 15)
 
-/* MSR has its register as part of the instruction. */
+/* A case for each, since MSR names its register in the instruction. */
 static void write_breakpoint(unsigned number, u64 value, u64 control)
 {
 	switch (number) {
@@ -106,9 +109,9 @@ void debug_init_cpu(void)
 /* ---- from the guest's registers to the hardware's ---- */
 
 /*
- * HMC = 0 and SSC = 0 leave EL1 and EL0, of which PMC or PAC chooses; the other combinations are
- * about levels and a security state that a guest does not have, and reserved for it. A link to
- * anything but the breakpoint that matches contexts matches nothing.
+ * HMC and SSC are 0: PMC or PAC then chooses between EL1 and EL0. Their other values are about
+ * levels and a security state that a guest does not have. A link to anything but the breakpoint
+ * that matches contexts matches nothing.
  */
 static u64 hardware_control(u64 control, u64 kept, bool linked)
 {
@@ -145,8 +148,9 @@ void debug_load(const struct vcpu *vcpu)
 }
 
 /*
- * The guest changed something: MDSCR_EL1 as it is to be in the hardware, and what MDE brings along.
- * A lock suppresses all debug exceptions but BRK's. EL2 needs the hardware's own lock unlocked.
+ * The guest changed a register: update the hardware's MDSCR_EL1 and, with MDE, its breakpoints and
+ * watchpoints. A lock of the guest suppresses all debug exceptions but BRK's. The hardware's own
+ * lock stays open, for EL2 to write these registers.
  */
 static void debug_changed(struct vcpu *vcpu)
 {
@@ -166,7 +170,7 @@ void debug_reset(struct vcpu *vcpu)
 
 /* ---- accesses ---- */
 
-/* FEAT_DoubleLock: 0 says that it is there. */
+/* FEAT_DoubleLock is there when the field is 0. */
 static bool has_double_lock(void)
 {
 	return bits_get(read_sysreg(id_aa64dfr0_el1), 39, 36) == 0;
@@ -176,8 +180,6 @@ static bool has_double_lock(void)
 #define OSLAR_EL1 SYSREG_ENCODING(2, 0, 1, 0, 4)
 #define OSLSR_EL1 SYSREG_ENCODING(2, 0, 1, 1, 4)
 #define OSDLR_EL1 SYSREG_ENCODING(2, 0, 1, 3, 4)
-#define OSLSR_OSLM BIT(3) /* there is an OS lock */
-#define OSLSR_OSLK BIT(1) /* and it is locked */
 
 /* Registers that read as zero and ignore writes: nobody is at the other end of the channel. */
 static const struct {
@@ -214,11 +216,11 @@ static enum trap_result ignore(struct sysreg_access *access)
 /* The register of a breakpoint or watchpoint, NULL beyond those announced; *@bits: not RES0. */
 static u64 *pair_register(struct debug_state *debug, u32 encoding, u64 *bits)
 {
-	unsigned number = (unsigned)bits_get(encoding, 4, 1);
+	unsigned number = sysreg_crm(encoding);
 
-	if (bits_get(encoding, 16, 10) || number >= DEBUG_PAIRS) /* op1, CRn */
+	if (sysreg_op1(encoding) || sysreg_crn(encoding) || number >= DEBUG_PAIRS)
 		return NULL;
-	switch (bits_get(encoding, 19, 17)) { /* op2 */
+	switch (sysreg_op2(encoding)) {
 	case 4:
 		*bits = ~0UL;
 		return &debug->pair[number].bvr;
@@ -257,15 +259,18 @@ static enum trap_result os_lock(struct vcpu *vcpu, struct sysreg_access *access)
 		vcpu->debug.os_lock = access->value & 1;
 		debug_changed(vcpu);
 	} else {
-		access->value = OSLSR_OSLM | (vcpu->debug.os_lock ? OSLSR_OSLK : 0);
+		access->value = OSLSR_EL1_OSLM | (vcpu->debug.os_lock ? OSLSR_EL1_OSLK : 0);
 	}
 	return TRAP_SKIP_INSN;
 }
 
-/* EL0 sees the channel alone, and that if MDSCR_EL1.TDCC lets it, which the CPU should have asked. */
+/*
+ * At EL0 only the channel's registers exist (op1 = 3). With MDSCR_EL1.TDCC set EL0 may not use
+ * them: EL1 takes the trap that the CPU would have raised.
+ */
 static enum trap_result el0_register(struct vcpu *vcpu, struct sysreg_access *access)
 {
-	if (bits_get(access->encoding, 16, 14) != 3) /* op1 */
+	if (sysreg_op1(access->encoding) != 3)
 		return TRAP_REFLECT;
 	if (!(vcpu->debug.mdscr & MDSCR_EL1_TDCC))
 		return ignore(access);

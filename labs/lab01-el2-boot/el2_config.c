@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The controls of EL2, chosen field by field. A reset leaves most of them UNKNOWN, and a control
- * left at "do not trap" is state that one VM can read or change under another.
+ * The controls of EL2, chosen field by field. A reset leaves most of them UNKNOWN. A register that
+ * does not trap, and is not switched, is state that one VM can read or change under another.
  *
  * Manual: Arm ARM, "AArch64 System register descriptions"; VHE is not used (HCR_EL2.E2H = 0).
  */
@@ -11,14 +11,19 @@
 #include "lib/bits.h"
 
 /**
- * el2_guest_hcr() - HCR_EL2 while a vCPU of an image with this layer alone runs
+ * Exercise 1.3: el2_guest_hcr() - HCR_EL2 while a vCPU of an image with this layer alone runs
  *
- * RW: EL1 is AArch64. FMO, IMO, AMO: physical interrupts and SErrors are EL2's. TSC: SMC traps.
- * TID1, TID3, TID5: identification registers trap. TIDCP, TACR, TLOR, TERR: so do implementation
- * defined, auxiliary, LORegion and error-record registers. TSW: and set/way maintenance. FB and
- * BSU = inner shareable: what a guest invalidates or orders for itself reaches the CPU that it
- * migrates to.
- * Everything else 0: no PAuth, no MTE, no nested virtualization, HVC enabled.
+ *	RW			EL1 is AArch64
+ *	FMO, IMO, AMO		physical interrupts and SErrors are EL2's
+ *	TSC			SMC traps
+ *	TID1, TID3, TID5	identification registers trap
+ *	TIDCP, TACR, TLOR, TERR	so do implementation defined, auxiliary, LORegion and error-record
+ *				registers
+ *	TSW			so does set/way maintenance
+ *	FB, BSU = inner		what a guest invalidates or orders for itself reaches the CPU to
+ *				which its vCPU moves
+ *
+ * Everything else is 0: no PAuth, no MTE, no nested virtualization, HVC enabled.
  */
 EXERCISE(1.3)
 u64 el2_guest_hcr(void)
@@ -26,16 +31,9 @@ u64 el2_guest_hcr(void)
 	TODO(1.3);
 }
 
-#define MPAM2_EL2_TRAPMPAM1EL1 BIT(48)
-#define MPAM2_EL2_TRAPMPAM0EL1 BIT(49)
-#define MPAM2_EL2_TIDR BIT(58)
-#define MPAMHCR_EL2_TRAP_MPAMIDR_EL1 BIT(31)
-#define MPAMIDR_EL1_HAS_HCR BIT(17)
-#define MPAMIDR_EL1_HAS_TIDR BIT(58)
-
 /*
- * Memory partitioning: partition 0 for all, and a guest's registers trap. Which control traps
- * MPAMIDR_EL1 depends on the version (Arm ARM, "MPAM2_EL2", "MPAMHCR_EL2").
+ * Memory partitioning: everybody has partition 0, and a guest's registers trap. Which control traps
+ * MPAMIDR_EL1 depends on the version of MPAM (Arm ARM, "MPAM2_EL2", "MPAMHCR_EL2").
  */
 static void el2_configure_mpam(void)
 {
@@ -49,8 +47,8 @@ static void el2_configure_mpam(void)
 }
 
 /*
- * Controls that only exist on later CPUs. All bits of the fine-grained traps are 0: what is named
- * "n..." traps, which is every register that came with or after them; what is older traps, or is
+ * Controls that only later CPUs have. All bits of the fine-grained traps are 0. Those named "n..."
+ * then trap, which are for the registers that came with them or later. Older registers trap, or are
  * disabled, by older controls. HCRX_EL2 enables nothing.
  */
 static void el2_configure_extensions(void)
@@ -84,15 +82,21 @@ static void el2_configure_extensions(void)
 }
 
 /**
- * el2_configure() - put every control of this CPU's EL2 into the state in which guests may run
+ * Exercise 1.3: el2_configure() - put every control of this CPU's EL2 into the state for guests
  *
- * HCR_EL2 as el2_guest_hcr(). CPTR_EL2: RES1 bits, and trap SIMD and floating point (TFP, for lazy
- * switching), SVE (TZ), SME (TSM is RES1 territory), trace (TTA) and activity monitors (TAM).
- * MDCR_EL2: trap debug (TDE stays 0: debug exceptions are EL1's; TDA, TDOSA, TDRA), PMU (TPM,
- * TPMCR), statistical profiling (TPMS with E2PB 0), trace filter (TTRF); HPMN = PMCR_EL0.N, all
- * counters belong to the lower levels. CNTHCTL_EL2: EL1 reads the counter (EL1PCTEN), its physical
- * timer traps (EL1PCEN 0). HSTR_EL2 = 0. CNTVOFF_EL2 = 0. VPIDR_EL2 = MIDR_EL1. What only later
- * CPUs have is el2_configure_extensions()'s. Ends with an ISB. Returns 0.
+ *	HCR_EL2		el2_guest_hcr()
+ *	CPTR_EL2	its RES1 bits; traps: SIMD and floating point (TFP, for lazy switching), SVE
+ *			(TZ), SME (TSM), trace (TTA), activity monitors (TAM)
+ *	MDCR_EL2	traps: debug registers (TDA, TDOSA, TDRA), performance monitors (TPM,
+ *			TPMCR), statistical profiling (TPMS, with E2PB 0), trace filter (TTRF).
+ *			TDE 0: debug exceptions are EL1's. HPMN = PMCR_EL0.N (bits [15:11]): all
+ *			counters belong to the lower levels
+ *	CNTHCTL_EL2	EL1 reads the physical counter (EL1PCTEN); its physical timer traps
+ *			(EL1PCEN 0)
+ *	HSTR_EL2, CNTVOFF_EL2, VTTBR_EL2	0
+ *	VPIDR_EL2	MIDR_EL1
+ *
+ * el2_configure_extensions() has the controls that only later CPUs have. Last, an ISB. Returns 0.
  */
 EXERCISE(1.3)
 int el2_configure(struct cpu *cpu)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Guest RAM as layer 1 has it: a contiguous piece of physical memory a VM, with the guest's
- * physical addresses being the machine's. Nothing keeps a guest inside; that is what layer 2 adds.
+ * Guest RAM as layer 1 has it: each VM gets a contiguous piece of physical memory, and a guest's
+ * physical addresses are the machine's. Nothing keeps a guest inside; layer 2 will.
  *
  * Also here, for every implementation: pristine contents, and EL2's way to guest memory.
  */
@@ -16,7 +16,7 @@
 
 #define BULK 64 /* pages_zero() and pages_copy() move this many bytes at a time */
 
-/* Ends that are not whole pieces byte by byte, what lies between in bulk. */
+/* The ends byte by byte where they are no whole pieces, the rest in bulk. */
 static void fill_zero(u8 *to, u64 bytes)
 {
 	u64 head = min_u64(align_up((u64)to, BULK) - (u64)to, bytes);
@@ -75,7 +75,7 @@ int flat_create(struct vm *vm)
 	return 0;
 }
 
-/* A contiguous piece is given back as it was taken, in one. */
+/* Nothing to give back piece by piece: flat_destroy() returns all of it, as it was taken. */
 bool flat_release(struct vm *vm)
 {
 	return false;
@@ -95,7 +95,7 @@ void *flat_page(struct vm *vm, ipa_t address)
 	return phys_to_virt(PA(align_down(address.ipa, PAGE_SIZE)));
 }
 
-/* Both directions in pieces of a page; first a dry run, so that a fault half-way copies nothing. */
+/* Page by page, twice: first without copying, so that a fault half-way has copied nothing. */
 static int guest_access(struct vm *vm, ipa_t address, void *buffer, u64 bytes, bool is_write)
 {
 	for (int commit = 0; commit < 2; commit++) {

@@ -2,11 +2,12 @@
 /*
  * At which level of the guest's own tables a walk went wrong.
  *
- * The guest's walk read a descriptor where its machine has nothing. To it that is an external abort
- * on a translation table walk, and its syndrome tells the level of stage 1. ESR_EL2 has that of
- * stage 2, so the walk is done again, to the descriptor whose page stage 2 refused.
+ * The guest's walk read a descriptor where its machine has nothing. The guest takes that as an
+ * external abort on a translation table walk, whose syndrome tells the level of stage 1. ESR_EL2
+ * tells the level of stage 2, so EL2 walks the guest's tables again, to the descriptor whose page
+ * stage 2 refused. If another vCPU changes the tables meanwhile, the level is the one where this
+ * second walk ends.
  *
- * Another vCPU may be changing the tables: then the level is that where this walk ends.
  * Manual: Arm ARM, "The VMSAv8-64 translation process", "TCR_EL1, Translation Control Register".
  */
 #include "el2_boot.h"
@@ -56,8 +57,9 @@ static u64 descriptor_at(struct vm *vm, u64 address)
 }
 
 /*
- * Each level resolves as many bits as a table of one page has entries, the first one what is left.
- * A size that TCR_EL1 must not have counts as the next that it may.
+ * Each level resolves as many bits of the address as a table of one page has entries, the first
+ * level the bits that are left. A size that TCR_EL1 must not have counts as the nearest that it
+ * may.
  */
 static int walk_level(struct vm *vm, u64 va, u64 refused_page)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The calls that every image serves: who am I talking to, power, yielding the CPU, and a console
- * for guests that have no UART yet.
+ * The calls that every image serves: versions, power, giving way, and a console for guests without
+ * a UART.
  *
  * Manual: SMC Calling Convention (DEN 0028), Power State Coordination Interface (DEN 0022).
  */
@@ -12,21 +12,16 @@
 #define SMCCC_VERSION_1_2 0x10002
 #define PSCI_VERSION_1_1 0x10001
 
-/** hypercall_return() - the usual end of a call: one result, go on behind the HVC */
-static enum trap_result hypercall_return(struct vcpu *vcpu, u64 value)
-{
-	vcpu->frame.x[0] = value;
-	return TRAP_RESUME;
-}
-
 enum trap_result smccc_version(struct vcpu *vcpu)
 {
 	return hypercall_return(vcpu, SMCCC_VERSION_1_2);
 }
 
 /**
- * smccc_arch_features() - whether the function in W1 exists: 0 for the two calls of this range that
- * do (SMCCC_VERSION, SMCCC_ARCH_FEATURES), else NOT_SUPPORTED
+ * Exercise 1.6: smccc_arch_features() - whether the function in W1 exists
+ *
+ * SMCCC_SUCCESS for the two calls of this range that do, SMCCC_VERSION and SMCCC_ARCH_FEATURES;
+ * else SMCCC_NOT_SUPPORTED. hypercall_return() hands a result to the guest.
  */
 EXERCISE(1.6)
 enum trap_result smccc_arch_features(struct vcpu *vcpu)
@@ -40,10 +35,12 @@ enum trap_result psci_version(struct vcpu *vcpu)
 }
 
 /**
- * psci_features() - whether the PSCI function in W1, or SMCCC_VERSION, is implemented by what is
- * linked: 0 or NOT_SUPPORTED
+ * Exercise 1.6: psci_features() - whether the function in W1 is implemented (DEN 0022,
+ * "PSCI_FEATURES")
  *
- * Standard secure service calls have owner 4 in bits [29:24] (DEN 0022, "PSCI_FEATURES").
+ * SMCCC_SUCCESS for SMCCC_VERSION and for a PSCI function, if a linked layer serves it
+ * (hypercall_is_registered()); else SMCCC_NOT_SUPPORTED. PSCI has the fast calls of the standard
+ * secure service, which is owner 4 in bits [29:24], with numbers up to 0x1f, in 32 and 64 bits.
  */
 EXERCISE(1.6)
 enum trap_result psci_features(struct vcpu *vcpu)
@@ -54,18 +51,16 @@ enum trap_result psci_features(struct vcpu *vcpu)
 enum trap_result psci_system_off(struct vcpu *vcpu)
 {
 	vm_stop(vcpu->vm, VM_POWERED_OFF, "powered off");
-	return TRAP_STOP_VM;
+	return TRAP_RESUME;
 }
 
 enum trap_result psci_system_reset(struct vcpu *vcpu)
 {
 	vm_request_reset(vcpu->vm);
-	return TRAP_STOP_VM;
+	return TRAP_RESUME;
 }
 
-/**
- * strata_uid() - the hypervisor's UUID in W0..W3 (DEN 0028, "Vendor specific hypervisor service")
- */
+/* The hypervisor's UUID in W0 to W3 (DEN 0028, "Vendor specific hypervisor service"). */
 enum trap_result strata_uid(struct vcpu *vcpu)
 {
 	static const u32 uuid[4] = {0x53c1a9e2, 0x4d7e6b1f, 0x9a3d42b8, 0x71f00c65};
@@ -76,10 +71,10 @@ enum trap_result strata_uid(struct vcpu *vcpu)
 }
 
 /**
- * strata_yield() - let the next runnable vCPU of this CPU run; 0 when it is this one's turn again
+ * Exercise 1.8: strata_yield() - let the next runnable vCPU of this CPU run
  *
- * The switch is not made here but before the next entry, which REQ_RESCHEDULE asks for
- * (vcpu_make_request()).
+ * Ask for the switch, which is made before the next entry: vcpu_make_request() with REQ_RESCHEDULE.
+ * The call returns SMCCC_SUCCESS, when this vCPU runs again.
  */
 EXERCISE(1.8)
 enum trap_result strata_yield(struct vcpu *vcpu)

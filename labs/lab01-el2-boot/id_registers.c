@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT
 /*
  * What guests learn of the CPU. HCR_EL2.TID3 traps every identification register, and each answers
- * through the rules of id_rules.c. What is hidden has instructions and registers that trap, or are
- * disabled, and reflect as UNDEFINED (guests/probes/encodings.h lists what has no trap).
+ * through the rules of id_rules.c. Instructions and registers of a hidden feature trap or are
+ * disabled, and the guest takes them as UNDEFINED. guests/probes/encodings.h lists those without a
+ * trap.
  */
 #include "el2_boot.h"
 #include "internal.h"
 
 #define ID(crm, op2) SYSREG_ENCODING(3, 0, 0, crm, op2)
 
-/* The machine's registers; MRS takes its register as part of the instruction. */
+/* The machine's value. A case for each, since MRS names its register in the instruction. */
 static u64 id_register_physical(u32 encoding)
 {
 	switch (encoding) {

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 /*
- * What of the CPU's identification a guest is shown: for each field the highest value that Strata
- * can answer for, one hexadecimal digit a field, ID bits [3:0] on the right. A field whose digit is
- * 0, and a register that is not listed, reads as zero, "not implemented": a feature of next year's
- * CPU is hidden until somebody has looked what it needs. A higher value of a field means more ("ID
- * registers" in the Arm ARM, "Principles of the ID scheme for fields in ID registers"), so that
- * less than the CPU has is shown by a lower one.
+ * What a guest is shown of the CPU's identification: for each field the highest value that Strata
+ * can answer for, one hexadecimal digit a field, bits [3:0] on the right. A field whose digit is 0,
+ * and a register that is not listed, reads as zero, "not implemented": a feature of next year's CPU
+ * is hidden until somebody has looked at what it needs. A higher value of a field means more (Arm
+ * ARM, "Principles of the ID scheme for fields in ID registers"), so a lower one shows less than
+ * the CPU has.
  *
- * Shown is what needs no state beyond that which the world switch saves (general, SIMD and EL1
- * registers), and no control at EL2 that is off. Hidden, for instance:
+ * A feature is shown if it needs no state beyond what the world switch saves (general, SIMD and EL1
+ * registers), and no control of EL2 that is off. Hidden, for instance:
  *
  *	state		PAuth keys, SVE, SME, MTE tags, PMU, RAS records, AMU, MPAM, SCXTNUM
  *			(CSV2 2), TME's transactions, which no exit to EL2 keeps
@@ -24,10 +24,10 @@
 #include "lib/bits.h"
 
 /**
- * struct id_rule - what of a register is shown
+ * struct id_rule - what a guest is shown of a register
  * @highest: the highest value of each field
- * @negative: fields in which 0xf means that even what 0 promises is missing: 0xf is then shown
- * @fixed: fields with a value of our choice, whose digit in @highest is 0
+ * @negative: fields in which 0xf means less than 0: a CPU's 0xf is shown
+ * @fixed: fields that read as given here on every CPU; their digit in @highest is 0
  */
 struct id_rule {
 	u32 encoding;
@@ -37,7 +37,7 @@ struct id_rule {
 #define ID(crm, op2) SYSREG_ENCODING(3, 0, 0, crm, op2)
 #define FIELD(low) (0xfUL << (low))
 
-/* AArch32 is for EL0 alone, where it has no state of its own but general and SIMD registers. */
+/* AArch32 is for EL0 alone, where its only state is in general and SIMD registers. */
 static const struct id_rule id_rules[] = {
 	/* ID_PFR0: DIT, CSV2 1, State3 to State0; no RAS, AMU */
 	{ID(1, 0), 0x01011231, 0, 0},
@@ -70,7 +70,7 @@ static const struct id_rule id_rules[] = {
 	{ID(4, 0), 0x1101000001110002, FIELD(20) | FIELD(16), 1UL << 4},
 	/* ID_AA64PFR1: SSBS */
 	{ID(4, 1), 0x0000000000000020, 0, 0},
-	/* ID_AA64DFR0: ARMv8.0's debug with the fewest breakpoints (debug.c); DoubleLock as it is */
+	/* ID_AA64DFR0: ARMv8.0's debug, the fewest breakpoints (debug.c); DoubleLock as it is */
 	{ID(5, 0), 0, FIELD(36), 1UL << 20 | 1UL << 12 | 6},
 	/* ID_AA64ISAR0: TLB, TS, FHM, DP, SM4, SM3, SHA3, RDM, Atomic, CRC32, SHA2, SHA1, AES */
 	{ID(6, 0), 0x0221111110312120, 0, 0},

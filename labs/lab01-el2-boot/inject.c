@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
  * Exceptions for the guest. EL2 does by hand what the CPU does when it takes an exception to EL1:
- * the guest's handler cannot tell the difference.
+ * the guest's handler cannot tell the difference. The vCPU is loaded: its EL1 system registers are
+ * in the hardware, its PC and PSTATE in the frame.
  *
- * The vCPU is loaded: its EL1 system registers are in the hardware, its PC and PSTATE in the frame.
+ * A PSTATE with a bit that the CPU lacks would make the exception return illegal. So which bits the
+ * new PSTATE may have is asked of the ID registers, as the guest sees them.
+ *
  * Manual: Arm ARM, "Exception entry" and the pseudocode function AArch64.TakeException().
  */
 #include "el2_boot.h"
@@ -17,7 +20,12 @@
 #define VECTOR_LOWER_A64 0x400
 #define VECTOR_LOWER_A32 0x600
 
-/** inject_vector() - which synchronous vector of EL1 a guest with this PSTATE takes */
+/**
+ * Exercise 1.7: inject_vector() - the offset of the synchronous vector that a guest in @pstate
+ * takes
+ *
+ * From AArch32 or AArch64 at EL0, from EL1 with SP_EL0 (SPSR_EL1T) or with SP_EL1 (SPSR_EL1H).
+ */
 EXERCISE(1.7)
 static u64 inject_vector(u64 pstate)
 {
@@ -25,15 +33,14 @@ static u64 inject_vector(u64 pstate)
 }
 
 /**
- * inject_pstate() - PSTATE with which EL1 starts its handler
- * @old: of the interrupted guest
+ * Exercise 1.7: inject_pstate() - PSTATE with which EL1 starts its handler
+ * @old: PSTATE of the interrupted guest
  * @sctlr: SCTLR_EL1
  *
- * EL1h, AArch64, DAIF masked; NZCV and DIT kept, from AArch32 as well, of which SPSR_EL2 has them
- * at the same places; PAN kept, and set if SCTLR_EL1.SPAN is 0; SSBS as SCTLR_EL1.DSSBS; IL, SS,
- * BTYPE, UAO and everything else zero. PAN and SSBS exist only if the ID registers that the guest
- * sees say so: setting a bit that the CPU lacks would make the exception
- * return illegal, so each is derived from id_register_guest().
+ * EL1h, AArch64, D, A, I and F masked. NZCV, DIT and PAN as in @old, from AArch32 as well, whose
+ * SPSR_EL2 has them at the same places. If the guest has PAN (ID_AA64MMFR1_EL1 bits [23:20] of
+ * id_register_guest() are not 0), PAN is set where SCTLR_EL1.SPAN is 0. If it has SSBS
+ * (ID_AA64PFR1_EL1 bits [7:4]), SSBS is SCTLR_EL1.DSSBS. Everything else is 0: IL, SS, BTYPE, UAO.
  */
 EXERCISE(1.7)
 static u64 inject_pstate(u64 old, u64 sctlr)
@@ -41,6 +48,14 @@ static u64 inject_pstate(u64 old, u64 sctlr)
 	TODO(1.7);
 }
 
+/**
+ * Exercise 1.7: inject_exception() - make @vcpu take a synchronous exception to EL1
+ * @esr: the complete value of ESR_EL1
+ *
+ * As AArch64.TakeException() does: ESR_EL1 is @esr, ELR_EL1 and SPSR_EL1 are the guest's PC and
+ * PSTATE. The new PC is VBAR_EL1 plus inject_vector(), the new PSTATE inject_pstate()'s. FAR_EL1
+ * stays.
+ */
 EXERCISE(1.7)
 void inject_exception(struct vcpu *vcpu, u64 esr)
 {
@@ -53,12 +68,12 @@ void inject_undefined(struct vcpu *vcpu, u64 esr)
 }
 
 /**
- * inject_abort() - tell the guest that nothing answers at the address it used
+ * Exercise 1.7: inject_abort() - tell the guest that nothing answers at @far, the address it used
+ * @esr: of the exit, whose class is ESR_EC_IABT_LOW or ESR_EC_DABT_LOW
  *
- * DFSC/IFSC is guest_abort_status()'s: a synchronous external abort, on a translation table walk or
- * not. The exception class says whether it comes from EL0 (0x20, 0x24), AArch32 included, or from
- * EL1 itself (0x21, 0x25); WnR and CM of a data abort are handed on; IL is 1, the rest of the
- * syndrome 0; FAR_EL1 is @far.
+ * An exception with FAR_EL1 = @far and this syndrome. The class: as in @esr if the guest was at
+ * EL0, in AArch64 or AArch32; one more (0x21, 0x25) if it was at EL1. IL is 1. DFSC or IFSC is
+ * guest_abort_status()'s. WnR and CM of a data abort are handed on. The rest is 0.
  */
 EXERCISE(1.7)
 void inject_abort(struct vcpu *vcpu, u64 esr, u64 far)

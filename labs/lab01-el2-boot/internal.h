@@ -7,7 +7,7 @@
 
 /* ---- what layer.c claims, described where it is defined ---- */
 
-trap_handler_fn trap_hvc, trap_smc, trap_sysreg, trap_mrc, trap_mrrc, trap_fp;
+trap_handler_fn trap_hvc, trap_smc, trap_sysreg, trap_aarch32, trap_fp;
 
 hypercall_fn smccc_version, smccc_arch_features;
 hypercall_fn psci_version, psci_features, psci_system_off, psci_system_reset;
@@ -26,7 +26,7 @@ void *flat_page(struct vm *vm, ipa_t address);
 
 /* ---- what starts with the layer ---- */
 
-/** world_init() - find out which registers only some CPUs have this one has */
+/** world_init() - find out which optional registers the CPUs have */
 void world_init(void);
 
 /* ---- traps, registers, SIMD ---- */
@@ -77,13 +77,13 @@ u64 guest_abort_status(const struct vcpu *vcpu, u64 esr);
 /**
  * vcpu_evict() - have @vcpu leave its CPU before its next instruction, and be OFF
  *
- * One that is on no CPU is OFF on return. The CPU of any other calls vm_vcpu_left() when it is.
+ * A vCPU that is on no CPU is OFF on return. For any other its CPU calls vm_vcpu_left() when it is.
  */
 void vcpu_evict(struct vcpu *vcpu);
 
 /* ---- vm.c, vm_end.c ---- */
 
-/** vm_enter_phase() - power_lock is held; a release, for who looks at the phase without it */
+/** vm_enter_phase() - needs power_lock; a release, for who reads the phase without it */
 static inline void vm_enter_phase(struct vm *vm, enum vm_phase phase)
 {
 	spin_assert_held(&vm->power_lock);
@@ -93,7 +93,7 @@ static inline void vm_enter_phase(struct vm *vm, enum vm_phase phase)
 /** vm_build() - memory, then each layer's part; 0 or a negative errno and nothing is left of it */
 int vm_build(struct vm *vm);
 
-/** vm_start() - reset every vCPU of a VM that is built and let the first one run; power_lock is held */
+/** vm_start() - reset every vCPU of a VM that is built, let the first one run; needs power_lock */
 void vm_start(struct vm *vm);
 
 /** layers_destroy() - have the layers below @behind release their part of @vm, highest first */
@@ -104,14 +104,14 @@ void vm_vcpu_left(struct vm *vm);
 
 /**
  * vm_reap() - a bounded piece of the work that VMs which have ended leave; no lock is held
- * @may_finish: the piece may be the last of a VM, which starts again then if it is reset
+ * @may_finish: the piece may be the last one of a VM, which then starts again if it is reset
  *
- * Return: whether it found some that it could do.
+ * Return: whether there was a piece to do.
  */
 bool vm_reap(bool may_finish);
 
-/** vm_reap_turn() - as much of it as one turn on @cpu, which executes this, allows */
-void vm_reap_turn(struct cpu *cpu);
+/** vm_reap_slice() - vm_reap() on @cpu, which executes this, for a time slice, if one is due */
+void vm_reap_slice(struct cpu *cpu);
 
 extern u32 vms_present;
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Layer 1 on one page: how it starts, and which function is there for what. Behind the macros stands
- * the registry (kit/registry.h), by which higher layers add to these tables with a layer.c of theirs.
+ * Layer 1 on one page: how it starts, and which function is there for what. Behind the macros
+ * stands the registry (kit/registry.h), by which higher layers add to these tables with a layer.c
+ * of theirs.
  */
 #include "el2_boot.h"
 #include "guest_memory.h"
@@ -45,10 +46,10 @@ GUEST_MEMORY(1, .name = "flat", .create = flat_create, .release = flat_release,
 	     .destroy = flat_destroy, .page = flat_page);
 
 /* A class that nobody claims is reflected: trap.c. */
-TRAP_HANDLER(ESR_EC_CP15_32, trap_mrc);
-TRAP_HANDLER(ESR_EC_CP15_64, trap_mrrc);
-TRAP_HANDLER(ESR_EC_CP14_32, trap_mrc);
-TRAP_HANDLER(ESR_EC_CP14_64, trap_mrrc);
+TRAP_HANDLER(ESR_EC_CP15_32, trap_aarch32);
+TRAP_HANDLER(ESR_EC_CP15_64, trap_aarch32);
+TRAP_HANDLER(ESR_EC_CP14_32, trap_aarch32);
+TRAP_HANDLER(ESR_EC_CP14_64, trap_aarch32);
 TRAP_HANDLER(ESR_EC_FP, trap_fp);
 TRAP_HANDLER(ESR_EC_HVC64, trap_hvc);
 TRAP_HANDLER(ESR_EC_SMC64, trap_smc);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * The calls about CPUs that PSCI makes mandatory, as a machine with one CPU answers them. All are
- * HYPERCALL_FALLBACK: a layer that lets vCPUs wait, or starts more of them, claims its own.
+ * The calls about CPUs that PSCI makes mandatory, as a machine with one CPU answers them. Layers
+ * that let vCPUs wait, or start more of them, answer better: layer.c claims these as fallbacks.
  *
  * Manual: Power State Coordination Interface (DEN 0022), "CPU_SUSPEND" to "AFFINITY_INFO",
  * "MIGRATE_INFO_TYPE".
@@ -13,12 +13,6 @@
 #define AFFINITY_INFO_ON 0
 #define NO_TRUSTED_OS_TO_MIGRATE 2
 
-static enum trap_result psci_return(struct vcpu *vcpu, u64 value)
-{
-	vcpu->frame.x[0] = value;
-	return TRAP_RESUME;
-}
-
 /* Arguments of the 32-bit form of a call are W registers. */
 static u64 psci_argument(const struct vcpu *vcpu, unsigned number)
 {
@@ -27,7 +21,7 @@ static u64 psci_argument(const struct vcpu *vcpu, unsigned number)
 	return vcpu->frame.x[0] & SMCCC_64BIT ? value : (u32)value;
 }
 
-/* Whether the caller is the CPU, or at a higher @level in the group of CPUs, that @target names. */
+/* Whether @target names the caller, or at a higher affinity @level a group with the caller. */
 static bool names_caller(const struct vcpu *vcpu, u64 target, u64 level)
 {
 	u64 difference = target ^ (vcpu->vmpidr & MPIDR_EL1_AFFINITY);
@@ -35,25 +29,25 @@ static bool names_caller(const struct vcpu *vcpu, u64 target, u64 level)
 	return !(difference & ~0UL << 8 * level);
 }
 
-/* A standby that ends at once, which is allowed ("CPU_SUSPEND"). It is a moment to give way. */
+/* A standby that ends at once is allowed ("CPU_SUSPEND"). Others may have the CPU meanwhile. */
 enum trap_result one_cpu_suspend(struct vcpu *vcpu)
 {
 	vcpu_make_request(vcpu, REQ_RESCHEDULE);
-	return psci_return(vcpu, SMCCC_SUCCESS);
+	return hypercall_return(vcpu, SMCCC_SUCCESS);
 }
 
-/* Without its only CPU nothing can turn the machine on again: it is off. */
+/* Nobody is left who could turn the only CPU on again: the machine is off. */
 enum trap_result one_cpu_off(struct vcpu *vcpu)
 {
 	vm_stop(vcpu->vm, VM_POWERED_OFF, "powered off: its only CPU is off");
-	return TRAP_STOP_VM;
+	return TRAP_RESUME;
 }
 
 enum trap_result one_cpu_on(struct vcpu *vcpu)
 {
 	bool is_on = names_caller(vcpu, psci_argument(vcpu, 1), 0);
 
-	return psci_return(vcpu, is_on ? PSCI_ALREADY_ON : PSCI_INVALID_PARAMETERS);
+	return hypercall_return(vcpu, is_on ? PSCI_ALREADY_ON : PSCI_INVALID_PARAMETERS);
 }
 
 enum trap_result one_cpu_affinity_info(struct vcpu *vcpu)
@@ -62,10 +56,10 @@ enum trap_result one_cpu_affinity_info(struct vcpu *vcpu)
 	bool is_on =
 		level <= AFFINITY_LEVEL_MAX && names_caller(vcpu, psci_argument(vcpu, 1), level);
 
-	return psci_return(vcpu, is_on ? AFFINITY_INFO_ON : PSCI_INVALID_PARAMETERS);
+	return hypercall_return(vcpu, is_on ? AFFINITY_INFO_ON : PSCI_INVALID_PARAMETERS);
 }
 
 enum trap_result one_cpu_migrate_info_type(struct vcpu *vcpu)
 {
-	return psci_return(vcpu, NO_TRUSTED_OS_TO_MIGRATE);
+	return hypercall_return(vcpu, NO_TRUSTED_OS_TO_MIGRATE);
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * The queue of vCPUs that could run: first in, first out, so that nobody waits longer than one turn
- * of everybody else. Pure data, tested on the host as well. cpu->run_lock protects it; what may be
- * looked at without the lock (vcpu_state(), cpu->runnable_count) is written in one piece.
+ * The queue of vCPUs that could run: first in, first out, so that no vCPU waits for more than one
+ * time slice of each other one. cpu->run_lock protects the queue. vcpu->state and
+ * cpu->runnable_count may be read without it, so they are written in one piece.
  */
 #include "internal.h"
 

@@ -3,35 +3,14 @@
  * Trapped system registers that no layer claims one by one: whole groups with one answer.
  *
  *	identification	through the allow-list (id_registers.c); REVIDR_EL1 and AIDR_EL1, which
- *			trap with SMIDR_EL1 (HCR_EL2.TID1), as they are
+ *			HCR_EL2.TID1 traps together with SMIDR_EL1, have the CPU's value
  *	debug		the guest's own (debug.c)
- *	DC xSW		nothing: set/way maintenance cannot be virtualized, and EL2 hands out
- *			memory clean to the point of coherency
+ *	DC xSW		ignored: set/way maintenance cannot be virtualized, and need not, since
+ *			EL2 hands out memory that is clean to the point of coherency
  *	the rest	UNDEFINED, as on a CPU without the feature
  */
 #include "el2_boot.h"
 #include "internal.h"
-#include "lib/bits.h"
-
-static u32 op0(u32 encoding)
-{
-	return bits_get(encoding, 21, 20);
-}
-
-static u32 op1(u32 encoding)
-{
-	return bits_get(encoding, 16, 14);
-}
-
-static u32 crn(u32 encoding)
-{
-	return bits_get(encoding, 13, 10);
-}
-
-static u32 crm(u32 encoding)
-{
-	return bits_get(encoding, 4, 1);
-}
 
 #define REVIDR_EL1 SYSREG_ENCODING(3, 0, 0, 0, 6)
 #define AIDR_EL1 SYSREG_ENCODING(3, 1, 0, 0, 7)
@@ -44,11 +23,17 @@ static bool is_set_way(u32 encoding)
 	       encoding == SYSREG_ENCODING(1, 0, 7, 14, 2);
 }
 
+static bool is_id_register(u32 encoding)
+{
+	return sysreg_op0(encoding) == 3 && sysreg_op1(encoding) == 0 &&
+	       sysreg_crn(encoding) == 0 && sysreg_crm(encoding) >= 1 && sysreg_crm(encoding) <= 7;
+}
+
 enum trap_result sysreg_fallback(struct vcpu *vcpu, struct sysreg_access *access)
 {
 	u32 encoding = access->encoding;
 
-	if (op0(encoding) == 2)
+	if (sysreg_op0(encoding) == 2)
 		return debug_register(vcpu, access);
 	if ((vcpu->frame.pstate & SPSR_M_MASK) == SPSR_EL0T)
 		return TRAP_REFLECT;
@@ -66,8 +51,7 @@ enum trap_result sysreg_fallback(struct vcpu *vcpu, struct sysreg_access *access
 		access->value = read_sysreg(aidr_el1);
 		return TRAP_SKIP_INSN;
 	}
-	if (op0(encoding) == 3 && op1(encoding) == 0 && crn(encoding) == 0 && crm(encoding) >= 1 &&
-	    crm(encoding) <= 7 && !access->is_write) {
+	if (is_id_register(encoding) && !access->is_write) {
 		access->value = id_register_guest(encoding);
 		return TRAP_SKIP_INSN;
 	}

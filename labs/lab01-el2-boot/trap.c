@@ -2,9 +2,12 @@
 /*
  * From an exit to the function that handles it, and from that function's verdict back to the guest.
  *
- * The dispatch tables are built once from the registries and are total: an exception class that no
- * layer claims is reflected into the guest, so nothing that a guest can do is "impossible" here.
+ * The dispatch tables are built once, from the registries. They are total: an exception class that
+ * no layer claims is reflected into the guest, so nothing that a guest does is "impossible" here.
  * The vectors have saved the guest's frame; interrupts stay masked for as long as EL2 runs.
+ *
+ * AArch32 instructions trap whether their condition holds or not, hence trap_condition_passed().
+ * SMCs of a guest are served here and never reach the firmware, which would power the machine off.
  *
  * Manual: Arm ARM (DDI 0487), "ESR_EL2, Exception Syndrome Register (EL2)".
  */
@@ -13,7 +16,6 @@
 #include "internal.h"
 #include "lib/bits.h"
 #include "lookup.h"
-#include "mailbox.h"
 
 #define EC_COUNT 64
 
@@ -30,8 +32,6 @@ void trap_dispatch_init(void)
 {
 	for (unsigned ec = 0; ec < EC_COUNT; ec++)
 		trap_table[ec] = trap_unclaimed;
-	lookup_init(&hypercalls);
-	lookup_init(&sysregs);
 	for (const struct trap_entry *e = registry_traps; e < registry_traps_end; e++)
 		trap_table[e->ec] = e->handler;
 	for (const struct hypercall_entry *e = registry_hypercalls; e < registry_hypercalls_end;
@@ -47,15 +47,14 @@ void trap_dispatch_init(void)
 }
 
 /**
- * trap_condition_passed() - whether a trapped A32 or T32 instruction would have executed
+ * Exercise 1.5: trap_condition_passed() - whether a trapped A32 or T32 instruction would have
+ * executed
  *
- * AArch32 instructions trap whether or not their condition holds; one that does not hold is a NOP.
- * The syndrome carries the condition (ESR bits [23:20], COND, with CV, bit 24, set) or, for T32 in
- * an IT block with CV clear, the saved PSTATE does ("ISS encoding for exceptions with the COND
- * field"). PSTATE.IT lies in two pieces: IT[7:2] in bits [15:10], IT[1:0] in bits [26:25]
- * ("SPSR_EL2, Saved Program Status Register"); IT[7:4] is the condition of the instruction, and IT
- * = 0 means that it stands in no block: always. N, Z, C and V are bits 31 to 28. "Condition code"
- * lists the sixteen conditions; both 0b1110 and 0b1111 hold always.
+ * A64 instructions always do. Otherwise the condition is ESR bits [23:20], COND, if CV (ESR_CV) is
+ * set ("ISS encoding for exceptions with the COND field"). With CV clear it is that of a T32 IT
+ * block: PSTATE.IT, whose IT[7:2] are bits [15:10] of the saved PSTATE and IT[1:0] bits [26:25]
+ * ("SPSR_EL2, Saved Program Status Register"). IT = 0 is outside of a block: always. Else IT[7:4]
+ * is the condition. "Condition code" lists the sixteen; 0b1110 and 0b1111 both mean always.
  */
 EXERCISE(1.5)
 bool trap_condition_passed(const struct vcpu *vcpu, u64 esr)
@@ -64,13 +63,13 @@ bool trap_condition_passed(const struct vcpu *vcpu, u64 esr)
 }
 
 /**
- * trap_skip_instruction() - let the guest go on behind the instruction that trapped
+ * Exercise 1.5: trap_skip_instruction() - let the guest go on behind the instruction that trapped
  *
- * Its length is in ESR.IL: 4 bytes, or 2 for a 16-bit T32 instruction. What executing it would
- * have done to PSTATE is done: a T32 IT block moves on, BTYPE (A64 alone) becomes 0, and the
- * software step bit SS is consumed. An IT block moves on so: when IT[2:0] is 0 this was its last
- * instruction, and all of IT becomes 0; else IT[4:0] shifts left by one and IT[7:5] stays
- * (pseudocode ITAdvance()). Where the pieces of IT lie: trap_condition_passed().
+ * The PC moves by 4 bytes, or by 2 if ESR.IL is clear: a 16-bit T32 instruction. PSTATE becomes
+ * what the instruction would have left: SS (software step) is 0; in A64 BTYPE is 0; in AArch32 an
+ * IT block moves on (pseudocode ITAdvance()). That is: if IT[2:0] is 0 this was its last
+ * instruction and all of IT becomes 0, else IT[4:0] shifts left by one and IT[7:5] stays. Where the
+ * pieces of IT lie: trap_condition_passed().
  */
 EXERCISE(1.5)
 void trap_skip_instruction(struct vcpu *vcpu, u64 esr)
@@ -78,10 +77,10 @@ void trap_skip_instruction(struct vcpu *vcpu, u64 esr)
 	TODO(1.5);
 }
 
-/* What the guest sees when nobody emulates its access: the exception of hardware without it. */
+/* The guest takes the exception that hardware without what it used would have raised. */
 static void trap_reflect(struct vcpu *vcpu, u64 esr)
 {
-	unsigned ec = bits_get(esr, 31, ESR_EC_SHIFT);
+	unsigned ec = esr_ec(esr);
 
 	if (ec == ESR_EC_DABT_LOW || ec == ESR_EC_IABT_LOW)
 		inject_abort(vcpu, esr, vcpu->exit.far);
@@ -91,31 +90,12 @@ static void trap_reflect(struct vcpu *vcpu, u64 esr)
 		inject_undefined(vcpu, esr);
 }
 
-/* Not a RESUME: finds vCPU and syndrome again, so that the common case keeps neither. */
-static __attribute__((noinline)) void trap_finish(enum trap_result result)
-{
-	struct vcpu *vcpu = this_cpu()->vcpu;
-	u64 esr = vcpu->exit.esr;
-
-	switch (result) {
-	case TRAP_SKIP_INSN:
-		trap_skip_instruction(vcpu, esr);
-		break;
-	case TRAP_REFLECT:
-		trap_reflect(vcpu, esr);
-		break;
-	case TRAP_STOP_VM:
-	case TRAP_RESUME:
-		break;
-	}
-}
-
 /**
- * trap_dispatch() - handle a synchronous exit
+ * Exercise 1.5: trap_dispatch() - handle a synchronous exit of @vcpu with syndrome @esr
  *
- * Record ESR_EL2 in vcpu->exit.esr, call the handler that trap_table has for its exception class,
- * and do what the handler's result says: TRAP_RESUME goes back as is (the common case: keep it
- * short), everything else is trap_finish()'s.
+ * Record @esr in vcpu->exit.esr, call the handler that trap_table has for its exception class
+ * (esr_ec()), and do what the handler's result says (enum trap_result): nothing for TRAP_RESUME,
+ * trap_skip_instruction(), or trap_reflect().
  */
 EXERCISE(1.5)
 void trap_dispatch(struct vcpu *vcpu, u64 esr)
@@ -138,11 +118,13 @@ void trap_serror(struct vcpu *vcpu, u64 esr)
 }
 
 /**
- * hypercall_dispatch() - serve the SMCCC call in the guest's registers
+ * Exercise 1.6: hypercall_dispatch() - serve the SMCCC call in the guest's registers
  *
- * The function identifier is W0; arguments are X1 and up, results go to X0..X3, everything else is
- * preserved (DEN 0028, "SMC and HVC argument passing"). A function that is not in the table
- * hypercalls returns SMCCC_NOT_SUPPORTED in X0. The result is the function's, or TRAP_RESUME.
+ * W0 names the function, X1 and up are its arguments, X0 to X3 get its results, everything else is
+ * preserved (DEN 0028, "SMC and HVC argument passing"). lookup_find() has the function in the table
+ * hypercalls, as a hypercall_fn. One that is not there returns SMCCC_NOT_SUPPORTED.
+ *
+ * Return: the function's result; TRAP_RESUME without one.
  */
 EXERCISE(1.6)
 static enum trap_result hypercall_dispatch(struct vcpu *vcpu)
@@ -150,7 +132,7 @@ static enum trap_result hypercall_dispatch(struct vcpu *vcpu)
 	TODO(1.6);
 }
 
-/** trap_hvc() - HVC from EL1: the saved PC is already behind the instruction */
+/** Exercise 1.6: trap_hvc() - a call by HVC: the saved PC is behind the instruction already */
 EXERCISE(1.6)
 enum trap_result trap_hvc(struct vcpu *vcpu, u64 esr)
 {
@@ -158,11 +140,10 @@ enum trap_result trap_hvc(struct vcpu *vcpu, u64 esr)
 }
 
 /**
- * trap_smc() - SMC from EL1, trapped by HCR_EL2.TSC: the same calls, served here and never by the
- * firmware, which would power the real machine off
+ * Exercise 1.6: trap_smc() - the same call by SMC, which HCR_EL2.TSC traps
  *
- * A trapped SMC leaves the saved PC at the instruction itself ("ISS encoding for an exception from
- * SMC instruction execution in AArch64 state").
+ * The saved PC is at the instruction itself ("ISS encoding for an exception from SMC instruction
+ * execution in AArch64 state").
  */
 EXERCISE(1.6)
 enum trap_result trap_smc(struct vcpu *vcpu, u64 esr)
@@ -170,7 +151,6 @@ enum trap_result trap_smc(struct vcpu *vcpu, u64 esr)
 	TODO(1.6);
 }
 
-/* A handler in the table sysregs emulates it; without one sysreg_fallback() decides. */
 enum trap_result sysreg_emulate(struct vcpu *vcpu, struct sysreg_access *access)
 {
 	sysreg_handler_fn *emulate = (sysreg_handler_fn *)lookup_find(&sysregs, access->encoding);
@@ -179,11 +159,14 @@ enum trap_result sysreg_emulate(struct vcpu *vcpu, struct sysreg_access *access)
 }
 
 /**
- * trap_sysreg() - MSR, MRS or a system instruction that EL2 traps
+ * Exercise 1.5: trap_sysreg() - MSR, MRS or a system instruction that EL2 traps
  *
- * Decode register (SYSREG_ENCODING_MASK), direction (bit 0: 1 is a read) and Rt (bits [9:5], 31 is
- * XZR) from the ISS; sysreg_emulate() does what there is to do. A write hands it the value of Rt in
- * struct sysreg_access; a read puts the value into Rt, but only if the result is TRAP_SKIP_INSN.
+ * From the ISS: the register (SYSREG_ENCODING_MASK), the direction (bit 0: 1 is a read) and Rt
+ * (bits [9:5], 31 is XZR). sysreg_emulate() does what there is to do. A write hands it the value of
+ * Rt in struct sysreg_access. A read puts the value into Rt, but only if the result is
+ * TRAP_SKIP_INSN.
+ *
+ * Return: the result of sysreg_emulate().
  */
 EXERCISE(1.5)
 enum trap_result trap_sysreg(struct vcpu *vcpu, u64 esr)

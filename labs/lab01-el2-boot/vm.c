@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * Virtual machines: created from the bundle and started. How they end, or start again, is vm_end.c's.
+ * Virtual machines: created from the bundle, and started. vm_end.c has their ends and resets.
  *
- * What a start does takes little time however large the VM is, since with layer 2 its memory comes
- * on demand. Layer 1 alone copies all of it, as long as that takes.
+ * With layer 2 a VM's memory comes on demand, so a start takes little time however large the VM is.
+ * Layer 1 alone copies all of the memory.
  */
 #include "el2_boot.h"
 #include "guest_memory.h"
@@ -21,7 +21,7 @@ void layers_destroy(struct vm *vm, const struct layer *behind)
 	}
 }
 
-/* Everything that a reset builds anew; what fails half-way is undone in reverse. */
+/* Memory first, since the layers put things there. A failure half-way is undone in reverse. */
 int vm_build(struct vm *vm)
 {
 	int error = guest_memory_ops()->create(vm);
@@ -120,7 +120,7 @@ void vm_create_all(const struct bundle_header *bundle)
 		vms[i] = vm_create(&configs[i], i);
 		vm_count = vms_present = i + 1;
 	}
-	/* Only now: a VM that cannot be created leaves nothing half started. */
+	/* Only now: if a VM cannot be created, none has run. */
 	for (u32 i = 0; i < vm_count; i++) {
 		spin_lock(&vms[i]->power_lock);
 		vm_start(vms[i]);

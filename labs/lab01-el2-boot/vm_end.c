@@ -1,21 +1,22 @@
 // SPDX-License-Identifier: MIT
 /*
- * How a VM ends, for a reason, or ends and starts again.
+ * How a VM ends, or ends and starts again.
  *
- *	LIVE -> LEAVING		vm_stop(), vm_request_reset(): every vCPU is asked to leave
- *	LEAVING -> LEFT		the last one is OFF, so on no CPU, and vcpu_start() refuses any
+ *	LIVE -> LEAVING		vm_stop(), vm_request_reset(): every vCPU is asked to leave its CPU
+ *	LEAVING -> LEFT		the last vCPU is OFF, so on no CPU, and vcpu_start() refuses any
  *	LEFT -> EMPTYING	the layers have released what they hold
  *	EMPTYING -> GONE	the VM's memory has gone back
- *	GONE -> LIVE		for a reset, if it can be built again; else the VM has stopped
+ *	GONE -> LIVE		a reset, if the VM can be built again; else it has stopped
  *
- * The steps from LEFT on are work of EL2 for nobody's benefit, and a large VM has a lot of memory.
- * So they are done in pieces (vm_reap()): by a CPU that has nothing to run, and by any CPU at the
- * end of a turn, for half a time slice in one and a half (vm_reap_turn()), interrupts being taken
- * between two pieces. To its neighbours a VM that has ended is like one that runs, but lighter. In
- * images without time slices nobody's turn ends but by his own will, and all is done at once.
+ * From LEFT on EL2 clears up ("reaps"), which takes long for a VM with much memory. So this work is
+ * done in pieces (vm_reap()), and interrupts are taken between two of them. A CPU that has nothing
+ * to run reaps. So does any CPU at the end of a time slice, for 5 ms in 15 (vm_reap_slice()): to
+ * its neighbours a VM that has ended is like one that runs, but lighter. In an image without time
+ * slices a vCPU has its CPU for as long as it likes, and all of the work is done at once.
  *
- * vm->power_lock, the outermost lock, protects phase, state and restart: a start of vCPUs and an end
- * exclude each other. From LEFT on vm->reaping makes one CPU at a time the VM's owner.
+ * vm->power_lock, the outermost lock, protects phase, state and restart: starts of vCPUs and the
+ * end of their VM exclude each other. From LEFT on vm->reaping makes one CPU at a time the VM's
+ * owner.
  */
 #include <stdarg.h>
 
@@ -25,13 +26,12 @@
 #include "lib/printf.h"
 #include "power.h"
 
-#define REAP_TURNS_PER_SECOND 200 /* 5 ms */
-#define REAP_PAUSES_PER_SECOND 100 /* and 10 ms for the others */
+#define REAP_SLICES_PER_SECOND 200 /* of 5 ms */
+#define REAP_PAUSES_PER_SECOND 100 /* 10 ms between them */
 
 u32 vms_ending; /* VMs from LEAVING to GONE */
 u32 vms_present; /* VMs that are not GONE for good */
 
-/* power_lock is held. */
 static void vm_check_left(struct vm *vm)
 {
 	spin_assert_held(&vm->power_lock);
@@ -45,8 +45,8 @@ static void vm_check_left(struct vm *vm)
 }
 
 /*
- * power_lock is held until all are asked: a VM that is gone and has started again before would have
- * its new vCPUs asked, too.
+ * power_lock is held until every vCPU is asked to leave. Otherwise the VM could be gone and have
+ * started again in between, and its new vCPUs would be asked, too.
  */
 static void vm_leave(struct vm *vm)
 {
@@ -69,7 +69,7 @@ void vm_vcpu_left(struct vm *vm)
 	spin_unlock(&vm->power_lock);
 	while (!cpu->slice_end && vm_reap(true))
 		;
-	/* The vCPU has had a turn here: now it is the others'. */
+	/* The vCPU has had time here: now others get some. */
 	cpu->reap_from = counter_read() + counter_frequency() / REAP_PAUSES_PER_SECOND;
 }
 
@@ -111,7 +111,7 @@ void vm_request_reset(struct vm *vm)
 
 /* ---- what is left of a VM ---- */
 
-/* Nothing of the VM is left: for a reset build it anew. If that fails it has stopped, as it is. */
+/* Nothing of the VM is left. For a reset, build it anew; if that fails the VM has stopped. */
 static void vm_gone(struct vm *vm)
 {
 	spin_lock(&vm->power_lock);
@@ -170,7 +170,7 @@ bool vm_reap(bool may_finish)
 	for (u32 i = 0; i < vm_count && !worked; i++) {
 		struct vm *vm = vms[i];
 
-		/* Only who has found work claims it: nobody else sleeps for a claim without. */
+		/* Taken only if there is work: who finds the VM taken goes to sleep. */
 		if (!vm_is_to_be_reaped(vm) ||
 		    __atomic_exchange_n(&vm->reaping, true, __ATOMIC_ACQUIRE))
 			continue;
@@ -181,12 +181,12 @@ bool vm_reap(bool may_finish)
 }
 
 /*
- * A VM that has started again begins its own turn at once: not behind a turn of this kind, or the
- * others would wait for both. So the last step is a turn by itself.
+ * The last piece of a reset VM starts it again, and it may run at once. So the last piece is done
+ * only at the beginning: behind 5 ms of reaping, the other VMs would wait for both.
  */
-void vm_reap_turn(struct cpu *cpu)
+void vm_reap_slice(struct cpu *cpu)
 {
-	u64 now = counter_read(), end = now + counter_frequency() / REAP_TURNS_PER_SECOND;
+	u64 now = counter_read(), end = now + counter_frequency() / REAP_SLICES_PER_SECOND;
 	bool is_first = true;
 
 	if (now < cpu->reap_from)

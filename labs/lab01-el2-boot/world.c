@@ -3,15 +3,16 @@
  * The world switch as two plain lists: every EL1 and EL0 register that a guest can change and that
  * no trap guards. A register missing here is a channel between VMs.
  *
- * Of registers that EL1 writes without a trap these are not in the lists: the interrupt controller's
- * CPU interface (ICC_*: layer 3, vgic_world.c) and the timer's (CNTKCTL_EL1, CNTV_*: layer 4,
- * vtimer.c). A layer switches what it brings to life; an image without layer 3 or 4 leaves these to
- * the next VM. What only some CPUs have stands apart (struct el1_optional).
+ * Two groups of registers that EL1 writes without a trap are not in the lists: those of the CPU
+ * interface to the interrupt controller (ICC_*: layer 3, vgic_world.c) and of the timer
+ * (CNTKCTL_EL1, CNTV_*: layer 4, vtimer.c). A layer switches what it brings to life; an image
+ * without layer 3 or 4 leaves these registers to the next VM. Registers that only some CPUs have
+ * stand apart (struct el1_optional).
  *
- * One barrier comes first: a table walk that the guest which leaves has begun may still be under
- * way, and must not end with half of another guest's registers (Arm ARM, "Out-of-context
- * translation regimes"). None is needed between these accesses: the ERET into the guest is a
- * context synchronization event, and EL2 itself uses none of them (Arm ARM, "Synchronization
+ * world_load() begins with a DSB: a table walk that the old guest has begun may still be under way,
+ * and must not end with half of the new guest's registers (Arm ARM, "Out-of-context translation
+ * regimes"). The accesses themselves need no barrier: the ERET into the guest is a context
+ * synchronization event, and EL2 uses none of these registers (Arm ARM, "Synchronization
  * requirements for AArch64 System registers").
  */
 #include "el2_boot.h"
@@ -34,9 +35,9 @@
 	} while (0)
 
 /**
- * world_save_el1() - copy the EL1 and EL0 registers of the guest that leaves into @state
+ * Exercise 1.8: world_save_el1() - copy the EL1 and EL0 registers of the old guest into @state
  *
- * All members of struct el1_state but mdscr, which is trapped and therefore already there.
+ * All members of struct el1_state but mdscr: a guest's write traps, and so it is there already.
  */
 EXERCISE(1.8)
 void world_save_el1(struct el1_state *state)
@@ -44,7 +45,7 @@ void world_save_el1(struct el1_state *state)
 	TODO(1.8);
 }
 
-/** world_load_el1() - put all of @state, mdscr included, into the CPU for the guest that comes */
+/** Exercise 1.8: world_load_el1() - put all of @state, mdscr included, into the CPU */
 EXERCISE(1.8)
 void world_load_el1(const struct el1_state *state)
 {
@@ -53,9 +54,6 @@ void world_load_el1(const struct el1_state *state)
 
 /* ---- what only some CPUs have ---- */
 
-#define DISR_EL1_A BIT(31)
-#define ISR_EL1_A BIT(8)
-
 enum {
 	HAS_RAS = 1 << 0, /* DISR_EL1, which with HCR_EL2.AMO set is VDISR_EL2 for a guest; ESB */
 	HAS_TPIDR2 = 1 << 1, /* TPIDR2_EL0 without a trap for it */
@@ -63,7 +61,7 @@ enum {
 
 static u32 world_optional; /* HAS_*, the same on all CPUs */
 
-/* SME brings TPIDR2_EL0, and needs FEAT_FGT, which traps it. QEMU 7.2 has the one and not the other. */
+/* SME brings TPIDR2_EL0. FEAT_FGT traps it; SME needs FEAT_FGT, but QEMU 7.2 has SME without. */
 void world_init(void)
 {
 	u64 pfr0 = read_sysreg(id_aa64pfr0_el1);
@@ -77,11 +75,11 @@ void world_init(void)
 }
 
 /*
- * An SError that the guest's accesses caused and that waits until EL2 unmasks it would be taken when
- * the next guest is entered, and end its VM. So what is on its way is made to arrive here, where the
- * guest to blame is still known: with RAS, ESB defers it to DISR_EL1 (Arm ARM, "Error
- * synchronization event"); without, DSB completes the accesses, ISR_EL1 says whether an SError is
- * pending, and trap_serror() will find its owner noted.
+ * An SError that the old guest's accesses caused, and that is still pending, would be taken when
+ * the next guest is entered, and end the wrong VM. So errors that are on their way are made to
+ * arrive here, where the guest to blame is still known. With RAS, ESB defers an SError to DISR_EL1
+ * (Arm ARM, "Error synchronization event"). Without, DSB completes the accesses, ISR_EL1 says
+ * whether an SError is pending, and cpu->serror_vm tells trap_serror() whose it is.
  */
 static void world_settle_errors(struct vcpu *vcpu, u32 optional)
 {
@@ -97,7 +95,7 @@ static void world_settle_errors(struct vcpu *vcpu, u32 optional)
 		return;
 	}
 	dsb_sy();
-	isb(); /* ISR_EL1 is not read before that */
+	isb(); /* ISR_EL1 is read behind the DSB */
 	if (read_sysreg(isr_el1) & ISR_EL1_A)
 		this_cpu()->serror_vm = vcpu->vm;
 }

@@ -19,15 +19,6 @@
 #include "page_alloc.h"
 #include "tlb.h"
 
-#define ESR_FSC_TYPE 0x3c
-#define ESR_FSC_ADDRESS_SIZE 0x00
-#define ESR_FSC_TRANSLATION 0x04
-#define ESR_FSC_ACCESS_FLAG 0x08
-#define ESR_FSC_PERMISSION 0x0c
-
-#define HPFAR_EL2_FIPA_MASK (~15UL) /* bits from 4 on are those from 12 on of the address */
-#define PAR_EL1_F BIT(0)
-
 /**
  * Exercise 2.6: fault_ipa() - the guest-physical address of a stage-2 fault
  *
@@ -70,13 +61,12 @@ static int translate_stage1(u64 far, u64 *ipa)
  */
 static bool is_maintenance(u64 esr)
 {
-	return (esr & ESR_ABORT_CM) && !(esr & ESR_ABORT_S1PTW) &&
-	       esr >> ESR_EC_SHIFT == ESR_EC_DABT_LOW;
+	return (esr & ESR_ABORT_CM) && !(esr & ESR_ABORT_S1PTW) && esr_ec(esr) == ESR_EC_DABT_LOW;
 }
 
 static bool is_load(u64 esr)
 {
-	return esr >> ESR_EC_SHIFT == ESR_EC_DABT_LOW && !(esr & (ESR_ABORT_S1PTW | ESR_DABT_WNR));
+	return esr_ec(esr) == ESR_EC_DABT_LOW && !(esr & (ESR_ABORT_S1PTW | ESR_DABT_WNR));
 }
 
 /* With the page mapped, the CPU does the load by itself. */
@@ -117,7 +107,7 @@ static unsigned wanted_prot(u64 esr)
 {
 	if (esr & ESR_ABORT_S1PTW)
 		return PROT_READ;
-	if (esr >> ESR_EC_SHIFT == ESR_EC_IABT_LOW)
+	if (esr_ec(esr) == ESR_EC_IABT_LOW)
 		return PROT_READ | PROT_EXEC;
 	return esr & ESR_DABT_WNR && !(esr & ESR_ABORT_CM) ? PROT_WRITE : PROT_READ;
 }
@@ -134,7 +124,7 @@ static enum trap_result refuse_permission(struct vcpu *vcpu, u64 esr)
  * Exercise 2.6: touch_ram() - the guest used a page of its RAM, at exit.address, that is not mapped
  *
  * guest_ram_populate(), and the guest tries again (TRAP_RESUME). If there is no memory, stop the VM
- * by vm_stop() with "no memory" in the reason: TRAP_STOP_VM.
+ * by vm_stop() with "no memory" in the reason; it will not try again.
  */
 EXERCISE(2.6)
 static enum trap_result touch_ram(struct vcpu *vcpu)

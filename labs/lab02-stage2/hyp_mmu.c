@@ -39,13 +39,6 @@
 #define PCI_ECAM_BUS_BYTES MIB(1)
 #define PCI_MMIO_BYTES MIB(2) /* pvpanic's register, where power.c puts it */
 
-/* TCR_EL2 with HCR_EL2.E2H = 0 */
-#define TCR_EL2_RES1 (SR_BIT(31) | SR_BIT(23))
-#define TCR_EL2_PS_SHIFT 16
-#define TCR_EL2_SH0_INNER (3UL << 12)
-#define TCR_EL2_ORGN0_WBWA (1UL << 10)
-#define TCR_EL2_IRGN0_WBWA (1UL << 8)
-
 #define HYP_TABLES 16 /* the image's parts, RAM's end, the devices: 12 at most */
 
 static struct pgtable hyp_table;

@@ -16,9 +16,6 @@
 #include "lib/types.h"
 #include "sysreg.h"
 
-#define ESR_DABT_ISV BIT(24)
-#define ESR_DABT_SSE BIT(21)
-#define ESR_DABT_SF BIT(15)
 #define MMIO_REGISTER_ZERO 31 /* SRT: WZR or XZR, never SP */
 
 /** Exercise 2.7: mmio_size() - bytes that the instruction moves: 1, 2, 4 or 8 (SAS) */

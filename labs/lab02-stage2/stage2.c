@@ -34,17 +34,6 @@
 #define STAGE2_INPUT_BITS_MIN 32 /* all devices of the guest's machine lie below 4 GiB */
 #define STAGE2_INVALIDATE_PAGES_MAX 8
 
-#define VTCR_EL2_RES1 SR_BIT(31)
-#define VTCR_EL2_VS SR_BIT(19)
-#define VTCR_EL2_PS_SHIFT 16
-#define VTCR_EL2_SH0_INNER (3UL << 12)
-#define VTCR_EL2_ORGN0_WBWA (1UL << 10)
-#define VTCR_EL2_IRGN0_WBWA (1UL << 8)
-#define VTCR_EL2_SL0_SHIFT 6
-#define VTTBR_EL2_VMID_SHIFT 48
-
-#define ID_AA64MMFR1_VMIDBITS_16 2
-
 /**
  * Exercise 2.5: stage2_input_bits() - bits of the smallest IPA space that holds all addresses below
  * @top

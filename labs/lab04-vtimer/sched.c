@@ -42,8 +42,8 @@ void sched_begin_slice(struct vcpu *vcpu)
  * cpu->slice_end the deadline is one of an earlier time slice: arm it for cpu->slice_end. From then
  * on the time slice is over. If another vCPU is runnable on this CPU (cpu->runnable_count) or a VM
  * has to be cleared up (vm_reap_waits()), vcpu_make_request() asks the running vCPU to give way
- * before its next instruction (REQ_RESCHEDULE), and to begin a new time slice if it stays all the
- * same (REQ_TIME_SLICE). If it is alone, sched_begin_slice() begins the next one here.
+ * before its next instruction (REQ_RESCHEDULE). If it is alone, sched_begin_slice() begins the next
+ * one here.
  */
 EXERCISE(4.7)
 static void slice_expired(struct deadline *deadline)
@@ -57,17 +57,14 @@ void sched_init_cpu(struct cpu *cpu)
 	deadline_init(&cpu->slice, slice_expired);
 }
 
-#define WFX_TI_MASK 3
-#define WFX_TI_WFI 0
-
 /**
  * Exercise 4.6: wfx_trap() - the guest executed WFI (trapped by HCR_EL2.TWI)
  *
- * ISS.TI (WFX_TI_MASK) is 0 for WFI: vcpu_block(), which waits until an interrupt can be delivered,
- * masked by PSTATE.I or not (Arm ARM, "Wait for Interrupt mechanism"). Other instructions of this
- * class may end at any time: give way once, by vcpu_make_request() with REQ_RESCHEDULE. The guest
- * goes on behind the instruction. An A32 instruction whose condition fails is a NOP
- * (trap_condition_passed()).
+ * ISS.TI (ESR_WFX_TI_MASK) is 0 for WFI: vcpu_block(), which waits until an interrupt can be
+ * delivered, masked by PSTATE.I or not (Arm ARM, "Wait for Interrupt mechanism"). Other
+ * instructions of this class may end at any time: give way once, by vcpu_make_request() with
+ * REQ_RESCHEDULE. The guest goes on behind the instruction. An A32 instruction whose condition
+ * fails is a NOP (trap_condition_passed()).
  *
  * Return: TRAP_SKIP_INSN.
  */

@@ -320,7 +320,8 @@ def test_the_end_of_a_slice(lab: Lab) -> None:
     expect(f"{what}; at its end, another waits", expires(RUNNING, 1, 1), ([], REQ_RESCHEDULE))
     ending = bench.machine.symbols["vms_ending"]
     bench.machine.memory.write(ending, (1).to_bytes(4, "little"))
-    expect(f"{what}; at its end, a VM is to be cleared up", expires(RUNNING, 1, 0), ([], REQ_RESCHEDULE))
+    expect(f"{what}; at its end, a VM is to be cleared up", expires(RUNNING, 1, 0),
+           ([], REQ_RESCHEDULE))
     bench.machine.memory.write(ending, bytes(4))
     expect(f"{what}; its vCPU sleeps", expires(BLOCKED, 1, 0), ([], 0))
     armed, work = expires(RUNNING, 1, 0)
