@@ -50,7 +50,6 @@ guests: $(GUESTS:%=$(BUILD)/guests/%.bin) $(GUESTS:%=$(BUILD)/guests/%.toml) $(p
 
 # ---- Linux for the guests ------------------------------------------------------------------------
 
-LINUX_FILES := $(BUILD)/linux/Image $(BUILD)/linux/initramfs.cpio.gz
 .PHONY: linux
 linux: $(BUILD)/linux/vms.toml $(BUILD)/linux/debugger
 $(BUILD)/linux/source.flags: FORCE
