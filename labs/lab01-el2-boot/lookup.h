@@ -26,7 +26,7 @@ static inline u32 lookup_slot(const struct lookup *table, u32 key)
 {
 	u32 slot = key * 0x9e3779b1u >> (32 - LOOKUP_BITS);
 
-	while (table->slots[slot].function && table->slots[slot].key != key)
+	while (table->slots[slot].key != key && table->slots[slot].function)
 		slot = (slot + 1) % LOOKUP_SLOTS;
 	return slot;
 }
