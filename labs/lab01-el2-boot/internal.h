@@ -24,28 +24,55 @@ bool flat_release(struct vm *vm);
 void flat_destroy(struct vm *vm);
 void *flat_page(struct vm *vm, ipa_t address);
 
-/* ---- what starts with the layer ---- */
+/* ---- exercises, specified where they are defined ---- */
 
-/** world_init() - find out which optional registers the CPUs have */
-void world_init(void);
-
-/* ---- traps, registers, SIMD ---- */
-
-/** el2_guest_hcr() - HCR_EL2 of a vCPU before higher layers add their bits */
 u64 el2_guest_hcr(void);
-
-/** el2_configure() - program this CPU's EL2 controls; always 0 */
 int el2_configure(struct cpu *cpu);
+void trap_dispatch(struct vcpu *vcpu, u64 esr);
+void trap_skip_instruction(struct vcpu *vcpu, u64 esr);
+void inject_abort(struct vcpu *vcpu, u64 esr, u64 far);
+void world_save_el1(struct el1_state *state);
+void world_load_el1(const struct el1_state *state);
+void fp_leave(struct vcpu *vcpu);
+
+/* ---- traps (trap.c, sysreg.c, inject.c) ---- */
+
+/** trap_dispatch_init() - build the dispatch tables from the registries */
+void trap_dispatch_init(void);
+
+/** trap_irq() - handle a physical interrupt that arrived while a guest ran */
+void trap_irq(struct vcpu *vcpu);
+
+/** trap_serror() - a physical SError ends cpu->serror_vm, if that is set, else the VM of @vcpu */
+void trap_serror(struct vcpu *vcpu, u64 esr);
+
+/** hypercall_is_registered() - whether any linked layer serves this function id */
+bool hypercall_is_registered(u32 function_id);
+
+/** sysreg_emulate() - do what the trapped access does on the guest's machine */
+enum trap_result sysreg_emulate(struct vcpu *vcpu, struct sysreg_access *access);
+
+/** sysreg_fallback() - sysreg_emulate() of a register without a handler of its own */
+enum trap_result sysreg_fallback(struct vcpu *vcpu, struct sysreg_access *access);
+
+/** inject_undefined() - inject_exception() as for an UNDEFINED instruction at the guest's PC */
+void inject_undefined(struct vcpu *vcpu, u64 esr);
+
+/* ---- identification registers (id_registers.c, id_rules.c) ---- */
+
+#define ID_AA64PFR1_EL1 SYSREG_ENCODING(3, 0, 0, 4, 1)
+#define ID_AA64MMFR1_EL1 SYSREG_ENCODING(3, 0, 0, 7, 1)
 
 /**
- * id_register_shown() - what a guest sees of an identification register
- * @encoding: as for id_register_guest()
- * @physical: the CPU's value
+ * id_register_guest() - what a guest reads from an identification register
+ * @encoding: SYSREG_ENCODING of op0 3, op1 0, CRn 0, CRm 1..7
  */
+u64 id_register_guest(u32 encoding);
+
+/** id_register_shown() - the same, of a CPU that has the value @physical */
 u64 id_register_shown(u32 encoding, u64 physical);
 
-/** fp_leave() - save the SIMD registers of the vCPU that leaves, if it used them */
-void fp_leave(struct vcpu *vcpu);
+/* ---- debug registers (debug.c) ---- */
 
 /** debug_init_cpu() - open this CPU's debug locks, with all breakpoints and watchpoints off */
 void debug_init_cpu(void);
@@ -53,14 +80,19 @@ void debug_init_cpu(void);
 /** debug_reset() - locked, and all other debug registers zero */
 void debug_reset(struct vcpu *vcpu);
 
-/** debug_load() - put the breakpoints and watchpoints of the vCPU that comes into the hardware */
+/** debug_load() - put the breakpoints and watchpoints of the vCPU into the hardware */
 void debug_load(const struct vcpu *vcpu);
 
 /** debug_register() - emulate a trapped access to a register with op0 = 2, from EL1 or EL0 */
 enum trap_result debug_register(struct vcpu *vcpu, struct sysreg_access *access);
 
-/** sysreg_emulate() - do what the trapped access does on the guest's machine */
-enum trap_result sysreg_emulate(struct vcpu *vcpu, struct sysreg_access *access);
+/* ---- world.c, fp.c ---- */
+
+/** world_init() - find out which optional registers the CPUs have */
+void world_init(void);
+
+/** fp_forget() - SIMD state of zeros in memory; what a CPU still holds of the vCPU is stale */
+void fp_forget(struct vcpu *vcpu);
 
 /* ---- guest_walk.c ---- */
 
@@ -72,7 +104,20 @@ enum trap_result sysreg_emulate(struct vcpu *vcpu, struct sysreg_access *access)
  */
 u64 guest_abort_status(const struct vcpu *vcpu, u64 esr);
 
-/* ---- vcpu.c ---- */
+/* ---- vcpu.c, vcpu_entry.c ---- */
+
+/**
+ * vcpu_reset() - architectural reset state, with @entry as PC; runs all layers' hooks
+ *
+ * @vcpu is OFF and vm->power_lock is held, so that nobody else starts it.
+ */
+void vcpu_reset(struct vcpu *vcpu, u64 entry, u64 x0);
+
+/** vcpu_make_runnable() - queue an OFF or BLOCKED vCPU at the tail of the queue of its CPU */
+void vcpu_make_runnable(struct vcpu *vcpu);
+
+/** cpu_handle_irq() - let the interrupt controller's layer take what is pending */
+void cpu_handle_irq(struct cpu *cpu);
 
 /**
  * vcpu_evict() - have @vcpu leave its CPU before its next instruction, and be OFF
@@ -82,6 +127,9 @@ u64 guest_abort_status(const struct vcpu *vcpu, u64 esr);
 void vcpu_evict(struct vcpu *vcpu);
 
 /* ---- vm.c, vm_end.c ---- */
+
+/** vm_request_reset() - start the VM again from its pristine image once its vCPUs have left */
+void vm_request_reset(struct vm *vm);
 
 /** vm_enter_phase() - needs power_lock; a release, for who reads the phase without it */
 static inline void vm_enter_phase(struct vm *vm, enum vm_phase phase)
