@@ -63,9 +63,12 @@ class Options:
 
     @classmethod
     def of(cls, config: pytest.Config) -> Options:
-        given = {option.name: config.getoption(_dest(option.name)) for option in fields(cls)}
-        return cls(**{name: tuple(value) if isinstance(value, list) else value
-                      for name, value in given.items() if value is not None})
+        given: dict[str, Any] = {}
+        for option in fields(cls):
+            value = config.getoption(_dest(option.name))
+            if value is not None:
+                given[option.name] = tuple(value) if isinstance(value, list) else value
+        return cls(**given)
 
 
 def _name(field_name: str) -> str:
