@@ -55,7 +55,10 @@ struct vgic_irq {
 	bool hw; /* the guest's completion deactivates physical interrupt @pintid */
 	u8 request; /* enum vgic_irq_request, until its vCPU is folded or refilled */
 	u16 pintid;
-	bool (*is_asserted)(struct vcpu *vcpu); /* hw: the physical line; @vcpu is loaded here */
+	union {
+		bool (*is_asserted)(struct vcpu *vcpu); /* hw: the physical line; @vcpu is loaded here */
+		bool (*resample)(struct vm *vm, u32 intid); /* SPI: vgic_watch_spi() */
+	};
 };
 
 /**
@@ -112,6 +115,18 @@ void vgic_set_line(struct vcpu *vcpu, u32 intid, bool level);
  * @is_asserted: whether the physical line is up; called while @vcpu is loaded on this CPU
  */
 void vgic_map_hw(struct vcpu *vcpu, u32 intid, u32 pintid, bool (*is_asserted)(struct vcpu *));
+
+/**
+ * vgic_watch_spi() - somebody outside knows the level of an SPI's line, and is asked
+ * @resample: the level now; called with the VM's vgic.lock held by vgic_resample_spi(), and while the
+ *	line is up, when it is seen that the guest has acknowledged or completed the interrupt
+ *
+ * In between, vgic_set_line() raises the line. @resample is asked until @vm ends.
+ */
+void vgic_watch_spi(struct vm *vm, u32 intid, bool (*resample)(struct vm *vm, u32 intid));
+
+/** vgic_resample_spi() - ask for the level of a watched SPI now: it may have fallen */
+void vgic_resample_spi(struct vm *vm, u32 intid);
 
 /**
  * vgic_is_live() - whether SGI or PPI @intid of @vcpu is pending or active, in memory or in a list

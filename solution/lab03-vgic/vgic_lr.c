@@ -161,7 +161,8 @@ void vgic_flush(struct vcpu *vcpu)
  * pending_latch, or for a GICv2 SGI its active_source in sources. The line_level of a hw interrupt
  * is up exactly if @lr is pending. If @lr of a hw interrupt is neither pending nor active, the
  * guest has completed it, and without gic->completes_hw the physical one becomes inactive here
- * (gic->set_active()).
+ * (gic->set_active()). One that is not hw, and whose list register asked to be told of its completion
+ * (EOI), has its line sampled when it is not pending any more: vgic_irq_resample().
  *
  * Then a request that was left meanwhile is carried out by vgic_irq_set_active(), and the interrupt
  * goes through vgic_irq_relist_folded().
@@ -178,10 +179,13 @@ static void vgic_irq_merge(struct vcpu *vcpu, struct vgic_irq *irq, u64 lr)
 	else if (pending && irq->latch_in_lr)
 		irq->pending_latch = true;
 	irq->latch_in_lr = false;
-	if (irq->hw)
+	if (irq->hw) {
 		irq->line_level = pending;
-	if (irq->hw && !pending && !irq->active && !gic->completes_hw)
-		gic->set_active(irq->pintid, false);
+		if (!pending && !irq->active && !gic->completes_hw)
+			gic->set_active(irq->pintid, false);
+	} else if (lr & ICH_LR_EL2_EOI && !pending) {
+		vgic_irq_resample(vcpu->vm, irq);
+	}
 	if (irq->request != VGIC_IRQ_NO_REQUEST)
 		vgic_irq_set_active(vcpu, irq, irq->request == VGIC_IRQ_ACTIVATE);
 	vgic_irq_relist_folded(vcpu, irq);
