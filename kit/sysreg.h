@@ -346,6 +346,14 @@ static inline void mmio_write64(u64 address, u64 value)
 	asm volatile("str %x0, [%1]" ::"rZ"(value), "r"(address) : "memory");
 }
 
+static inline u32 mmio_read8(u64 address)
+{
+	u32 value;
+
+	asm volatile("ldrb %w0, [%1]" : "=r"(value) : "r"(address) : "memory");
+	return value;
+}
+
 static inline void mmio_write8(u64 address, u8 value)
 {
 	asm volatile("strb %w0, [%1]" ::"rZ"((u32)value), "r"(address) : "memory");

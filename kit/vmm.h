@@ -24,7 +24,7 @@ struct vcpu;
  * @base, @size_bytes: its MMIO region, whole pages
  * @state_bytes: memory for the VM's instance, zeroed at creation (at most 2 MiB)
  * @gic_version: the model exists only on a machine with this GIC (2 or 3); 0: always
- * @region_bytes: size of the region in this VM, NULL: @size_bytes
+ * @region_bytes: size of the region in this VM, 0: it has no such device; NULL: @size_bytes
  * @reset: bring the instance to its state after power-on
  * @read: value of a load of @size bytes at @offset
  * @write: a store
@@ -84,5 +84,38 @@ int vmm_memory_read(struct vm *vm, ipa_t address, void *to, u64 bytes);
 
 /** vmm_memory_write() - copy @bytes to guest memory; result as vmm_memory_read() */
 int vmm_memory_write(struct vm *vm, ipa_t address, const void *from, u64 bytes);
+
+/* ---- For the model of PCI configuration space (layer 5 implements it) ---- */
+
+#define PCI_BAR_COUNT 6
+#define VMM_PCI_MAX 16 /* functions that one VM can own */
+
+/**
+ * struct vmm_pci_function - a PCI function that a VM owns; constant while the VM runs
+ * @address: on bus 0: device << 3 | function
+ * @bar: its base address registers as EL2 has written them, 64-bit ones in two; 0: not implemented
+ * @bar_mask: the address bits of each that could be written
+ */
+struct vmm_pci_function {
+	u16 address;
+	u32 bar[PCI_BAR_COUNT];
+	u32 bar_mask[PCI_BAR_COUNT];
+};
+
+/** vmm_pci_count() - how many the VM owns; also before its devices are set up */
+u32 vmm_pci_count(const struct vm *vm);
+
+/** vmm_pci_function() - number @index of them, below vmm_pci_count() */
+const struct vmm_pci_function *vmm_pci_function(const struct vm *vm, u32 index);
+
+/** vmm_pci_read() - the aligned 32-bit register at @offset (below 256) of its configuration space */
+u32 vmm_pci_read(const struct vm *vm, u32 index, u32 offset);
+
+/**
+ * vmm_pci_set_command() - the guest wants this command register
+ *
+ * EL2 grants of it what it allows: a device that may not, or not yet, be a bus master is none.
+ */
+void vmm_pci_set_command(struct vm *vm, u32 index, u16 command);
 
 #endif

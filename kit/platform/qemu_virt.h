@@ -23,7 +23,9 @@
 #define PLAT_UART_INTID 33
 
 #define PLAT_PCI_ECAM_BASE 0x4010000000
-#define PLAT_PCI_MMIO_BASE 0x10000000
+#define PLAT_PCI_MMIO_BASE 0x10000000 /* BARs may be here; the first MiB is left to power.c */
+#define PLAT_PCI_MMIO_SIZE 0x2eff0000
+#define PLAT_PCI_INTX_INTID 35 /* and three more: device and pin choose one in turn */
 
 #define PLAT_INTID_MAINTENANCE 25
 #define PLAT_INTID_CNTHP 26
