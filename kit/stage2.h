@@ -35,6 +35,7 @@ struct mmio_region {
  *	not resident reads as zero, no longer as the pristine image
  * @last_vcpu: which vCPU of the VM each CPU loaded last; only that CPU looks at its own
  * @regions: the VM's devices, @region_count of them; constant once the VM runs
+ * @is_pinned: its RAM is a device's, too: none of it may go while the VM lives
  * @opaque_access_noted: the console was told of an access that no syndrome describes
  */
 struct stage2 {
@@ -47,6 +48,7 @@ struct stage2 {
 	u64 *released_blocks;
 	const struct vcpu *last_vcpu[PLAT_CPU_MAX];
 	unsigned region_count;
+	bool is_pinned;
 	bool opaque_access_noted;
 	struct mmio_region regions[DEVICE_MAX];
 };

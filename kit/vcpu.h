@@ -13,6 +13,7 @@
 #include "lib/list.h"
 #include "lib/types.h"
 #include "platform/qemu_virt.h"
+#include "smmu.h"
 #include "spinlock.h"
 #include "stage2.h"
 #include "vgic.h"
@@ -163,6 +164,7 @@ struct vm {
 	struct vgic vgic;
 	struct console_line console;
 	struct console_input input;
+	struct dma_space dma;
 };
 
 /**

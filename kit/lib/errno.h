@@ -3,6 +3,7 @@
 #ifndef STRATA_LIB_ERRNO_H
 #define STRATA_LIB_ERRNO_H
 
+#define EIO 5
 #define ENOENT 2
 #define ENOMEM 12
 #define EFAULT 14

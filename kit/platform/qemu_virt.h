@@ -21,6 +21,9 @@
 #define PLAT_DEVICES_SIZE 0x02000000
 #define PLAT_UART_BASE 0x09000000
 #define PLAT_UART_INTID 33
+#define PLAT_SMMU_BASE 0x09050000 /* in the same range; there only if the bundle's header says so */
+#define PLAT_SMMU_EVENT_INTID 106
+#define PLAT_SMMU_ERROR_INTID 109
 
 #define PLAT_PCI_ECAM_BASE 0x4010000000
 #define PLAT_PCI_MMIO_BASE 0x10000000 /* BARs may be here; the first MiB is left to power.c */

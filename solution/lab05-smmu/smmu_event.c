@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Refused accesses: whose they are, how many, and when it is enough.
+ *
+ * The SMMU writes a record of each into the event queue, and pulses one interrupt for all of them.
+ * A pulse says that there is something in the queue, not how much: it is drained. StreamID, device,
+ * VM: every record has one owner, who is charged with it.
+ *
+ * One access of 4 bytes is a record, so a stray transfer of 4 KiB is a thousand, and a device can be
+ * told to go on for ever. A stream that has used up its budget of records in a window is cut off:
+ * its STE says abort, which refuses in silence. It stays so until the device is detached, when its VM
+ * ends or is reset. The console is told once a window, and of the end.
+ * Manual: IHI 0070, "Event queue recorded faults and events".
+ */
+#include "console.h"
+#include "exercise.h"
+#include "internal.h"
+#include "lib/printf.h"
+#include "vcpu.h"
+
+/**
+ * event_decode() - see internal.h
+ *
+ * Exercise 5.5: word 0 has the kind in [7:0] and the StreamID in [63:32], word 1 whether it was a
+ * read (EVENT_RNW) and whether stage 2 refused it (EVENT_S2), word 2 the address.
+ */
+EXERCISE(5.5)
+struct smmu_fault event_decode(const u64 words[EVENT_WORDS])
+{
+	return (struct smmu_fault){
+		.stream = (u32)bits_get(words[0], 63, 32),
+		.kind = (u8)bits_get(words[0], 7, 0),
+		.is_write = !(words[1] & EVENT_RNW),
+		.is_stage2 = words[1] & EVENT_S2,
+		.address = words[2],
+	};
+}
+
+const char *event_kind_text(u32 kind)
+{
+	switch (kind) {
+	case EVENT_BAD_STREAMID:
+		return "it is beyond the stream table";
+	case EVENT_BAD_STE:
+		return "it is nobody's";
+	case EVENT_STE_FETCH:
+	case EVENT_CD_FETCH:
+	case EVENT_WALK_ABORT:
+		return "the SMMU cannot read its tables";
+	case EVENT_BAD_CD:
+		return "its context descriptor is wrong";
+	case EVENT_TRANSLATION:
+		return "nothing is mapped there";
+	case EVENT_ADDRESS_SIZE:
+		return "there is no such address";
+	case EVENT_ACCESS:
+	case EVENT_PERMISSION:
+		return "it is not permitted there";
+	default:
+		return "for another reason";
+	}
+}
+
+static inline bool has_address(const struct smmu_fault *fault)
+{
+	return fault->kind >= EVENT_TRANSLATION;
+}
+
+static void event_say(const struct smmu_fault *fault, const struct vm *vm)
+{
+	char where[32] = "";
+
+	if (has_address(fault))
+		snprintf(where, sizeof(where), " %s 0x%lx", fault->is_write ? "write to" : "read of",
+			 fault->address);
+	console_printf("%s: device %02x:%02x.%u: DMA%s refused: %s (event 0x%02x)\n",
+		       vm ? vm->name : "no VM", fault->stream >> 8, fault->stream >> 3 & 31,
+		       fault->stream & 7, where, event_kind_text(fault->kind), fault->kind);
+}
+
+/**
+ * stream_is_over_budget() - see internal.h
+ *
+ * Exercise 5.5: a window begins with an event, and ends a second / STREAM_WINDOWS_PER_SECOND later.
+ * window_count counts the events of this one. STREAM_BUDGET of them are allowed.
+ */
+EXERCISE(5.5)
+bool stream_is_over_budget(struct smmu_stream *stream, u64 now)
+{
+	if (!stream->window_count ||
+	    now - stream->window_start >= counter_frequency() / STREAM_WINDOWS_PER_SECOND) {
+		stream->window_start = now;
+		stream->window_count = 0;
+	}
+	stream->window_count++;
+	return stream->window_count > STREAM_BUDGET;
+}
+
+/*
+ * Word 0 alone changes: V with a Config that refuses and records nothing. What is beyond the table has
+ * no STE; it is not told of any more.
+ */
+static void stream_quarantine(struct smmu_stream *stream, const struct smmu_fault *fault)
+{
+	stream->state = STREAM_QUARANTINED;
+	if (fault->stream < SMMU_STREAM_COUNT)
+		ste_write_first(fault->stream, STE_V | STE_CONFIG_ABORT);
+	console_printf("%s: device %02x:%02x.%u: cut off, more than %u refused accesses\n",
+		       stream->vm ? stream->vm->name : "no VM", fault->stream >> 8,
+		       fault->stream >> 3 & 31, fault->stream & 7, STREAM_BUDGET);
+}
+
+/**
+ * event_charge() - account for @fault, which has been read from the queue at @now
+ *
+ * Exercise 5.5: its stream, or the last one for a StreamID beyond the table, keeps it in `last` and
+ * counts it; so does the VM that owns the stream. While the stream is not quarantined: its budget is
+ * charged, and the first event of a window told (event_say()). One too many: stream_quarantine(), but
+ * not of a stream that is just being detached, which is INVALID and has a VM still.
+ */
+EXERCISE(5.5)
+static void event_charge(const struct smmu_fault *fault, u64 now)
+{
+	struct smmu_stream *stream = &smmu.streams[min_u64(fault->stream, SMMU_STREAM_COUNT)];
+	bool is_leaving = stream->vm && stream->state == STREAM_INVALID;
+	bool is_over;
+
+	stream->last = *fault;
+	stream->event_count++;
+	if (stream->vm)
+		stream->vm->dma.event_count++;
+	if (stream->state == STREAM_QUARANTINED)
+		return;
+	is_over = stream_is_over_budget(stream, now);
+	if (stream->window_count == 1)
+		event_say(fault, stream->vm);
+	if (is_over && !is_leaving)
+		stream_quarantine(stream, fault);
+}
+
+/**
+ * smmu_drain_events() - see internal.h
+ *
+ * Exercise 5.5: the records from smmu.events.cons to EVENTQ_PROD, and until there are none: the SMMU
+ * adds more meanwhile, and pulses for those that it adds after the last look only. PROD is read
+ * before the records (smmu_barrier()), and they before EVENTQ_CONS gives their room back. A record
+ * is off the queue before it is charged, for that may wait for the SMMU. When OVFLG of PROD has
+ * changed since the last time, records were lost: count smmu.overflows. CONS gets the flag as it is,
+ * which acknowledges that ("Event queue overflow").
+ */
+EXERCISE(5.5)
+void smmu_drain_events(void)
+{
+	struct smmu_queue *queue = &smmu.events;
+	u64 now = counter_read();
+	u32 prod = smmu_read32(SMMU_EVENTQ_PROD);
+
+	while (!queue_is_empty(queue, prod, queue->cons)) {
+		smmu_barrier();
+		while (!queue_is_empty(queue, prod, queue->cons)) {
+			struct smmu_fault fault = event_decode(queue_entry(queue, queue->cons));
+
+			queue->cons = queue_next(queue, queue->cons);
+			event_charge(&fault, now);
+		}
+		smmu.overflows += ((prod ^ queue->prod) & EVENTQ_OVERFLOW) != 0;
+		queue->prod = prod;
+		smmu_barrier();
+		smmu_write32(SMMU_EVENTQ_CONS, queue->cons | (prod & EVENTQ_OVERFLOW));
+		prod = smmu_read32(SMMU_EVENTQ_PROD);
+	}
+}
