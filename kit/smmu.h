@@ -40,6 +40,7 @@ struct dma_space {
 
 enum smmu_stream_state {
 	STREAM_INVALID, /* nobody's; DMA is refused and named */
+	STREAM_CHANGING, /* is being attached or detached; nothing is expected from it */
 	STREAM_ATTACHED,
 	STREAM_QUARANTINED, /* was over its budget: DMA is refused without a word until it is detached */
 };

@@ -156,7 +156,7 @@ int smmu_init_cpu(struct cpu *cpu)
 	u32 idr0;
 	int error;
 
-	if (cpu->index > 0 || smmu.is_present || !(bundle->flags & BUNDLE_MACHINE_SMMU))
+	if (cpu->index > 0 || smmu.is_present || !(bundle->flags & BUNDLE_SMMU))
 		return 0;
 	idr0 = smmu_read32(SMMU_IDR0);
 	problem = smmu_problem(idr0, smmu_read32(SMMU_IDR1), smmu_read32(SMMU_IDR5));

@@ -115,14 +115,13 @@ static void stream_quarantine(struct smmu_stream *stream, const struct smmu_faul
  *
  * Exercise 5.5: its stream, or the last one for a StreamID beyond the table, keeps it in `last` and
  * counts it; so does the VM that owns the stream. While the stream is not quarantined: its budget is
- * charged, and the first event of a window told (event_say()). One too many: stream_quarantine(), but
- * not of a stream that is just being detached, which is INVALID and has a VM still.
+ * charged, and the first event of a window told (event_say()). One too many: stream_quarantine(),
+ * unless its STE is just CHANGING.
  */
 EXERCISE(5.5)
 static void event_charge(const struct smmu_fault *fault, u64 now)
 {
 	struct smmu_stream *stream = &smmu.streams[min_u64(fault->stream, SMMU_STREAM_COUNT)];
-	bool is_leaving = stream->vm && stream->state == STREAM_INVALID;
 	bool is_over;
 
 	stream->last = *fault;
@@ -134,7 +133,7 @@ static void event_charge(const struct smmu_fault *fault, u64 now)
 	is_over = stream_is_over_budget(stream, now);
 	if (stream->window_count == 1)
 		event_say(fault, stream->vm);
-	if (is_over && !is_leaving)
+	if (is_over && stream->state != STREAM_CHANGING)
 		stream_quarantine(stream, fault);
 }
 
@@ -143,10 +142,9 @@ static void event_charge(const struct smmu_fault *fault, u64 now)
  *
  * Exercise 5.5: the records from smmu.events.cons to EVENTQ_PROD, and until there are none: the SMMU
  * adds more meanwhile, and pulses for those that it adds after the last look only. PROD is read
- * before the records (smmu_barrier()), and they before EVENTQ_CONS gives their room back. A record
- * is off the queue before it is charged, for that may wait for the SMMU. When OVFLG of PROD has
- * changed since the last time, records were lost: count smmu.overflows. CONS gets the flag as it is,
- * which acknowledges that ("Event queue overflow").
+ * before the records (smmu_barrier()), and they before EVENTQ_CONS gives their room back. When OVFLG
+ * of PROD has changed since the last time, records were lost: count smmu.overflows. CONS gets the
+ * flag as it is, which acknowledges that ("Event queue overflow").
  */
 EXERCISE(5.5)
 void smmu_drain_events(void)

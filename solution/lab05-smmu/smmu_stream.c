@@ -101,15 +101,14 @@ void ste_write_first(u32 stream, u64 word)
 }
 
 /**
- * ste_install() - put @ste into the table for @stream
+ * ste_install() - put @ste into the table for @stream, where V is 0
  *
- * Exercise 5.3: what was there becomes invalid first. Words 1 to 7 are in memory (smmu_barrier())
- * before word 0 says that they count. A context descriptor may be cached from before.
+ * Exercise 5.3: words 1 to 7 are in memory (smmu_barrier()) before word 0 says that they count. A
+ * context descriptor may be cached from before.
  */
 EXERCISE(5.3)
 static void ste_install(u32 stream, const struct smmu_ste *ste)
 {
-	ste_write_first(stream, 0);
 	for (unsigned i = 1; i < STE_WORDS; i++)
 		stream_table[stream].words[i] = ste->words[i];
 	smmu_barrier();
@@ -129,7 +128,10 @@ static int attach_locked(struct vm *vm, u32 stream_id)
 	ste = space_ste(vm);
 	if (!ste_is_sound(&ste))
 		return -EINVAL;
-	/* Before a fault of it can be: it is this VM's from the first access on. */
+	/* It may have been quarantined while nobody's; what it did then is not charged to this VM. */
+	stream->state = STREAM_CHANGING;
+	ste_write_first(stream_id, 0);
+	smmu_drain_events();
 	*stream = (struct smmu_stream){.vm = vm, .state = STREAM_ATTACHED};
 	vm->dma.stream_count++;
 	ste_install(stream_id, &ste);
@@ -154,20 +156,22 @@ int smmu_attach_stream(struct vm *vm, u32 stream)
  * Exercise 5.4: the order counts. An invalid STE, of which nothing is cached; then no translation
  * begins any more, and those that are cached of the VM's DMA space are made to go and are gone
  * (space_forget(), smmu_sync()): before that, memory must not be given on. Events of all this time
- * are in the queue now and are read while the stream still has its owner. Only then is it nobody's.
+ * are in the queue now and are read while the stream still has its owner. Only then is it nobody's
+ * and INVALID; it is CHANGING until then.
  */
 EXERCISE(5.4)
 static void detach_locked(u32 stream_id)
 {
 	struct smmu_stream *stream = &smmu.streams[stream_id];
 
+	stream->state = STREAM_CHANGING;
 	ste_write_first(stream_id, 0);
 	space_forget(stream->vm);
 	smmu_sync();
-	stream->state = STREAM_INVALID;
 	smmu_drain_events();
 	stream->vm->dma.stream_count--;
 	stream->vm = NULL;
+	stream->state = STREAM_INVALID;
 }
 
 void smmu_detach_stream(struct vm *vm, u32 stream)
