@@ -65,12 +65,14 @@ struct smmu_fault {
  * @vm: whose it is; NULL: nobody's
  * @event_count: refused transactions since it was attached
  * @window_start, @window_count: budget: physical count at which the window began, events in it
- * @last: the last one
+ * @window_told: of these the console was told of so many
+ * @last: the last one before it was quarantined
  */
 struct smmu_stream {
 	struct vm *vm;
 	enum smmu_stream_state state;
 	u32 window_count;
+	u32 window_told;
 	u64 window_start;
 	u64 event_count;
 	struct smmu_fault last;

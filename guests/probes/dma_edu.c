@@ -1,50 +1,23 @@
 // SPDX-License-Identifier: MIT
 /*
- * A device of one's own: edu reads and writes the VM's memory by DMA, and nothing else.
- *
- * "Refused" is judged by memory: the device reports every transfer as done. What it read where it may
- * not is seen by having it write its buffer to RAM.
+ * A device of one's own: edu reads and writes the VM's memory, and nothing else. What it read where it
+ * may not is seen by having it write its buffer to RAM.
  */
+#include "edu.h"
+#include "pci.h"
 #include "probe.h"
 
-#define EDU_BAR 0x10200000UL
-#define EDU_ID 0x00
-#define EDU_LIVENESS 0x04
-#define EDU_DMA_SOURCE 0x80
-#define EDU_DMA_TARGET 0x88
-#define EDU_DMA_BYTES 0x90
-#define EDU_DMA_COMMAND 0x98
-#define EDU_DMA_START 1
-#define EDU_DMA_TO_RAM 2
-#define EDU_BUFFER 0x40000UL
-
 #define WORDS 16
+#define BYTES (8 * WORDS)
+#define REFUSED_BUSY ((u64)-16) /* -EBUSY */
 
-static void edu_start(u64 source, u64 target, u64 bytes, u64 direction)
-{
-	write64(EDU_BAR + EDU_DMA_SOURCE, source);
-	write64(EDU_BAR + EDU_DMA_TARGET, target);
-	write64(EDU_BAR + EDU_DMA_BYTES, bytes);
-	write64(EDU_BAR + EDU_DMA_COMMAND, direction | EDU_DMA_START);
-}
+static struct edu edu;
+static u64 source, target;
 
-/* It takes 100 ms, whatever the size. */
-static void edu_wait(void)
+static void set_words(u64 address, u64 first)
 {
-	while (read64(EDU_BAR + EDU_DMA_COMMAND) & EDU_DMA_START)
-		cpu_relax();
-}
-
-static void from_ram(u64 address, u64 bytes)
-{
-	edu_start(address, EDU_BUFFER, bytes, 0);
-	edu_wait();
-}
-
-static void to_ram(u64 address, u64 bytes)
-{
-	edu_start(EDU_BUFFER, address, bytes, EDU_DMA_TO_RAM);
-	edu_wait();
+	for (u64 i = 0; i < WORDS; i++)
+		write64(address + 8 * i, first + i);
 }
 
 static u64 wrong_words(u64 address, u64 first)
@@ -56,36 +29,80 @@ static u64 wrong_words(u64 address, u64 first)
 	return wrong;
 }
 
-static void set_words(u64 address, u64 first, u64 step)
+static void own_memory(void)
 {
-	for (u64 i = 0; i < WORDS; i++)
-		write64(address + 8 * i, first + step * i);
+	u64 secret = random(), last = ram_end() - 4096;
+
+	set_words(source, secret);
+	edu_read(&edu, source, BYTES);
+	edu_write(&edu, target, BYTES);
+	report_equal("what the device read it wrote elsewhere", wrong_words(target, secret), 0);
+	edu_write(&edu, last, BYTES);
+	report_equal("the last page of RAM as well", wrong_words(last, secret), 0);
+	report_equal("memory that a device may use is not given back",
+		     hvc(STRATA_MEMORY_RELEASE, target, 4096, 0).x0, REFUSED_BUSY);
+	report_equal("and is as it was", wrong_words(target, secret), 0);
+	report_equal("all of it is there from the start", hvc(STRATA_MEMORY_STATS, 0, 0, 0).x2,
+		     guest.ram_bytes);
+}
+
+/* Eight bytes are two events. */
+static void reads_nothing(u64 address, const char *text)
+{
+	set_words(target, random() | 1);
+	edu_read(&edu, source, 8);
+	edu_read(&edu, address, 8);
+	edu_write(&edu, target, 8);
+	report_equal(text, read64(target), 0);
+}
+
+static void others_memory(void)
+{
+	write64(source, ~0UL);
+	reads_nothing(ram_end() + 4096 * (random() % 1024), "nothing is read behind RAM");
+	reads_nothing(guest.ram_base - 4096, "nor before it");
+	reads_nothing(0x09000018, "nor from the serial port");
+	reads_nothing(edu.bar + EDU_VERSION, "nor from its own registers");
+	reads_nothing(pci_config(2, 0), "nor from configuration space");
+	reads_nothing(1UL << 39, "nor beyond the addresses that the VM has");
+	reads_nothing(~0UL - 7, "nor at the end of all");
+	write32(edu.bar + EDU_LIVENESS, 0);
+	edu_read(&edu, source, 8);
+	edu_write(&edu, edu.bar + EDU_LIVENESS, 4);
+	report_equal("nothing is written to its own registers", read32(edu.bar + EDU_LIVENESS),
+		     ~0U);
+}
+
+/* A transfer across the end of RAM is refused from there on. */
+static void across_the_end(void)
+{
+	u64 secret = random() | 1;
+
+	set_words(source, secret);
+	edu_read(&edu, source, BYTES);
+	set_words(ram_end() - BYTES, 0);
+	edu_write(&edu, ram_end() - 64, BYTES);
+	report_equal("what is before the end of RAM is written", read64(ram_end() - 64), secret);
+}
+
+static void storm(void)
+{
+	edu_write(&edu, ram_end() + MIB(1), 4088);
+	set_words(target, 0);
+	set_words(source, random() | 1);
+	edu_read(&edu, source, BYTES);
+	edu_write(&edu, target, BYTES);
+	report_equal("a device that was cut off reaches nothing", wrong_words(target, 0), 0);
 }
 
 void probe(void)
 {
-	u64 source = free_memory(), target = align_up(source, MIB(2)) + MIB(2);
-	u64 secret = random(), stray = ram_end() + 4096 * (random() % 1024);
-	u64 last = ram_end() - 4096;
-
-	report_equal("the device answers", read32(EDU_BAR + EDU_ID), 0x010000ed);
-	set_words(source, secret, 1);
-	from_ram(source, 8 * WORDS);
-	to_ram(target, 8 * WORDS);
-	report_equal("what the device read it wrote elsewhere", wrong_words(target, secret), 0);
-	to_ram(last, 8 * WORDS);
-	report_equal("the last page of RAM as well", wrong_words(last, secret), 0);
-	to_ram(stray, 4);
-	from_ram(stray, 8);
-	to_ram(target, 8);
-	report_equal("an address behind RAM reads as zero", read64(target), 0);
-	from_ram(0x09000000, 4);
-	to_ram(EDU_BAR + EDU_LIVENESS, 4);
-	to_ram(1UL << 40, 4);
-	report((long)hvc(STRATA_MEMORY_RELEASE, target, 4096, 0).x0 == -16, "RELEASE is refused", 0, 1);
-	to_ram(stray, 4000);
-	from_ram(source, 8 * WORDS);
-	set_words(target, 0, 0);
-	to_ram(target, 8 * WORDS);
-	report_equal("a device that was cut off reaches nothing", wrong_words(target, 0), WORDS - 1);
+	edu = edu_open(0);
+	source = free_memory();
+	target = align_up(source, MIB(2)) + MIB(2);
+	report_equal("the device answers", edu.bar ? read32(edu.bar + EDU_VERSION) : 0, 0x010000ed);
+	own_memory();
+	others_memory();
+	across_the_end();
+	storm();
 }

@@ -300,6 +300,7 @@ const char *event_kind_text(u32 kind);
 
 #define STREAM_BUDGET 64 /* events of a stream in a window; more is a storm */
 #define STREAM_WINDOWS_PER_SECOND 1
+#define STREAM_LINES 8 /* on the console in a window */
 
 /** stream_is_over_budget() - charge an event at count @now to @stream: whether it was one too many */
 bool stream_is_over_budget(struct smmu_stream *stream, u64 now);

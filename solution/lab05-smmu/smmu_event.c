@@ -9,13 +9,14 @@
  * One access of 4 bytes is a record, so a stray transfer of 4 KiB is a thousand, and a device can be
  * told to go on for ever. A stream that has used up its budget of records in a window is cut off:
  * its STE says abort, which refuses in silence. It stays so until the device is detached, when its VM
- * ends or is reset. The console is told once a window, and of the end.
+ * ends or is reset. The console is told of the first access of a kind to a page, and of the end.
  * Manual: IHI 0070, "Event queue recorded faults and events".
  */
 #include "console.h"
 #include "exercise.h"
 #include "internal.h"
 #include "lib/printf.h"
+#include "page_alloc.h"
 #include "vcpu.h"
 
 /**
@@ -82,7 +83,7 @@ static void event_say(const struct smmu_fault *fault, const struct vm *vm)
  * stream_is_over_budget() - see internal.h
  *
  * Exercise 5.5: a window begins with an event, and ends a second / STREAM_WINDOWS_PER_SECOND later.
- * window_count counts the events of this one. STREAM_BUDGET of them are allowed.
+ * window_count counts the events of this one, window_told begins at 0. STREAM_BUDGET are allowed.
  */
 EXERCISE(5.5)
 bool stream_is_over_budget(struct smmu_stream *stream, u64 now)
@@ -91,9 +92,22 @@ bool stream_is_over_budget(struct smmu_stream *stream, u64 now)
 	    now - stream->window_start >= counter_frequency() / STREAM_WINDOWS_PER_SECOND) {
 		stream->window_start = now;
 		stream->window_count = 0;
+		stream->window_told = 0;
 	}
 	stream->window_count++;
 	return stream->window_count > STREAM_BUDGET;
+}
+
+/* Whether @fault is more than the last one going on: a few of those are worth a line each. */
+static bool is_news(const struct smmu_stream *stream, const struct smmu_fault *fault)
+{
+	const struct smmu_fault *last = &stream->last;
+
+	if (stream->window_told == 0)
+		return true;
+	return stream->window_told < STREAM_LINES &&
+	       (fault->kind != last->kind || fault->is_write != last->is_write ||
+		fault->address / PAGE_SIZE != last->address / PAGE_SIZE);
 }
 
 /*
@@ -113,10 +127,10 @@ static void stream_quarantine(struct smmu_stream *stream, const struct smmu_faul
 /**
  * event_charge() - account for @fault, which has been read from the queue at @now
  *
- * Exercise 5.5: its stream, or the last one for a StreamID beyond the table, keeps it in `last` and
- * counts it; so does the VM that owns the stream. While the stream is not quarantined: its budget is
- * charged, and the first event of a window told (event_say()). One too many: stream_quarantine(),
- * unless its STE is just CHANGING.
+ * Exercise 5.5: its stream, or the last one for a StreamID beyond the table, counts it; so does the
+ * VM that owns the stream. While the stream is not quarantined it keeps it in `last`; its budget is
+ * charged, and if it is_news() it is told (event_say()) and counted in window_told. One too many:
+ * stream_quarantine(), unless its STE is just CHANGING.
  */
 EXERCISE(5.5)
 static void event_charge(const struct smmu_fault *fault, u64 now)
@@ -124,15 +138,17 @@ static void event_charge(const struct smmu_fault *fault, u64 now)
 	struct smmu_stream *stream = &smmu.streams[min_u64(fault->stream, SMMU_STREAM_COUNT)];
 	bool is_over;
 
-	stream->last = *fault;
 	stream->event_count++;
 	if (stream->vm)
 		stream->vm->dma.event_count++;
 	if (stream->state == STREAM_QUARANTINED)
 		return;
 	is_over = stream_is_over_budget(stream, now);
-	if (stream->window_count == 1)
+	if (is_news(stream, fault)) {
+		stream->window_told++;
 		event_say(fault, stream->vm);
+	}
+	stream->last = *fault;
 	if (is_over && stream->state != STREAM_CHANGING)
 		stream_quarantine(stream, fault);
 }
