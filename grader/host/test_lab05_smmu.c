@@ -142,7 +142,8 @@ static void take_commands(unsigned most)
 	u32 size = 1U << field(cmdq_base, 4, 0);
 	u64 *ring = (u64 *)(cmdq_base & 0x000fffffffffffe0UL);
 
-	while (most-- && cr0 & 8 && !((gerror ^ gerrorn) & 1) && cmdq_prod != (cmdq_cons & (2 * size - 1))) {
+	while (most-- && cr0 & 8 && !((gerror ^ gerrorn) & 1) &&
+	       cmdq_prod != (cmdq_cons & (2 * size - 1))) {
 		u32 cons = cmdq_cons & (2 * size - 1);
 		const u64 *command = ring + 2 * (cons & (size - 1));
 		bool is_sync = field(command[0], 7, 0) == 0x46;
@@ -246,7 +247,8 @@ static enum outcome access_root(u32 stream, u64 *root, u32 *stage)
 		CHECK(cd->words[0] & 1UL << 31 && cd->words[0] & 1UL << 41);
 		CHECK(field(cd->words[0], 14, 6) == (0 | 1 << 2 | 1 << 4 | 3 << 6));
 		CHECK(cd->words[0] & 1UL << 30 && field(cd->words[0], 46, 45) == 3);
-		CHECK(field(cd->words[0], 34, 32) == field(idr5, 2, 0) && field(cd->words[0], 44, 44) == 0);
+		CHECK(field(cd->words[0], 34, 32) == field(idr5, 2, 0) &&
+		      field(cd->words[0], 44, 44) == 0);
 		CHECK(field(cd->words[0], 5, 0) == 32);
 		CHECK(cd->words[3] == 0xff04);
 		*stage = 1;
@@ -503,7 +505,8 @@ int pgtable_init(struct pgtable *table, const struct pgtable_format *format, uns
 		 bool concatenate)
 {
 	CHECK(!concatenate && input_bits == 32);
-	*table = (struct pgtable){.format = format, .root = PA(next_root), .input_bits = 32, .start_level = 1};
+	*table = (struct pgtable){
+		.format = format, .root = PA(next_root), .input_bits = 32, .start_level = 1};
 	next_root += 0x1000;
 	return check_below(20) ? 0 : -ENOMEM;
 }
@@ -633,7 +636,8 @@ static void test_event_decoding(void)
 		struct smmu_fault fault = event_decode(words);
 
 		CHECK(fault.kind == (words[0] & 0xff) && fault.stream == words[0] >> 32);
-		CHECK(fault.is_write == !(words[1] >> 35 & 1) && fault.is_stage2 == (words[1] >> 39 & 1));
+		CHECK(fault.is_write == !(words[1] >> 35 & 1) &&
+		      fault.is_stage2 == (words[1] >> 39 & 1));
 		CHECK(fault.address == words[2]);
 		CHECK(event_kind_text(fault.kind)[0]);
 	}
@@ -666,7 +670,8 @@ static void test_formats(void)
 		cd = cd_stage1(&table, tag, size);
 		CHECK(field(cd.words[0], 63, 48) == tag && field(cd.words[0], 47, 47) == 1);
 		CHECK(field(cd.words[0], 5, 0) == 64 - table.input_bits);
-		CHECK(field(cd.words[0], 34, 32) == size && cd.words[1] == table.root.pa && !cd.words[2]);
+		CHECK(field(cd.words[0], 34, 32) == size && cd.words[1] == table.root.pa &&
+		      !cd.words[2]);
 	}
 }
 

@@ -9,7 +9,7 @@
 
 #define WORDS 16
 #define BYTES (8 * WORDS)
-#define REFUSED_BUSY ((u64)-16) /* -EBUSY */
+#define REFUSED_BUSY (~15UL) /* -EBUSY */
 
 static struct edu edu;
 static u64 source, target;

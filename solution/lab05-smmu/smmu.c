@@ -102,7 +102,8 @@ static void smmu_program(void)
 	smmu_write32(SMMU_CR2, CR2_RECINVSID | CR2_PTM);
 	smmu_write64(SMMU_STRTAB_BASE, virt_to_phys(stream_table).pa | BASE_ALLOCATE);
 	smmu_write32(SMMU_STRTAB_BASE_CFG, STREAM_LOG2);
-	smmu_write64(SMMU_CMDQ_BASE, virt_to_phys(command_entries).pa | COMMAND_LOG2 | BASE_ALLOCATE);
+	smmu_write64(SMMU_CMDQ_BASE,
+		     virt_to_phys(command_entries).pa | COMMAND_LOG2 | BASE_ALLOCATE);
 	smmu_write32(SMMU_CMDQ_PROD, 0);
 	smmu_write32(SMMU_CMDQ_CONS, 0);
 	smmu_write64(SMMU_EVENTQ_BASE, virt_to_phys(event_entries).pa | EVENT_LOG2 | BASE_ALLOCATE);
@@ -165,8 +166,8 @@ int smmu_init_cpu(struct cpu *cpu)
 		return 0;
 	}
 	smmu.lock.name = "smmu";
-	smmu.use_stage2 = idr0 & IDR0_S2P &&
-			  !(bundle->flags & BUNDLE_SMMU_STAGE1 && idr0 & IDR0_S1P);
+	smmu.use_stage2 =
+		idr0 & IDR0_S2P && !(bundle->flags & BUNDLE_SMMU_STAGE1 && idr0 & IDR0_S1P);
 	smmu.address_size = (u32)min_u64(bits_get(smmu_read32(SMMU_IDR5), 2, 0), 5); /* OAS */
 	smmu.commands = (struct smmu_queue){
 		.entries = command_entries[0],
@@ -179,7 +180,9 @@ int smmu_init_cpu(struct cpu *cpu)
 		.words = EVENT_WORDS,
 	};
 	smmu_refuse_bypass();
+	spin_lock(&smmu.lock);
 	error = smmu_enable();
+	spin_unlock(&smmu.lock);
 	smmu.is_present = !error;
 	if (!error)
 		console_printf("SMMU: DMA is translated by stage %u\n", smmu.use_stage2 ? 2 : 1);

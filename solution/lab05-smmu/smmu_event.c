@@ -72,8 +72,8 @@ static void event_say(const struct smmu_fault *fault, const struct vm *vm)
 	char where[32] = "";
 
 	if (has_address(fault))
-		snprintf(where, sizeof(where), " %s 0x%lx", fault->is_write ? "write to" : "read of",
-			 fault->address);
+		snprintf(where, sizeof(where), " %s 0x%lx",
+			 fault->is_write ? "write to" : "read of", fault->address);
 	console_printf("%s: device %02x:%02x.%u: DMA%s refused: %s (event 0x%02x)\n",
 		       vm ? vm->name : "no VM", fault->stream >> 8, fault->stream >> 3 & 31,
 		       fault->stream & 7, where, event_kind_text(fault->kind), fault->kind);
@@ -169,6 +169,7 @@ void smmu_drain_events(void)
 	u64 now = counter_read();
 	u32 prod = smmu_read32(SMMU_EVENTQ_PROD);
 
+	spin_assert_held(&smmu.lock);
 	while (!queue_is_empty(queue, prod, queue->cons)) {
 		smmu_barrier();
 		while (!queue_is_empty(queue, prod, queue->cons)) {

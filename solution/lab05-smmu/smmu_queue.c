@@ -105,6 +105,7 @@ void smmu_issue(struct smmu_command command)
 	u64 *entry = queue_entry(queue, queue->prod), start = counter_read();
 	u32 cons = smmu_read32(SMMU_CMDQ_CONS);
 
+	spin_assert_held(&smmu.lock);
 	while (queue_is_full(queue, queue->prod, cons))
 		command_wait(start, &cons);
 	for (unsigned i = 0; i < COMMAND_WORDS; i++)

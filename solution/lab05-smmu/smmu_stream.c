@@ -32,8 +32,8 @@
 EXERCISE(5.3)
 struct smmu_ste ste_stage2(const struct pgtable *table, u32 vmid, u32 address_size)
 {
-	u64 geometry = (64UL - table->input_bits) << STE_S2T0SZ_SHIFT |
-		       (2UL - table->start_level) << STE_S2SL0_SHIFT;
+	u64 geometry = (64UL - table->input_bits) << STE_S2T0SZ_SHIFT | (2UL - table->start_level)
+										<< STE_S2SL0_SHIFT;
 
 	return (struct smmu_ste){{
 		[0] = STE_V | STE_CONFIG_STAGE2,
