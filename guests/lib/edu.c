@@ -31,20 +31,24 @@ void edu_start(const struct edu *edu, u64 source, u64 destination, u64 bytes, u6
 	write64(edu->bar + EDU_DMA_COMMAND, flags | EDU_DMA_START);
 }
 
-/* Not by looking again and again: at one instruction a nanosecond that is a hundred million looks. */
-void edu_wait(const struct edu *edu)
+void sleep_until(u64 count)
 {
 	u32 iar;
 
-	while (read64(edu->bar + EDU_DMA_COMMAND) & EDU_DMA_START) {
-		timer_set_cval(TIMER_VIRTUAL, counter() + ticks_from_us(TRANSFER_US));
-		timer_set_ctl(TIMER_VIRTUAL, TIMER_ENABLE);
-		while (!(timer_ctl(TIMER_VIRTUAL) & TIMER_ISTATUS))
-			asm volatile("wfi" ::: "memory");
-		iar = gic_ack(); /* left pending it would end the next WFI at once */
-		timer_set_ctl(TIMER_VIRTUAL, 0);
-		gic_eoi(iar);
-	}
+	timer_set_cval(TIMER_VIRTUAL, count);
+	timer_set_ctl(TIMER_VIRTUAL, TIMER_ENABLE);
+	while (!(timer_ctl(TIMER_VIRTUAL) & TIMER_ISTATUS))
+		asm volatile("wfi" ::: "memory");
+	iar = gic_ack(); /* left pending it would end the next WFI at once */
+	timer_set_ctl(TIMER_VIRTUAL, 0);
+	gic_eoi(iar);
+}
+
+/* Not by looking again and again: at one instruction a nanosecond that is a hundred million looks. */
+void edu_wait(const struct edu *edu)
+{
+	while (read64(edu->bar + EDU_DMA_COMMAND) & EDU_DMA_START)
+		sleep_until(counter() + ticks_from_us(TRANSFER_US));
 	dsb();
 }
 
