@@ -18,6 +18,7 @@ from grader.machine.verdict import infrastructure
 from tools.qemu import (HEARTBEAT, MachineOptions, ends_with_us, option_value, qemu_command,
                         qemu_version)
 from tools.stub import Stub
+from tools.vms import DeviceConfig
 
 MIB = 1 << 20
 
@@ -49,6 +50,8 @@ class MachineConfig:
     qemu: str = "qemu-system-aarch64"
     deterministic: bool = True
     extra: tuple[str, ...] = ()
+    smmu: bool = False
+    devices: tuple[DeviceConfig, ...] = ()
     build: Path = field(default_factory=lambda: Path(options.current().build))
 
 
@@ -88,6 +91,8 @@ class Process:
             smp=config.smp,
             memory=config.memory_mib * MIB,
             icount=config.deterministic,
+            smmu=config.smmu,
+            devices=config.devices,
         )
         command = qemu_command(options, config.image, config.bundle, serial=serial, extra=control)
         self.command = command

@@ -19,9 +19,9 @@ from grader.machine.symbols import symbols_of
 from grader.machine.verdict import Finding, Verdict, expect, show
 from grader.oracle.objects import Objects
 from grader.oracle.witness import Entry, Witness
-from tools.bundle import build_bundle, machine_memory_for
+from tools.bundle import build_bundle, header_flags, machine_memory_for
 from tools.guest_map import GUEST_MAP
-from tools.vms import PAGE_SIZES, VmConfig
+from tools.vms import PAGE_SIZES, DeviceConfig, VmConfig, VmsFile
 
 MIB = 1 << 20
 RAM_BASE = GUEST_MAP["RAM_BASE"]
@@ -39,6 +39,7 @@ class ProbeVm:
     cpus: int = 1
     page_size: str = "2M"  # as in vms.toml
     seed: int | None = None
+    devices: tuple[str, ...] = ()  # addresses of those that it owns
     reports: bool = True  # False: a neighbour that never finishes
 
 
@@ -107,8 +108,10 @@ def prepare(
     machine_mib: int | None = None,
     extra: tuple[str, ...] = (),
     deterministic: bool = True,
+    devices: tuple[DeviceConfig, ...] = (),
+    smmu_stage: int | None = None,
 ) -> MachineConfig:
-    """The machine that runs these VMs under the image of `lab`."""
+    """The machine that runs these VMs under the image of `lab`; it has these PCI devices."""
     hypervisor = images.hypervisor(lab)
     configs, guests = [], []
     for index, vm in enumerate(vms):
@@ -116,13 +119,28 @@ def prepare(
         kernel = packed(vm.probe, vm.seed if vm.seed is not None else seed, index, folder)
         memory = MIB * (probe_mib(lab) if vm.memory_mib is None else vm.memory_mib)
         configs.append(
-            VmConfig(name, memory, kernel, vm.cpus, page_size=PAGE_SIZES[vm.page_size])
+            VmConfig(
+                name,
+                memory,
+                kernel,
+                vm.cpus,
+                page_size=PAGE_SIZES[vm.page_size],
+                devices=vm.devices,
+            )
         )
         guests.append(Guest(name, images.guest(vm.probe).elf, RAM_BASE + LOAD_OFFSET))
     memory = machine_mib * MIB if machine_mib else machine_memory_for(configs)
     bundle = folder / "test.bundle"
+    file = VmsFile(configs, list(devices), smmu_stage)
     bundle.write_bytes(
-        build_bundle(configs, "test", gic_version=gic, machine_memory=memory, machine_cpus=1)
+        build_bundle(
+            configs,
+            "test",
+            gic_version=gic,
+            machine_memory=memory,
+            machine_cpus=1,
+            flags=header_flags(file),
+        )
     )
     return MachineConfig(
         image=hypervisor.binary,
@@ -135,6 +153,8 @@ def prepare(
         qemu=qemu,
         extra=extra,
         deterministic=deterministic,
+        smmu=file.has_smmu,
+        devices=devices,
         build=images.build_directory(),
     )
 
