@@ -113,6 +113,15 @@ extern struct cpu *(*const hook_place)(struct vcpu *vcpu, struct cpu *cpu);
  */
 extern struct vcpu *(*const hook_steal)(struct cpu *cpu);
 
+/**
+ * hook_vm_fill() - bring in a bounded piece of what must be in @vm's memory before it runs
+ *
+ * Behind every layer's vm_create, again and again, interrupts being taken in between. NULL: nothing.
+ *
+ * Return: 1: some was brought in; 0: it is all there; or a negative errno.
+ */
+extern int (*const hook_vm_fill)(struct vm *vm);
+
 /** hook_console_waits() - call console_lose_patience() in CONSOLE_PATIENCE_MS; console lock held */
 extern void (*const hook_console_waits)(void);
 

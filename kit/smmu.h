@@ -29,11 +29,13 @@ static inline u32 smmu_stream_id(u32 bus, u32 device, u32 function)
 /**
  * struct dma_space - what the devices of one VM may reach
  * @table: of the format that the SMMU offers; without a format: the VM has no DMA space
+ * @filled_bytes: RAM from its beginning on that is mapped
  * @stream_count: streams that lead to it
  * @event_count: transactions of its devices that were refused, in all lives of the VM
  */
 struct dma_space {
 	struct pgtable table;
+	u64 filled_bytes;
 	u32 stream_count;
 	u64 event_count;
 };
@@ -82,10 +84,11 @@ struct smmu_stream {
 bool smmu_is_present(void);
 
 /**
- * smmu_create_space() - give @vm a DMA space
+ * smmu_create_space() - give @vm a DMA space, empty
  *
- * All RAM of @vm is brought in and pinned: a device's access cannot wait for memory, and what it may
- * reach at any time is not given back while it may (RELEASE fails with -EBUSY).
+ * Before @vm runs all of its RAM is brought in and mapped there, by hook_vm_fill(), and it is pinned:
+ * a device's access cannot wait for memory, and what it may reach at any time is not given back
+ * while it may (RELEASE fails with -EBUSY).
  *
  * Return: 0; -ENODEV without an SMMU; -ENOMEM; -ERANGE when RAM is beyond the SMMU's addresses. On
  * error there is none.

@@ -61,6 +61,7 @@ SECTIONS
 		PROVIDE(hook_kick = no_hook);
 		PROVIDE(hook_place = no_hook);
 		PROVIDE(hook_steal = no_hook);
+		PROVIDE(hook_vm_fill = no_hook);
 		PROVIDE(hook_console_waits = no_hook);
 		KEEP(*(.registry.claims))
 		. = ALIGN(4096);

@@ -133,6 +133,7 @@ enum vm_phase {
 	VM_LEFT, /* all vCPUs are OFF: the layers release what they hold */
 	VM_EMPTYING, /* its memory goes back, piece by piece */
 	VM_GONE, /* nothing of it is left */
+	VM_FILLING, /* it is there again, and its memory is brought in */
 };
 
 /**

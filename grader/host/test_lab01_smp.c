@@ -55,6 +55,7 @@ static struct {
 	u32 exists;
 	u64 content; /* plain: what vCPUs read and a release destroys */
 	u32 pieces;
+	u32 filled;
 } memories[VMS];
 
 static struct guest *guest_of(const struct vcpu *vcpu)
@@ -183,6 +184,7 @@ static void reset(struct vcpu *vcpu)
 	struct guest *guest = guest_of(vcpu);
 
 	CHECK(__atomic_load_n(&guest->loaded_on, __ATOMIC_RELAXED) == 0);
+	CHECK(memories[vcpu->vm->index].filled == PIECES);
 	guest->saved = 0;
 	__atomic_store_n(&guest->message, 0, __ATOMIC_RELAXED);
 }
@@ -254,9 +256,22 @@ HOOK(kick, kick);
 HOOK(place, place);
 HOOK(steal, steal);
 
+/* A piece at a time, of a VM that is built and none of whose vCPUs has begun. */
+static int fill(struct vm *vm)
+{
+	CHECK(memories[vm->index].exists == 1);
+	if (memories[vm->index].filled == PIECES)
+		return 0;
+	memories[vm->index].filled++;
+	return 1;
+}
+
+HOOK(vm_fill, fill);
+
 static int memory_create(struct vm *vm)
 {
 	CHECK(memories[vm->index].exists == 0);
+	memories[vm->index].filled = 0;
 	memories[vm->index].exists = 1;
 	memories[vm->index].content = 1;
 	memories[vm->index].pieces = PIECES;

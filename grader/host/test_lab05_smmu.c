@@ -774,16 +774,34 @@ static bool is_owner_of_any(int vm)
 	return false;
 }
 
+/* A VM that lacks memory is not begun: what it has got is taken away again. */
+static void fill_space(int index)
+{
+	struct vm *vm = &machine_vms[index];
+	int more;
+
+	do
+		more = space_fill(vm);
+	while (more > 0);
+	if (more == 0 && has_space[index])
+		CHECK(mapped_until[index] == vm->ram_base + vm->ram_bytes);
+	if (more) {
+		CHECK(more == -ENOMEM);
+		smmu_destroy_space(vm);
+		has_space[index] = false;
+	}
+}
+
 static void toggle_space(int index)
 {
 	struct vm *vm = &machine_vms[index];
 
 	if (!has_space[index]) {
 		mapped_until[index] = vm->ram_base;
+		CHECK(space_fill(vm) == 0);
 		has_space[index] = smmu_create_space(vm) == 0;
 		CHECK(vm->stage2.is_pinned == has_space[index]);
-		if (has_space[index])
-			CHECK(mapped_until[index] == vm->ram_base + vm->ram_bytes);
+		fill_space(index);
 	} else if (!is_owner_of_any(index)) {
 		smmu_destroy_space(vm);
 		has_space[index] = false;

@@ -310,6 +310,9 @@ void smmu_drain_events(void);
 
 /* ---- the DMA space of a VM ---- */
 
+/** space_fill() - hook_vm_fill(): a piece of @vm's RAM into its DMA space, if it has one */
+int space_fill(struct vm *vm);
+
 /** space_forget() - have the SMMU forget translations of @vm's devices; smmu.lock is held */
 void space_forget(const struct vm *vm);
 

@@ -18,6 +18,7 @@
 
 LAYER(5, smmu, .init = assign_init, .init_cpu = smmu_init_cpu, .vm_create = assign_vm_create,
       .vm_destroy = assign_vm_destroy);
+HOOK(vm_fill, space_fill);
 
 IRQ_HANDLER(35, IRQ_LEVEL, intx_interrupt);
 IRQ_HANDLER(36, IRQ_LEVEL, intx_interrupt);

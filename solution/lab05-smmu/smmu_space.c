@@ -8,8 +8,8 @@
  * table is one of its own, by the same walker: all of RAM is brought in first, and stays.
  *
  * It is a stage-2 table where the SMMU has a second stage, tagged with the VM's VMID, and a stage-1
- * table tagged with an ASID of the same number where it has not. It is complete before a stream
- * leads to it, and does not change while one does: nobody but its VM's creation and end touches it.
+ * table tagged with an ASID of the same number where it has not. It grows, piece by piece, before
+ * its VM runs, when no device has anything to do; while it runs nobody changes it.
  * Manual: IHI 0070, "Translation procedure", "TLB tagging, VMIDs, ASIDs and participation in broadcast
  * TLB maintenance".
  */
@@ -105,32 +105,32 @@ static unsigned space_input_bits(const struct vm *vm)
 }
 
 /**
- * space_fill() - bring in all RAM of @vm and map it into its DMA space
+ * space_fill() - bring in a piece of @vm's RAM and map it into its DMA space; see hook_vm_fill()
  *
- * Exercise 5.3: guest_memory_ops()->page() backs the page at an IPA with memory, and how much is
- * mapped around it in one piece says a lookup in vm->stage2.table. Each piece is mapped as one, at
- * the address that the guest knows it by, for reading and writing. Nobody else touches either table:
- * the VM does not run yet.
+ * Exercise 5.3: dma.filled_bytes says where it begins. guest_memory_ops()->page() backs the page
+ * there with memory, and how much is mapped around it in one piece says a lookup in
+ * vm->stage2.table. The piece is mapped as one, at the address that the guest knows it by, for
+ * reading and writing. Nobody else touches either table: the VM does not run yet.
  *
- * Return: 0 or -ENOMEM.
+ * Return: 0 when all is there, or there is no DMA space; 1 after a piece; -ENOMEM.
  */
 EXERCISE(5.3)
-static int space_fill(struct vm *vm)
+int space_fill(struct vm *vm)
 {
+	struct dma_space *dma = &vm->dma;
+	ipa_t ipa = IPA(vm->ram_base + dma->filled_bytes);
 	struct pgtable_leaf leaf;
+	int error;
 
-	for (u64 done = 0; done < vm->ram_bytes; done += leaf.size) {
-		ipa_t ipa = IPA(vm->ram_base + done);
-		int error = -ENOMEM;
-
-		if (guest_memory_ops()->page(vm, ipa) &&
-		    !pgtable_lookup(&vm->stage2.table, ipa.ipa, &leaf))
-			error = pgtable_map(&vm->dma.table, ipa.ipa, leaf.pa, leaf.size,
-					    PROT_READ | PROT_WRITE);
-		if (error)
-			return error;
-	}
-	return 0;
+	if (!dma->table.format || dma->filled_bytes == vm->ram_bytes)
+		return 0;
+	if (!guest_memory_ops()->page(vm, ipa) || pgtable_lookup(&vm->stage2.table, ipa.ipa, &leaf))
+		return -ENOMEM;
+	error = pgtable_map(&dma->table, ipa.ipa, leaf.pa, leaf.size, PROT_READ | PROT_WRITE);
+	if (error)
+		return error;
+	dma->filled_bytes += leaf.size;
+	return 1;
 }
 
 int smmu_create_space(struct vm *vm)
@@ -151,12 +151,10 @@ int smmu_create_space(struct vm *vm)
 		return error;
 	}
 	dma->table.owner = vm;
+	dma->filled_bytes = 0;
 	vm->stage2.is_pinned = true;
 	context_descriptors[vm->index] = cd_stage1(&dma->table, vm->vmid, smmu.address_size);
-	error = space_fill(vm);
-	if (error)
-		smmu_destroy_space(vm);
-	return error;
+	return 0;
 }
 
 /* What the SMMU cached of it went when the last stream was detached. */
