@@ -136,7 +136,7 @@ EXERCISE(5.5)
 static void event_charge(const struct smmu_fault *fault, u64 now)
 {
 	struct smmu_stream *stream = &smmu.streams[min_u64(fault->stream, SMMU_STREAM_COUNT)];
-	bool is_over;
+	bool is_over, is_new;
 
 	stream->event_count++;
 	if (stream->vm)
@@ -144,11 +144,12 @@ static void event_charge(const struct smmu_fault *fault, u64 now)
 	if (stream->state == STREAM_QUARANTINED)
 		return;
 	is_over = stream_is_over_budget(stream, now);
-	if (is_news(stream, fault)) {
+	is_new = is_news(stream, fault);
+	stream->last = *fault;
+	if (is_new) {
 		stream->window_told++;
 		event_say(fault, stream->vm);
 	}
-	stream->last = *fault;
 	if (is_over && stream->state != STREAM_CHANGING)
 		stream_quarantine(stream, fault);
 }
