@@ -31,7 +31,7 @@ void edu_start(const struct edu *edu, u64 source, u64 destination, u64 bytes, u6
 	write64(edu->bar + EDU_DMA_COMMAND, flags | EDU_DMA_START);
 }
 
-void sleep_until(u64 count)
+void edu_sleep_until(u64 count)
 {
 	u32 iar;
 
@@ -48,7 +48,7 @@ void sleep_until(u64 count)
 void edu_wait(const struct edu *edu)
 {
 	while (read64(edu->bar + EDU_DMA_COMMAND) & EDU_DMA_START)
-		sleep_until(counter() + ticks_from_us(TRANSFER_US));
+		edu_sleep_until(counter() + ticks_from_us(TRANSFER_US));
 	dsb();
 }
 

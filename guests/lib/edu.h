@@ -17,8 +17,8 @@ struct edu {
 /** edu_open() - find the first one from @slot on and let it be a bus master; bar 0: there is none */
 struct edu edu_open(u32 slot);
 
-/** sleep_until() - WFI until the virtual count is @count; the virtual timer's interrupt is used up */
-void sleep_until(u64 count);
+/** edu_sleep_until() - WFI until the virtual count is @count; the virtual timer's interrupt is used up */
+void edu_sleep_until(u64 count);
 
 /** edu_start() - begin a transfer; both EDU_BUFFER and RAM addresses are the device's */
 void edu_start(const struct edu *edu, u64 source, u64 destination, u64 bytes, u64 flags);

@@ -20,7 +20,7 @@ static struct edu edu;
 static void sleep_past(u64 us)
 {
 	while (counter_physical() < ticks_from_us(us))
-		sleep_until(counter() + ticks_from_us(10000));
+		edu_sleep_until(counter() + ticks_from_us(10000));
 }
 
 static u64 count_nonzero(u64 from, u64 to)
@@ -52,7 +52,7 @@ static void ends_cut_off(void)
 	u64 from = free_memory(), to = memory_end();
 
 	report_equal("RAM is zero after a reset", count_nonzero(from, to), 0);
-	sleep_until(counter() + ticks_from_us(200000));
+	edu_sleep_until(counter() + ticks_from_us(200000));
 	report_equal("and stays so when a transfer of the last life would be over",
 		     count_nonzero(from, to), 0);
 	load_buffer(from);
