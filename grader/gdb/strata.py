@@ -7,6 +7,7 @@ grader judges with. They only look; nothing in the machine changes.
 
 from __future__ import annotations
 
+import struct
 import sys
 from pathlib import Path
 
@@ -16,9 +17,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
 from grader.gdb import target  # noqa: E402
 from grader.oracle.decode import el2_registers as el2  # noqa: E402
+from grader.oracle.decode import smmu as smmu_memory  # noqa: E402
 from grader.oracle.decode.esr import CLASSES, Esr  # noqa: E402
 from grader.oracle.decode.list_register import ListRegister, Vmcr, ich_hcr  # noqa: E402
-from grader.oracle.decode.stage2 import Stage2, Vtcr, Vttbr  # noqa: E402
+from grader.oracle.decode.stage2 import PA_SIZES, Stage2, Vtcr, Vttbr  # noqa: E402
 from grader.oracle.decode.timer import timer_state  # noqa: E402
 
 
@@ -276,6 +278,98 @@ class Timers(Command):
         show(f"{name}: CNTP {state}, CVAL {vcpu.get('vtimer.cntp.cval'):#x} (emulated)")
 
 
+def smmu() -> target.Struct:
+    """EL2's record of the SMMU, once it is on."""
+    address = target.symbol_address("smmu")
+    if address is None:
+        raise target.NotThere("no SMMU: layer 5 is not linked")
+    found = target.Struct("struct smmu", address)
+    if not found.get("is_present"):
+        raise target.NotThere("the SMMU is off: this machine has none, or it is not set up yet")
+    return found
+
+
+def words_at(address: int, count: int) -> tuple[int, ...]:
+    return struct.unpack(f"<{count}Q", target.read(address, 8 * count))
+
+
+class Smmu(Command):
+    """strata smmu: which stage the SMMU uses, its queues, and what went wrong.
+
+    PROD and CONS are what EL2 knows of them. Of the command queue the last commands are shown."""
+
+    name = "smmu"
+    LAST = 8
+
+    def run(self, words: list[str]) -> None:
+        found = smmu()
+        stage = 2 if found.get("use_stage2") else 1
+        show(
+            f"translation by stage {stage}, output addresses of {PA_SIZES[found.get('address_size')]} bits",
+            f"commands: {found.get('commands.prod'):#x} written, {found.get('command_errors')} not taken",
+            f"events: {found.get('events.cons'):#x} read, queue full {found.get('overflows')} times",
+        )
+        entries, size = found.get("commands.entries"), 1 << found.get("commands.log2_count")
+        prod = found.get("commands.prod")
+        for position in range(prod - self.LAST, prod):
+            entry = words_at(entries + 16 * (position % size), 2)
+            if entry[0]:
+                show(f"  [{position % size}] {smmu_memory.Command((entry[0], entry[1]))}")
+
+
+class Streams(Command):
+    """strata streams [VM]: devices that are a VM's, or have made accesses that were refused.
+
+    For each its owner, what EL2 thinks of it, its stream table entry as it is in memory, and the
+    last access that was refused."""
+
+    name = "streams"
+    most = 1
+
+    def run(self, words: list[str]) -> None:
+        only = target.vm_named(words[0]).address if words else 0
+        streams, table = smmu(), target.symbol_address("stream_table") or 0
+        for stream in range(int(gdb.parse_and_eval("sizeof(smmu.streams) / sizeof(smmu.streams[0])")) - 1):
+            record = streams.at(f"streams[{stream}]", "struct smmu_stream")
+            owner = record.pointer("vm", "struct vm")
+            if not (owner or record.get("event_count")) or (only and not (owner and owner.address == only)):
+                continue
+            ste = smmu_memory.Ste(words_at(table + smmu_memory.STE_BYTES * stream, 8))
+            show(
+                f"{smmu_memory.device(stream)} {owner.text('name') if owner else 'nobody'}: "
+                f"{record.name_of('state')}, STE {ste}"
+            )
+            if ste.valid and ste.config == smmu_memory.STAGE_1:
+                show(f"  {smmu_memory.Cd(words_at(ste.context, 8))}")
+            if count := record.get("event_count"):
+                what = "write to" if record.get("last.is_write") else "read of"
+                kind = smmu_memory.EVENTS.get(record.get("last.kind"), hex(record.get("last.kind")))
+                show(f"  {count} refused, among the last: {kind}, {what} {record.get('last.address'):#x}")
+
+
+class Events(Command):
+    """strata events [N]: the last N records of the SMMU's event queue (10), oldest first.
+
+    They stay in memory when EL2 has read them, until the queue has gone round."""
+
+    name = "events"
+    most = 1
+
+    def run(self, words: list[str]) -> None:
+        found = smmu()
+        entries, size = found.get("events.entries"), 1 << found.get("events.log2_count")
+        cons = found.get("events.cons")
+        count = min(number(words[0]) if words else 10, size)
+        shown = 0
+        for position in range(cons - count, cons):
+            event = smmu_memory.Event(words_at(entries + 32 * (position % size), 4))
+            if event.kind:
+                show(f"[{position % size}] {event}")
+                shown += 1
+        if not shown:
+            show("no access was refused so far")
+
+
 class BreakExit(Command):
     """strata break-exit EC: stop at EL2's vector when a guest exits with this exception class.
 
@@ -305,5 +399,5 @@ class BreakExit(Command):
 
 
 Strata()
-for command in (Vms, Vcpu, S2walk, EsrCommand, Lrs, Irqs, Timers, BreakExit):
+for command in (Vms, Vcpu, S2walk, EsrCommand, Lrs, Irqs, Timers, Smmu, Streams, Events, BreakExit):
     command()

@@ -10,7 +10,7 @@ from grader.machine.images import ROOT
 from grader.machine.machine import EL1_ONLY, Machine
 from grader.oracle.probe import LOAD_OFFSET, ProbeVm, ram_bases
 
-COMMANDS = ["vms", "vcpu", "s2walk", "esr", "lrs", "irqs", "timers", "break-exit"]
+COMMANDS = ["vms", "vcpu", "s2walk", "esr", "lrs", "irqs", "timers", "smmu", "streams", "events", "break-exit"]
 
 
 def typed(machine: Machine, line: str) -> str:
