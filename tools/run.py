@@ -24,7 +24,7 @@ from tools.errors import UserError, run_main
 from tools.files import write_atomically
 from tools.qemu import (MINIMUM_VERSION, MachineOptions, add_machine_arguments, ends_with_us,
                         machine_options, qemu_command, qemu_version)
-from tools.vms import VmConfig, load_file
+from tools.vms import VmConfig, VmsFile, load_file
 
 KEYS = "keys: Ctrl-A x quits, Ctrl-] moves the keyboard to the next VM, Ctrl-A h lists QEMU's own"
 BATCH = "strata.batch"
@@ -58,8 +58,8 @@ def knows_batch(vm: VmConfig) -> bool:
 
 @contextmanager
 def prepared(arguments: argparse.Namespace, *,
-             batch: bool = False) -> Iterator[tuple[MachineOptions, list[VmConfig], Path]]:
-    """Machine, VMs and a bundle that exists for as long as the machine runs.
+             batch: bool = False) -> Iterator[tuple[MachineOptions, VmsFile, Path]]:
+    """Machine, what the file says, and a bundle that exists for as long as the machine runs.
 
     With `batch` VMs that know how power off once they have shown that they live. Every mistake in
     the VMs' configuration is an error before QEMU starts. Each run has its own bundle, so that
@@ -81,7 +81,7 @@ def prepared(arguments: argparse.Namespace, *,
                                               machine_memory=options.memory,
                                               machine_cpus=options.smp, append=append,
                                               seed=seed_of(seed), flags=header_flags(file)))
-        yield options, vms, bundle
+        yield options, file, bundle
 
 
 def run_interactive(command: list[str]) -> int:
@@ -94,9 +94,13 @@ def run_interactive(command: list[str]) -> int:
             continue
 
 
-def run_batch(command: list[str], expected: list[str]) -> int:
-    """Pass the console through; the named VMs must reach userspace, a kernel panic ends the run."""
+def run_batch(command: list[str], expected: list[str], texts: tuple[str, ...]) -> int:
+    """Pass the console through; the named VMs must reach userspace, and lines must hold the texts.
+
+    A kernel panic ends the run.
+    """
     missing = set(expected)
+    unseen = list(texts)
     panicked = False
     with subprocess.Popen(ends_with_us(command), stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE) as process:
@@ -105,6 +109,7 @@ def run_batch(command: list[str], expected: list[str]) -> int:
             sys.stdout.buffer.write(line)
             sys.stdout.buffer.flush()
             text = line.decode("utf-8", "replace")
+            unseen = [wanted for wanted in unseen if wanted not in text]
             missing -= {name for name in missing if f"{USERSPACE} {name} " in text}
             if KERNEL_PANIC in text:
                 panicked = True
@@ -113,10 +118,12 @@ def run_batch(command: list[str], expected: list[str]) -> int:
         raise UserError(f"QEMU was ended by signal {-process.returncode}")
     for name in sorted(missing):
         print(f'error: vm "{name}" never reached userspace', file=sys.stderr)
+    for text in unseen:
+        print(f'error: the console never showed "{text}"', file=sys.stderr)
     if panicked:
         print("error: a guest's kernel panicked; it would never have powered off, so the run was "
               "ended", file=sys.stderr)
-    return process.returncode or int(bool(missing) or panicked)
+    return process.returncode or int(bool(missing or unseen) or panicked)
 
 
 def main() -> int:
@@ -126,13 +133,13 @@ def main() -> int:
     add_vm_arguments(parser)
     arguments = parser.parse_args()
     interactive = os.isatty(0)
-    with prepared(arguments, batch=not interactive) as (options, vms, bundle):
+    with prepared(arguments, batch=not interactive) as (options, file, bundle):
         serial = ["-serial", *(["mon:stdio"] if interactive else ["stdio", "-monitor", "none"])]
         command = qemu_command(options, arguments.image, bundle, serial=serial)
         if interactive:
             return run_interactive(command)
-        return run_batch(command, [vm.name for vm in vms
-                                   if knows_batch(vm) and f"hostname={vm.name}" in vm.cmdline])
+        return run_batch(command, [vm.name for vm in file.vms
+                                   if knows_batch(vm) and f"hostname={vm.name}" in vm.cmdline], file.expect)
 
 
 if __name__ == "__main__":

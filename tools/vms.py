@@ -66,6 +66,7 @@ class VmsFile:
     vms: list[VmConfig]
     devices: list[DeviceConfig]
     smmu_stage: int | None = None  # 1: stage 1 although the SMMU has stage 2; None: the better
+    expect: tuple[str, ...] = ()  # texts that the console shows in a run without a terminal
 
     @property
     def has_smmu(self) -> bool:
@@ -254,12 +255,14 @@ def load_file(path: Path, *, lab: int = 6) -> VmsFile:
         raise UserError(f"{path}: not TOML: {error}") from None
 
     for key in document:
-        if key not in ("vm", "device", "smmu_stage"):
+        if key not in ("vm", "device", "smmu_stage", "expect"):
             close = difflib.get_close_matches(key.lower(), ("vm", "device"), 1, cutoff=0.5)
             hint = f'; did you mean "[[{close[0]}]]"?' if close else ""
             raise UserError(f"{path}: {key}: unknown key at top level, where only [[vm]], "
-                            "[[device]] and "
-                            f"smmu_stage may stand{hint}")
+                            f"[[device]], smmu_stage and expect may stand{hint}")
+    expect = document.get("expect", [])
+    if not isinstance(expect, list) or not all(isinstance(text, str) for text in expect):
+        raise UserError(f"{path}: expect: must be a list of strings")
     tables, devices = (_tables(path, document, key) for key in ("vm", "device"))
     if not tables:
         raise UserError(f"{path}: vm: there is no [[vm]] in this file")
@@ -271,7 +274,7 @@ def load_file(path: Path, *, lab: int = 6) -> VmsFile:
 
     file = VmsFile([_read_vm(path, index, table, lab) for index, table in enumerate(tables)],
                    [_read_device(path, index, table) for index, table in enumerate(devices)],
-                   document.get("smmu_stage"))
+                   document.get("smmu_stage"), tuple(expect))
     _reject_twice(path, "vm", "name",
                   [(index, vm.name, vm.name) for index, vm in enumerate(file.vms)])
     _reject_twice(path, "vm", "devices",

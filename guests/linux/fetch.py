@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import lzma
 import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -24,6 +26,11 @@ from tools.files import write_atomically
 HERE = Path(__file__).parent
 KERNEL_METAPACKAGE = "linux-image-arm64"
 BUSYBOX_PACKAGE = "busybox-static"
+# The drivers of devices that a VM can own. Debian has them as modules; where it has them built in, or a
+# kernel of another kind is used, there is nothing to load.
+DRIVERS = ("virtio_pci", "virtio_blk", "virtio_net", "nvme", "e1000e", "ext4")
+MODULE_PLACES = re.compile(r"kernel/(block|crypto|lib|net/core|fs/(ext4|jbd2|mbcache)|drivers/(block|virtio|nvme|net"
+                           r"/(ethernet/intel/e1000e|phy)|net|ptp|pps))\b")
 OTHER_WAY = "give your own with KERNEL=Image INITRD=initramfs.cpio.gz"
 
 
@@ -148,6 +155,49 @@ def read_member(deb: Path, wanted: str) -> bytes:
     raise UserError(f"{deb.name} holds no {wanted}")
 
 
+# ---- modules -------------------------------------------------------------------------------------
+
+
+def module_name(path: str) -> str:
+    """Of .../virtio-blk.ko.xz what insmod knows it by: virtio_blk."""
+    return PurePosixPath(path).name.partition(".ko")[0].replace("-", "_")
+
+
+def read_modules(deb: Path) -> dict[str, bytes]:
+    """The modules of a kernel's package that DRIVERS may need, by their names."""
+    found = {}
+    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE) as unpack:
+        assert unpack.stdout
+        with tarfile.open(fileobj=unpack.stdout, mode="r|") as tar:
+            for member in tar:
+                if not (member.isfile() and ".ko" in member.name
+                        and MODULE_PLACES.search(member.name)):
+                    continue
+                file = tar.extractfile(member)
+                assert file
+                data = file.read()
+                found[module_name(member.name)] = (
+                    lzma.decompress(data) if member.name.endswith(".xz") else data)
+    return found
+
+
+def in_order(modules: dict[str, bytes]) -> list[str]:
+    """DRIVERS and what they depend on, by each one's `depends=`, in an order to load them in."""
+    order: list[str] = []
+
+    def add(name: str) -> None:
+        if name in order or name not in modules:
+            return
+        depends = re.search(rb"\0depends=([^\0]*)\0", modules[name])
+        for other in depends[1].decode("ascii").split(",") if depends else ():
+            add(other.replace("-", "_"))
+        order.append(name)
+
+    for driver in DRIVERS:
+        add(driver)
+    return order
+
+
 # ---- what the guests need ------------------------------------------------------------------------
 
 
@@ -159,11 +209,34 @@ def fetch(out: Path, *, kernel: bool, busybox: bool) -> None:
     if kernel:
         package = apt.newest_kernel()
         say(f"fetching {package}")
-        write_atomically(out / "debian-Image", read_member(apt.download(package), "boot/vmlinuz-*"))
+        deb = apt.download(package)
+        modules = read_modules(deb)
+        (out / "modules").mkdir(exist_ok=True)
+        for name in in_order(modules):
+            write_atomically(out / "modules" / f"{name}.ko", modules[name])
+        (out / "modules" / "order").write_text("".join(f"{name}\n" for name in in_order(modules)), "utf-8")
+        write_atomically(out / "debian-Image", read_member(deb, "boot/vmlinuz-*"))
         (out / "debian-package").write_text(package + "\n", "utf-8")
     if busybox:
         say(f"fetching {BUSYBOX_PACKAGE}")
         write_atomically(out / "busybox", read_member(apt.download(BUSYBOX_PACKAGE), "bin/busybox"))
+
+
+def common_files(out: Path) -> list[cpio.Entry]:
+    return [
+        *(cpio.directory(name) for name in ("bin", "dev", "proc", "sys")),
+        cpio.character_device("dev/console", 5, 1),
+        cpio.executable("bin/busybox", (out / "busybox").read_bytes()),
+    ]
+
+
+def module_files(modules: Path) -> list[cpio.Entry]:
+    """/modules of a guest that owns devices; empty for a kernel that is not Debian's."""
+    if not (modules / "order").exists():
+        return []
+    names = (modules / "order").read_text("utf-8").split()
+    return [cpio.directory("modules"), cpio.executable("modules/order", (modules / "order").read_bytes()),
+            *(cpio.executable(f"modules/{name}.ko", (modules / f"{name}.ko").read_bytes()) for name in names)]
 
 
 def own_file(path: Path, variable: str) -> bytes:
@@ -182,7 +255,7 @@ def main() -> int:
     out: Path = arguments.out
     out.mkdir(parents=True, exist_ok=True)
 
-    need_kernel = not arguments.kernel and not (out / "debian-Image").exists()
+    need_kernel = not arguments.kernel and not ((out / "debian-Image").exists() and (out / "modules/order").exists())
     need_busybox = not arguments.initrd and not (out / "busybox").exists()
     if need_kernel or need_busybox:
         fetch(out, kernel=need_kernel, busybox=need_busybox)
@@ -198,12 +271,12 @@ def main() -> int:
     if arguments.initrd:
         initramfs = own_file(arguments.initrd, "INITRD")
     else:
-        initramfs = cpio.make_initramfs([
-            *(cpio.directory(name) for name in ("bin", "dev", "proc", "sys")),
-            cpio.character_device("dev/console", 5, 1),
-            cpio.executable("bin/busybox", (out / "busybox").read_bytes()),
-            cpio.executable("init", (HERE / "init").read_bytes()),
-        ])
+        initramfs = cpio.make_initramfs([*common_files(out), cpio.executable("init", (HERE / "init").read_bytes())])
+        write_atomically(out / "devices.cpio.gz", cpio.make_initramfs([
+            *common_files(out),
+            *module_files(out / "modules"),
+            cpio.executable("init", (HERE / "init-devices").read_bytes()),
+        ]))
     write_atomically(out / "initramfs.cpio.gz", initramfs)
     return 0
 

@@ -92,9 +92,9 @@ def test_a_mistake_in_vms_toml_is_one_line_with_file_and_key(
     ("[[vm]\n", "not TOML"),
     ("[vm]\nname = 'a'\n", "must be written as [[vm]]"),
     ("vm = 3\n", "must be written as [[vm]]"),
-    ("[[vms]]\n", 'vms: unknown key at top level, '
-     'where only [[vm]], [[device]] and smmu_stage may stand; '
-                  'did you mean "[[vm]]"?'),
+    ("[[vms]]\n", 'vms: unknown key at top level, where only [[vm]], [[device]], '
+     'smmu_stage and expect may stand; did you mean "[[vm]]"?'),
+    ("expect = 'x'\n", "expect: must be a list of strings"),
     ("[device]\naddress = '00:02.0'\n", "device: must be written as [[device]], one a device"),
     ("\ufeff\x00", "not TOML"),
 ])
