@@ -154,11 +154,11 @@ include course/$(if $(HANDOUT),handout,authors).mk
 # ---- what people type ----------------------------------------------------------------------------
 
 # A lab has guests of its own that show what its layer adds, or its image runs Linux.
-DEMO := $(wildcard guests/demos/lab0$(LAB).toml)
-DEFAULT_VMS := $(if $(DEMO),$(BUILD)/guests/lab0$(LAB).toml,$(BUILD)/linux/vms.toml)
+LAB_DEMO := $(wildcard guests/demos/lab0$(LAB).toml)
+DEFAULT_VMS := $(if $(DEMO),$(BUILD)/linux/$(DEMO).toml,$(if $(LAB_DEMO),$(BUILD)/guests/lab0$(LAB).toml,$(BUILD)/linux/vms.toml))
 RUN_VMS := $(or $(VMS),$(DEFAULT_VMS))
-DEMO_GUESTS = $(shell sed -n 's,^kernel = "\(.*\)",$(BUILD)/guests/\1,p' $(DEMO))
-RUN_NEEDS := $(IMAGE) $(if $(VMS),,$(if $(DEMO),$(DEFAULT_VMS) $(DEMO_GUESTS),linux))
+DEMO_GUESTS = $(shell sed -n 's,^kernel = "\(.*\)",$(BUILD)/guests/\1,p' $(LAB_DEMO))
+RUN_NEEDS := $(IMAGE) $(if $(VMS),,$(if $(DEMO),linux $(DEFAULT_VMS),$(if $(LAB_DEMO),$(DEFAULT_VMS) $(DEMO_GUESTS),linux)))
 MACHINE = --qemu $(call quoted,$(QEMU)) --cpu $(CPU) --gic $(GIC) --smp $(SMP) $(if $(MEM),--memory $(MEM)) \
 	$(if $(filter 1,$(ICOUNT)),--icount) $(if $(QEMU_EXTRA),--extra=$(call quoted,$(QEMU_EXTRA)))
 GUEST_TEXT = $(if $(APPEND),--append $(call quoted,$(APPEND))) $(if $(SEED),--seed $(call quoted,$(SEED)))

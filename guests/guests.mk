@@ -54,8 +54,12 @@ guests: $(GUESTS:%=$(BUILD)/guests/%.bin) $(GUESTS:%=$(BUILD)/guests/%.toml) $(p
 linux: $(BUILD)/linux/vms.toml $(BUILD)/linux/debugger
 $(BUILD)/linux/source.flags: FORCE
 	$(call keep,KERNEL=$(KERNEL) INITRD=$(INITRD))
-$(BUILD)/linux/vms.toml: guests/linux/vms.toml guests/linux/fetch.py guests/linux/init $(BUILD)/linux/source.flags $(call one_name,$(KERNEL)) $(call one_name,$(INITRD)) | ready
+$(BUILD)/linux/vms.toml: guests/linux/vms.toml guests/linux/fetch.py guests/linux/init guests/linux/init-devices $(BUILD)/linux/source.flags $(call one_name,$(KERNEL)) $(call one_name,$(INITRD)) | ready
 	$(Q)$(PYTHON) -m guests.linux.fetch --out $(@D) $(if $(KERNEL),--kernel $(call quoted,$(KERNEL))) $(if $(INITRD),--initrd $(call quoted,$(INITRD)))
+	$(Q)cp $< $@
+
+# Others that can be asked for by DEMO=.
+$(BUILD)/linux/%.toml: guests/linux/%.toml | $(BUILD)/linux/vms.toml
 	$(Q)cp $< $@
 
 # Firmware for a guest, fetched in the same way.

@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import tarfile
 from pathlib import Path, PurePosixPath
+from random import Random
 
 from tools import cpio
 from tools.bundle import read_kernel
@@ -31,6 +32,7 @@ BUSYBOX_PACKAGE = "busybox-static"
 DRIVERS = ("virtio_pci", "virtio_blk", "virtio_net", "nvme", "e1000e", "ext4")
 MODULE_PLACES = re.compile(r"kernel/(block|crypto|lib|net/core|fs/(ext4|jbd2|mbcache)|drivers/(block|virtio|nvme|net"
                            r"/(ethernet/intel/e1000e|phy)|net|ptp|pps))\b")
+DISKS, DISK_SIZE = ("alpha.img", "beta.img"), 4 << 20  # of passthrough.toml
 OTHER_WAY = "give your own with KERNEL=Image INITRD=initramfs.cpio.gz"
 
 
@@ -278,6 +280,9 @@ def main() -> int:
             cpio.executable("init", (HERE / "init-devices").read_bytes()),
         ]))
     write_atomically(out / "initramfs.cpio.gz", initramfs)
+    for name in DISKS:
+        if not (out / name).exists():
+            write_atomically(out / name, Random(name).randbytes(DISK_SIZE))
     return 0
 
 
