@@ -87,7 +87,7 @@ static void across_the_end(void)
 
 static void storm(void)
 {
-	edu_write(&edu, ram_end() + MIB(1), 4088);
+	edu_write(&edu, ram_end() + MIB(1), 1024);
 	set_words(target, 0);
 	set_words(source, random() | 1);
 	edu_read(&edu, source, BYTES);

@@ -8,7 +8,8 @@ import pytest
 from grader.conftest import Lab, MakeLab
 from grader.machine.images import ROOT
 from grader.machine.machine import EL1_ONLY, Machine
-from grader.oracle.probe import LOAD_OFFSET, ProbeVm, ram_bases
+from grader.oracle.probe import LOAD_OFFSET, RAM_BASE, ProbeVm, ram_bases
+from tools.vms import DeviceConfig
 
 COMMANDS = ["vms", "vcpu", "s2walk", "esr", "lrs", "irqs", "timers", "smmu", "streams", "events", "break-exit"]
 
@@ -64,6 +65,7 @@ def test_commands_about_layers_that_are_not_linked_say_so(make_lab: MakeLab) -> 
     assert "layer 3 is not linked" in typed(machine, "strata lrs")
     assert "layer 3 is not linked" in typed(machine, "strata irqs")
     assert "layer 4 is not linked" in typed(machine, "strata timers")
+    assert "layer 5 is not linked" in typed(machine, "strata smmu")
 
 
 def test_interrupts_and_list_registers(make_lab: MakeLab) -> None:
@@ -118,3 +120,20 @@ def test_every_command_has_help(make_lab: MakeLab) -> None:
     for command in COMMANDS:
         assert f"strata {command}" in listed
         assert f"strata {command}" in typed(machine, f"help strata {command}").splitlines()[0]
+
+
+def test_the_smmu_its_streams_and_its_events(make_lab: MakeLab) -> None:
+    machine = make_lab(5).start(
+        ProbeVm("dma_edu", name="alpha", devices=("00:02.0",)), devices=(DeviceConfig("00:02.0", "edu"),)
+    )
+    machine.gdb.execute(f"source {ROOT / 'grader' / 'gdb' / 'strata.py'}")
+    assert "the SMMU is off" in typed(machine, "strata smmu")
+    machine.run_to(RAM_BASE + LOAD_OFFSET, EL1_ONLY)
+    assert "translation by stage" in typed(machine, "strata smmu")
+    assert "CFGI_STE 00:02.0" in typed(machine, "strata smmu")
+    assert "no access was refused so far" in typed(machine, "strata events")
+    assert "00:02.0 alpha: attached, STE stage" in typed(machine, "strata streams")
+    assert "PROBLEM" not in typed(machine, "strata streams alpha")
+    machine.run_to("*machine_off")
+    assert "00:02.0 F_TRANSLATION write to 0x4110" in typed(machine, "strata events 3")
+    assert "refused, among the last: F_TRANSLATION, write to" in typed(machine, "strata streams")

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: MIT
+"""Lab 5: the SMMU. Devices are QEMU's edu, whose transfers a probe can send anywhere."""
+
+from __future__ import annotations
+
+import pytest
+
+from grader.conftest import Lab
+from grader.machine.machine import EL1_ONLY, EL2_ONLY, Machine
+from grader.machine.verdict import expect, expect_that
+from grader.oracle import dma
+from grader.oracle.address_space import leaves_of
+from grader.oracle.decode import smmu as memory
+from grader.oracle.dma import Smmu
+from grader.oracle.objects import Objects
+from grader.oracle.probe import LOAD_OFFSET, RAM_BASE, ProbeVm
+from tools.vms import DeviceConfig
+
+LAB = 5
+MIB = 1 << 20
+BUDGET = 1_000_000_000
+FIRST, SECOND = "00:02.0", "00:06.0"
+STREAM, OTHER = 0x10, 0x30
+EDU = (DeviceConfig(FIRST, "edu"), DeviceConfig(SECOND, "edu"))
+STAGES = [pytest.param(None, id="best"), pytest.param(1, id="stage1")]
+
+
+def two(probe: str) -> tuple[ProbeVm, ProbeVm]:
+    return ProbeVm(probe, devices=(FIRST,)), ProbeVm(probe, memory_mib=32, devices=(SECOND,))
+
+
+def in_guest(lab: Lab, probe: str = "dma_edu", stage: int | None = None) -> Machine:
+    """The machine at the first instruction of VM 0; both VMs have a device."""
+    machine = lab.start(*two(probe), devices=EDU, smmu_stage=stage)
+    machine.run_to(RAM_BASE + LOAD_OFFSET, EL1_ONLY)
+    return machine
+
+
+# 5.1
+
+
+def test_the_smmu_is_set_up_as_its_identification_allows(lab: Lab) -> None:
+    smmu = Smmu(in_guest(lab))
+    expect("CR0 and CR0ACK: translation, event queue, command queue", smmu.register(dma.CR0), 0b1101)
+    expect_that("and nothing of it waits to take effect", smmu.is_on)
+    expect("CR1: tables and queues are shared, write-back memory", smmu.register(dma.CR1), 0xD75)
+    expect("CR2.RECINVSID: unknown StreamIDs are recorded", smmu.register(dma.CR2) >> 1 & 1, 1)
+    expect("IRQ_CTRL: the event queue's interrupt and that of errors", smmu.register(dma.IRQ_CTRL), 0b101)
+    expect("no error is left", smmu.register(dma.GERROR), smmu.register(dma.GERRORN))
+    expect_that("the stream table has all of bus 0", smmu.stream_count >= 256)
+    expect("it is aligned to its size", smmu.stream_table % (64 * smmu.stream_count), 0)
+    for name, queue in {"command": smmu.commands, "event": smmu.events}.items():
+        expect_that(f"the {name} queue is aligned to its size", queue.is_aligned)
+        expect_that(f"the {name} queue is empty", queue.is_empty)
+    symbols = smmu.machine.symbols
+    for base in (smmu.stream_table, smmu.commands.base, smmu.events.base):
+        expect_that("tables and queues are EL2's own memory", base >= symbols["image_start"])
+
+
+def test_what_nobody_owns_is_refused_and_named(lab: Lab) -> None:
+    """Neither bypass, which refuses nothing, nor abort, which names nobody."""
+    smmu = Smmu(in_guest(lab))
+    owned = [stream for stream in range(smmu.stream_count) if smmu.ste(stream).valid]
+    expect("valid stream table entries are those of the VMs' devices", owned, [STREAM, OTHER])
+
+
+def test_an_smmu_without_owners_is_on_all_the_same(lab: Lab) -> None:
+    machine = lab.start("hypercalls", devices=EDU)
+    machine.run_to(RAM_BASE + LOAD_OFFSET, EL1_ONLY)
+    smmu = Smmu(machine)
+    expect_that("it translates", smmu.is_on)
+    expect("nobody has a stream", [s for s in range(smmu.stream_count) if smmu.ste(s).valid], [])
+
+
+def test_a_machine_without_an_smmu_is_as_before(lab: Lab) -> None:
+    lab.probe("hypercalls")
+
+
+# 5.3
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stream_table_entry_says_what_it_should(lab: Lab, stage: int | None) -> None:
+    smmu = Smmu(in_guest(lab, stage=stage))
+    by_stage2 = smmu.has_stage2 and stage is None
+    tags = []
+    for stream in (STREAM, OTHER):
+        ste = smmu.ste(stream)
+        expect_that(f"STE of {memory.device(stream)}: {ste.problem}", not ste.problem, ste)
+        expect("Config", ste.config, memory.STAGE_2 if by_stage2 else memory.STAGE_1)
+        if by_stage2:
+            tags.append((ste.vmid, ste.root))
+            continue
+        cd = smmu.cd(ste)
+        expect_that(f"context descriptor: {cd.problem}", not cd.problem, cd)
+        expect("MAIR: index 0 Device-nGnRE, index 1 Normal write-back", cd.mair & 0xFFFF, 0xFF04)
+        tags.append((cd.asid, cd.root))
+    expect_that("each VM has a tag of its own", tags[0][0] != tags[1][0])
+    expect_that("and a table of its own", tags[0][1] != tags[1][1])
+    expect_that("the tag is not 0, which is nobody's", all(tag for tag, _ in tags))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_dma_table_maps_ram_and_nothing_else(lab: Lab, stage: int | None) -> None:
+    machine = in_guest(lab, stage=stage)
+    smmu = Smmu(machine)
+    for stream, vm, size in ((STREAM, 0, 16 * MIB), (OTHER, 1, 32 * MIB)):
+        space = smmu.space(stream)
+        expect("in blocks of 2 MiB", {reach.walk.size for reach in space}, {2 * MIB})
+        addresses = [reach.walk.input for reach in space]
+        expect("all RAM", addresses, list(range(RAM_BASE, RAM_BASE + size, 2 * MIB)))
+        expect_that("readable and writable, Normal", all(r.writable and not r.is_device for r in space))
+        table = Objects(machine).vm(vm)
+        cpu = {w.input: w.output for w, _ in leaves_of(machine, table) if w.input >= RAM_BASE}
+        expect("the same memory as the CPU's", {r.walk.input: r.walk.output for r in space}, cpu)
+        expect("which is all resident", table.get("stage2.resident_bytes"), size)
+        if smmu.ste(stream).config == memory.STAGE_1:
+            expect_that("no entry serves every ASID (nG)", not any(r.global_ for r in space))
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_device_reaches_the_memory_of_its_vm_and_nothing_else(lab: Lab, stage: int | None) -> None:
+    lab.probe(*two("dma_edu"), devices=EDU, smmu_stage=stage)
+
+
+# 5.2, 5.4
+
+
+def test_commands_are_followed_by_a_sync(lab: Lab) -> None:
+    """From the first guest's start to the machine's end: VMs are reset, and devices come and go."""
+    machine = in_guest(lab, "dma_reset")
+    prod = Smmu(machine).commands.prod
+    machine.run_to("*machine_off", EL2_ONLY, budget=BUDGET)
+    names = [str(command) for command in Smmu(machine).commands_since(prod)]
+    expect_that("there were some", bool(names))
+    expect("the last one", names[-1], "SYNC")
+    for index, name in enumerate(names[:-1]):
+        if name.startswith(("CFGI_STE", "TLBI")):
+            expect(f"behind {name}", names[index + 1], "SYNC")
+
+
+def test_order_of_taking_back(lab: Lab) -> None:
+    """The commands of one end, and the state of the stream when its VM's memory goes back."""
+    machine = lab.start(ProbeVm("dma_reset", devices=(FIRST,)), devices=EDU[:1])
+    machine.run_to("*smmu_detach_stream", EL2_ONLY)
+    smmu = Smmu(machine)
+    prod = smmu.commands.prod
+    machine.run_to("*smmu_destroy_space", EL2_ONLY)
+    expect_that("the entry is invalid", not smmu.ste(STREAM).valid, smmu.ste(STREAM))
+    names = [command.name for command in smmu.commands_since(prod)]
+    forget = "TLBI_S12_VMALL" if smmu.has_stage2 else "TLBI_NH_ASID"
+    expect("commands", names, ["CFGI_STE", "SYNC", forget, "SYNC"])
+    expect_that("all of them are done", smmu.commands.is_empty)
+
+
+def test_memory_of_a_vm_that_ended_is_reached_by_no_device(lab: Lab) -> None:
+    lab.probe(*two("dma_reset"), devices=EDU)
+
+
+def test_memory_under_dma_is_pinned(lab: Lab) -> None:
+    machine = in_guest(lab)
+    table = Objects(machine).vm(0)
+    machine.run_to(Objects(machine).hypercall(0xC600_0010), EL2_ONLY)
+    machine.finish()
+    expect("nothing is given back", table.get("stage2.resident_bytes"), 16 * MIB)
+
+
+# 5.5
+
+
+def test_a_stray_access_is_charged_to_its_owner(lab: Lab) -> None:
+    """By the records in the queue, and what EL2 made of them."""
+    machine = in_guest(lab)
+    smmu = Smmu(machine)
+    prod = smmu.events.prod
+    machine.run_to("*machine_off", EL2_ONLY)
+    records = smmu.events_since(prod)
+    by_stream = {s: sum(record.stream == s for record in records) for s in (STREAM, OTHER)}
+    expect("every record is of one of the two", sum(by_stream.values()), len(records))
+    for index, stream in enumerate((STREAM, OTHER)):
+        expect_that(f"{memory.device(stream)} went where it may not", by_stream[stream] > 0)
+        vm = Objects(machine).vm(index)
+        expect(f"what vm{index} is charged with", vm.get("dma.event_count"), by_stream[stream])
+
+
+def test_events_are_drained_to_the_last(lab: Lab) -> None:
+    machine = in_guest(lab)
+    machine.run_to("*machine_off", EL2_ONLY)
+    expect_that("the event queue is empty", Smmu(machine).events.is_empty)
+
+
+def test_the_event_queue_overflows_and_goes_on(lab: Lab) -> None:
+    slots = [f"00:{slot:02x}.0" for slot in range(2, 18)]
+    devices = tuple(DeviceConfig(address, "edu") for address in slots)
+    machine = lab.start(ProbeVm("dma_storm", devices=tuple(slots)), devices=devices)
+    machine.run_to("*machine_off", EL2_ONLY, budget=BUDGET)
+    smmu = Smmu(machine)
+    expect("no error is left", smmu.register(dma.GERROR), smmu.register(dma.GERRORN))
+    expect_that("the queue is empty", smmu.events.is_empty)
+    expect_that("it was full", machine.variable("smmu.overflows") > 0)
+
+
+def test_a_storm_is_cut_off(lab: Lab) -> None:
+    lab.probe(ProbeVm("dma_storm", devices=(FIRST, SECOND)), devices=EDU)
