@@ -202,3 +202,10 @@ def test_the_event_queue_overflows_and_goes_on(lab: Lab) -> None:
 
 def test_a_storm_is_cut_off(lab: Lab) -> None:
     lab.probe(ProbeVm("dma_storm", devices=(FIRST, SECOND)), devices=EDU)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_hostile_transfers_end_nothing(lab: Lab, stage: int | None) -> None:
+    lab.probe(
+        ProbeVm("hostile_dma", devices=(FIRST,)), ProbeVm("victim"), devices=EDU[:1], smmu_stage=stage
+    )
