@@ -56,7 +56,7 @@ struct vgic_irq {
 	u8 request; /* enum vgic_irq_request, until its vCPU is folded or refilled */
 	u16 pintid;
 	union {
-		bool (*is_asserted)(struct vcpu *vcpu); /* hw: the physical line; @vcpu is loaded here */
+		bool (*is_asserted)(struct vcpu *vcpu); /* hw: the line; @vcpu is loaded here */
 		bool (*resample)(struct vm *vm, u32 intid); /* SPI: vgic_watch_spi() */
 	};
 };
