@@ -29,7 +29,7 @@ static void first_life(void)
 {
 	open_device();
 	write32(bar + EDU_RAISE, 1);
-	report_equal("its interrupt is signalled", irq_wait_signalled(), 1);
+	irq_wait_signalled();
 	while (counter_physical() < ticks_from_us(MARK_US))
 		spin_burst();
 	hvc(PSCI_SYSTEM_RESET, 0, 0, 0);

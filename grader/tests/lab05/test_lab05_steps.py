@@ -1,0 +1,499 @@
+# SPDX-License-Identifier: MIT
+"""Lab 5, one function at a time: what no device can show before the other exercises are written.
+
+The functions are called at EL2 where the layer starts (grader/oracle/calls.py): nobody has touched the
+SMMU yet, and its registers are written by the test.
+"""
+
+from __future__ import annotations
+
+import random
+import struct
+from collections.abc import Callable
+
+import pytest
+
+from grader.conftest import Lab
+from grader.machine.machine import EL2_ONLY
+from grader.machine.verdict import expect, expect_that
+from grader.oracle import dma
+from grader.oracle.calls import Bench, Stub, hook_of
+from grader.oracle.decode.smmu import SYNC
+from grader.oracle.dma import Smmu
+from grader.oracle.objects import Object
+from grader.oracle.probe import ProbeVm
+from tools.vms import DeviceConfig
+
+LAB = 5
+EDU = (DeviceConfig("00:02.0", "edu"),)
+LOCKED = 0x10000  # tickets of a lock that somebody holds
+EBUSY, ENODEV = -16, -19
+ONES = (1 << 32) - 1
+
+CFGI_ALL, CFGI_RANGE_ALL = 0x04, 31
+CR0_CMDQEN = 1 << 3
+GERROR_CMDQ = 1
+COMMAND_LOG2, EVENT_LOG2 = 8, 11
+
+COMMAND, STATUS_INTX = 0x04, 1 << 19
+MEMORY, MASTER, INTX_DISABLE = 1 << 1, 1 << 2, 1 << 10
+
+
+def at_start(lab: Lab) -> Bench:
+    return Bench.at(lab.start("hypercalls", devices=EDU), LAB, "init")
+
+
+def smmu_of(bench: Bench) -> Object:
+    return Object(bench.objects, "struct smmu", bench.machine.symbols["smmu"])
+
+
+def ring(bench: Bench, name: str, log2_count: int, words: int) -> int:
+    """A ring in memory that EL2 knows; the lock that protects it is held."""
+    entries = bench.room((8 * words) << log2_count, (8 * words) << log2_count)
+    smmu = smmu_of(bench)
+    members = {"entries": entries, "log2_count": log2_count, "words": words, "prod": 0, "cons": 0}
+    bench.put(smmu, **{f"{name}__{member}": value for member, value in members.items()})
+    bench.put(smmu, lock__tickets=LOCKED)
+    return entries
+
+
+def command_queue(bench: Bench, position: int = 0) -> int:
+    """The SMMU takes commands from memory, from this position of the ring on."""
+    entries = ring(bench, "commands", COMMAND_LOG2, 2)
+    bench.put(smmu_of(bench), commands__prod=position)
+    for register, value in (
+        (dma.CR0, 0),
+        (dma.CMDQ_BASE, entries & ONES | COMMAND_LOG2),
+        (dma.CMDQ_BASE + 4, entries >> 32),
+        (dma.CMDQ_PROD, position),
+        (dma.CMDQ_CONS, position),
+        (dma.CR0, CR0_CMDQEN),
+    ):
+        bench.store32(dma.BASE + register, value)
+    return entries
+
+
+def issue(bench: Bench, opcode: int, second: int = 0) -> None:
+    bench.call("smmu_issue", opcode, second)
+
+
+# ---- 5.2 -----------------------------------------------------------------------------------------
+
+
+def test_a_ring_that_is_full_is_not_one_that_is_empty(lab: Lab, seed: int) -> None:
+    bench = at_start(lab)
+    numbers = random.Random(seed)
+    for log2_count in (1, 8, 11):
+        queue = bench.make("struct smmu_queue", log2_count=log2_count, words=2).address
+        size = 1 << log2_count
+        flag = 1 << 31
+        start = numbers.randrange(2 * size)
+        for ahead in {0, 1, size - 1, size}:
+            prod = (start + ahead) % (2 * size)
+            where = f"a ring of {size} with PROD {prod:#x}, CONS {start:#x}"
+            empty, full = (bench.call(f"queue_is_{what}", queue, prod | flag, start) & 1 for what in ("empty", "full"))
+            expect(f"{where}: (empty, full)", (empty, full), (ahead == 0, ahead == size))
+        following = bench.call("queue_next", queue, 2 * size - 1 | flag) & ONES
+        expect(f"behind the last position of a ring of {size}, the wrap bit set", following, 0)
+        following = bench.call("queue_next", queue, size - 1) & ONES
+        expect("and with it clear", following, size)
+
+
+def test_the_command_queue_goes_round(lab: Lab) -> None:
+    bench = at_start(lab)
+    size = 1 << COMMAND_LOG2
+    entries = command_queue(bench, 2 * size - 2)
+    smmu = Smmu(bench.machine)
+    for number in range(4):
+        issue(bench, CFGI_ALL, CFGI_RANGE_ALL)
+        wanted = (2 * size - 1 + number) % (2 * size)
+        expect("CMDQ_PROD", smmu.register(dma.CMDQ_PROD), wanted)
+        expect("the SMMU has taken the command: CMDQ_CONS", smmu.register(dma.CMDQ_CONS), wanted)
+    for index in (size - 2, size - 1, 0, 1):
+        words = smmu.words(entries + 16 * index, 2)
+        expect(f"entry {index}", words, (CFGI_ALL, CFGI_RANGE_ALL))
+
+
+def test_nothing_is_written_over_what_the_smmu_has_not_taken(lab: Lab) -> None:
+    """The ring is full; while EL2 waits the SMMU takes one entry."""
+    bench = at_start(lab)
+    entries = command_queue(bench)
+    size, smmu = 1 << COMMAND_LOG2, smmu_of(bench)
+    bench.store32(dma.BASE + dma.CR0, 0)  # it takes none
+    bench.put(smmu, commands__prod=size)
+    seen = []
+
+    def counted(*_: int) -> int:
+        """command_wait() looks for an error each time."""
+        seen.append(bench.machine.memory.u64(entries))
+        bench.store32(dma.BASE + dma.CMDQ_CONS, 1)
+        return 0
+
+    bench.write_u64(entries, 0x1234)
+    bench.call("smmu_issue", CFGI_ALL, CFGI_RANGE_ALL, stubs={"command_take_error": counted})
+    expect("EL2 waited, and the oldest entry was there meanwhile", seen, [0x1234])
+    expect("then the command is in its place", bench.machine.memory.u64(entries), CFGI_ALL)
+    expect("and PROD behind it", smmu.get("commands.prod"), size + 1)
+
+
+def test_a_command_that_is_not_taken_is_told_and_passed(lab: Lab) -> None:
+    bench = at_start(lab)
+    entries, smmu = command_queue(bench), smmu_of(bench)
+    registers = Smmu(bench.machine)
+    issue(bench, 0xFF)
+    issue(bench, CFGI_ALL, CFGI_RANGE_ALL)
+    expect("the SMMU stands at the first", registers.register(dma.CMDQ_CONS) & 0xFFFF, 0)
+    pending = registers.register(dma.GERROR) ^ registers.register(dma.GERRORN)
+    expect("and says so: GERROR against GERRORN", pending, GERROR_CMDQ)
+    bench.call("command_take_error")
+    expect("the error is acknowledged", registers.register(dma.GERRORN), registers.register(dma.GERROR))
+    expect("a CMD_SYNC is in its place", registers.words(entries, 2), (SYNC, 0))
+    expect("the SMMU has gone on to the end", registers.register(dma.CMDQ_CONS) & 0xFFFF, 2)
+    expect("it is counted", smmu.get("command_errors"), 1)
+    expect("and remembered: what it was to invalidate is still cached", smmu.get("has_lost_command"), 1)
+    bench.call("command_take_error")
+    expect("without an error nothing happens", smmu.get("command_errors"), 1)
+
+
+def test_a_command_is_in_memory_before_prod_says_so(lab: Lab) -> None:
+    """IHI 0070, "SMMU circular queues": at some DSB the words are there, and PROD is as before."""
+    bench = at_start(lab)
+    entries, smmu = command_queue(bench), Smmu(bench.machine)
+    seen = []
+    for _ in bench.executed(r"dsb", "smmu_issue", CFGI_ALL, CFGI_RANGE_ALL):
+        seen.append((smmu.words(entries, 2), smmu.register(dma.CMDQ_PROD)))
+    wanted = ((CFGI_ALL, CFGI_RANGE_ALL), 0)
+    expect_that("a DSB stands between the words of a command and CMDQ_PROD", wanted in seen, seen)
+
+
+# ---- 5.3 -----------------------------------------------------------------------------------------
+
+
+def test_an_entry_is_complete_before_it_is_valid(lab: Lab) -> None:
+    """IHI 0070, "Configuration structure invalidation and updates": at some DSB all words but the first."""
+    stream = 0x10
+    machine = lab.start(ProbeVm("hypercalls", devices=("00:02.0",)), devices=EDU)
+    machine.run_to("*smmu_attach_stream", EL2_ONLY)
+    bench, smmu = Bench(machine), Smmu(machine)
+    vm = machine.register("x0")
+    seen = []
+    for _ in bench.executed(r"dsb", "smmu_attach_stream", vm, stream):
+        seen.append(smmu.ste(stream))
+    done = smmu.ste(stream)
+    expect_that("the entry is valid in the end", done.valid, done)
+    complete = [not ste.valid and ste.words[1:] == done.words[1:] for ste in seen]
+    expect_that("a DSB stands between words 1 to 7 and the store that makes it valid", any(complete), seen)
+
+
+# ---- 5.5 -----------------------------------------------------------------------------------------
+
+
+def record(stream: int, kind: int, address: int, read: bool = False) -> bytes:
+    return struct.pack("<4Q", kind | stream << 32, int(read) << 35, address, 0)
+
+
+def event_queue(bench: Bench, cons: int, records: list[bytes], flags: int = 0) -> int:
+    """The SMMU has written these records from that position on; `flags` go into PROD."""
+    entries = ring(bench, "events", EVENT_LOG2, 4)
+    size = 1 << EVENT_LOG2
+    bench.put(smmu_of(bench), events__prod=cons, events__cons=cons)
+    for number, data in enumerate(records):
+        bench.machine.memory.write(entries + 32 * ((cons + number) % size), data)
+    prod = (cons + len(records)) % (2 * size)
+    bench.store32(dma.BASE + dma.EVENTQ_PROD, prod | flags)
+    bench.store32(dma.BASE + dma.EVENTQ_CONS, cons)
+    return prod
+
+
+def stream_of(bench: Bench, number: int) -> Object:
+    smmu, size = smmu_of(bench), bench.size("struct smmu_stream")
+    return Object(bench.objects, "struct smmu_stream", bench.address_of(smmu, "streams") + size * number)
+
+
+def test_records_are_read_to_the_last_and_charged(lab: Lab) -> None:
+    bench = at_start(lab)
+    size = 1 << EVENT_LOG2
+    cons = 2 * size - 2
+    records = [record(0x10, 0x10, 0x1000), record(0x30, 0x04, 0), record(0x10, 0x13, 0x2008, read=True), record(0x777, 0x02, 0)]
+    prod = event_queue(bench, cons, records)
+    bench.call("smmu_drain_events", stubs={"console_printf": 0})
+    smmu = smmu_of(bench)
+    expect("EVENTQ_CONS: all records are given back", Smmu(bench.machine).register(dma.EVENTQ_CONS), prod)
+    expect("smmu.events.cons", smmu.get("events.cons"), prod)
+    counts = {number: stream_of(bench, number).get("event_count") for number in (0x10, 0x30, 0x31, 256)}
+    expect("events of each stream; 256 stands for those beyond the table", counts, {0x10: 2, 0x30: 1, 0x31: 0, 256: 1})
+    last = stream_of(bench, 0x10)
+    names = ("stream", "kind", "is_write", "address")
+    seen = tuple(last.get(f"last.{name}") for name in names)
+    expect(f"the last event of stream 0x10: {names}", seen, (0x10, 0x13, 0, 0x2008))
+    expect("nothing was lost", smmu.get("overflows"), 0)
+
+
+def test_lost_records_are_counted_once(lab: Lab) -> None:
+    bench = at_start(lab)
+    flag = 1 << 31
+    for flags, overflows in ((flag, 1), (flag, 1), (0, 2)):
+        smmu = smmu_of(bench)
+        before = smmu.get("events.prod")
+        prod = event_queue(bench, 0, [record(0x10, 0x10, 0x1000)], flags)
+        bench.put(smmu, events__prod=before)
+        bench.call("smmu_drain_events", stubs={"console_printf": 0})
+        expect("smmu.overflows", smmu.get("overflows"), overflows)
+        cons = Smmu(bench.machine).register(dma.EVENTQ_CONS)
+        expect("CONS takes the flag over, which acknowledges it", cons, prod | flags)
+
+
+def test_a_stream_has_a_budget(lab: Lab) -> None:
+    bench = at_start(lab)
+    stream = bench.make("struct smmu_stream").address
+    second = bench.read_sysreg("CNTFRQ_EL0")
+    budget = 64
+    over = [bench.call("stream_is_over_budget", stream, 1000 + n) & 1 for n in range(budget + 2)]
+    expect("the 64 of a window are allowed, the next is one too many", over, [0] * budget + [1, 1])
+    expect("the next window begins anew", bench.call("stream_is_over_budget", stream, 1000 + second) & 1, 0)
+
+
+# ---- 5.4, 5.6, 5.7: devices by hand ----------------------------------------------------------------
+
+
+def devices(bench: Bench, count: int, intid: int = 36, vm: int = 0) -> list[Object]:
+    """PCI devices that a VM uses: number n has its configuration space at n << 12."""
+    symbols = bench.machine.symbols
+    size = bench.size("struct pci_device")
+    bench.machine.memory.write(symbols["pci_device_count"], struct.pack("<I", count))
+    found = []
+    for number in range(count):
+        device = Object(bench.objects, "struct pci_device", symbols["pci_devices"] + size * number)
+        bench.machine.memory.write(device.address, bytes(size))
+        bench.put(device, config__pa=number << 12, intid=intid, vm=vm)
+        found.append(device)
+    return found
+
+
+def test_who_asks_is_held_and_its_owner_told(lab: Lab) -> None:
+    bench = at_start(lab)
+    vms = [bench.make("struct vm", index=index) for index in range(2)]
+    vcpus = [bench.make("struct vcpu", vm=vm.address) for vm in vms]
+    table = bench.machine.symbols["vms"]
+    for vm, vcpu in zip(vms, vcpus, strict=True):
+        bench.put(vm, **{"vcpus[0]": vcpu.address})
+        bench.write_u64(table + 8 * vm.get("index"), vm.address)
+    found = devices(bench, 5)
+    for device, owner in zip(found, (0, 1, 1, 0, 0), strict=True):
+        bench.put(device, owner=owner, vm=vms[owner].address)
+    bench.put(found[3], intid=37)
+    bench.put(found[4], vm=0)  # its VM is being made
+    asking = {0, 2, 3, 4}
+
+    def read(config: int, offset: int, *_: int) -> int:
+        expect("the status register is read", offset, COMMAND)
+        return STATUS_INTX if config >> 12 in asking else 0
+
+    lock = bench.machine.symbols["pci_lock"]
+
+    def raised(*_: int) -> int:
+        tickets = bench.machine.memory.u32(lock)
+        expect_that("pci_lock is not held where a line is raised", tickets >> 16 == tickets & 0xFFFF, tickets)
+        return 0
+
+    stubs: dict[str | int, Stub] = {"pci_read": read, "pci_grant": 0, "vgic_set_line": raised}
+
+    def lines() -> list[tuple[int, ...]]:
+        return sorted(call.arguments[:3] for call in bench.calls if call.name == "vgic_set_line")
+
+    def held() -> list[int]:
+        return [device.get("is_held") for device in found]
+
+    expect("the line is handled", bench.call("intx_interrupt", bench.cpu.address, 36, stubs=stubs), 0)
+    told = sorted((vcpu.address, 36, 1) for vcpu in vcpus)
+    expect("both owners' lines are raised", lines(), told)
+    expect("who asks on this line is held", held(), [1, 0, 1, 0, 0])
+    granted = [call.arguments[0] for call in bench.calls if call.name == "pci_grant"]
+    expect("and its command register written", granted, [found[0].address, found[2].address])
+    bench.call("intx_interrupt", bench.cpu.address, 36, stubs=stubs)
+    expect("one that is held is not the reason for another interrupt", lines(), [])
+    asking.add(1)
+    bench.call("intx_interrupt", bench.cpu.address, 36, stubs=stubs)
+    expect("another on the same line is", lines(), [(vcpus[1].address, 36, 1)])
+    counts = [device.get("interrupt_count") for device in found]
+    expect("how often each raised its line", counts, [1, 1, 1, 0, 0])
+    asking.discard(2)
+    level = bench.call("intx_resample", vms[1].address, 36, stubs=stubs) & 1
+    expect("the line of VM 1 stays up: one of its devices asks", level, 1)
+    expect("the one that is quiet is let go", held(), [1, 1, 0, 0, 0])
+    asking.discard(1)
+    level = bench.call("intx_resample", vms[1].address, 36, stubs=stubs) & 1
+    expect("now the line falls", level, 0)
+    expect("and VM 0's device is held still", held(), [1, 0, 0, 0, 0])
+    bench.put(found[0], command=INTX_DISABLE)
+    level = bench.call("intx_resample", vms[0].address, 36, stubs=stubs) & 1
+    expect("a device whose guest has disabled INTx does not count", (level, held()[0]), (0, 0))
+
+
+def test_what_the_command_register_gets(lab: Lab) -> None:
+    bench = at_start(lab)
+    vm = bench.make("struct vm").address
+    device = devices(bench, 1, vm=vm)[0]
+    model = bench.make("struct pci_model").address
+    wanted = MEMORY | MASTER
+    bench.put(device, model=model, command=wanted)
+    written: list[int] = []
+
+    def write(_config: int, offset: int, value: int, *_: int) -> int:
+        if offset == COMMAND:
+            written.append(value & 0xFFFF)
+        return 0
+
+    stubs: dict[str | int, Stub] = {"pci_write": write, "deadline_arm": 0}
+
+    def granted(**members: int) -> int:
+        bench.put(device, **members)
+        bench.call("pci_grant", device.address, stubs=stubs)
+        return written[-1]
+
+    expect("what the guest wants", granted(), wanted)
+    expect("with INTx disabled while it is held", granted(is_held=1), wanted | INTX_DISABLE)
+    busy = bench.function("is_busy")
+    bench.put(Object(bench.objects, "struct pci_model", model), is_busy=busy)
+    stubs[busy] = 1
+    expect("no bus master while it is busy for its last owner", granted(is_held=0, is_settling=1), MEMORY)
+    expect_that("a deadline looks again", any(call.name == "deadline_arm" for call in bench.calls))
+    stubs[busy] = 0
+    expect("idle: a bus master", granted(), wanted)
+    expect("INTx disabled, and nothing else, while no VM uses it", granted(vm=0), INTX_DISABLE)
+
+
+def test_how_each_kind_of_device_is_stopped(lab: Lab) -> None:
+    """Its registers are memory here, in which the device has done at once what it was told."""
+    bench = at_start(lab)
+    bar = bench.room(0x4000)
+    register = bench.machine.memory.u32
+
+    def stopped(identity: int, class_: int, pattern: bytes, offset: int) -> int:
+        device = devices(bench, 1)[0]
+        bench.put(device, **{"function.bar[0]": bar, "function.bar_mask[0]": 0xFFFFC000})
+        bench.machine.memory.write(bar + offset, pattern)
+
+        def read(_config: int, at: int, *_: int) -> int:
+            return {0: identity, 8: class_}.get(at, 0)
+
+        model = Object(bench.objects, "struct pci_model", bench.call("pci_model_of", 0, stubs={"pci_read": read}))
+        expect_that("EL2 knows its kind", model.address)
+        return bench.call(model.get("reset"), device.address, stubs={"pci_read": read}) & ONES
+
+    expect("NVMe stops", stopped(0x00101B36, 0x01080200, b"\1\0\x46\0", 0x14), 0)
+    expect("its CC, at 0x14, is 0", register(bar + 0x14), 0)
+    expect("virtio without its registers: -ENODEV", stopped(0x10441AF4, 0, b"", 0), ENODEV & ONES)
+
+
+def test_a_device_is_stopped_before_it_is_cut_off(lab: Lab) -> None:
+    bench = at_start(lab)
+    vm = bench.make("struct vm")
+    config = bench.make("struct bundle_vm", device_count=1)
+    bench.put(vm, config=config.address)
+    device = devices(bench, 1, vm=vm.address)[0]
+    reset = bench.function("reset")
+    model = bench.make("struct pci_model", reset=reset)
+    bench.put(device, model=model.address, command=MEMORY | MASTER, is_held=0)
+    steps: list[str] = []
+
+    def write(_config: int, offset: int, value: int, *_: int) -> int:
+        names = {MEMORY: "memory", MASTER: "master", INTX_DISABLE: "quiet"}
+        if offset == COMMAND:
+            steps.append(" ".join(name for bit, name in names.items() if value & bit))
+        return 0
+
+    def step(name: str) -> Callable[..., int]:
+        return lambda *_: steps.append(name) or 0  # type: ignore[func-returns-value]
+
+    stubs: dict[str | int, Stub] = {
+        "pci_write": write,
+        reset: step("reset"),
+        "smmu_detach_stream": step("detach"),
+        "smmu_destroy_space": step("destroy"),
+        "deadline_cancel": 0,
+    }
+    bench.call(hook_of(bench.machine, LAB, "vm_destroy"), vm.address, stubs=stubs)
+    expect("steps", steps, ["memory master quiet", "reset", "quiet", "detach", "destroy"])
+    expect("nobody uses it", (device.get("vm"), device.get("is_broken")), (0, 0))
+    steps.clear()
+    bench.put(device, vm=vm.address)
+    stubs[reset] = EBUSY
+    bench.call(hook_of(bench.machine, LAB, "vm_destroy"), vm.address, stubs=stubs | {"console_printf": 0})
+    expect("a device that does not answer is taken back all the same", steps[-2:], ["detach", "destroy"])
+    expect("and nobody gets it any more", device.get("is_broken"), 1)
+
+
+BAR_AT, BAR_SIZE = 0x10100000, 0x4000
+
+
+@pytest.mark.parametrize("size", [1, 2, 4, 8])
+def test_configuration_space_is_filtered(lab: Lab, size: int) -> None:
+    """A function whose hardware reads as a pattern, with a vendor's capability behind another one."""
+    bench = at_start(lab)
+    device = Object(bench.objects, "struct device", bench.machine.symbols["device_pci"])
+    read, write = device.get("read"), device.get("write")
+    state = bench.room(device.get("state_bytes"))
+    bench.machine.memory.write(state, bytes(device.get("state_bytes")))
+    vm = bench.make("struct vm").address
+    function = bench.make("struct vmm_pci_function", address=0x10)
+    bench.put(function, **{"bar[0]": BAR_AT, "bar_mask[0]": ONES & -BAR_SIZE})
+    hardware = {0x00: 0x10441AF4, 0x04: 0x00180000, 0x08: 0x00FF0001, 0x0C: 0x00800000, 0x2C: 0x11001AF4,
+                0x34: 0x40, 0x3C: 0x00000155, 0x40: 0x00005005, 0x44: 0x1234, 0x50: 0x01100009, 0x54: 0xABCD}  # fmt: skip
+    commands: list[int] = []
+
+    def command(_vm: int, _index: int, value: int, *_: int) -> int:
+        commands.append(value & 0xFFFF)
+        return 0
+
+    stubs: dict[str | int, Stub] = {
+        "vmm_pci_count": 1,
+        "vmm_pci_function": function.address,
+        "vmm_pci_read": lambda _vm, _index, offset, *_: hardware.get(offset, 0xEEEEEEEE),
+        "vmm_pci_set_command": command,
+    }
+    bench.call(device.get("reset"), vm, state, stubs=stubs)
+    base = 0x10 << 12
+
+    def register(offset: int) -> int:
+        """32 bits, read in pieces of `size`."""
+        value = 0
+        for at in range(0, 4, min(size, 4)):
+            start = offset & ~7 if size == 8 else offset + at
+            part = bench.call(read, 0, state, base + start, size, stubs=stubs) >> 8 * (offset - start if size == 8 else 0)
+            value |= (part & (1 << 8 * min(size, 4)) - 1) << 8 * at
+        return value
+
+    def store(offset: int, value: int) -> None:
+        if size == 8:
+            other = register(offset ^ 4)
+            write_at(offset & ~7, value | other << 32 if offset % 8 == 0 else other | value << 32)
+            return
+        for at in range(0, 4, size):
+            write_at(offset + at, value >> 8 * at & (1 << 8 * size) - 1)
+
+    def write_at(offset: int, value: int) -> None:
+        bench.call(write, 0, state, base + offset, size, value, stubs=stubs)
+
+    shown = {0x00: 0x10441AF4, 0x04: 0x00180000, 0x08: 0x00FF0001, 0x10: BAR_AT, 0x14: 0, 0x30: 0, 0x34: 0x50,
+             0x3C: 0x100, 0x40: 0, 0x44: 0, 0x50: 0x01100009, 0x54: 0xABCD, 0x60: 0, 0x100: 0}  # fmt: skip
+    for offset, value in shown.items():
+        expect(f"register {offset:#x}", register(offset), value)
+    nobody = bench.call(read, 0, state, base + 0x8000, size, stubs=stubs) & (1 << 8 * size) - 1
+    expect("another slot reads as ones", nobody, (1 << 8 * size) - 1)
+    store(0x10, 0x40000000)
+    expect("a BAR does not move", register(0x10), BAR_AT)
+    if size >= 4:
+        store(0x10, ONES)
+        expect("all ones ask for its size", register(0x10), ONES & -BAR_SIZE)
+        store(0x10, BAR_AT)
+        expect("until anything else is written", register(0x10), BAR_AT)
+    store(0x04, ONES)
+    expect("of the command register three bits are kept", register(0x04) & 0xFFFF, MEMORY | MASTER | INTX_DISABLE)
+    expect_that("and EL2 is told", commands and commands[-1] == MEMORY | MASTER | INTX_DISABLE, commands)
+    told = len(commands)
+    store(0x3C, 0x0000005A)
+    expect("the interrupt line is the guest's note", register(0x3C), 0x15A)
+    store(0x50, ONES)
+    expect("a capability cannot be written", register(0x50), 0x01100009)
+    expect("nothing else is told to EL2", len(commands), told)
