@@ -41,7 +41,7 @@ static void handler(struct exception_frame *frame)
 	u32 iar = gic_ack(), found = 0;
 
 	(void)frame;
-	if (iar >= INTID_LIMIT)
+	if (iar == INTID_SPURIOUS)
 		return;
 	for (struct device *device = devices; device < devices + device_count; device++) {
 		u32 status = device->intid == iar ? read32(device->bar + EDU_INTERRUPT_STATUS) : 0;
