@@ -46,8 +46,8 @@ FATAL_ALLOWED: dict[str, str] = {
     "page_alloc_range": "asserts a size, which is that of a VM of the checked bundle",
     "free_checked": "asserts that EL2 gives back only what it allocated, with its own bookkeeping",
     "block_free": "the same, page by page",
-    "smmu_issue": "an SMMU that takes no commands any more protects nothing; no guest has its registers",
-    "smmu_sync": "the same",
+    "smmu_issue": "an SMMU that takes no commands any more protects nothing; "
+    "no guest has its registers", "smmu_sync": "the same",
     "mmio_create": "asserts the region of a device model, which is constant",
     "gic_v3_init_cpu": "runs on each CPU before its first guest; a pointer in a table of functions",
     "gic_v2_init_cpu": "the same for GICv2",

@@ -139,7 +139,8 @@ def main() -> int:
         if interactive:
             return run_interactive(command)
         return run_batch(command, [vm.name for vm in file.vms
-                                   if knows_batch(vm) and f"hostname={vm.name}" in vm.cmdline], file.expect)
+                                   if knows_batch(vm) and f"hostname={vm.name}" in vm.cmdline],
+                         file.expect)
 
 
 if __name__ == "__main__":

@@ -305,9 +305,12 @@ class Smmu(Command):
         found = smmu()
         stage = 2 if found.get("use_stage2") else 1
         show(
-            f"translation by stage {stage}, output addresses of {PA_SIZES[found.get('address_size')]} bits",
-            f"commands: {found.get('commands.prod'):#x} written, {found.get('command_errors')} not taken",
-            f"events: {found.get('events.cons'):#x} read, queue full {found.get('overflows')} times",
+            f"translation by stage {stage}, "
+            f"output addresses of {PA_SIZES[found.get('address_size')]} bits",
+            f"commands: {found.get('commands.prod'):#x} written, {found.get('command_errors')} not "
+            "taken",
+            f"events: {found.get('events.cons'):#x} read, queue full "
+            f"{found.get('overflows')} times",
         )
         entries, size = found.get("commands.entries"), 1 << found.get("commands.log2_count")
         prod = found.get("commands.prod")
@@ -329,10 +332,13 @@ class Streams(Command):
     def run(self, words: list[str]) -> None:
         only = target.vm_named(words[0]).address if words else 0
         streams, table = smmu(), target.symbol_address("stream_table") or 0
-        for stream in range(int(gdb.parse_and_eval("sizeof(smmu.streams) / sizeof(smmu.streams[0])")) - 1):
+        for stream in range(int(gdb.parse_and_eval("sizeof(smmu.streams) "
+                                                   "/ sizeof(smmu.streams[0])")) - 1):
             record = streams.at(f"streams[{stream}]", "struct smmu_stream")
             owner = record.pointer("vm", "struct vm")
-            if not (owner or record.get("event_count")) or (only and not (owner and owner.address == only)):
+            if not (owner
+                    or record.get("event_count")) or (only
+                                                      and not (owner and owner.address == only)):
                 continue
             ste = smmu_memory.Ste(words_at(table + smmu_memory.STE_BYTES * stream, 8))
             show(
@@ -344,7 +350,8 @@ class Streams(Command):
             if count := record.get("event_count"):
                 what = "write to" if record.get("last.is_write") else "read of"
                 kind = smmu_memory.EVENTS.get(record.get("last.kind"), hex(record.get("last.kind")))
-                show(f"  {count} refused, among the last: {kind}, {what} {record.get('last.address'):#x}")
+                show(f"  {count} refused, among the last: {kind}, {what} "
+                     f"{record.get('last.address'):#x}")
 
 
 class Events(Command):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What devices may reach: the SMMU's registers and tables as they are in the machine.
 
-Registers are read through the monitor, which sees what the device has, and tables in physical memory. Nothing
-is taken from what the hypervisor wrote down for itself.
+Registers are read through the monitor, which sees what the device has, and tables in physical
+memory. Nothing is taken from what the hypervisor wrote down for itself.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from grader.machine.machine import Machine
 from grader.oracle.decode.fields import bit, bits
-from grader.oracle.decode.smmu import STAGE_1, STAGE_2, STE_BYTES, Cd, Command, Event, Ste, positions
+from grader.oracle.decode import smmu as memory
+from grader.oracle.decode.smmu import STAGE_1, STAGE_2, STE_BYTES, Cd, Command, Event, Ste
 from grader.oracle.decode.table import Walk
 
 BASE = 0x0905_0000
@@ -86,7 +87,8 @@ class Smmu:
     def _queue(self, base: int, prod: int, cons: int, entry_bytes: int) -> Queue:
         value = self.register64(base)
         return Queue(
-            value & ADDRESS, bits(value, 4, 0), self.register(prod), self.register(cons), entry_bytes
+            value & ADDRESS, bits(value, 4, 0), self.register(prod),
+            self.register(cons), entry_bytes
         )
 
     @property
@@ -101,17 +103,18 @@ class Smmu:
         """The commands that were written since PROD was that, if there were fewer than fit."""
         queue = self.commands
         found = []
-        for index in positions(queue.prod, prod, queue.log2_count):
+        for index in memory.positions(queue.prod, prod, queue.log2_count):
             first, second = self.words(queue.base + 16 * index, 2)
             found.append(Command((first, second)))
         return found
 
     def events_since(self, prod: int) -> list[Event]:
-        """The records that were written since PROD was that; they stay in memory when they were read."""
+        """The records that were written since PROD was that; they stay in memory when they were
+        read."""
         queue = self.events
         return [
             Event(self.words(queue.base + 32 * index, 4))
-            for index in positions(queue.prod, prod, queue.log2_count)
+            for index in memory.positions(queue.prod, prod, queue.log2_count)
         ]
 
     @property
@@ -136,7 +139,8 @@ class Smmu:
         ste = self.ste(stream)
         read = self.machine.memory.u64
         if ste.config == STAGE_2:
-            return [Reach(walk, leaf.writable, leaf.is_device) for walk, leaf in ste.stage2(read).leaves()]
+            return [Reach(walk, leaf.writable, leaf.is_device)
+                    for walk, leaf in ste.stage2(read).leaves()]
         if ste.config == STAGE_1:
             stage1 = self.cd(ste).stage1(read)
             return [Reach(walk, leaf.writable, leaf.is_device) for walk, leaf in stage1.leaves()]

@@ -27,10 +27,11 @@ from tools.files import write_atomically
 HERE = Path(__file__).parent
 KERNEL_METAPACKAGE = "linux-image-arm64"
 BUSYBOX_PACKAGE = "busybox-static"
-# The drivers of devices that a VM can own. Debian has them as modules; where it has them built in, or a
-# kernel of another kind is used, there is nothing to load.
+# The drivers of devices that a VM can own. Debian has them as modules; where it has them built in,
+# or a kernel of another kind is used, there is nothing to load.
 DRIVERS = ("virtio_pci", "virtio_blk", "virtio_net", "nvme", "e1000e", "ext4")
-MODULE_PLACES = re.compile(r"kernel/(block|crypto|lib|net/core|fs/(ext4|jbd2|mbcache)|drivers/(block|virtio|nvme|net"
+MODULE_PLACES = re.compile(r"kernel/(block|crypto|lib|net/core|fs/(ext4|jbd2|mbcache)"
+                           r"|drivers/(block|virtio|nvme|net"
                            r"/(ethernet/intel/e1000e|phy)|net|ptp|pps))\b")
 DISKS, DISK_SIZE = ("alpha.img", "beta.img"), 4 << 20  # of passthrough.toml
 OTHER_WAY = "give your own with KERNEL=Image INITRD=initramfs.cpio.gz"
@@ -216,7 +217,8 @@ def fetch(out: Path, *, kernel: bool, busybox: bool) -> None:
         (out / "modules").mkdir(exist_ok=True)
         for name in in_order(modules):
             write_atomically(out / "modules" / f"{name}.ko", modules[name])
-        (out / "modules" / "order").write_text("".join(f"{name}\n" for name in in_order(modules)), "utf-8")
+        (out / "modules" / "order").write_text("".join(f"{name}\n" for name in in_order(modules)),
+                                               "utf-8")
         write_atomically(out / "debian-Image", read_member(deb, "boot/vmlinuz-*"))
         (out / "debian-package").write_text(package + "\n", "utf-8")
     if busybox:
@@ -237,8 +239,10 @@ def module_files(modules: Path) -> list[cpio.Entry]:
     if not (modules / "order").exists():
         return []
     names = (modules / "order").read_text("utf-8").split()
-    return [cpio.directory("modules"), cpio.executable("modules/order", (modules / "order").read_bytes()),
-            *(cpio.executable(f"modules/{name}.ko", (modules / f"{name}.ko").read_bytes()) for name in names)]
+    return [cpio.directory("modules"),
+            cpio.executable("modules/order", (modules / "order").read_bytes()),
+            *(cpio.executable(f"modules/{name}.ko", (modules / f"{name}.ko").read_bytes())
+              for name in names)]
 
 
 def own_file(path: Path, variable: str) -> bytes:
@@ -257,7 +261,8 @@ def main() -> int:
     out: Path = arguments.out
     out.mkdir(parents=True, exist_ok=True)
 
-    need_kernel = not arguments.kernel and not ((out / "debian-Image").exists() and (out / "modules/order").exists())
+    need_kernel = not arguments.kernel and not ((out / "debian-Image").exists()
+                                                and (out / "modules/order").exists())
     need_busybox = not arguments.initrd and not (out / "busybox").exists()
     if need_kernel or need_busybox:
         fetch(out, kernel=need_kernel, busybox=need_busybox)
@@ -273,7 +278,8 @@ def main() -> int:
     if arguments.initrd:
         initramfs = own_file(arguments.initrd, "INITRD")
     else:
-        initramfs = cpio.make_initramfs([*common_files(out), cpio.executable("init", (HERE / "init").read_bytes())])
+        initramfs = cpio.make_initramfs([*common_files(out),
+                                         cpio.executable("init", (HERE / "init").read_bytes())])
         write_atomically(out / "devices.cpio.gz", cpio.make_initramfs([
             *common_files(out),
             *module_files(out / "modules"),

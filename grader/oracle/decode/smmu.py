@@ -14,7 +14,8 @@ STE_BYTES = CD_BYTES = 64
 ADDRESS_MASK = (1 << 52) - 1
 
 ABORT, BYPASS, STAGE_1, STAGE_2, NESTED = 0, 4, 5, 6, 7
-CONFIGS = {ABORT: "abort", BYPASS: "bypass", STAGE_1: "stage 1", STAGE_2: "stage 2", NESTED: "both stages"}
+CONFIGS = {ABORT: "abort", BYPASS: "bypass", STAGE_1: "stage 1", STAGE_2: "stage 2",
+           NESTED: "both stages"}
 
 SYNC = 0x46
 COMMANDS = {
@@ -102,7 +103,8 @@ class Ste:
         if bits(self.words[1], 29, 28):
             return "EATS: translated requests of the device pass"
         if self.config == STAGE_1:
-            return "S1CDMax or S1Fmt is not 0" if self.words[0] >> 59 or bits(self.words[0], 5, 4) else ""
+            return ("S1CDMax or S1Fmt is not 0" if self.words[0] >> 59
+                    or bits(self.words[0], 5, 4) else "")
         if not bit(self.words[2], 51):
             return "S2AA64 is 0: a table of AArch32"
         if not bit(self.words[2], 58):
@@ -143,7 +145,8 @@ class Cd:
         """Its lower half as TCR_EL2 with one range would say it."""
         word = self.words[0]
         return Tcr(
-            bits(word, 5, 0) | bits(word, 13, 8) << 8 | bits(word, 7, 6) << 14 | bits(word, 34, 32) << 16
+            bits(word, 5, 0) | bits(word, 13, 8) << 8 | bits(word, 7, 6) << 14 |
+            bits(word, 34, 32) << 16
         )
 
     @property

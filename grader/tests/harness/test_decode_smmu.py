@@ -8,7 +8,8 @@ import pytest
 from grader.oracle.decode.smmu import Cd, Command, Event, Ste, device, positions
 
 ROOT = 0x4567_8000
-STE_2 = (0xD, 1 << 44, 7 | 32 << 32 | 1 << 38 | 1 << 40 | 1 << 42 | 3 << 44 | 4 << 48 | 1 << 51 | 1 << 58, ROOT)
+STE_2 = (0xD, 1 << 44,
+         7 | 32 << 32 | 1 << 38 | 1 << 40 | 1 << 42 | 3 << 44 | 4 << 48 | 1 << 51 | 1 << 58, ROOT)
 STE_1 = (0xB | 0x4444_4440, 1 << 2 | 1 << 4 | 3 << 6 | 1 << 44, 0, 0)
 CD_0 = 32 | 1 << 8 | 1 << 10 | 3 << 12 | 1 << 30 | 1 << 31 | 4 << 32 | 1 << 41 | 7 << 45 | 9 << 48
 
@@ -62,7 +63,8 @@ def test_commands_and_events_in_words() -> None:
     assert str(Command((0x11 | 5 << 48, 0))) == "TLBI_NH_ASID ASID 5"
     assert str(Command((0x46, 0))) == "SYNC"
     assert Command((0xFF, 0)).name == "0xff"
-    assert str(Event((0x10 | 0x31 << 32, 1 << 35, 0x6000, 0))) == "00:06.1 F_TRANSLATION read of 0x6000, stage 1"
+    assert (str(Event((0x10 | 0x31 << 32, 1 << 35, 0x6000, 0))) == "00:06.1 F_TRANSLATION read of "
+            "0x6000, stage 1")
     assert str(Event((0x04 | 0x31 << 32, 0, 0, 0))) == "00:06.1 C_BAD_STE"
 
 

@@ -11,7 +11,8 @@ from grader.machine.machine import EL1_ONLY, Machine
 from grader.oracle.probe import LOAD_OFFSET, RAM_BASE, ProbeVm, ram_bases
 from tools.vms import DeviceConfig
 
-COMMANDS = ["vms", "vcpu", "s2walk", "esr", "lrs", "irqs", "timers", "smmu", "streams", "events", "break-exit"]
+COMMANDS = ["vms", "vcpu", "s2walk", "esr", "lrs", "irqs", "timers", "smmu", "streams",
+            "events", "break-exit"]
 
 
 def typed(machine: Machine, line: str) -> str:
@@ -124,7 +125,8 @@ def test_every_command_has_help(make_lab: MakeLab) -> None:
 
 def test_the_smmu_its_streams_and_its_events(make_lab: MakeLab) -> None:
     machine = make_lab(5).start(
-        ProbeVm("dma_edu", name="alpha", devices=("00:02.0",)), devices=(DeviceConfig("00:02.0", "edu"),)
+        ProbeVm("dma_edu", name="alpha", devices=("00:02.0",)),
+        devices=(DeviceConfig("00:02.0", "edu"),)
     )
     machine.gdb.execute(f"source {ROOT / 'grader' / 'gdb' / 'strata.py'}")
     assert "the SMMU is off" in typed(machine, "strata smmu")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Lab 5: what a VM sees of its devices, whose interrupts it gets, and what a neighbour pays for a storm."""
+"""Lab 5: what a VM sees of its devices, whose interrupts it gets, and what a neighbour pays for a
+storm."""
 
 from __future__ import annotations
 
@@ -49,17 +50,21 @@ def in_guest(lab: Lab, *vms: ProbeVm, devices: tuple[DeviceConfig, ...] = EDU) -
 
 
 def test_order_of_the_enables(lab: Lab) -> None:
-    """At the first command the SMMU takes commands and does nothing else; then its caches are emptied."""
+    """At the first command the SMMU takes commands and does nothing else; then its caches are
+    emptied."""
     machine = lab.start("hypercalls", devices=EDU)
     machine.run_to("*smmu_issue", EL2_ONLY)
     smmu = Smmu(machine)
-    expect("CR0ACK at the first command: the command queue alone", smmu.register(dma.CR0ACK), CR0_CMDQEN)
+    expect("CR0ACK at the first command: the command queue alone",
+           smmu.register(dma.CR0ACK), CR0_CMDQEN)
     expect("interrupts come later: IRQ_CTRL", smmu.register(dma.IRQ_CTRL), 0)
-    expect("both queues are known: their sizes", (smmu.commands.log2_count > 0, smmu.events.log2_count > 0), (True, True))
+    expect("both queues are known: their sizes",
+           (smmu.commands.log2_count > 0, smmu.events.log2_count > 0), (True, True))
     expect_that("and the stream table", smmu.stream_count >= 256)
     machine.run_to(RAM_BASE + LOAD_OFFSET, EL1_ONLY)
     names = [command.name for command in smmu.commands_since(0)]
-    expect("commands of the start: STEs, then translations, then all is complete", names[:3], ["CFGI_STE_RANGE", "TLBI_NSNH_ALL", "SYNC"])
+    expect("commands of the start: STEs, then translations, then all is complete", names[:3],
+           ["CFGI_STE_RANGE", "TLBI_NSNH_ALL", "SYNC"])
 
 
 # ---- 5.4 -----------------------------------------------------------------------------------------
@@ -150,17 +155,20 @@ def test_registers_of_a_device_are_mapped_for_its_owner_alone(lab: Lab) -> None:
         expect("1 MiB of registers, as edu has", sum(walk.size for walk, _ in leaves), 1 << 20)
         for walk, leaf in leaves:
             expect("one to one", walk.output, walk.input)
-            expect_that("as device memory, not to be executed", leaf.is_device and not leaf.executable, leaf)
+            expect_that("as device memory, not to be executed",
+                        leaf.is_device and not leaf.executable, leaf)
         seen.append({walk.output for walk, _ in leaves})
     expect("no register is both VMs'", seen[0] & seen[1], set())
 
 
 def test_a_device_is_a_bus_master_only_while_it_is_attached(lab: Lab) -> None:
-    """By its configuration space in the machine: when the guest has asked for it, and when its VM has ended."""
+    """By its configuration space in the machine: when the guest has asked for it, and when its VM
+    has ended."""
     machine = in_guest(lab, ProbeVm("dma_edu", devices=(FIRST,)), devices=EDU[:1])
 
     def command() -> int:
-        return int(machine.qmp.hmp(f"xp /1wx {ECAM + (STREAM << 12) + 4:#x}").split()[-1], 16) & 0x406
+        return int(machine.qmp.hmp(f"xp /1wx {ECAM + (STREAM << 12) + 4:#x}").split()[-1],
+                   16) & 0x406
 
     expect("the guest has asked for nothing yet: command", command(), 0)
     machine.run_to("*smmu_detach_stream", EL2_ONLY, budget=BUDGET)

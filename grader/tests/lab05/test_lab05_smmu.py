@@ -41,11 +41,13 @@ def in_guest(lab: Lab, probe: str = "dma_edu", stage: int | None = None) -> Mach
 
 def test_the_smmu_is_set_up_as_its_identification_allows(lab: Lab) -> None:
     smmu = Smmu(in_guest(lab))
-    expect("CR0 and CR0ACK: translation, event queue, command queue", smmu.register(dma.CR0), 0b1101)
+    expect("CR0 and CR0ACK: translation, event queue, command queue",
+           smmu.register(dma.CR0), 0b1101)
     expect_that("and nothing of it waits to take effect", smmu.is_on)
     expect("CR1: tables and queues are shared, write-back memory", smmu.register(dma.CR1), 0xD75)
     expect("CR2.RECINVSID: unknown StreamIDs are recorded", smmu.register(dma.CR2) >> 1 & 1, 1)
-    expect("IRQ_CTRL: the event queue's interrupt and that of errors", smmu.register(dma.IRQ_CTRL), 0b101)
+    expect("IRQ_CTRL: the event queue's interrupt and that of errors",
+           smmu.register(dma.IRQ_CTRL), 0b101)
     expect("no error is left", smmu.register(dma.GERROR), smmu.register(dma.GERRORN))
     expect_that("the stream table has all of bus 0", smmu.stream_count >= 256)
     expect("it is aligned to its size", smmu.stream_table % (64 * smmu.stream_count), 0)
@@ -109,7 +111,8 @@ def test_dma_table_maps_ram_and_nothing_else(lab: Lab, stage: int | None) -> Non
         expect("in blocks of 2 MiB", {reach.walk.size for reach in space}, {2 * MIB})
         addresses = [reach.walk.input for reach in space]
         expect("all RAM", addresses, list(range(RAM_BASE, RAM_BASE + size, 2 * MIB)))
-        expect_that("readable and writable, Normal", all(r.writable and not r.is_device for r in space))
+        expect_that("readable and writable, Normal",
+                    all(r.writable and not r.is_device for r in space))
         table = Objects(machine).vm(vm)
         cpu = {w.input: w.output for w, _ in leaves_of(machine, table) if w.input >= RAM_BASE}
         expect("the same memory as the CPU's", {r.walk.input: r.walk.output for r in space}, cpu)
@@ -119,7 +122,8 @@ def test_dma_table_maps_ram_and_nothing_else(lab: Lab, stage: int | None) -> Non
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_device_reaches_the_memory_of_its_vm_and_nothing_else(lab: Lab, stage: int | None) -> None:
+def test_a_device_reaches_the_memory_of_its_vm_and_nothing_else(lab: Lab,
+                                                                stage: int | None) -> None:
     lab.probe(*two("dma_edu"), devices=EDU, smmu_stage=stage)
 
 
@@ -207,5 +211,6 @@ def test_a_storm_is_cut_off(lab: Lab) -> None:
 @pytest.mark.parametrize("stage", STAGES)
 def test_hostile_transfers_end_nothing(lab: Lab, stage: int | None) -> None:
     lab.probe(
-        ProbeVm("hostile_dma", devices=(FIRST,)), ProbeVm("victim"), devices=EDU[:1], smmu_stage=stage
+        ProbeVm("hostile_dma", devices=(FIRST,)), ProbeVm("victim"), devices=EDU[:1],
+        smmu_stage=stage
     )
