@@ -141,6 +141,12 @@ static inline void vm_enter_phase(struct vm *vm, enum vm_phase phase)
 /** vm_build() - memory, then each layer's part; 0 or a negative errno and nothing is left of it */
 int vm_build(struct vm *vm);
 
+/** vm_fill() - hook_vm_fill(), if there is one */
+static inline int vm_fill(struct vm *vm)
+{
+	return hook_vm_fill ? hook_vm_fill(vm) : 0;
+}
+
 /** vm_start() - reset every vCPU of a VM that is built, let the first one run; needs power_lock */
 void vm_start(struct vm *vm);
 

@@ -106,6 +106,11 @@ static struct vm *vm_create(const struct bundle_vm *config, u32 index)
 		vm->device_lock = (struct spinlock)SPINLOCK_INIT("device");
 		error = vm_build(vm);
 	}
+	if (!error) {
+		do
+			error = vm_fill(vm);
+		while (error > 0);
+	}
 	if (error)
 		config_error("%s: cannot be created: %s (error %d)", config->name,
 			     error == -ENOMEM ? "out of memory" : "a layer refused it", error);

@@ -6,7 +6,8 @@
  *	LEAVING -> LEFT		the last vCPU is OFF, so on no CPU, and vcpu_start() refuses any
  *	LEFT -> EMPTYING	the layers have released what they hold
  *	EMPTYING -> GONE	the VM's memory has gone back
- *	GONE -> LIVE		a reset, if the VM can be built again; else it has stopped
+ *	GONE -> FILLING		for a reset, if the VM can be built again; else it has stopped
+ *	FILLING -> LIVE		what must be in its memory is there; if it cannot be: -> LEFT, for good
  *
  * From LEFT on EL2 clears up ("reaps"), which takes long for a VM with much memory. So this work is
  * done in pieces (vm_reap()), and interrupts are taken between two of them. A CPU that has nothing
@@ -23,6 +24,7 @@
 #include "el2_boot.h"
 #include "guest_memory.h"
 #include "internal.h"
+#include "lib/errno.h"
 #include "lib/printf.h"
 #include "power.h"
 
@@ -111,26 +113,50 @@ void vm_request_reset(struct vm *vm)
 
 /* ---- what is left of a VM ---- */
 
+/* A reset comes to nothing. power_lock is held. */
+static void vm_not_again(struct vm *vm)
+{
+	vm->restart = false;
+	vm->state = VM_STOPPED;
+	snprintf(vm->stop_reason, sizeof(vm->stop_reason), "no memory to start again");
+	vm_say_stopped(vm);
+}
+
 /* Nothing of the VM is left. For a reset, build it anew; if that fails the VM has stopped. */
 static void vm_gone(struct vm *vm)
 {
 	spin_lock(&vm->power_lock);
 	vm_enter_phase(vm, VM_GONE);
-	if (vm->restart && vm_build(vm)) {
-		vm->restart = false;
-		vm->state = VM_STOPPED;
-		snprintf(vm->stop_reason, sizeof(vm->stop_reason), "no memory to start again");
-		vm_say_stopped(vm);
-	}
+	if (vm->restart && vm_build(vm))
+		vm_not_again(vm);
 	if (vm->restart) {
+		vm_enter_phase(vm, VM_FILLING);
+	} else {
+		__atomic_fetch_sub(&vms_present, 1, __ATOMIC_RELEASE);
+		__atomic_fetch_sub(&vms_ending, 1, __ATOMIC_RELEASE);
+	}
+	spin_unlock(&vm->power_lock);
+}
+
+/* A piece of what its next life needs, or the beginning of that. It may have been stopped meanwhile. */
+static bool vm_fill_one(struct vm *vm, bool may_finish)
+{
+	int more;
+
+	spin_lock(&vm->power_lock);
+	more = vm->restart ? vm_fill(vm) : -ECANCELED;
+	if (more < 0) {
+		if (vm->restart)
+			vm_not_again(vm);
+		vm_enter_phase(vm, VM_LEFT);
+	} else if (!more && may_finish) {
 		vm->restart = false;
 		vm->reset_count++;
 		vm_start(vm);
-	} else {
-		__atomic_fetch_sub(&vms_present, 1, __ATOMIC_RELEASE);
+		__atomic_fetch_sub(&vms_ending, 1, __ATOMIC_RELEASE);
 	}
-	__atomic_fetch_sub(&vms_ending, 1, __ATOMIC_RELEASE);
 	spin_unlock(&vm->power_lock);
+	return more || may_finish;
 }
 
 /* A bounded piece of the work that is due for @vm. Return: false if there was none. */
@@ -150,7 +176,9 @@ static bool vm_reap_one(struct vm *vm, bool may_finish)
 			return false;
 		guest_memory_ops()->destroy(vm);
 		vm_gone(vm);
-		return true;
+		return vm->phase == VM_GONE || vm_fill_one(vm, true);
+	case VM_FILLING:
+		return vm_fill_one(vm, may_finish);
 	default:
 		return false;
 	}
@@ -160,7 +188,7 @@ static bool vm_is_to_be_reaped(const struct vm *vm)
 {
 	enum vm_phase phase = __atomic_load_n(&vm->phase, __ATOMIC_ACQUIRE);
 
-	return phase == VM_LEFT || phase == VM_EMPTYING;
+	return phase == VM_LEFT || phase == VM_EMPTYING || phase == VM_FILLING;
 }
 
 bool vm_reap(bool may_finish)

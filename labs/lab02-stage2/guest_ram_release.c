@@ -132,7 +132,8 @@ static bool release_is_valid(const struct vm *vm, u64 ipa, u64 bytes)
  * memory_release() - hypercall STRATA_MEMORY_RELEASE(X1 = IPA, X2 = bytes)
  *
  * The guest does not need the contents any more; the range reads as zero when it is next touched.
- * X0 = 0, -EINVAL as release_is_valid() says, or -ENOMEM: a part of the range may be released then.
+ * X0 = 0, -EINVAL as release_is_valid() says, -EBUSY when a device may use it, or -ENOMEM: a part of
+ * the range may be released then.
  *
  * A call does one block of 2 MiB. If there are more, X1 and X2 move on and the guest is sent back
  * to its HVC or SMC: interrupts are taken in between, however much a guest gives back.
@@ -147,7 +148,7 @@ enum trap_result memory_release(struct vcpu *vcpu)
 	if (release_is_valid(vm, ipa, bytes)) {
 		spin_lock(&vm->device_lock);
 		spin_lock(&vm->stage2.lock);
-		error = release_in_block(vm, ipa, ipa + piece);
+		error = vm->stage2.is_pinned ? -EBUSY : release_in_block(vm, ipa, ipa + piece);
 		spin_unlock(&vm->stage2.lock);
 		spin_unlock(&vm->device_lock);
 	}

@@ -37,9 +37,8 @@
 #define HYP_INVALIDATE_PAGES_MAX 64
 
 #define PCI_ECAM_BUS_BYTES MIB(1)
-#define PCI_MMIO_BYTES MIB(2) /* pvpanic's register, where power.c puts it */
 
-#define HYP_TABLES 16 /* the image's parts, RAM's end, the devices: 12 at most */
+#define HYP_TABLES 16 /* the image's parts, RAM's end, the devices: 13 at most */
 
 static struct pgtable hyp_table;
 static u8 hyp_tables[HYP_TABLES][PAGE_SIZE] __attribute__((aligned(4096)));
@@ -120,7 +119,7 @@ static int hyp_map_devices(void)
 	if (!error)
 		error = hyp_map(PLAT_PCI_ECAM_BASE, PLAT_PCI_ECAM_BASE + PCI_ECAM_BUS_BYTES, prot);
 	if (!error)
-		error = hyp_map(PLAT_PCI_MMIO_BASE, PLAT_PCI_MMIO_BASE + PCI_MMIO_BYTES, prot);
+		error = hyp_map(PLAT_PCI_MMIO_BASE, PLAT_PCI_MMIO_BASE + PLAT_PCI_MMIO_SIZE, prot);
 	return error;
 }
 

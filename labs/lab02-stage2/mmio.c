@@ -26,6 +26,8 @@ static int region_create(struct vm *vm, const struct device *device)
 	pa_t state;
 
 	spin_assert_held(&vm->device_lock);
+	if (!bytes)
+		return 0;
 	assert(is_aligned(device->base | bytes, PAGE_SIZE));
 	if (s2->region_count == DEVICE_MAX)
 		return -ENOSPC;

@@ -177,6 +177,26 @@ void vgic_spi_line(struct vm *vm, u32 intid, bool level)
 	vgic_set_line(vm->vcpus[0], intid, level);
 }
 
+void vgic_watch_spi(struct vm *vm, u32 intid, bool (*resample)(struct vm *vm, u32 intid))
+{
+	spin_lock(&vm->vgic.lock);
+	vgic_irq_find(vm->vcpus[0], intid)->resample = resample;
+	spin_unlock(&vm->vgic.lock);
+}
+
+void vgic_resample_spi(struct vm *vm, u32 intid)
+{
+	struct vgic_irq *irq;
+
+	spin_lock(&vm->vgic.lock);
+	irq = vgic_irq_find(vm->vcpus[0], intid);
+	if (irq->resample) {
+		irq->line_level = irq->resample(vm, intid);
+		vgic_irq_update(vm, irq);
+	}
+	spin_unlock(&vm->vgic.lock);
+}
+
 void vgic_map_hw(struct vcpu *vcpu, u32 intid, u32 pintid, bool (*is_asserted)(struct vcpu *))
 {
 	struct vgic_irq *irq = vgic_irq_find(vcpu, intid);

@@ -101,7 +101,8 @@ void vgic_flush(struct vcpu *vcpu)
  * pending_latch, or for a GICv2 SGI its active_source in sources. The line_level of a hw interrupt
  * is up exactly if @lr is pending. If @lr of a hw interrupt is neither pending nor active, the
  * guest has completed it, and without gic->completes_hw the physical one becomes inactive here
- * (gic->set_active()).
+ * (gic->set_active()). One that is not hw, and whose list register asked to be told of its completion
+ * (EOI), has its line sampled when it is not pending any more: vgic_irq_resample().
  *
  * Then a request that was left meanwhile is carried out by vgic_irq_set_active(), and the interrupt
  * goes through vgic_irq_relist_folded().
