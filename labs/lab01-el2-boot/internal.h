@@ -183,6 +183,7 @@ void vm_all_off(void);
 /** vcpu_set_state() - needs the run_lock of vcpu->cpu, as the functions below that of @cpu */
 static inline void vcpu_set_state(struct vcpu *vcpu, enum vcpu_state state)
 {
+	spin_assert_held(&vcpu->cpu->run_lock);
 	__atomic_store_n(&vcpu->state, state, __ATOMIC_RELAXED);
 }
 

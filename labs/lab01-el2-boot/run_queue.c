@@ -20,7 +20,6 @@ static void run_queue_count(struct cpu *cpu, u32 change)
 
 void run_queue_push(struct cpu *cpu, struct vcpu *vcpu)
 {
-	spin_assert_held(&cpu->run_lock);
 	vcpu_set_state(vcpu, VCPU_RUNNABLE);
 	list_append(&cpu->run_queue, &vcpu->run_node);
 	run_queue_count(cpu, 1);

@@ -131,7 +131,7 @@ void world_load(struct vcpu *vcpu)
 	world_load_optional(vcpu);
 	write_sysreg(hcr_el2, hcr);
 	write_sysreg(vmpidr_el2, vmpidr);
-	if (__builtin_expect(vcpu->el1.mdscr & MDSCR_EL1_MDE, 0))
+	if (vcpu->el1.mdscr & MDSCR_EL1_MDE)
 		debug_load(vcpu);
 	world_load_el1(&vcpu->el1);
 }
