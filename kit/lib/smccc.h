@@ -22,12 +22,13 @@
 #define PSCI_SYSTEM_RESET 0x84000009
 #define PSCI_FEATURES 0x8400000a
 
-#define STRATA_UID 0x8600ff01
-#define STRATA_YIELD 0xc6000001
-#define STRATA_CONSOLE_PUTC 0xc6000002
-#define STRATA_VM_INFO 0xc6000003
-#define STRATA_MEMORY_RELEASE 0xc6000010
-#define STRATA_MEMORY_STATS 0xc6000011
+/* Strata's own, with the arguments from X1 on and the results from X0 on. */
+#define STRATA_UID 0x8600ff01 /* () -> UUID in W0 to W3 */
+#define STRATA_YIELD 0xc6000001 /* () -> 0, when the vCPU runs again */
+#define STRATA_CONSOLE_PUTC 0xc6000002 /* (byte) -> 0 */
+#define STRATA_VM_INFO 0xc6000003 /* () -> 0, VM index | vCPU index << 32, RAM base, RAM bytes */
+#define STRATA_MEMORY_RELEASE 0xc6000010 /* (IPA, bytes) -> 0 or a negative errno */
+#define STRATA_MEMORY_STATS 0xc6000011 /* () -> 0, bytes of RAM, resident, of tables */
 
 #define SMCCC_64BIT 0x40000000 /* of a function id: its arguments are X registers */
 
