@@ -48,16 +48,13 @@ enum irq_result {
 
 /**
  * struct layer - the hooks of one layer; each may be NULL
- * @number: 1..6; hooks run in ascending order, vcpu_save and vm_destroy in descending order
+ * @number: 1..6; hooks run in ascending order, vm_destroy in descending order
  * @init: once, on the boot CPU; 0 or a negative errno, which stops the machine. There is no page
  *	allocator yet: a layer writes to its own data only. The same holds for the first @init_cpu
  * @init_cpu: on every CPU, which executes it, each time that the CPU starts; after @init
  * @vm_create: set up this layer's part of a VM; 0 or a negative errno, upon which the layers
  *	already done are asked to vm_destroy
  * @vm_destroy: release that part; also called for a VM whose creation failed half-way
- * @vcpu_reset: architectural reset values of this layer's state of a vCPU
- * @vcpu_load: the vCPU is about to run on this CPU: put its state into the hardware
- * @vcpu_save: the vCPU leaves this CPU: take its state out of the hardware
  */
 struct layer {
 	unsigned number;
@@ -66,9 +63,20 @@ struct layer {
 	int (*init_cpu)(struct cpu *cpu);
 	int (*vm_create)(struct vm *vm);
 	void (*vm_destroy)(struct vm *vm);
-	void (*vcpu_reset)(struct vcpu *vcpu);
-	void (*vcpu_load)(struct vcpu *vcpu);
-	void (*vcpu_save)(struct vcpu *vcpu);
+};
+
+/**
+ * struct vcpu_hooks - the hooks of a layer that keeps state of a vCPU; each may be NULL
+ * @layer: its number; @reset and @load run in ascending order, @save in descending order
+ * @reset: architectural reset values of the state
+ * @load: the vCPU is about to run on this CPU: put the state into the hardware
+ * @save: the vCPU leaves this CPU: take the state out of the hardware
+ */
+struct vcpu_hooks {
+	unsigned layer;
+	void (*reset)(struct vcpu *vcpu);
+	void (*load)(struct vcpu *vcpu);
+	void (*save)(struct vcpu *vcpu);
 };
 
 /*
@@ -167,11 +175,17 @@ struct irq_entry {
 #define REGISTRY_ENTRY(kind, subsection, name)                                                     \
 	static const struct kind name __attribute__((section(".registry." subsection), used))
 
-/** LAYER() - declare this layer's hooks: LAYER(2, stage2, .init = ..., .vcpu_load = ...) */
+/** LAYER() - declare this layer's hooks: LAYER(2, stage2, .init = ..., .vm_create = ...) */
 #define LAYER(layer_number, layer_name, ...)                                                       \
 	REGISTRY_CLAIM(REGISTRY_JOIN(layer_, layer_number));                                       \
 	REGISTRY_ENTRY(layer, "layer." #layer_number, layer_##layer_name) = {                      \
 		.number = layer_number, .name = #layer_name, __VA_ARGS__}
+
+/** VCPU_HOOKS() - declare those for its state of a vCPU: VCPU_HOOKS(2, .reset = ..., .load = ...) */
+#define VCPU_HOOKS(layer_number, ...)                                                              \
+	REGISTRY_CLAIM(REGISTRY_JOIN(vcpu_hooks_, layer_number));                                  \
+	REGISTRY_ENTRY(vcpu_hooks, "vcpu." #layer_number,                                          \
+		       vcpu_hooks_##layer_number) = {.layer = layer_number, __VA_ARGS__}
 
 /** TRAP_HANDLER() - @fn handles exception class @ec, a number or a macro that is one */
 #define TRAP_HANDLER(ec_number, fn)                                                                \
@@ -218,6 +232,7 @@ struct irq_entry {
 
 /* Bounds of the tables, which the link script lays out. */
 extern const struct layer registry_layers[], registry_layers_end[];
+extern const struct vcpu_hooks registry_vcpu_hooks[], registry_vcpu_hooks_end[];
 extern const struct trap_entry registry_traps[], registry_traps_end[];
 extern const struct sysreg_entry registry_sysregs[], registry_sysregs_end[];
 extern const struct hypercall_entry registry_hypercalls[], registry_hypercalls_end[];
@@ -227,8 +242,12 @@ extern const struct irq_entry registry_irqs[], registry_irqs_end[];
 
 #define for_each_layer(layer)                                                                      \
 	for (const struct layer *layer = registry_layers; layer < registry_layers_end; layer++)
-#define for_each_layer_reverse(layer)                                                              \
-	for (const struct layer *layer = registry_layers_end; layer-- > registry_layers;)
+#define for_each_vcpu_hooks(hooks)                                                                 \
+	for (const struct vcpu_hooks *hooks = registry_vcpu_hooks;                                 \
+	     hooks < registry_vcpu_hooks_end; hooks++)
+#define for_each_vcpu_hooks_reverse(hooks)                                                         \
+	for (const struct vcpu_hooks *hooks = registry_vcpu_hooks_end;                             \
+	     hooks-- > registry_vcpu_hooks;)
 
 /** layers_init() - run every layer's init, once, on the boot CPU; an error is a config_error() */
 void layers_init(void);

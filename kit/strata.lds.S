@@ -29,6 +29,9 @@ SECTIONS
 		registry_layers = .;
 		KEEP(*(SORT_BY_NAME(.registry.layer.*)))
 		registry_layers_end = .;
+		registry_vcpu_hooks = .;
+		KEEP(*(SORT_BY_NAME(.registry.vcpu.*)))
+		registry_vcpu_hooks_end = .;
 		registry_traps = .;
 		KEEP(*(.registry.trap))
 		registry_traps_end = .;

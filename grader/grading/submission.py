@@ -40,7 +40,7 @@ PLAIN_INCLUDE = re.compile(r'"([\w/]+\.h)"\s*')
 OTHER_FILE = re.compile(r"\.\s*(incbin|include)\b")
 TRIGRAPH = re.compile(r"\?\?[=/'()!<>-]")
 SECTION = re.compile(r"\bsection\s*\(|__section__|\.(push)?section\b|\.subsection\b")
-REGISTRY = re.compile(r"^\s*(LAYER|DEVICE|GUEST_MEMORY|HOOK)\s*\("
+REGISTRY = re.compile(r"^\s*(LAYER|DEVICE|GUEST_MEMORY|HOOK|VCPU_HOOKS)\s*\("
                       r"|\bREGISTRY_\w+\s*\(|registry_\w+\s*\[", re.MULTILINE)
 
 

@@ -243,11 +243,9 @@ const struct layer registry_layers[] = {
 		.name = "all",
 		.vm_create = vm_create_hook,
 		.vm_destroy = vm_destroy_hook,
-		.vcpu_reset = reset,
-		.vcpu_load = load,
-		.vcpu_save = save,
 	},
 };
+const struct vcpu_hooks registry_vcpu_hooks[] = {{.reset = reset, .load = load, .save = save}};
 HOOK(vgic_flush, NULL);
 HOOK(time_slice, enter);
 HOOK(vcpu_has_wakeup, has_message);
@@ -306,10 +304,12 @@ static void __attribute__((used, noinline)) define_registry_ends(void)
 {
 	__asm__(".globl registry_layers_end\n"
 		".set registry_layers_end, registry_layers + %c0\n"
+		".globl registry_vcpu_hooks_end\n"
+		".set registry_vcpu_hooks_end, registry_vcpu_hooks + %c1\n"
 		".globl registry_memories_end\n"
-		".set registry_memories_end, registry_memories + %c1" ::"i"(
+		".set registry_memories_end, registry_memories + %c2" ::"i"(
 			sizeof(registry_layers)),
-		"i"(sizeof(registry_memories)));
+		"i"(sizeof(registry_vcpu_hooks)), "i"(sizeof(registry_memories)));
 }
 
 /* ---- who does what ---- */

@@ -54,10 +54,14 @@ def trap_result(number: int) -> str:
 
 
 def hook_of(machine: Machine, layer: int, hook: str) -> int:
-    """Address of a hook, as the layer's LAYER() gives it."""
-    for entry in Objects(machine).registry("layer", "registry_layers"):
-        if entry.get("number") == layer and entry.get(hook):
-            return entry.get(hook)
+    """Address of a hook that the layer's LAYER() names, or as vcpu_X its VCPU_HOOKS()."""
+    kind, table, number = "layer", "registry_layers", "number"
+    if hook.startswith("vcpu_"):
+        kind, table, number = "vcpu_hooks", "registry_vcpu_hooks", "layer"
+    member = hook.removeprefix("vcpu_")
+    for entry in Objects(machine).registry(kind, table):
+        if entry.get(number) == layer and entry.get(member):
+            return entry.get(member)
     raise Finding(Verdict.FAIL, f"layer {layer} has the hook {hook}")
 
 

@@ -39,8 +39,8 @@ static int el2_boot_init_cpu(struct cpu *cpu)
 	return el2_configure(cpu);
 }
 
-LAYER(1, el2_boot, .init = el2_boot_init, .init_cpu = el2_boot_init_cpu, .vcpu_load = world_load,
-      .vcpu_save = world_save, .vcpu_reset = world_reset);
+LAYER(1, el2_boot, .init = el2_boot_init, .init_cpu = el2_boot_init_cpu);
+VCPU_HOOKS(1, .reset = world_reset, .load = world_load, .save = world_save);
 
 GUEST_MEMORY(1, .name = "flat", .create = flat_create, .release = flat_release,
 	     .destroy = flat_destroy, .page = flat_page);

@@ -32,9 +32,9 @@ void vcpu_reset(struct vcpu *vcpu, u64 entry, u64 x0)
 	vcpu->frame.x[0] = x0;
 	vcpu->frame.pstate = SPSR_EL1H | SPSR_DAIF;
 	__atomic_store_n(&vcpu->requests, 0, __ATOMIC_RELAXED);
-	for_each_layer (layer) {
-		if (layer->vcpu_reset)
-			layer->vcpu_reset(vcpu);
+	for_each_vcpu_hooks (hooks) {
+		if (hooks->reset)
+			hooks->reset(vcpu);
 	}
 }
 

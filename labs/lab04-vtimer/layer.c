@@ -17,8 +17,8 @@ static int vtimer_init_cpu(struct cpu *cpu)
 }
 
 LAYER(4, vtimer, .init_cpu = vtimer_init_cpu, .vm_create = vtimer_vm_create,
-      .vm_destroy = vtimer_vm_destroy, .vcpu_reset = vtimer_reset, .vcpu_load = vtimer_load,
-      .vcpu_save = vtimer_save);
+      .vm_destroy = vtimer_vm_destroy);
+VCPU_HOOKS(4, .reset = vtimer_reset, .load = vtimer_load, .save = vtimer_save);
 HOOK(time_slice, sched_begin_slice);
 HOOK(console_waits, console_start_clock);
 

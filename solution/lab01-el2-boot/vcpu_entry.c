@@ -26,11 +26,11 @@ static void cpu_set_loaded(struct cpu *cpu, struct vcpu *vcpu)
  * Exercise 1.8: world_switch() - take the loaded vCPU off this CPU and put @next on it
  * @next: the vCPU to load, or NULL to leave the CPU without one
  *
- * First, if a vCPU is loaded (cpu->vcpu), the vcpu_save hooks of all layers for it, in descending
- * order: a higher layer may need the registers of a lower one to save its own. Then
- * cpu_set_loaded() with @next. Last, unless that is NULL, the vcpu_load hooks of all layers for it,
- * in ascending order. for_each_layer() and for_each_layer_reverse() go through the layers; a layer
- * without a hook has NULL there.
+ * First, if a vCPU is loaded (cpu->vcpu), the save hooks of all layers for it, in descending order: a
+ * higher layer may need the registers of a lower one to save its own. Then cpu_set_loaded() with
+ * @next. Last, unless that is NULL, the load hooks of all layers for it, in ascending order.
+ * for_each_vcpu_hooks() and for_each_vcpu_hooks_reverse() go through the layers' struct vcpu_hooks,
+ * where a hook may be NULL.
  */
 EXERCISE(1.8)
 static void world_switch(struct cpu *cpu, struct vcpu *next)
@@ -38,16 +38,16 @@ static void world_switch(struct cpu *cpu, struct vcpu *next)
 	struct vcpu *previous = cpu->vcpu;
 
 	if (previous) {
-		for_each_layer_reverse (layer) {
-			if (layer->vcpu_save)
-				layer->vcpu_save(previous);
+		for_each_vcpu_hooks_reverse (hooks) {
+			if (hooks->save)
+				hooks->save(previous);
 		}
 	}
 	cpu_set_loaded(cpu, next);
 	if (next) {
-		for_each_layer (layer) {
-			if (layer->vcpu_load)
-				layer->vcpu_load(next);
+		for_each_vcpu_hooks (hooks) {
+			if (hooks->load)
+				hooks->load(next);
 		}
 	}
 }

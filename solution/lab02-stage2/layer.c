@@ -15,7 +15,8 @@
 #include "vmm.h"
 
 LAYER(2, stage2, .init = hyp_mmu_init, .init_cpu = hyp_mmu_init_cpu, .vm_create = mmio_create,
-      .vm_destroy = mmio_destroy, .vcpu_reset = stage2_vcpu_reset, .vcpu_load = stage2_vcpu_load);
+      .vm_destroy = mmio_destroy);
+VCPU_HOOKS(2, .reset = stage2_vcpu_reset, .load = stage2_vcpu_load);
 
 /* A VM's RAM is its stage 2: that is created and destroyed with it. */
 GUEST_MEMORY(2, .name = "paged", .create = paged_create, .release = paged_release,

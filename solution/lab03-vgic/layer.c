@@ -14,8 +14,8 @@
 #include "vmm.h"
 
 LAYER(3, vgic, .init = gic_init, .init_cpu = gic_init_cpu, .vm_create = vgic_vm_create,
-      .vm_destroy = vgic_vm_destroy, .vcpu_reset = vgic_vcpu_reset, .vcpu_load = vgic_vcpu_load,
-      .vcpu_save = vgic_vcpu_save);
+      .vm_destroy = vgic_vm_destroy);
+VCPU_HOOKS(3, .reset = vgic_vcpu_reset, .load = vgic_vcpu_load, .save = vgic_vcpu_save);
 HOOK(irq, gic_irq);
 HOOK(irq_line, vgic_spi_line);
 HOOK(vgic_flush, vgic_flush);
