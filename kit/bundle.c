@@ -189,6 +189,20 @@ static int check_devices(const struct bundle_header *bundle, const struct bundle
 	return 0;
 }
 
+/* A vCPU that could run on no CPU would wait for ever. */
+static int check_pin(const struct bundle_header *bundle, const struct bundle_vm *vm)
+{
+	for (u32 i = 0; i < vm->cpus; i++) {
+		if (!vm->pin[i])
+			return reject("VM %s: its vCPU %u may run on no CPU", vm->name, i);
+		if (vm->pin[i] >> bundle->machine_cpus)
+			return reject("VM %s: its vCPU %u is pinned to a CPU that the machine "
+				      "does not have",
+				      vm->name, i);
+	}
+	return 0;
+}
+
 static int check_vm(const struct bundle_header *bundle, const struct bundle_vm *vm, u64 room)
 {
 	if (vm->flags & ~BUNDLE_VM_PAGES_4K)
@@ -196,6 +210,8 @@ static int check_vm(const struct bundle_header *bundle, const struct bundle_vm *
 	if (vm->cpus < 1 || vm->cpus > VCPU_MAX)
 		return reject("VM %s has %u CPUs, allowed are 1 to %u", vm->name, vm->cpus,
 			      VCPU_MAX);
+	if (check_pin(bundle, vm))
+		return -EINVAL;
 	if (!vm->memory_bytes || !is_aligned(vm->memory_bytes, VM_MEMORY_ALIGN))
 		return reject("VM %s: its memory, %lu bytes, is not a multiple of 2 MiB", vm->name,
 			      vm->memory_bytes);

@@ -18,7 +18,7 @@
 #include "lib/types.h"
 
 #define BUNDLE_MAGIC 0x4c444e5541525453UL /* "STRAUNDL" */
-#define BUNDLE_VERSION 1
+#define BUNDLE_VERSION 2
 #define BUNDLE_SEGMENT_MAX 4
 #define BUNDLE_NO_DTB (~0UL)
 
@@ -46,6 +46,7 @@ struct bundle_segment {
 /**
  * struct bundle_vm - one VM; offsets are relative to its RAM base
  * @devices: @device_count PCI functions that it owns: bus << 8 | device << 3 | function, of bus 0
+ * @pin: for each of its @cpus, the CPUs of the machine that the vCPU may run on: bit n is CPU n
  */
 struct bundle_vm {
 	char name[16]; /* NUL-terminated, [a-z0-9-] */
@@ -58,7 +59,9 @@ struct bundle_vm {
 	u32 device_count;
 	struct bundle_segment segments[BUNDLE_SEGMENT_MAX];
 	u16 devices[BUNDLE_DEVICE_MAX];
-	u8 padding[256 - 16 - 8 - 24 - 8 - 32 * BUNDLE_SEGMENT_MAX - 2 * BUNDLE_DEVICE_MAX];
+	u8 pin[VCPU_MAX];
+	u8 padding[256 - 16 - 8 - 24 - 8 - 32 * BUNDLE_SEGMENT_MAX - 2 * BUNDLE_DEVICE_MAX -
+		   VCPU_MAX];
 };
 
 struct bundle_header {

@@ -21,16 +21,17 @@ from pathlib import Path
 from tools.errors import UserError, run_main
 from tools.files import write_atomically
 from tools.guest_map import GUEST_MAP
-from tools.vms import (DEVICES_MAX, KIB, MIB, VM_MAX, VmConfig, VmsFile, format_size, load_file,
-                       parse_size, pci_number)
+from tools.vms import (DEVICES_MAX, KIB, MACHINE_CPUS_MAX, MIB, VCPU_MAX, VM_MAX, VmConfig, VmsFile,
+                       format_size, load_file, parse_size, pci_number)
 
 MAGIC = int.from_bytes(b"STRAUNDL", "little")
-VERSION = 1
+VERSION = 2
 HEADER = struct.Struct("<QIIQIIQII16x")
 VM = struct.Struct("<16sIIQQQII")
 SEGMENT = struct.Struct("<QQQII")
 SEGMENT_MAX = 4
 DEVICES = struct.Struct(f"<{DEVICES_MAX}H")
+PIN = struct.Struct(f"<{VCPU_MAX}B")
 VM_SIZE = 256
 TRAILER = struct.Struct("<Q")
 PAYLOAD_ALIGN = 4 * KIB
@@ -44,7 +45,9 @@ RESERVED = BUNDLE_ADDRESS - RAM_BASE  # the hypervisor and all below the bundle
 FLAT_OFFSET = 0x8_0000
 INITRD_ALIGN = 2 * MIB
 
-assert HEADER.size == 64 and VM.size + SEGMENT_MAX * SEGMENT.size + DEVICES.size <= VM_SIZE
+DEVICES_AT = VM.size + SEGMENT_MAX * SEGMENT.size
+PIN_AT = DEVICES_AT + DEVICES.size
+assert HEADER.size == 64 and PIN_AT + PIN.size <= VM_SIZE
 
 
 def align_up(value: int, to: int) -> int:
@@ -175,6 +178,18 @@ def vm_flags(vm: VmConfig) -> int:
     return VM_PAGES_4K if vm.page_size == 4 * KIB else 0
 
 
+def pin_masks(vm: VmConfig, where: str, machine_cpus: int) -> list[int]:
+    """struct bundle_vm.pin: of each vCPU the CPUs that it may run on; all if none is named."""
+    machine = (1 << machine_cpus) - 1
+    masks = [sum(1 << cpu for cpu in cpus) for cpus in vm.pin] or [machine] * vm.cpus
+    for mask in masks:
+        if mask & ~machine:
+            raise UserError(f'{where}: vm "{vm.name}": pin: there is no CPU '
+                            f"{mask.bit_length() - 1}: the machine has CPUs 0 to "
+                            f"{machine_cpus - 1} (SMP={mask.bit_length()} would do)")
+    return masks
+
+
 def header_flags(file: VmsFile) -> int:
     """struct bundle_header.flags."""
     stage1 = HEADER_SMMU_STAGE1 if file.smmu_stage == 1 else 0
@@ -207,9 +222,10 @@ def build_bundle(vms: list[VmConfig], where: str, *, gic_version: int = 3, machi
                 body += segment.data
             record += SEGMENT.pack(segment.ram_offset, offset, len(segment.data),
                                    zlib.crc32(segment.data), 0)
-        record = record.ljust(VM.size + SEGMENT_MAX * SEGMENT.size, b"\0")
+        record = record.ljust(DEVICES_AT, b"\0")
         for device in vm.config.devices:
             record += pci_number(device).to_bytes(2, "little")
+        record = record.ljust(PIN_AT, b"\0") + bytes(pin_masks(vm.config, where, machine_cpus))
         table += record.ljust(VM_SIZE, b"\0")
 
     length = align_up(first + len(body), 8) + TRAILER.size
@@ -264,6 +280,7 @@ class VmInfo:
     flags: int
     segments: tuple[SegmentInfo, ...]
     devices: tuple[int, ...]
+    pin: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -308,8 +325,11 @@ def read_bundle(path: Path) -> tuple[BundleInfo, bytes]:
         check(features & ~VM_PAGES_4K == 0, f"vm {index} has an unknown flag")
         check(1 <= segment_count <= SEGMENT_MAX, f"vm {index} has {segment_count} segments")
         check(device_count <= DEVICES_MAX, f"vm {index} has {device_count} devices")
-        devices = DEVICES.unpack_from(data,
-                                      at + VM.size + SEGMENT_MAX * SEGMENT.size)[:device_count]
+        check(1 <= vcpus <= VCPU_MAX, f"vm {index} has {vcpus} CPUs")
+        devices = DEVICES.unpack_from(data, at + DEVICES_AT)[:device_count]
+        pin = PIN.unpack_from(data, at + PIN_AT)[:vcpus]
+        check(all(mask and not mask >> cpus for mask in pin),
+              f"vm {index} has a vCPU that is pinned to no CPU of the machine")
         segments = []
         for number in range(segment_count):
             place = at + VM.size + SEGMENT.size * number
@@ -319,8 +339,13 @@ def read_bundle(path: Path) -> tuple[BundleInfo, bytes]:
                   f"vm {index} segment {number} lies outside the VM or the bundle")
             segments.append(segment)
         vms.append(VmInfo(name.rstrip(b"\0").decode("ascii", "replace"), vcpus, ram, entry, tree,
-                          features, tuple(segments), devices))
+                          features, tuple(segments), devices, pin))
     return BundleInfo(length, gic, memory, cpus, flags, tuple(vms)), data
+
+
+def bits(mask: int) -> list[int]:
+    """The numbers of the bits that are 1."""
+    return [bit for bit in range(mask.bit_length()) if mask >> bit & 1]
 
 
 def show(path: Path) -> None:
@@ -335,6 +360,9 @@ def show(path: Path) -> None:
         for segment in vm.segments:
             print(f"    {RAM_BASE + segment.ram_offset:#x} + {segment.size:#x}  "
                   f"from {segment.file_offset:#x}  crc {segment.crc:08x}")
+        for vcpu, mask in enumerate(vm.pin):
+            if mask != (1 << info.machine_cpus) - 1:
+                print(f"    vCPU {vcpu} runs on CPU {', '.join(map(str, bits(mask)))}")
         for device in vm.devices:
             print(f"    device {device >> 8:02x}:{device >> 3 & 31:02x}.{device & 7}")
 
@@ -365,7 +393,8 @@ def main() -> int:
     pack.add_argument("--gic", type=int, choices=(2, 3), default=3)
     pack.add_argument("--memory", type=size_argument,
                       help="the machine's memory (default: enough for the VMs)")
-    pack.add_argument("--cpus", type=int, default=1, help="the machine's CPUs")
+    pack.add_argument("--cpus", type=int, default=1, choices=range(1, MACHINE_CPUS_MAX + 1),
+                      help="the machine's CPUs")
     pack.add_argument("--lab", type=int, default=6, help="the last lab whose layer the image has")
     pack.add_argument("--append", default="", help="text added to every VM's command line")
     pack.add_argument("--seed", help="text that yields the VMs' random seeds (default: random)")
@@ -373,7 +402,7 @@ def main() -> int:
         commands.add_parser(name, help=text).add_argument("file", type=Path)
     arguments = parser.parse_args()
     if arguments.command == "pack":
-        file = load_file(arguments.vms, lab=arguments.lab)
+        file = load_file(arguments.vms, lab=arguments.lab, machine_cpus=arguments.cpus)
         data = build_bundle(file.vms, str(arguments.vms), gic_version=arguments.gic,
                             machine_memory=arguments.memory or machine_memory_for(file.vms),
                             machine_cpus=arguments.cpus,

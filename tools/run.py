@@ -65,7 +65,7 @@ def prepared(arguments: argparse.Namespace, *,
     the VMs' configuration is an error before QEMU starts. Each run has its own bundle, so that
     several can run at once.
     """
-    file = load_file(arguments.vms, lab=arguments.lab)
+    file = load_file(arguments.vms, lab=arguments.lab, machine_cpus=arguments.smp)
     vms = file.vms
     options = machine_options(arguments, machine_memory_for(vms), file)
     version = qemu_version(options.qemu)

@@ -15,13 +15,16 @@ from tools.errors import UserError
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
 VM_MAX = 32
-VCPU_MAX = 8
+VCPU_MAX = 8  # of one VM
+MACHINE_CPUS_MAX = 8
 MEMORY_STEP = 2 * MIB  # one stage-2 block; also the least that a VM can have
 MEMORY_MAX = 64 * GIB
 CMDLINE_MAX = 2047  # arm64's COMMAND_LINE_SIZE is 2048 with its NUL
 DEVICES_FROM_LAB = 5
 DEVICES_MAX = 16  # that one VM owns
 CPUS_FROM_LAB = 6
+CPUS_ALL = "all"  # as many vCPUs as the machine has CPUs
+PIN_FORM = "a list of CPUs like [0, 1], or one such list a vCPU like [[0], [1]]"
 PAGE_SIZES = {"4K": 4 * KIB, "2M": 2 * MIB}
 
 NAME = re.compile(r"[a-z0-9-]{1,15}")
@@ -35,7 +38,10 @@ MODELS = {"edu": None, "virtio-blk-pci": "file", "nvme": "file", "virtio-net-pci
 
 @dataclass(frozen=True)
 class VmConfig:
-    """One [[vm]] table; paths are absolute."""
+    """One [[vm]] table; paths are absolute.
+
+    `pin` has for each vCPU the machine's CPUs that it may run on; it is empty if that is any.
+    """
 
     name: str
     memory: int
@@ -46,6 +52,7 @@ class VmConfig:
     dtb: Path | None = None
     page_size: int = 2 * MIB
     devices: tuple[str, ...] = field(default=())
+    pin: tuple[tuple[int, ...], ...] = field(default=())
 
 
 @dataclass(frozen=True)
@@ -140,7 +147,8 @@ class _Table:
                 raise self.error(key, f"unknown key{hint}")
 
 
-def _read_vm(path: Path, index: int, values: dict[str, Any], lab: int) -> VmConfig:
+def _read_vm(path: Path, index: int, values: dict[str, Any], lab: int,
+             machine_cpus: int) -> VmConfig:
     table = _Table(path, f"vm[{index}]", values, "name")
     table.reject_unknown(tuple(VmConfig.__dataclass_fields__))
 
@@ -148,12 +156,7 @@ def _read_vm(path: Path, index: int, values: dict[str, Any], lab: int) -> VmConf
     if not NAME.fullmatch(name):
         raise table.error("name", f'"{name}" must be 1 to 15 of a-z, 0-9 and "-"')
 
-    cpus = table.take("cpus", int, 1)
-    if not 1 <= cpus <= VCPU_MAX:
-        raise table.error("cpus", f"{cpus} must be 1 to {VCPU_MAX}")
-    if cpus > 1 and lab < CPUS_FROM_LAB:
-        raise table.error("cpus", f"more than one needs lab {CPUS_FROM_LAB}, "
-                          f"this image has labs 1 to {lab}")
+    cpus = _read_cpus(table, lab, machine_cpus)
 
     try:
         memory = parse_size(table.take("memory", str))
@@ -177,7 +180,53 @@ def _read_vm(path: Path, index: int, values: dict[str, Any], lab: int) -> VmConf
 
     devices = _read_addresses(table, lab)
     return VmConfig(name, memory, kernel, cpus, table.take_path("initrd"), cmdline,
-                    table.take_path("dtb"), PAGE_SIZES[page_size], devices)
+                    table.take_path("dtb"), PAGE_SIZES[page_size], devices,
+                    _read_pin(table, lab, cpus))
+
+
+def _read_cpus(table: _Table, lab: int, machine_cpus: int) -> int:
+    """How many vCPUs the VM has."""
+    if table.values.get("cpus") == CPUS_ALL:
+        return machine_cpus if lab >= CPUS_FROM_LAB else 1
+    if isinstance(table.values.get("cpus"), str):
+        raise table.error("cpus", f'must be a whole number or "{CPUS_ALL}", '
+                          f'not {table.values["cpus"]!r}')
+    cpus: int = table.take("cpus", int, 1)
+    if not 1 <= cpus <= VCPU_MAX:
+        raise table.error("cpus", f"{cpus} must be 1 to {VCPU_MAX}")
+    if cpus > 1 and lab < CPUS_FROM_LAB:
+        raise table.error("cpus", f"more than one needs lab {CPUS_FROM_LAB}, "
+                          f"this image has labs 1 to {lab}")
+    return cpus
+
+
+def _read_pin(table: _Table, lab: int, cpus: int) -> tuple[tuple[int, ...], ...]:
+    """The CPUs that each vCPU may run on."""
+    if "pin" not in table.values:
+        return ()
+    pin = table.values["pin"]
+    if lab < CPUS_FROM_LAB:
+        raise table.error("pin", f"needs lab {CPUS_FROM_LAB}, this image has labs 1 to {lab}")
+    if not isinstance(pin, list) or not pin:
+        raise table.error("pin", f"must be {PIN_FORM}, not {pin!r}")
+    if not any(isinstance(entry, list) for entry in pin):
+        pin = [pin] * cpus
+    elif len(pin) != cpus:
+        raise table.error("pin", f"has {len(pin)} lists, but the VM has {cpus} vCPUs")
+    for entry in pin:
+        _check_pinned(table, entry)
+    return tuple(tuple(entry) for entry in pin)
+
+
+def _check_pinned(table: _Table, entry: Any) -> None:
+    """The CPUs of one vCPU."""
+    if not isinstance(entry, list) or not entry:
+        raise table.error("pin", f"must be {PIN_FORM}, not {entry!r} for a vCPU")
+    for cpu in entry:
+        if type(cpu) is not int or not 0 <= cpu < MACHINE_CPUS_MAX:
+            raise table.error("pin", f"{cpu!r} is no CPU: they are 0 to {MACHINE_CPUS_MAX - 1}")
+    if len(set(entry)) != len(entry):
+        raise table.error("pin", f"{entry!r} names one CPU twice")
 
 
 def _read_addresses(table: _Table, lab: int) -> tuple[str, ...]:
@@ -238,13 +287,13 @@ def _reject_twice(path: Path, kind: str, key: str, values: list[tuple[int, str, 
         seen[value] = index
 
 
-def load_vms(path: Path, *, lab: int = 6) -> list[VmConfig]:
+def load_vms(path: Path, *, lab: int = 6, machine_cpus: int = 1) -> list[VmConfig]:
     """The VMs of a vms.toml alone."""
-    return load_file(path, lab=lab).vms
+    return load_file(path, lab=lab, machine_cpus=machine_cpus).vms
 
 
-def load_file(path: Path, *, lab: int = 6) -> VmsFile:
-    """Read and check a vms.toml for an image that has layers 1 to lab."""
+def load_file(path: Path, *, lab: int = 6, machine_cpus: int = 1) -> VmsFile:
+    """Read and check a vms.toml for an image that has layers 1 to lab on such a machine."""
     try:
         document = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
@@ -272,7 +321,8 @@ def load_file(path: Path, *, lab: int = 6) -> VmsFile:
         raise UserError(f"{path}: smmu_stage: must be 1, or left out for the better one "
                         "that there is")
 
-    file = VmsFile([_read_vm(path, index, table, lab) for index, table in enumerate(tables)],
+    file = VmsFile([_read_vm(path, index, table, lab, machine_cpus)
+                    for index, table in enumerate(tables)],
                    [_read_device(path, index, table) for index, table in enumerate(devices)],
                    document.get("smmu_stage"), tuple(expect))
     _reject_twice(path, "vm", "name",

@@ -47,7 +47,7 @@ static void make_valid(void)
 	memset(image, 0, VALID_BYTES);
 	*header() = (struct bundle_header){
 		.magic = BUNDLE_MAGIC,
-		.version = 1,
+		.version = BUNDLE_VERSION,
 		.vm_count = VALID_VMS,
 		.length_bytes = VALID_BYTES,
 		.gic_version = 3,
@@ -58,6 +58,7 @@ static void make_valid(void)
 	for (unsigned i = 0; i < VALID_VMS; i++) {
 		strcpy(vm(i)->name, names[i]);
 		vm(i)->cpus = i + 1;
+		memset(vm(i)->pin, 0xf >> i, i + 1);
 		vm(i)->memory_bytes = MIB(64);
 		vm(i)->entry_offset = 0x80000;
 		vm(i)->dtb_offset = i ? MIB(63) : BUNDLE_NO_DTB;
@@ -129,7 +130,8 @@ static void test_header(void)
 	CHECK(accepted());
 	REFUSED("no bundle at 0x4a000000: start with `make run`", header()->magic = 0);
 	REFUSED("not a bundle", header()->magic ^= 1);
-	REFUSED("version 2", header()->version = 2);
+	REFUSED("version 1", header()->version = BUNDLE_VERSION - 1);
+	REFUSED("version 3", header()->version = BUNDLE_VERSION + 1);
 	REFUSED("version 0", header()->version = 0);
 	REFUSED("0 VMs", header()->vm_count = 0);
 	/* Too many is refused before the table is read; seal() must not read it either. */
@@ -210,6 +212,19 @@ static void test_vm(void)
 	ACCEPTED(vm(1)->segment_count = 0);
 	REFUSED("VM beta-2 has 5 segments", vm(1)->segment_count = 5);
 	REFUSED("VM beta-2 has 4294967295 segments", vm(1)->segment_count = ~0u);
+}
+
+static void test_pinning(void)
+{
+	REFUSED("VM beta-2: its vCPU 1 may run on no CPU", vm(1)->pin[1] = 0);
+	REFUSED("VM beta-2: its vCPU 0 is pinned to a CPU that the machine does not have",
+		vm(1)->pin[0] = 0x11);
+	REFUSED("VM alpha: its vCPU 0 is pinned to a CPU that the machine does not have",
+		header()->machine_cpus = 3);
+	ACCEPTED(vm(1)->pin[0] = 0x8);
+	ACCEPTED(header()->machine_cpus = PLAT_CPU_MAX; memset(vm(2)->pin, 0xff, 3));
+	/* What lies behind the VM's vCPUs is not looked at. */
+	ACCEPTED(vm(1)->pin[2] = 0xff);
 }
 
 static void test_segments(void)
@@ -381,6 +396,7 @@ int main(void)
 	test_header();
 	test_too_little_memory();
 	test_vm();
+	test_pinning();
 	test_segments();
 	test_devices();
 	test_every_byte_counts();

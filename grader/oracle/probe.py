@@ -40,6 +40,7 @@ class ProbeVm:
     page_size: str = "2M"  # as in vms.toml
     seed: int | None = None
     devices: tuple[str, ...] = ()  # addresses of those that it owns
+    pin: tuple[tuple[int, ...], ...] = ()  # for each vCPU the CPUs that it may run on; (): any
     reports: bool = True  # False: a neighbour that never finishes
 
 
@@ -105,13 +106,14 @@ def prepare(
     gic: int = 3,
     cpu: str = "cortex-a76",
     qemu: str = "qemu-system-aarch64",
+    smp: int = 1,
     machine_mib: int | None = None,
     extra: tuple[str, ...] = (),
     deterministic: bool = True,
     devices: tuple[DeviceConfig, ...] = (),
     smmu_stage: int | None = None,
 ) -> MachineConfig:
-    """The machine that runs these VMs under the image of `lab`; it has these PCI devices."""
+    """The machine that runs these VMs under the image of `lab`: `smp` CPUs, these PCI devices."""
     hypervisor = images.hypervisor(lab)
     configs, guests = [], []
     for index, vm in enumerate(vms):
@@ -126,6 +128,7 @@ def prepare(
                 vm.cpus,
                 page_size=PAGE_SIZES[vm.page_size],
                 devices=vm.devices,
+                pin=vm.pin,
             )
         )
         guests.append(Guest(name, images.guest(vm.probe).elf, RAM_BASE + LOAD_OFFSET))
@@ -138,7 +141,7 @@ def prepare(
             "test",
             gic_version=gic,
             machine_memory=memory,
-            machine_cpus=1,
+            machine_cpus=smp,
             flags=header_flags(file),
         )
     )
@@ -149,6 +152,7 @@ def prepare(
         guests=tuple(guests),
         gic=gic,
         cpu=cpu,
+        smp=smp,
         memory_mib=memory // MIB,
         qemu=qemu,
         extra=extra,

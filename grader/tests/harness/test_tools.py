@@ -64,6 +64,17 @@ def linux_image(size: int, image_size: int, text_offset: int = 0) -> bytes:
     ({"cpus": "0"}, "cpus: 0 must be 1 to 8"),
     ({"cpus": "9"}, "cpus: 9 must be 1 to 8"),
     ({"cpus": "true"}, "cpus: must be a whole number"),
+    ({"cpus": '"some"'}, "cpus: must be a whole number or \"all\", not 'some'"),
+    ({"pin": "0"}, "pin: must be a list of CPUs like [0, 1], or one such list a vCPU"),
+    ({"pin": "[]"}, "pin: must be a list of CPUs"),
+    ({"pin": "[8]"}, "pin: 8 is no CPU: they are 0 to 7"),
+    ({"pin": '["0"]'}, "pin: '0' is no CPU"),
+    ({"pin": "[true]"}, "pin: True is no CPU"),
+    ({"pin": "[1, 1]"}, "pin: [1, 1] names one CPU twice"),
+    ({"pin": "[[0]]", "cpus": "2"}, "pin: has 1 lists, but the VM has 2 vCPUs"),
+    ({"pin": "[[0], 1]", "cpus": "2"}, "pin: must be a list of CPUs like [0, 1], or one such list "
+     "a vCPU like [[0], [1]], not 1 for a vCPU"),
+    ({"pin": "[[0], []]", "cpus": "2"}, "not [] for a vCPU"),
     ({"page_size": '"64K"'}, 'page_size: "64K" must be 4K or 2M'),
     ({"kernel": '"missing"'}, "kernel: no such file"),
     ({"kernel": '"."'}, "kernel: \".\" is a directory"),
@@ -214,6 +225,33 @@ def test_several_cpus_need_the_layer_that_starts_them(tmp_path: Path) -> None:
         vms.load_vms(path, lab=4)
 
 
+def test_the_vcpus_of_a_vm_can_follow_the_machine(tmp_path: Path) -> None:
+    path = write_toml(tmp_path, GOOD | {"cpus": '"all"'})
+    assert vms.load_vms(path, machine_cpus=4)[0].cpus == 4
+    assert vms.load_vms(path)[0].cpus == 1
+    assert vms.load_vms(path, lab=5, machine_cpus=4)[0].cpus == 1
+
+
+def test_pinning_is_of_the_vm_or_of_each_vcpu(tmp_path: Path) -> None:
+    path = write_toml(tmp_path, GOOD | {"cpus": "2", "pin": "[0, 3]"},
+                      GOOD | {"name": '"beta"', "cpus": "2", "pin": "[[1], [2, 3]]"},
+                      GOOD | {"name": '"gamma"', "cpus": "3"})
+    file = tmp_path / "bundle"
+    file.write_bytes(pack(path, machine_cpus=4))
+    assert [vm.pin for vm in bundle.read_bundle(file)[0].vms] == [
+        (0b1001, 0b1001), (0b0010, 0b1100), (0b1111, 0b1111, 0b1111)]
+    with pytest.raises(UserError, match=r'vm "alpha": pin: there is no CPU 3: the machine has '
+                                        r"CPUs 0 to 1 \(SMP=4 would do\)$"):
+        pack(path, machine_cpus=2)
+
+
+def test_pinning_needs_the_layer_that_has_several_cpus(tmp_path: Path) -> None:
+    path = write_toml(tmp_path, GOOD | {"pin": "[0]"})
+    assert vms.load_vms(path, lab=6)[0].pin == ((0,),)
+    with pytest.raises(UserError, match=r"pin: needs lab 6, this image has labs 1 to 5$"):
+        vms.load_vms(path, lab=5)
+
+
 # ---- the bundle ----------------------------------------------------------------------------------
 
 
@@ -283,7 +321,7 @@ def test_a_bundle_has_the_format_of_the_header_file(tmp_path: Path) -> None:
     data = pack(write_toml(tmp_path, GOOD | {"cpus": "2"}), gic_version=2, machine_cpus=4)
     assert data[:8] == data[-8:] == b"STRAUNDL"
     version, count, length, crc, gic, memory, cpus, flags = struct.unpack_from("<IIQIIQII", data, 8)
-    assert (version, count, length) == (1, 1, len(data))
+    assert (version, count, length) == (2, 1, len(data))
     assert (gic, memory, cpus, flags) == (2, 512 * MIB, 4, 0)
     assert crc == zlib.crc32(data[:24] + bytes(4) + data[28:64 + 256])
     name, cpus, segments, ram, entry, tree = struct.unpack_from("<16sIIQQQ", data, 64)
