@@ -27,7 +27,7 @@ IMPL ?= $(if $(HANDOUT),labs,solution)
 BASE ?= own
 GIC ?= 3
 CPU ?= cortex-a76
-SMP ?= 1
+SMP ?=
 MEM ?=
 QEMU ?= qemu-system-aarch64
 QEMU_EXTRA ?=
@@ -60,6 +60,7 @@ LAB ?= $(or $(lastword $(call labs_in,$(IMPL))),1)
 $(call accept,LAB,$(or $(sort $(call labs_in,solution) $(call labs_in,labs)),1))
 $(call accept,GIC,2 3)
 $(call accept,CPU,cortex-a35 cortex-a53 cortex-a57 cortex-a72 cortex-a76 neoverse-n1 max)
+SMP := $(or $(SMP),$(if $(filter 6,$(LAB)),4,1))
 $(call accept,SMP,1 2 3 4 5 6 7 8)
 $(call accept,ICOUNT,0 1)
 $(call accept,V,0 1)
@@ -168,7 +169,7 @@ TEST_OPTIONS = --build='$(BUILD)' --impl=$(IMPL) --base=$(BASE) --qemu=$(call qu
 PYTEST = $(PYTHON) -m pytest -q -n 2 -p no:cacheprovider $(TEST_OPTIONS)
 
 .PHONY: run doctor debug format clean help compile_commands.json
-run: $(RUN_NEEDS) ## boot the VMs of VMS= (default: two Debian Linux VMs) under the hypervisor
+run: $(RUN_NEEDS) ## boot the VMs of VMS= (default: two Debian Linux VMs with SMP= vCPUs) under the hypervisor
 	$(Q)$(PYTHON) -m tools.run $(MACHINE) --lab $(LAB) --image $(IMAGE) $(GUEST_TEXT) --out $(IMAGE_DIR) $(call quoted,$(RUN_VMS))
 
 doctor: ## list what the machine needs: found, or the command that installs it

@@ -18,10 +18,11 @@ from pathlib import Path
 
 from tools.bundle import BUNDLE_ADDRESS, size_argument
 from tools.errors import UserError
-from tools.vms import MIB, DeviceConfig, VmsFile, pci_number
+from tools.vms import (GIB, MACHINE_CPUS_MAX, MIB, DeviceConfig, VmsFile, format_size,
+                       pci_number)
 
 CPUS = ("cortex-a35", "cortex-a53", "cortex-a57", "cortex-a72", "cortex-a76", "neoverse-n1", "max")
-MEMORY_MIN = 256 * MIB
+MEMORY_MIN, MEMORY_MAX = 256 * MIB, 255 * GIB  # QEMU's high devices begin above
 MINIMUM_VERSION = (7, 2)
 
 # A timer of the emulator that never stops. With sleep=off QEMU lets time jump to the next deadline
@@ -105,6 +106,9 @@ def qemu_command(options: MachineOptions, image: Path, bundle: Path | None, *,
     """The whole command; `serial` are the arguments that connect the UART and the monitor."""
     if options.memory < MEMORY_MIN:
         raise UserError(f"MEM={options.memory // MIB}M is too small: at least {MEMORY_MIN // MIB}M")
+    if options.memory > MEMORY_MAX:
+        raise UserError(f"a machine with {format_size(options.memory)} is too large: at most "
+                        f"{format_size(MEMORY_MAX)}")
     cpu = options.cpu
     if cpu == "max":
         cpu += ",pauth-impdef=on"  # QARMA5 in software is ten times slower
@@ -147,7 +151,7 @@ def add_machine_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--qemu", default=MachineOptions.qemu)
     parser.add_argument("--cpu", default=MachineOptions.cpu, choices=CPUS)
     parser.add_argument("--gic", type=int, default=3, choices=(2, 3))
-    parser.add_argument("--smp", type=int, default=1)
+    parser.add_argument("--smp", type=int, default=1, choices=range(1, MACHINE_CPUS_MAX + 1))
     parser.add_argument("--memory", type=size_argument,
                         help="the machine's memory (default: enough for the VMs)")
     parser.add_argument("--icount", action="store_true")

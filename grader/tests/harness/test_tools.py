@@ -252,6 +252,13 @@ def test_pinning_needs_the_layer_that_has_several_cpus(tmp_path: Path) -> None:
         vms.load_vms(path, lab=5)
 
 
+def test_the_memory_of_the_machine_has_bounds(tmp_path: Path) -> None:
+    for memory, says in ((128 * MIB, r"MEM=128M is too small: at least 256M"),
+                         (256 * 1024 * MIB, r"a machine with 256G is too large: at most 255G")):
+        with pytest.raises(UserError, match=says):
+            qemu_command(MachineOptions(memory=memory), tmp_path, None, serial=[])
+
+
 # ---- the bundle ----------------------------------------------------------------------------------
 
 
