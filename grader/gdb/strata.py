@@ -7,6 +7,7 @@ grader judges with. They only look; nothing in the machine changes.
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import sys
 from pathlib import Path
@@ -81,17 +82,107 @@ class Vms(Command):
             reason = vm.text("stop_reason")
             show(line + (f", stopped: {reason}" if reason else ""))
             for vcpu in target.vcpus(vm):
-                mark = " (loaded)" if target.is_loaded(vcpu) else ""
-                pc = target.register("pc") if mark and target.exception_level() < 2 else None
-                pc = vcpu.get("frame.pc") if pc is None else pc
+                cpu, pc = target.cpu_with(vcpu), vcpu.get("frame.pc")
+                mark = f" ({target.loaded_mark(vcpu)})" if cpu else ""
+                if cpu is not None:
+                    with cpu.selected():
+                        pc = target.register("pc") if target.exception_level() < 2 else pc
                 show(f"    vCPU {vcpu.get('index')}: {vcpu.name_of('state')}{mark}, pc {pc:#x}")
 
 
-class Vcpu(Command):
-    """strata vcpu [VM[.N]]: one vCPU's registers, its last exit and its EL1 state.
+class Cpus(Command):
+    """strata cpus: what each CPU of the machine does.
 
-    VM is a name or a number, N the vCPU's (0 if left out); without an argument the loaded one.
-    While the guest itself runs (the machine stands at EL1 or EL0) its frame in memory is that of
+    A CPU runs a vCPU, is in EL2 for one, is idle because none can run (it keeps the last one
+    loaded), or has not been started. With the length of its run queue, and the physical count at
+    which the time slice ends, where there are time slices (layer 4)."""
+
+    name = "cpus"
+
+    def run(self, words: list[str]) -> None:
+        running = running_vcpus()
+        for cpu in target.machine_cpus():
+            if not cpu.is_on():
+                show(f"CPU {cpu.index}: off")
+                continue
+            line = f"CPU {cpu.index}: {self.doing(cpu, running.get(cpu.record.address))}"
+            line += f", {cpu.record.get('runnable_count')} in its run queue"
+            slice_end = cpu.record.get("slice_end")
+            show(line + (f", slice ends at {slice_end:#x}" if slice_end else ""))
+
+    def doing(self, cpu: target.Cpu, vcpu: target.Struct | None) -> str:
+        loaded = cpu.loaded()
+        with cpu.selected():
+            level, pc = target.exception_level(), target.register("pc")
+        if vcpu is None:
+            asleep = " in WFI" if cpu.is_halted() else ""
+            return f"idle{asleep}" + (f", {target.vcpu_name(loaded)} is loaded" if loaded else "")
+        name = target.vcpu_name(vcpu)
+        if level < 2:
+            return f"runs {name} at EL{level}, pc {pc:#x}"
+        if loaded is None or loaded.address != vcpu.address:
+            return f"in EL2, about to load {name}, pc {target.code_name(pc)}"
+        return f"in EL2 for {name}, pc {target.code_name(pc)}"
+
+
+def running_vcpus() -> dict[int, target.Struct]:
+    """The vCPU that each CPU, by the address of its struct cpu, has taken off its run queue."""
+    found = {}
+    for vm in target.vms():
+        for vcpu in target.vcpus(vm):
+            if vcpu.name_of("state") == "running":
+                found[vcpu.get("cpu")] = vcpu
+    return found
+
+
+class Runq(Command):
+    """strata runq: the run queue of each CPU, the next vCPU first, and where the other vCPUs are.
+
+    A blocked vCPU sleeps in WFI. The CPU behind its name is where it ran last."""
+
+    name = "runq"
+    LONGEST = 256  # as many vCPUs as there can be
+
+    def run(self, words: list[str]) -> None:
+        for cpu in target.machine_cpus():
+            if cpu.is_on():
+                names = [target.vcpu_name(vcpu) for vcpu in self.queue(cpu)]
+                show(f"CPU {cpu.index}: {', '.join(names) or 'nobody waits'}")
+        others: dict[str, list[str]] = {"running": [], "blocked": [], "off": []}
+        for vm in target.vms():
+            for vcpu in target.vcpus(vm):
+                self.note(vcpu, others)
+        for state, names in others.items():
+            if names:
+                show(f"{state}: {', '.join(names)}")
+
+    def note(self, vcpu: target.Struct, others: dict[str, list[str]]) -> None:
+        names = others.get(vcpu.name_of("state"))
+        cpu = vcpu.pointer("cpu", "struct cpu")
+        if names is not None:
+            where = f" (CPU {cpu.get('index')})" if cpu else ""
+            names.append(target.vcpu_name(vcpu) + where)
+
+    def queue(self, cpu: target.Cpu) -> list[target.Struct]:
+        head = cpu.record.at("run_queue", "struct list").address
+        offset = target.Struct("struct vcpu", 0).at("run_node", "struct list").address
+        found: list[target.Struct] = []
+        node = target.read_u64(head)
+        while node != head:
+            if not node or len(found) == self.LONGEST:
+                raise gdb.GdbError(f"the run queue of CPU {cpu.index} is not closed: "
+                                   f"behind {len(found)} vCPUs comes {node:#x}")
+            found.append(target.Struct("struct vcpu", node - offset))
+            node = target.read_u64(node)
+        return found
+
+
+class Vcpu(Command):
+    """strata vcpu [VM[.N] | cpuN]: one vCPU's registers, its last exit and its EL1 state.
+
+    VM is a name or a number, N the vCPU's (0 if left out); cpu2 is the one that CPU 2 has loaded,
+    and without an argument it is that of the selected CPU (`thread 3` selects CPU 2).
+    While the guest itself runs (its CPU stands at EL1 or EL0) its frame in memory is that of
     its last exit, and the CPU's own registers are the present ones; the command says so."""
 
     name = "vcpu"
@@ -99,7 +190,13 @@ class Vcpu(Command):
 
     def run(self, words: list[str]) -> None:
         vcpu = target.vcpu_named(words[0] if words else "")
-        running = target.is_loaded(vcpu) and target.exception_level() < 2
+        cpu = target.cpu_with(vcpu)
+        with cpu.selected() if cpu else contextlib.nullcontext():
+            self.show_vcpu(vcpu, cpu)
+
+    def show_vcpu(self, vcpu: target.Struct, cpu: target.Cpu | None) -> None:
+        """If the vCPU is loaded, its CPU is selected."""
+        running = cpu is not None and target.exception_level() < 2
         show(f"{target.vcpu_name(vcpu)}: {vcpu.name_of('state')}, struct vcpu at {vcpu.address:#x}")
         if running:
             show("it runs now: frame and EL1 state below are those of its last exit and switch")
@@ -112,10 +209,9 @@ class Vcpu(Command):
             page = (vcpu.get("exit.hpfar") & 0xFFF_FFFF_FFF0) << 8
             show(f"  last abort: FAR {vcpu.get('exit.far'):#x}, IPA page {page:#x}")
         show(f"  HCR_EL2 {el2.hcr(vcpu.get('hcr'))}")
-        loaded = target.is_loaded(vcpu)
-        show("  EL1 state " + ("in the CPU:" if loaded else "in memory:"))
+        show(f"  EL1 state in {target.cpu_name(cpu) if cpu else 'memory'}:")
         for member, register in EL1_REGISTERS:
-            value = target.register(register) if loaded else vcpu.get(f"el1.{member}")
+            value = target.register(register) if cpu else vcpu.get(f"el1.{member}")
             text = el2.sctlr(value) if member == "sctlr" else f"{value:#x}"
             show(f"    {member:<10} {text}")
 
@@ -183,7 +279,7 @@ class EsrCommand(Command):
 
 
 class Lrs(Command):
-    """strata lrs [VM[.N]]: the list registers of a vCPU, as the hypervisor wrote or read them last.
+    """strata lrs [VM[.N] | cpuN]: a vCPU's list registers as EL2 wrote or read them last.
 
     QEMU shows no ICH register to GDB, so this is the copy in memory (struct vgic_cpu), in the
     layout of the GICv3 on both GICs."""
@@ -194,8 +290,8 @@ class Lrs(Command):
     def run(self, words: list[str]) -> None:
         target.require_layer(3, "virtual interrupt controller")
         vcpu = target.vcpu_named(words[0] if words else "")
-        state = "loaded" if vcpu.get("vgic.loaded") else "not loaded"
-        show(f"{target.vcpu_name(vcpu)} ({state}): ICH_HCR_EL2 {ich_hcr(vcpu.get('vgic.hcr'))}")
+        show(f"{target.vcpu_name(vcpu)} ({target.loaded_mark(vcpu)}): "
+             f"ICH_HCR_EL2 {ich_hcr(vcpu.get('vgic.hcr'))}")
         show(f"  ICH_VMCR_EL2 {Vmcr(vcpu.get('vgic.vmcr'))}")
         used = vcpu.get("vgic.lr_used")
         for index in range(16):
@@ -244,29 +340,42 @@ class Irqs(Command):
 
 
 class Timers(Command):
-    """strata timers: the CPU's timers, and those of every vCPU.
+    """strata timers [cpuN]: the timers of each CPU that is on, or of this one, and of every vCPU.
 
-    CNTHP is EL2's own: the head of its deadline queue. CNTV belongs to the loaded vCPU; those of
-    the others are in memory, with the deadline that EL2 keeps for them."""
+    CNTHP is EL2's own: the head of that CPU's deadline queue. CNTV belongs to the loaded vCPU;
+    those of the others are in memory, with the deadline that EL2 keeps for them."""
 
     name = "timers"
+    most = 1
 
     def run(self, words: list[str]) -> None:
-        for name, suffix in (("CNTHP", "EL2"), ("CNTV", "EL0"), ("CNTP", "EL0")):
-            control = target.register(f"{name}_CTL_{suffix}")
-            value = target.register(f"{name}_CVAL_{suffix}")
-            show(f"CPU: {name} {timer_state(control)}, CVAL {value:#x}")
-        show(f"CPU: CNTVOFF_EL2 {target.register('CNTVOFF_EL2'):#x}")
-        show(f"CPU: CNTHCTL_EL2 {el2.cnthctl(target.register('CNTHCTL_EL2'))}")
+        match = target.CPU_NAME.fullmatch(words[0]) if words else None
+        if words and not match:
+            raise gdb.GdbError(f"{words[0]} is no CPU like cpu0; see: help strata timers")
+        cpus = [target.cpu_numbered(int(match[1]))] if match else target.machine_cpus()
+        for cpu in cpus:
+            if match or cpu.index == 0 or cpu.is_on():
+                with cpu.selected():
+                    self.show_cpu(target.cpu_name(cpu).removeprefix("the "))
         target.require_layer(4, "virtual timer")
         for vm in target.vms():
             for vcpu in target.vcpus(vm):
                 self.show_vcpu(vcpu)
 
+    def show_cpu(self, label: str) -> None:
+        """Of the selected CPU."""
+        for name, suffix in (("CNTHP", "EL2"), ("CNTV", "EL0"), ("CNTP", "EL0")):
+            control = target.register(f"{name}_CTL_{suffix}")
+            value = target.register(f"{name}_CVAL_{suffix}")
+            show(f"{label}: {name} {timer_state(control)}, CVAL {value:#x}")
+        show(f"{label}: CNTVOFF_EL2 {target.register('CNTVOFF_EL2'):#x}")
+        show(f"{label}: CNTHCTL_EL2 {el2.cnthctl(target.register('CNTHCTL_EL2'))}")
+
     def show_vcpu(self, vcpu: target.Struct) -> None:
         name = target.vcpu_name(vcpu)
-        if target.is_loaded(vcpu):
-            show(f"{name}: CNTV is in the CPU, offset {vcpu.get('vtimer.cntv.offset'):#x}")
+        if cpu := target.cpu_with(vcpu):
+            show(f"{name}: CNTV is in {target.cpu_name(cpu)}, "
+                 f"offset {vcpu.get('vtimer.cntv.offset'):#x}")
         else:
             state = timer_state(vcpu.get("vtimer.cntv.ctl"))
             armed = (vcpu.get("vtimer.cntv.deadline.cpu")
@@ -406,5 +515,6 @@ class BreakExit(Command):
 
 
 Strata()
-for command in (Vms, Vcpu, S2walk, EsrCommand, Lrs, Irqs, Timers, Smmu, Streams, Events, BreakExit):
+for command in (Vms, Vcpu, Cpus, Runq, S2walk, EsrCommand, Lrs, Irqs, Timers, Smmu, Streams, Events,
+                BreakExit):
     command()

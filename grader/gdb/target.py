@@ -8,6 +8,7 @@ works also when the machine stands in a guest, whose translation knows nothing o
 from __future__ import annotations
 
 import contextlib
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 import gdb  # provided by GDB
 
 MASK = (1 << 64) - 1
+CPU_NAME = re.compile(r"cpu([0-9]+)")
 
 
 def register(name: str) -> int:
@@ -166,10 +168,17 @@ def vcpus(vm: Struct) -> list[Struct]:
 
 
 def vcpu_named(text: str) -> Struct:
-    """`VM` or `VM.N`; the loaded vCPU when the text is empty."""
+    """`VM`, `VM.N`, or `cpuN` for the one that CPU N has loaded; without a text the selected CPU's.
+    """
     if not text:
         return loaded_vcpu() or vcpus(vms()[0])[0]
     name, _, number = text.partition(".")
+    match = CPU_NAME.fullmatch(text)
+    if match and text not in (vm.text("name") for vm in vms()):
+        loaded = cpu_numbered(int(match[1])).loaded()
+        if loaded is None:
+            raise gdb.GdbError(f"CPU {match[1]} has no vCPU loaded; see: strata cpus")
+        return loaded
     found = vcpus(vm_named(name))
     index = int(number) if number.isdigit() else 0
     if index >= len(found):
@@ -183,9 +192,74 @@ def loaded_vcpu() -> Struct | None:
     return Struct("struct cpu", cpu).pointer("vcpu", "struct vcpu") if cpu else None
 
 
-def is_loaded(vcpu: Struct) -> bool:
-    loaded = loaded_vcpu()
-    return loaded is not None and loaded.address == vcpu.address
+@dataclass(frozen=True)
+class Cpu:
+    """A CPU of the machine: QEMU shows each as a thread."""
+
+    index: int
+    thread: gdb.InferiorThread
+    record: Struct  # EL2's struct cpu for it
+
+    @contextlib.contextmanager
+    def selected(self) -> Iterator[None]:
+        """Registers of the block are this CPU's."""
+        before = gdb.selected_thread()
+        self.thread.switch()
+        try:
+            yield
+        finally:
+            before.switch()
+
+    def is_on(self) -> bool:
+        """Whether EL2 runs on it, or did when it last left for a guest."""
+        with self.selected():
+            return register("TPIDR_EL2") == self.record.address
+
+    def is_halted(self) -> bool:
+        return "halted" in (self.thread.details or "")
+
+    def loaded(self) -> Struct | None:
+        return self.record.pointer("vcpu", "struct vcpu")
+
+
+def machine_cpus() -> list[Cpu]:
+    """Every CPU of the machine, on or off."""
+    table = symbol_address("cpus")
+    if table is None:
+        raise NotThere("this image has no table of CPUs (cpus)")
+    size = gdb.lookup_type("struct cpu").sizeof
+    threads = sorted(gdb.selected_inferior().threads(), key=lambda thread: int(thread.num))
+    return [Cpu(index, thread, Struct("struct cpu", table + size * index))
+            for index, thread in enumerate(threads)]
+
+
+def cpu_numbered(index: int) -> Cpu:
+    cpus = machine_cpus()
+    if index >= len(cpus):
+        raise gdb.GdbError(f"there is no CPU {index}: they are 0 to {len(cpus) - 1}")
+    return cpus[index]
+
+
+def cpu_with(vcpu: Struct) -> Cpu | None:
+    """The CPU that holds the registers of this vCPU; None when they are in memory."""
+    for cpu in machine_cpus():
+        loaded = cpu.loaded()
+        if loaded is not None and loaded.address == vcpu.address:
+            return cpu
+    return None
+
+
+def cpu_name(cpu: Cpu) -> str:
+    """Its number matters where there are several."""
+    return f"CPU {cpu.index}" if len(machine_cpus()) > 1 else "the CPU"
+
+
+def loaded_mark(vcpu: Struct) -> str:
+    """Whether it is loaded, and on which CPU where there are several."""
+    cpu = cpu_with(vcpu)
+    if cpu is None:
+        return "not loaded"
+    return f"loaded on {cpu_name(cpu)}" if len(machine_cpus()) > 1 else "loaded"
 
 
 def vcpu_name(vcpu: Struct) -> str:

@@ -11,8 +11,8 @@ from grader.machine.machine import EL1_ONLY, Machine
 from grader.oracle.probe import LOAD_OFFSET, RAM_BASE, ProbeVm, ram_bases
 from tools.vms import DeviceConfig
 
-COMMANDS = ["vms", "vcpu", "s2walk", "esr", "lrs", "irqs", "timers", "smmu", "streams",
-            "events", "break-exit"]
+COMMANDS = ["vms", "vcpu", "cpus", "runq", "s2walk", "esr", "lrs", "irqs", "timers", "smmu",
+            "streams", "events", "break-exit"]
 
 
 def typed(machine: Machine, line: str) -> str:
@@ -22,9 +22,9 @@ def typed(machine: Machine, line: str) -> str:
     )
 
 
-def in_guest(lab: Lab, *vms: ProbeVm) -> Machine:
+def in_guest(lab: Lab, *vms: ProbeVm, smp: int = 1) -> Machine:
     """The machine at the first instruction of VM 0, with the commands loaded."""
-    machine = lab.start(*vms)
+    machine = lab.start(*vms, smp=smp)
     machine.gdb.execute(f"source {ROOT / 'grader' / 'gdb' / 'strata.py'}")
     base = ram_bases(machine, list(vms), lab.number)[0]
     machine.run_to(base + LOAD_OFFSET, EL1_ONLY)
@@ -47,6 +47,42 @@ def test_vms_and_vcpus_are_listed(make_lab: MakeLab, number: int) -> None:
     assert "x30" in text
     assert "EL1 state in memory:" in text
     assert "alpha.0: running" in typed(machine, "strata vcpu")
+
+
+@pytest.mark.parametrize("number", [1, 4])
+def test_what_the_cpu_does_and_who_waits_for_it(make_lab: MakeLab, number: int) -> None:
+    machine = in_guest(make_lab(number), *TWO)
+    text = typed(machine, "strata cpus")
+    assert f"CPU 0: runs alpha.0 at EL1, pc {machine.pc:#x}, 1 in its run queue" in text
+    assert (", slice ends at 0x" in text) == (number >= 4)
+    assert typed(machine, "strata runq").splitlines()[:2] == ["CPU 0: beta.0",
+                                                              "running: alpha.0 (CPU 0)"]
+    machine.run_to("trap_dispatch")
+    assert "CPU 0: in EL2 for alpha.0, pc 0x4020" in typed(machine, "strata cpus")
+    assert "trap_dispatch" in typed(machine, "strata cpus")
+
+
+def test_a_cpu_without_a_vcpu_that_can_run_is_idle(make_lab: MakeLab) -> None:
+    machine = in_guest(make_lab(4), ProbeVm("wfi", name="alpha"))
+    machine.run_to("cpu_idle")
+    assert "CPU 0: idle, alpha.0 is loaded, 0 in its run queue" in typed(machine, "strata cpus")
+    assert typed(machine, "strata runq").splitlines()[:2] == ["CPU 0: nobody waits",
+                                                              "blocked: alpha.0 (CPU 0)"]
+
+
+def test_a_cpu_that_was_never_started_is_off(make_lab: MakeLab) -> None:
+    machine = in_guest(make_lab(4), *TWO, smp=3)
+    assert typed(machine, "strata cpus").splitlines()[1:] == ["CPU 1: off", "CPU 2: off"]
+    assert typed(machine, "strata runq").splitlines()[1] == "running: alpha.0 (CPU 0)"
+    assert "CPU 2 has no vCPU loaded" in typed(machine, "strata vcpu cpu2")
+    assert "there is no CPU 3: they are 0 to 2" in typed(machine, "strata lrs cpu3")
+    assert "alpha.0 (loaded on CPU 0)" in typed(machine, "strata lrs cpu0")
+    assert "alpha.0: CNTV is in CPU 0" in typed(machine, "strata timers")
+    assert "CPU 2: CNTHP off" in typed(machine, "strata timers cpu2")
+    assert "CPU 2: CNTHP" not in typed(machine, "strata timers")
+    machine.select_cpu(2)
+    assert "alpha.0: running" in typed(machine, "strata vcpu cpu0")
+    assert "EL1 state in CPU 0:" in typed(machine, "strata vcpu alpha")
 
 
 def test_walk_through_stage_2(make_lab: MakeLab) -> None:
@@ -104,6 +140,7 @@ def test_wrong_arguments_are_answered_in_a_sentence(make_lab: MakeLab) -> None:
     assert "no VM gamma; there are: 0 alpha, 1 beta" in typed(machine, "strata vcpu gamma")
     assert "has 1 vCPUs" in typed(machine, "strata vcpu alpha.3")
     assert "address is missing" in typed(machine, "strata s2walk")
+    assert "alpha is no CPU like cpu0" in typed(machine, "strata timers alpha")
     assert "not an exception class" in typed(machine, "strata break-exit 0x3f")
     assert "too many arguments" in typed(machine, "strata vms 1 2")
 
