@@ -2,7 +2,7 @@
 /*
  * The C half of the vectors: catch, redirect, or report what nobody expected.
  *
- * All state is the boot CPU's: a probe that starts more CPUs takes exceptions on CPU 0 alone.
+ * What is caught belongs to the boot CPU. Interrupts are handled on every CPU, by one handler.
  */
 #include "exception.h"
 

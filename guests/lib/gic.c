@@ -23,7 +23,10 @@ unsigned gic_version(void)
 
 u64 gic_frame(u32 intid)
 {
-	return gic_version() == 3 && intid < GIC_PRIVATE_COUNT ? GICR_SGI_BASE : GICD_BASE;
+	u64 redistributor = GUEST_GICR_STRIDE * (sysreg_read(mpidr_el1) & 0xff);
+
+	return gic_version() == 3 && intid < GIC_PRIVATE_COUNT ? GICR_SGI_BASE + redistributor
+							       : GICD_BASE;
 }
 
 void gic_bit_set(u64 array, u32 intid)
@@ -36,19 +39,26 @@ bool gic_bit_get(u64 array, u32 intid)
 	return read32(gic_frame(intid) + array + intid / 32 * 4) >> (intid % 32) & 1;
 }
 
-static void gic_v3_init(void)
+static void lines_init(u32 first, u32 end)
 {
-	u64 waker = GICR_BASE + GICR_WAKER;
+	for (u32 n = first; n < end; n += 32) {
+		write32(gic_frame(n) + GICD_ICENABLER + n / 8, ~0u);
+		write32(gic_frame(n) + GICD_ICPENDR + n / 8, ~0u);
+		write32(gic_frame(n) + GICD_ICACTIVER + n / 8, ~0u);
+		if (gic_version() == 3)
+			write32(gic_frame(n) + GICD_IGROUPR + n / 8, ~0u);
+	}
+	for (u32 n = first; n < end; n += 4)
+		write32(gic_frame(n) + GICD_IPRIORITYR + n, PRIORITY_DEFAULT * 0x01010101u);
+}
+
+static void gic_v3_init_cpu(void)
+{
+	u64 waker = gic_frame(0) - GICR_SGI_FRAME + GICR_WAKER;
 
 	write32(waker, read32(waker) & ~(u32)GICR_WAKER_PROCESSOR_SLEEP);
 	for (u32 i = 0; i < POLL_ROUNDS && (read32(waker) & GICR_WAKER_CHILDREN_ASLEEP); i++)
 		cpu_relax();
-	write32(GICR_SGI_BASE + GICD_IGROUPR, ~0u);
-	for (u32 n = 32; n < GUEST_INTID_COUNT; n += 32)
-		write32(GICD_BASE + GICD_IGROUPR + n / 8, ~0u);
-	for (u32 n = 32; n < GUEST_INTID_COUNT; n++)
-		write64(GICD_BASE + GICD_IROUTER + 8 * n, 0);
-	write32(GICD_BASE + GICD_CTLR, GICD_CTLR_ARE | GICD_CTLR_ENABLE_GRP1);
 	sysreg_write(icc_sre_el1, sysreg_read(icc_sre_el1) | 1);
 	isb();
 	sysreg_write(icc_pmr_el1, 0xff);
@@ -58,29 +68,34 @@ static void gic_v3_init(void)
 	isb();
 }
 
-static void gic_v2_init(void)
+static void gic_v2_init_cpu(void)
 {
-	for (u32 n = 32; n < GUEST_INTID_COUNT; n += 4)
-		write32(GICD_BASE + GICD_ITARGETSR + n, 0x01010101);
-	write32(GICD_BASE + GICD_CTLR, GICD_CTLR_ENABLE_GRP0);
 	write32(GICC_BASE + GICC_PMR, 0xff);
 	write32(GICC_BASE + GICC_BPR, 0);
 	write32(GICC_BASE + GICC_CTLR, GICC_CTLR_ENABLE_GRP0);
 }
 
+void gic_init_cpu(void)
+{
+	lines_init(0, GIC_PRIVATE_COUNT);
+	if (gic_version() == 3)
+		gic_v3_init_cpu();
+	else
+		gic_v2_init_cpu();
+}
+
 void gic_init(void)
 {
-	for (u32 n = 0; n < GUEST_INTID_COUNT; n += 32) {
-		write32(gic_frame(n) + GICD_ICENABLER + n / 8, ~0u);
-		write32(gic_frame(n) + GICD_ICPENDR + n / 8, ~0u);
-		write32(gic_frame(n) + GICD_ICACTIVER + n / 8, ~0u);
-	}
-	for (u32 n = 0; n < GUEST_INTID_COUNT; n += 4)
-		write32(gic_frame(n) + GICD_IPRIORITYR + n, PRIORITY_DEFAULT * 0x01010101u);
-	if (gic_version() == 3)
-		gic_v3_init();
-	else
-		gic_v2_init();
+	bool v3 = gic_version() == 3;
+
+	lines_init(GIC_PRIVATE_COUNT, GUEST_INTID_COUNT);
+	for (u32 n = GIC_PRIVATE_COUNT; v3 && n < GUEST_INTID_COUNT; n++)
+		write64(GICD_BASE + GICD_IROUTER + 8 * n, 0);
+	for (u32 n = GIC_PRIVATE_COUNT; !v3 && n < GUEST_INTID_COUNT; n += 4)
+		write32(GICD_BASE + GICD_ITARGETSR + n, 0x01010101);
+	write32(GICD_BASE + GICD_CTLR,
+		v3 ? GICD_CTLR_ARE | GICD_CTLR_ENABLE_GRP1 : GICD_CTLR_ENABLE_GRP0);
+	gic_init_cpu();
 	irq_log_clear();
 	irq_handler_set(irq_log_handler);
 }

@@ -32,7 +32,10 @@ unsigned gic_version(void);
  */
 void gic_init(void);
 
-/** gic_frame() - base of the register frame that holds @intid: GICD, or GICv3's SGI frame */
+/** gic_init_cpu() - of that the part that each CPU has to itself, on a CPU that was started later */
+void gic_init_cpu(void);
+
+/** gic_frame() - base of the register frame that holds @intid: GICD, or this CPU's SGI frame */
 u64 gic_frame(u32 intid);
 
 /** gic_bit_set() / gic_bit_get() - @intid's bit in a one-bit register array (GICD_ISENABLER, ...) */

@@ -42,6 +42,11 @@ void mmu_enable(void)
 	}
 	level2[region >> 21 & 511] = (u64)level3 | TABLE;
 	level1[region >> 30] = (u64)level2 | TABLE;
+	mmu_enable_cpu();
+}
+
+void mmu_enable_cpu(void)
+{
 	sysreg_write(mair_el1, 0x00ff); /* 0 normal write-back, 1 Device-nGnRnE */
 	sysreg_write(tcr_el1,
 		     25 | 1UL << 8 | 1UL << 10 | 3UL << 12 | 1UL << 23); /* 39 bits, TTBR0 */

@@ -19,6 +19,9 @@
 /** mmu_enable() - identity map of [0, 4 GiB): devices below 1 GiB, RAM above; caches on */
 void mmu_enable(void);
 
+/** mmu_enable_cpu() - the same map, on one more CPU */
+void mmu_enable_cpu(void);
+
 /** mmu_disable() - flat addresses again */
 void mmu_disable(void);
 
