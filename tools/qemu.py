@@ -50,6 +50,7 @@ class MachineOptions:
     extra: str = ""
     smmu: bool = False
     devices: tuple[DeviceConfig, ...] = ()
+    el2: bool = True  # False: the machine of a guest, which begins at EL1
 
 
 def qemu_words(qemu: str) -> list[str]:
@@ -115,7 +116,8 @@ def qemu_command(options: MachineOptions, image: Path, bundle: Path | None, *,
     if options.icount:
         cpu += ",cntfrq=1000000000"
     command = [*qemu_words(options.qemu),
-               "-M", f"virt,virtualization=on,gic-version={options.gic},acpi=off"
+               "-M", f"virt{',virtualization=on' if options.el2 else ''}"
+                     f",gic-version={options.gic},acpi=off"
                      f"{',iommu=smmuv3' if options.smmu else ''}",
                "-cpu", cpu, "-smp", str(options.smp), "-m", f"{options.memory // MIB}M",
                "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",

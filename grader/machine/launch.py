@@ -46,6 +46,7 @@ class MachineConfig:
     gic: int = 3
     cpu: str = "cortex-a76"
     smp: int = 1
+    el2: bool = True  # False: a guest's own machine, without a hypervisor
     memory_mib: int = 512
     qemu: str = "qemu-system-aarch64"
     deterministic: bool = True
@@ -93,6 +94,7 @@ class Process:
             icount=config.deterministic,
             smmu=config.smmu,
             devices=config.devices,
+            el2=config.el2,
         )
         command = qemu_command(options, config.image, config.bundle, serial=serial, extra=control)
         self.command = command

@@ -34,7 +34,7 @@ class Word(IntEnum):
     ENTRY_COUNT = auto()
     FINISH_COUNT = auto()
     FINISH_WANTED = auto()
-    VM_COUNT = auto()
+    VCPU_COUNT = auto()
     PROGRAM_COUNT = auto()
 
 

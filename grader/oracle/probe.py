@@ -41,6 +41,7 @@ class ProbeVm:
     seed: int | None = None
     devices: tuple[str, ...] = ()  # addresses of those that it owns
     pin: tuple[tuple[int, ...], ...] = ()  # for each vCPU the CPUs that it may run on; (): any
+    words: tuple[tuple[str, int], ...] = ()  # 64-bit variables of the probe, and their values
     reports: bool = True  # False: a neighbour that never finishes
 
 
@@ -85,12 +86,14 @@ def varies(probe: str) -> bool:
     return "seed_number" in symbols_of(images.guest(probe).elf)
 
 
-def packed(probe: str, seed: int, vm: int, folder: Path) -> Path:
-    """A copy of the probe's binary that knows its seed and its VM."""
+def packed(probe: str, seed: int, vm: int, folder: Path,
+           words: tuple[tuple[str, int], ...] = ()) -> Path:
+    """A copy of the probe's binary that knows its seed and its VM; `words` are for its variables,
+    which must not be in BSS."""
     image = images.guest(probe)
     symbols = symbols_of(image.elf)
     data = bytearray(image.binary.read_bytes())
-    for name, value in {"probe_seed": seed, "probe_vm": vm}.items():
+    for name, value in (("probe_seed", seed), ("probe_vm", vm), *words):
         struct.pack_into("<Q", data, symbols[name] - symbols.base(), value)
     target = folder / f"{probe}-{vm}.bin"
     target.write_bytes(data)
@@ -118,7 +121,7 @@ def prepare(
     configs, guests = [], []
     for index, vm in enumerate(vms):
         name = vm.name or f"vm{index}"
-        kernel = packed(vm.probe, vm.seed if vm.seed is not None else seed, index, folder)
+        kernel = packed(vm.probe, vm.seed if vm.seed is not None else seed, index, folder, vm.words)
         memory = MIB * (probe_mib(lab) if vm.memory_mib is None else vm.memory_mib)
         configs.append(
             VmConfig(
@@ -180,7 +183,7 @@ def run_probes(machine: Machine, vms: list[ProbeVm], lab: int, budget: int) -> l
     witness = Witness(machine.budget.shared)
     wanted = [index for index, vm in enumerate(vms) if vm.reports]
     for guest, vm in zip(machine.guests, vms, strict=True):
-        witness.watch(guest.elf, guest.load_address, vm.reports)
+        witness.watch(guest.elf, guest.load_address, vm.reports, vm.cpus)
     stop = machine.run(budget)
     if stop.kind is not StopKind.FINISHED:
         names = ", ".join(f"{vms[index].probe} in VM {index}" for index in wanted)

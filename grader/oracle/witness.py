@@ -37,7 +37,7 @@ class Witness:
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
 
-    def watch(self, elf: Path, load_address: int, finishes: bool) -> None:
+    def watch(self, elf: Path, load_address: int, finishes: bool, vcpus: int = 1) -> None:
         """Expect this program's code, and its end if it has one, in one more VM, not yet run."""
         symbols = symbols_of(elf)
         size = symbols["__text_end"] - symbols.base()
@@ -46,7 +46,7 @@ class Witness:
                                symbols["probe_finished"] if finishes else size,
                                symbols["guest_vectors"], *slots)
         program += elf.with_suffix(".bin").read_bytes()[:size]
-        self._shared.put(Word.VM_COUNT, self._shared.get(Word.VM_COUNT) + 1)
+        self._shared.put(Word.VCPU_COUNT, self._shared.get(Word.VCPU_COUNT) + vcpus)
         self._shared.put(Word.FINISH_WANTED, self._shared.get(Word.FINISH_WANTED) + finishes)
         count = self._shared.get(Word.PROGRAM_COUNT)
         places = [PROGRAMS + i * (PROGRAM.size + PROGRAM_BYTES) for i in range(PROGRAM_MAX)]

@@ -24,8 +24,8 @@ u32 smp_count(void)
 {
 	static u32 count;
 
-	while (!count || (count < SMP_CPU_MAX &&
-			  smp_affinity(count) != PSCI_ERROR_INVALID_PARAMETERS))
+	while (!count ||
+	       (count < SMP_CPU_MAX && smp_affinity(count) != PSCI_ERROR_INVALID_PARAMETERS))
 		count++;
 	return count;
 }

@@ -95,8 +95,7 @@ void probe(void)
 	report_equal("also those under a lock come to their end",
 		     smp_call_all(count, add_locked, step), 1);
 	report_equal("two vCPUs never hold one lock", overlaps, 0);
-	report_equal("no addition under the lock is lost", locked_sum,
-		     step * count * (ROUNDS / 8));
+	report_equal("no addition under the lock is lost", locked_sum, step * count * (ROUNDS / 8));
 	exclusive_over_a_store(50);
 	report_equal("an exclusive store does not overwrite what another vCPU stored in between",
 		     stolen, 0);

@@ -123,7 +123,8 @@ static void each_to_each(void)
 			wrong |= reaches(from, BIT(to)) ? 0 : BIT(4 * from + to);
 		}
 	report_equal("an SGI from each vCPU to each, itself too, arrives once and there alone"
-		     " (bit 4 n + m: n to m)", wrong, 0);
+		     " (bit 4 n + m: n to m)",
+		     wrong, 0);
 }
 
 static void lists(void)
@@ -137,7 +138,8 @@ static void lists(void)
 		wrong |= reaches(random() % count, set) ? 0 : BIT(set);
 	}
 	report_equal("each set of targets is reached, from any vCPU, and nobody else"
-		     " (bit n: list n)", wrong, 0);
+		     " (bit n: list n)",
+		     wrong, 0);
 	list = 1U << count | 2;
 	intid = 5;
 	report_equal("a vCPU that does not exist is no target", reaches(0, 2), 1);

@@ -131,8 +131,7 @@ static void goes_off(void)
 	u64 number = random(), upper = guest.hypervisor ? random() << 32 : 0;
 
 	report_equal("CPU_ON while it is on, by 32-bit call, upper halves ignored: ALREADY_ON",
-		     psci(PSCI_CPU_ON_32, 1 | upper, (u64)smp_entry, 0),
-		     PSCI_ERROR_ALREADY_ON);
+		     psci(PSCI_CPU_ON_32, 1 | upper, (u64)smp_entry, 0), PSCI_ERROR_ALREADY_ON);
 	smp_on(2);
 	report_equal("another one starts beside it", smp_affinity(2), AFFINITY_INFO_ON);
 	smp_post(2, make_dirty, number);
@@ -158,8 +157,7 @@ static void race(u64 argument)
 
 	while (go < round)
 		smp_relax(step++);
-	results[who] = psci(PSCI_CPU_ON_64, count - 1, (u64)smp_entry,
-			    (u64)&smp_cpus[count - 1]);
+	results[who] = psci(PSCI_CPU_ON_64, count - 1, (u64)smp_entry, (u64)&smp_cpus[count - 1]);
 }
 
 static bool lost(u64 result)

@@ -201,7 +201,8 @@ static void moved_while_active(void)
 		states |= (gic_is_active(spi) << 1 | gic_is_pending(spi)) << 2;
 		gic_disable(spi);
 	}
-	report_equal("active at one vCPU and pended again, it is active and pending", states & 3, 0);
+	report_equal("active at one vCPU and pended again, it is active and pending", states & 3,
+		     0);
 	report_equal("and nobody takes it although it is routed elsewhere", early, 0);
 	report_equal("until it was completed: then its new target does (bit n: round n)", wrong, 0);
 	report_equal("and it is idle at the end", states >> 2, 0);
@@ -320,12 +321,11 @@ static void target_registers(void)
 	report_equal("ITARGETSR of SGIs and PPIs reads as the reader alone", own, 0);
 	for (u32 set = 0; set < 256; set++) {
 		write8(GICD_BASE + GICD_ITARGETSR + FIRST_SPI, (u8)set);
-		others |= read8(GICD_BASE + GICD_ITARGETSR + FIRST_SPI) ^
-			  (set & (BIT(count) - 1));
+		others |= read8(GICD_BASE + GICD_ITARGETSR + FIRST_SPI) ^ (set & (BIT(count) - 1));
 	}
 	if (exact)
-		report_equal("ITARGETSR keeps the vCPUs that there are, and no other bit",
-			     others, 0);
+		report_equal("ITARGETSR keeps the vCPUs that there are, and no other bit", others,
+			     0);
 }
 
 static volatile u64 seen;
@@ -358,8 +358,8 @@ static void redistributors(void)
 		u64 typer = read64(GICR_BASE + cpu * GUEST_GICR_STRIDE + GICR_TYPER);
 
 		wrong |= typer >> 32 != cpu || (typer >> 8 & 0xffff) != cpu ? BIT(cpu) : 0;
-		wrong |= (typer & GICR_TYPER_LAST ? 1 : 0) != (cpu + 1 == count) ? BIT(cpu + 16)
-										  : 0;
+		wrong |=
+			(typer & GICR_TYPER_LAST ? 1 : 0) != (cpu + 1 == count) ? BIT(cpu + 16) : 0;
 	}
 	report_equal("GICR_TYPER of each: affinity, number, and which is the last", wrong, 0);
 	/* The private interrupts of each are its own. */

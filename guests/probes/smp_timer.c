@@ -108,7 +108,8 @@ static void all_at_once(bool in_wfi)
 		report(worst < ticks_from_us(LATE_US), "nor much too late", worst, 0);
 		report_equal("and none comes twice, or to another vCPU", number, ROUNDS * count);
 	} else {
-		report_equal("each vCPU computes with its own timer set: none is lost", sum_lost, 0);
+		report_equal("each vCPU computes with its own timer set: none is lost", sum_lost,
+			     0);
 		report_equal("none comes early", sum_early, 0);
 		report(worst < ticks_from_us(LATE_US), "nor much too late", worst, 0);
 		report_equal("and none comes twice, or to another vCPU", number, ROUNDS * count);
@@ -165,8 +166,8 @@ static void separate(void)
 	arm_far(base);
 	for (u32 cpu = 1; cpu < count; cpu++) {
 		smp_call(cpu, show, 0);
-		wrong |= shown[0] != base + 2 * cpu || shown[1] != base + 2 * cpu + 1 ? BIT(cpu)
-										       : 0;
+		wrong |=
+			shown[0] != base + 2 * cpu || shown[1] != base + 2 * cpu + 1 ? BIT(cpu) : 0;
 	}
 	show(0);
 	wrong |= shown[0] != base || shown[1] != base + 1 ? 1 : 0;

@@ -41,7 +41,8 @@ static void broadcast(void)
 	u64 stale = 0, before = 0;
 
 	for (u64 round = 0; round < ROUNDS; round++) {
-		u64 first = window + 4096 * (1 + round % 7), second = window + 4096 * (9 + round % 5);
+		u64 first = window + 4096 * (1 + round % 7),
+		    second = window + 4096 * (9 + round % 5);
 		u64 offset = random() % 512 * 8;
 
 		write64(first + offset, number_of(first, round));

@@ -26,7 +26,7 @@
  * at the probe's addresses must be the probe's, each time that it is translated. And after a trip to
  * EL2 a probe must go on where it was, or at its exception vectors, having left by an instruction
  * that can trap: EL2 neither moves a probe about nor steps it from instruction to instruction. That
- * is watched where one VM runs; among several nobody can say for certain which one came back.
+ * is watched where one vCPU runs; among several nobody can say for certain which one came back.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -141,10 +141,10 @@ struct shared {
 	uint64_t moved_to;
 	uint64_t moved_how; /* EL2's vector, as an offset from VBAR_EL2 */
 	uint64_t moved_count;
-	uint64_t entry_count;
-	uint64_t finish_count; /* probes that came to their end */
+	_Atomic uint64_t entry_count;
+	_Atomic uint64_t finish_count; /* probes that came to their end */
 	uint64_t finish_wanted; /* with so many the machine is held */
-	uint64_t vm_count;
+	uint64_t vcpu_count;
 	uint64_t program_count;
 	uint64_t entries[ENTRY_MAX][ENTRY_WORDS];
 	struct program programs[PROGRAM_MAX];
@@ -291,8 +291,8 @@ static void probe_entered(const struct block *block)
 	uint64_t offset = block->pc - block->program->base;
 	int new_page = page_is_new(block->host_page);
 
-	if (shared->vm_count > 1)
-		return; /* which of the VMs comes back, and from where, cannot be told for certain */
+	if (shared->vcpu_count > 1)
+		return; /* which of them comes back, and from where, cannot be told for certain */
 	if (left.block && may_go_on(&left, block, new_page)) {
 		left.block = NULL;
 		return;
@@ -364,7 +364,7 @@ static void entry_committed(unsigned cpu, uint32_t info, uint64_t vaddr, void *d
 	const struct qemu_plugin_hwaddr *address = qemu_plugin_get_hwaddr(info, vaddr);
 	uint64_t bytes = sizeof(shared->entries[0]);
 	uint64_t end = address ? qemu_plugin_hwaddr_phys_addr(address) + 8 - ram_base : 0;
-	uint64_t index = shared->entry_count++;
+	uint64_t index = atomic_fetch_add(&shared->entry_count, 1);
 
 	(void)cpu;
 	(void)data;
@@ -374,7 +374,7 @@ static void entry_committed(unsigned cpu, uint32_t info, uint64_t vaddr, void *d
 
 static void probe_finished(unsigned cpu, void *data)
 {
-	if (++shared->finish_count == shared->finish_wanted)
+	if (atomic_fetch_add(&shared->finish_count, 1) + 1 == shared->finish_wanted)
 		hold(cpu, data, FINISHED);
 }
 
