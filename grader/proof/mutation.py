@@ -118,6 +118,21 @@ def hunks(text: str) -> Iterator[tuple[str, str, str]]:
         yield file, old, new
 
 
+def patched(mutant: Mutant, tree: Path) -> dict[str, str]:
+    """The files of the tree that it changes, and their new texts.
+
+    UserError when the solution has moved on from what the patch knows.
+    """
+    changed: dict[str, str] = {}
+    for file, old, new in hunks(mutant.path.read_text("utf-8")):
+        text = changed.get(file) or (tree / file).read_text("utf-8")
+        if text.count(old) != 1:
+            raise UserError(f"{mutant.name}: the patch does not apply to {file}: "
+                            "the solution has changed")
+        changed[file] = text.replace(old, new)
+    return changed
+
+
 class Workshop:
     """A copy of the tree in which one mutant after the other is built, and tried by one process."""
 
@@ -152,18 +167,11 @@ class Workshop:
         return run.build_image(settings, lab, CUMULATIVE, targets=("image",))
 
     def apply(self, mutant: Mutant) -> list[Path]:
-        """Change the copy; UserError when the solution has moved on from what the patch knows."""
-        changed: dict[Path, str] = {}
-        for file, old, new in hunks(mutant.path.read_text("utf-8")):
-            path = self.tree / file
-            text = changed.get(path) or path.read_text("utf-8")
-            if text.count(old) != 1:
-                raise UserError(f"{mutant.name}: the patch does not apply to {file}: "
-                                "the solution has changed")
-            changed[path] = text.replace(old, new)
-        for path, text in changed.items():
-            path.write_text(text, "utf-8")
-        return list(changed)
+        """Change the copy; UserError as patched()."""
+        changed = patched(mutant, self.tree)
+        for file, text in changed.items():
+            (self.tree / file).write_text(text, "utf-8")
+        return [self.tree / file for file in changed]
 
     def restore(self, paths: list[Path]) -> None:
         for path in paths:

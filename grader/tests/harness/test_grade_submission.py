@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from course.submit import pack, registered_files
 from grader.grading import sandbox, submission
 from grader.machine import images
 from grader.proof import cheating, mutation
+from tools.compile_commands import compile_commands
 
 COURSE = load_course()
 BUILD = str(images.build_directory())
@@ -84,9 +86,30 @@ def test_there_are_enough_mutants_and_each_names_its_tests() -> None:
 
 def test_all_mutants_still_apply() -> None:
     for mutant in mutation.all_mutants():
-        for file, old, _ in mutation.hunks(mutant.path.read_text("utf-8")):
-            found = (ROOT / file).read_text("utf-8").count(old)
-            assert found == 1, f"{mutant.name}: {file} has changed"
+        assert mutation.patched(mutant, ROOT)
+
+
+@pytest.mark.parametrize("lab", [lab.number for lab in COURSE.labs])
+def test_all_mutants_still_compile(lab: int) -> None:
+    """Functions that the solution has renamed; a header is compiled when a mutant is tried."""
+    make = subprocess.run(["make", "-Bn", "V=1", "image", f"LAB={lab}", "IMPL=solution",
+                           f"BUILD={BUILD}"], cwd=ROOT, text=True, capture_output=True, check=True)
+    commands = {}
+    for entry in compile_commands(make.stdout.splitlines(), str(ROOT)):
+        assert isinstance(entry["arguments"], list)
+        commands[str(entry["file"])] = [word for word in entry["arguments"]
+                                        if word != entry["file"] and word[:2] != "-M"
+                                        and not word.endswith(".d")]
+    problems = {}
+    for mutant in mutation.all_mutants(lab):
+        for file, text in mutation.patched(mutant, ROOT).items():
+            if file.endswith(".c") and file in commands:
+                found = subprocess.run([*commands[file], "-fsyntax-only", "-iquote",
+                                        str(Path(file).parent), "-x", "c", "-"], cwd=ROOT,
+                                       input=text, text=True, capture_output=True)
+                if found.returncode:
+                    problems[mutant.name] = found.stderr
+    assert problems == {}
 
 
 def test_known_faults_are_noticed() -> None:
