@@ -73,7 +73,9 @@ endif
 ifneq ($(BUILD),build)
 $(if $(shell case $(call quoted,$(BUILD)) in (*[[:space:]\"\'\$$%:\;*?\&\|\<\>\\]*) ;; (?*) echo good ;; esac),,$(error BUILD=$(BUILD) is not accepted; BUILD takes a path without spaces, quotes and other characters that mean something to make or a shell))
 endif
-a_file = $(if $($1),$(if $(shell test -e $(call quoted,$($1)) && echo yes),,$(error $1=$($1): no such file; $1 takes the path of $2)))
+# A file of a guest in guests/ is made when it is asked for.
+own_guest = $(if $(filter $(BUILD)/guests/%,$1),$(wildcard guests/*/$(basename $(notdir $1)).*))
+a_file = $(if $($1),$(if $(call own_guest,$($1))$(shell test -e $(call quoted,$($1)) && echo yes),,$(error $1=$($1): no such file; $1 takes the path of $2)))
 $(call a_file,VMS,a vms.toml as docs/vms-toml.md describes)
 $(call a_file,KERNEL,an arm64 Image)
 $(call a_file,INITRD,an initramfs)
@@ -159,7 +161,7 @@ LAB_DEMO := $(wildcard guests/demos/lab0$(LAB).toml)
 DEFAULT_VMS := $(if $(DEMO),$(BUILD)/linux/$(DEMO).toml,$(if $(LAB_DEMO),$(BUILD)/guests/lab0$(LAB).toml,$(BUILD)/linux/vms.toml))
 RUN_VMS := $(or $(VMS),$(DEFAULT_VMS))
 DEMO_GUESTS = $(shell sed -n 's,^kernel = "\(.*\)",$(BUILD)/guests/\1,p' $(LAB_DEMO))
-RUN_NEEDS := $(IMAGE) $(if $(VMS),,$(if $(DEMO),linux $(DEFAULT_VMS),$(if $(LAB_DEMO),$(DEFAULT_VMS) $(DEMO_GUESTS),linux)))
+RUN_NEEDS := $(IMAGE) $(if $(call own_guest,$(VMS))$(call own_guest,$(GUEST)),guests) $(if $(VMS),,$(if $(DEMO),linux $(DEFAULT_VMS),$(if $(LAB_DEMO),$(DEFAULT_VMS) $(DEMO_GUESTS),linux)))
 MACHINE = --qemu $(call quoted,$(QEMU)) --cpu $(CPU) --gic $(GIC) --smp $(SMP) $(if $(MEM),--memory $(MEM)) \
 	$(if $(filter 1,$(ICOUNT)),--icount) $(if $(QEMU_EXTRA),--extra=$(call quoted,$(QEMU_EXTRA)))
 GUEST_TEXT = $(if $(APPEND),--append $(call quoted,$(APPEND))) $(if $(SEED),--seed $(call quoted,$(SEED)))

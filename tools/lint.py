@@ -120,7 +120,7 @@ def check_format(files: list[Path]) -> Iterator[str]:
     places = dict.fromkeys(re.findall(r"^([^:\n]+:\d+):\d+: (?:warning|error)", done.stderr,
                                       re.MULTILINE))
     for place in places:
-        yield f"{place}: clang-format lays this out differently"
+        yield f"{place}: clang-format lays this out differently: make format"
 
 
 def check_python(files: list[Path]) -> Iterator[str]:
@@ -188,7 +188,7 @@ def main() -> int:
     for finding in dict.fromkeys(findings):
         print(finding, file=sys.stderr)
     print(f"lint: {len(files)} files, {len(images)} images: "
-          f"{f'{len(findings)} findings' if findings else 'good'}")
+          f"{f'{len(findings)} to mend' if findings else 'good'}")
     return int(bool(findings))
 
 

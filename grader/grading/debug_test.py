@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """`make debug TEST=...`: runs one test, and where it fails hands its machine over to GDB.
 
+The test may be named by a part of its name, as `make why` takes it.
+
 The test's own debugger is taken away while the machine stands at the instruction at which the
 finding was made, and an interactive one takes its place at QEMU's stub.
 """
@@ -10,6 +12,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,13 +56,38 @@ def take_over(machine: Machine) -> None:
     signal.signal(signal.SIGINT, handler)
 
 
+def whole_name(wanted: str) -> str:
+    """The path and name of a test, of which a part is enough: a lab's if there are several."""
+    if Path(wanted.split("::")[0]).exists():
+        return wanted
+    names = _Names()
+    pytest.main(["--collect-only", "-p", "no:cacheprovider", "-p", "no:terminal", "-p", "no:xdist",
+                 "grader/tests"], plugins=[names])
+    found = [name for name in names.all if name.endswith(wanted)]
+    found = found or [name for name in names.all if wanted in name]
+    if not found:
+        raise UserError(f"TEST={wanted}: no such test")
+    return "grader/" + min(found, key=lambda name: "tests/lab" not in name)
+
+
+class _Names:
+    """A pytest plugin that keeps the names of the tests that there are."""
+
+    def __init__(self) -> None:
+        self.all: list[str] = []
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        self.all = [item.nodeid for item in items]
+
+
 def main() -> int:
-    *told, test = sys.argv[1:]
+    *told, wanted = sys.argv[1:]
+    test = whole_name(wanted)
     plugin = HandOver()
     status = pytest.main(["-q", "-s", "-x", "--tb=no", "-p", "no:cacheprovider",
                           "-p", "no:xdist", *told, test], plugins=[plugin])
     if status == pytest.ExitCode.NO_TESTS_COLLECTED or status == pytest.ExitCode.USAGE_ERROR:
-        raise UserError(f"TEST={test}: no such test")
+        raise UserError(f"TEST={wanted}: no such test")
     if not plugin.ran:
         print("The test passed: there is no failure to look at.")
     return 0

@@ -152,10 +152,12 @@ static void aarch32(void)
 void probe(void)
 {
 	sctlr = sysreg_read(sctlr_el1);
-	accesses("EE: RAM, to show what the CPU does", "EE: loads from a device at EL1",
+	accesses("EE: RAM, to show what the CPU does",
+		 "EE: loads from a device at EL1 (bit n: of loads[n])",
 		 "EE: a store to a device at EL1");
 	at_el0 = true;
-	accesses("E0E: RAM, to show what the CPU does", "E0E: loads from a device at EL0",
+	accesses("E0E: RAM, to show what the CPU does",
+		 "E0E: loads from a device at EL0 (bit n: of loads[n])",
 		 "E0E: a store to a device at EL0");
 	the_other_level();
 	if ((sysreg_read(id_aa64pfr0_el1) & 0xf) == ID_AA64PFR0_EL0_A32)

@@ -294,6 +294,16 @@ def test_a_failure_says_what_to_do_next() -> None:
         assert words in text
 
 
+def test_debug_takes_a_part_of_a_name() -> None:
+    program = ("import sys; from grader.grading.debug_test import whole_name; "
+               "print(whole_name(sys.argv[1]))")
+    for wanted in ("-mmio_endian]", "lab02/test_lab02.py::test_a_guest_sees_the"):
+        found = subprocess.run([sys.executable, "-c", program, wanted], cwd=ROOT, text=True,
+                               capture_output=True, check=True).stdout
+        assert found.startswith("grader/tests/lab02/test_lab02.py::test_a_guest_sees_the")
+        assert wanted in found
+
+
 def test_outputs_hold_no_control_characters_and_agree() -> None:
     grading = graded({"a": {"verdict": "FAIL", "what": "\x1b[2J <b>|\x07", "observed": "\x00"},
                       "b": PASS, "c": PASS})
