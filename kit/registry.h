@@ -122,6 +122,23 @@ extern struct cpu *(*const hook_place)(struct vcpu *vcpu, struct cpu *cpu);
 extern struct vcpu *(*const hook_steal)(struct cpu *cpu);
 
 /**
+ * hook_queued() - @vcpu waits on the queue of @cpu now; its run_lock is held, none is taken
+ *
+ * Called wherever a vCPU becomes runnable, but not for the one that a CPU puts back when it takes
+ * another.
+ */
+extern void (*const hook_queued)(struct vcpu *vcpu, struct cpu *cpu);
+
+/** hook_awake() - @cpu, this one, has slept: an interrupt that it has not taken yet ended WFI */
+extern void (*const hook_awake)(struct cpu *cpu);
+
+/**
+ * hook_spin_wait() - wait until *@taken, of a lock that another CPU holds, may be 0; NULL: there is
+ * one CPU, which waits for nobody
+ */
+extern void (*const hook_spin_wait)(const u32 *taken);
+
+/**
  * hook_vm_fill() - bring in a bounded piece of what must be in @vm's memory before it runs
  *
  * Behind every layer's vm_create, again and again, interrupts being taken in between. NULL: nothing.

@@ -64,6 +64,9 @@ SECTIONS
 		PROVIDE(hook_kick = no_hook);
 		PROVIDE(hook_place = no_hook);
 		PROVIDE(hook_steal = no_hook);
+		PROVIDE(hook_queued = no_hook);
+		PROVIDE(hook_awake = no_hook);
+		PROVIDE(hook_spin_wait = no_hook);
 		PROVIDE(hook_vm_fill = no_hook);
 		PROVIDE(hook_console_waits = no_hook);
 		KEEP(*(.registry.claims))

@@ -99,6 +99,8 @@ enum {
  * @cpu: where the vCPU runs, or ran last; it waits on the run queue of this CPU. Changes under the
  *	run_lock of the CPU that it leaves, while it is not loaded
  * @run_node: on the run queue of @cpu while RUNNABLE
+ * @has_begun: layer 6: it has been loaded since it was started
+ * @goes_off: layer 6: it has asked for CPU_OFF; protected by the VM's power_lock
  */
 struct vcpu {
 	struct trap_frame frame;
@@ -110,6 +112,8 @@ struct vcpu {
 	u64 hcr; /* HCR_EL2 while loaded */
 	u64 vmpidr;
 	struct list run_node;
+	bool has_begun;
+	bool goes_off;
 	struct vcpu_exit exit;
 	struct el1_state el1;
 	struct el1_optional el1_optional;

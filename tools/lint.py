@@ -42,6 +42,7 @@ FATAL = ("panic", "config_error")
 # Functions that call them all the same, each with the reason why a guest cannot bring it about.
 FATAL_ALLOWED: dict[str, str] = {
     "spin_not_held": "asserts that EL2 holds a lock of its own; no guest takes or frees one",
+    "spinlock_wait": "where there is one CPU no lock is waited for; a pointer leads to the wait",
     "page_alloc": "asserts the order of a block, which is a constant at each call",
     "page_alloc_range": "asserts a size, which is that of a VM of the checked bundle",
     "free_checked": "asserts that EL2 gives back only what it allocated, with its own bookkeeping",

@@ -209,6 +209,17 @@ static struct cpu *place(struct vcpu *vcpu, struct cpu *cpu)
 	return to;
 }
 
+static void queued(struct vcpu *vcpu, struct cpu *cpu)
+{
+	CHECK(vcpu->state == VCPU_RUNNABLE && vcpu->cpu == cpu && cpu->runnable_count > 0);
+	CHECK(spin_is_locked(&cpu->run_lock));
+}
+
+static void awake(struct cpu *cpu)
+{
+	CHECK(cpu == here);
+}
+
 /* The last vCPU of a VM stays where it is: some are not to be taken. */
 static bool may_take(const struct vcpu *vcpu, const struct cpu *to)
 {
@@ -253,6 +264,8 @@ HOOK(irq, take_kicks);
 HOOK(kick, kick);
 HOOK(place, place);
 HOOK(steal, steal);
+HOOK(queued, queued);
+HOOK(awake, awake);
 
 /* A piece at a time, of a VM that is built and none of whose vCPUs has begun. */
 static int fill(struct vm *vm)

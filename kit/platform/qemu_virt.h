@@ -30,6 +30,7 @@
 #define PLAT_PCI_MMIO_SIZE 0x2eff0000
 #define PLAT_PCI_INTX_INTID 35 /* and three more: device and pin choose one in turn */
 
+#define PLAT_INTID_KICK 1 /* SGI: of EL2's CPUs among themselves */
 #define PLAT_INTID_MAINTENANCE 25
 #define PLAT_INTID_CNTHP 26
 #define PLAT_INTID_CNTV 27

@@ -170,9 +170,13 @@ static void hyp_mmu_enable(pa_t root)
 
 int hyp_mmu_init_cpu(struct cpu *cpu)
 {
-	/* When a later CPU starts, the caches hold data of the others. */
+	struct cpu_stacks *stacks = &cpu_stacks[cpu->index];
+
+	/* When a later CPU starts, the caches hold data of the others. It has written its stack only. */
 	if (cpu->index == 0)
 		dcache_invalidate(data_start, (u64)(image_end - data_start));
+	else
+		dcache_invalidate(stacks->stack, sizeof(stacks->stack));
 	hyp_mmu_enable(hyp_table.root);
 	return 0;
 }

@@ -87,13 +87,21 @@ static struct cpu *vcpu_lock_placed(struct vcpu *vcpu)
 	return vcpu_lock(vcpu);
 }
 
+/* @vcpu becomes runnable on @cpu, whose run_lock is held. */
+static void vcpu_queue(struct cpu *cpu, struct vcpu *vcpu)
+{
+	run_queue_push(cpu, vcpu);
+	if (hook_queued)
+		hook_queued(vcpu, cpu);
+}
+
 void vcpu_make_runnable(struct vcpu *vcpu)
 {
 	struct cpu *cpu = vcpu_lock_placed(vcpu);
 	bool waits = vcpu->state == VCPU_OFF || vcpu->state == VCPU_BLOCKED;
 
 	if (waits)
-		run_queue_push(cpu, vcpu);
+		vcpu_queue(cpu, vcpu);
 	spin_unlock(&cpu->run_lock);
 	if (waits)
 		cpu_kick(cpu);
@@ -110,7 +118,7 @@ void vcpu_wake(struct vcpu *vcpu)
 	cpu = vcpu_lock_placed(vcpu);
 	state = vcpu->state;
 	if (state == VCPU_BLOCKED)
-		run_queue_push(cpu, vcpu);
+		vcpu_queue(cpu, vcpu);
 	spin_unlock(&cpu->run_lock);
 	if (state == VCPU_BLOCKED || state == VCPU_RUNNING)
 		cpu_kick(cpu);
@@ -134,7 +142,7 @@ void vcpu_evict(struct vcpu *vcpu)
 		/* One that sleeps has to come back once more, to leave for good. */
 		vcpu_make_request(vcpu, REQ_STOP);
 		if (vcpu->state == VCPU_BLOCKED)
-			run_queue_push(cpu, vcpu);
+			vcpu_queue(cpu, vcpu);
 	} else {
 		if (vcpu->state == VCPU_RUNNABLE)
 			run_queue_remove(cpu, vcpu);

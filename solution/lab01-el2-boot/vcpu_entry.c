@@ -78,6 +78,8 @@ static void vcpu_retire(struct cpu *cpu, struct vcpu *vcpu)
 static void cpu_idle(struct cpu *cpu)
 {
 	wait_for_interrupt();
+	if (hook_awake)
+		hook_awake(cpu);
 	cpu_handle_irq(cpu);
 }
 

@@ -32,7 +32,7 @@
 #define REAP_PAUSES_PER_SECOND 100 /* 10 ms between them */
 
 u32 vms_ending; /* VMs from LEAVING to GONE */
-u32 vms_present; /* VMs that are not GONE for good */
+u32 vms_present = 1; /* VMs that are not GONE for good; before they are created there are some */
 
 static void vm_check_left(struct vm *vm)
 {

@@ -740,9 +740,8 @@ class Model:
         return hexes([(self.get("exit.value"), self.get("exit.size"))])
 
     def _locked(self) -> None:
-        tickets = self.vm.get("device_lock.tickets")
-        expect_that("the VM's device lock is held while its model runs",
-                    tickets >> 16 != tickets & 0xFFFF, tickets)
+        expect("the VM's device lock is held while its model runs",
+               self.vm.get("device_lock.taken"), 1)
 
     def _read(self, *arguments: int) -> int:
         self._locked()
