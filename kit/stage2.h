@@ -35,7 +35,8 @@ struct mmio_region {
  *	not resident reads as zero, no longer as the pristine image
  * @last_vcpu: which vCPU of the VM each CPU loaded last; only that CPU looks at its own
  * @regions: the VM's devices, @region_count of them; constant once the VM runs
- * @is_pinned: its RAM is a device's, too: none of it may go while the VM lives
+ * @is_pinned: its RAM is a device's, too: none of it may go while the VM lives, nor afterwards as
+ *	long as this is set: the device may still write there
  * @opaque_access_noted: the console was told of an access that no syndrome describes
  */
 struct stage2 {
