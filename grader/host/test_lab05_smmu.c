@@ -272,7 +272,7 @@ static enum outcome access_root(u32 stream, u64 *root, u32 *stage)
 
 /* ---- devices ---- */
 
-static u64 told, cut_off;
+static u64 told, cut_off, masters_lost;
 
 static void stray_accesses(void);
 
@@ -488,6 +488,12 @@ void console_printf(const char *fmt, ...)
 	cut_off += strstr(line, "cut off") != NULL;
 	if (getenv("STRATA_TALK"))
 		fputs(line, stderr);
+}
+
+void device_cut_off(u32 stream)
+{
+	CHECK(stream >= SMMU_STREAM_COUNT || smmu.streams[stream].state == STREAM_QUARANTINED);
+	masters_lost++;
 }
 
 void panic(const char *fmt, ...)
@@ -926,6 +932,6 @@ int main(void)
 	test_unusable();
 	test_life(true);
 	test_life(false);
-	CHECK(told > 0 && cut_off > 0 && commands_taken > 0);
+	CHECK(told > 0 && cut_off > 0 && masters_lost == cut_off && commands_taken > 0);
 	return check_finish();
 }

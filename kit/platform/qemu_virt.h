@@ -28,7 +28,10 @@
 #define PLAT_PCI_ECAM_BASE 0x4010000000
 #define PLAT_PCI_MMIO_BASE 0x10000000 /* BARs may be here; the first MiB is left to power.c */
 #define PLAT_PCI_MMIO_SIZE 0x2eff0000
-#define PLAT_PCI_INTX_INTID 35 /* and three more: device and pin choose one in turn */
+#define PLAT_PCI_LINE0_INTID 35 /* device and pin choose one of four in turn */
+#define PLAT_PCI_LINE1_INTID 36
+#define PLAT_PCI_LINE2_INTID 37
+#define PLAT_PCI_LINE3_INTID 38
 
 #define PLAT_INTID_KICK 1 /* SGI: of EL2's CPUs among themselves */
 #define PLAT_INTID_MAINTENANCE 25

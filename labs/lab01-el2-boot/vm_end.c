@@ -114,21 +114,25 @@ void vm_request_reset(struct vm *vm)
 /* ---- what is left of a VM ---- */
 
 /* A reset comes to nothing. power_lock is held. */
-static void vm_not_again(struct vm *vm)
+static void vm_not_again(struct vm *vm, int error)
 {
 	vm->restart = false;
 	vm->state = VM_STOPPED;
-	snprintf(vm->stop_reason, sizeof(vm->stop_reason), "no memory to start again");
+	snprintf(vm->stop_reason, sizeof(vm->stop_reason), "%s to start again",
+		 error == -ENOMEM ? "no memory" : "no device");
 	vm_say_stopped(vm);
 }
 
 /* Nothing of the VM is left. For a reset, build it anew; if that fails the VM has stopped. */
 static void vm_gone(struct vm *vm)
 {
+	int error;
+
 	spin_lock(&vm->power_lock);
 	vm_enter_phase(vm, VM_GONE);
-	if (vm->restart && vm_build(vm))
-		vm_not_again(vm);
+	error = vm->restart ? vm_build(vm) : 0;
+	if (error)
+		vm_not_again(vm, error);
 	if (vm->restart) {
 		vm_enter_phase(vm, VM_FILLING);
 	} else {
@@ -147,7 +151,7 @@ static bool vm_fill_one(struct vm *vm, bool may_finish)
 	more = vm->restart ? vm_fill(vm) : -ECANCELED;
 	if (more < 0) {
 		if (vm->restart)
-			vm_not_again(vm);
+			vm_not_again(vm, more);
 		vm_enter_phase(vm, VM_LEFT);
 	} else if (!more && may_finish) {
 		vm->restart = false;

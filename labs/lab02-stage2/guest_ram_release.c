@@ -176,13 +176,16 @@ enum trap_result memory_stats(struct vcpu *vcpu)
 
 /* ---- a VM that has ended ---- */
 
-/* One block after the other: none sticks out, nothing is split, and give_back() cannot fail. */
+/*
+ * One block after the other: none sticks out, nothing is split, and give_back() cannot fail. Memory
+ * that a device may still write to is nobody's any more.
+ */
 bool paged_release(struct vm *vm)
 {
 	struct stage2 *s2 = &vm->stage2;
 	u64 start = vm->ram_base + s2->emptied_bytes;
 
-	if (!s2->resident_bytes || s2->emptied_bytes >= vm->ram_bytes)
+	if (!s2->resident_bytes || s2->emptied_bytes >= vm->ram_bytes || s2->is_pinned)
 		return false;
 	spin_lock(&s2->lock);
 	give_back(vm, start, start + BLOCK_SIZE);

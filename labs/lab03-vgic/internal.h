@@ -138,11 +138,11 @@ void vgic_irq_set_active(struct vcpu *vcpu, struct vgic_irq *irq, bool active);
 /**
  * vgic_irq_resample() - the guest has acknowledged or completed @irq: what is its line's level now?
  *
- * Asks whoever watches it, if anybody does and the line is up. Not for one that is hw.
+ * Asks whoever watches it, if anybody does and the line is up. Nobody watches one that is hw.
  */
 static inline void vgic_irq_resample(struct vm *vm, struct vgic_irq *irq)
 {
-	if (irq->line_level && irq->resample)
+	if (!irq->hw && irq->line_level && irq->resample)
 		irq->line_level = irq->resample(vm, irq->intid);
 }
 

@@ -65,8 +65,9 @@ u64 vgic_choose_overflow(struct vcpu *vcpu, struct vgic_irq *chosen[], unsigned 
  * ICH_HCR_EL2.EOIcount says how many. With EOImode 0 a guest completes in the reverse order of
  * acknowledging, and each acknowledged interrupt preempted one of lower priority: so they were the
  * highest-priority ones of those left out. From the head of the ap_list, as many active interrupts
- * without a list register become inactive (vgic_irq_set_active()) and go through
- * vgic_irq_relist_folded(), which may take them off the list that is being walked.
+ * without a list register become inactive (vgic_irq_set_active()), have their lines sampled
+ * (vgic_irq_resample()) and go through vgic_irq_relist_folded(), which may take them off the list
+ * that is being walked.
  */
 EXERCISE(3.5)
 void vgic_retire_spilled(struct vcpu *vcpu)

@@ -78,6 +78,7 @@ void vmm_irq_deactivate(struct vcpu *vcpu, u32 intid)
 	vgic_pull(irq->vcpu);
 	if (irq->active || irq->lr != VGIC_NO_LR) {
 		vgic_irq_set_active(irq->vcpu, irq, false);
+		vgic_irq_resample(vm, irq);
 		vgic_irq_update(vm, irq);
 	}
 	spin_unlock(&vm->vgic.lock);

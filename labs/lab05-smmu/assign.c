@@ -12,8 +12,9 @@
  *
  * Taken back in this order, since an access that a device has begun is stopped by nothing but the
  * device: its own reset, bus mastering off, its stream; only then does the VM's memory go to others.
+ * It never does if the device did not answer.
  *
- * Locks: vm->device_lock (the guest's access), vgic.lock, pci_lock, deadline_lock.
+ * Locks: vm->device_lock (the guest's access), vgic.lock or smmu.lock, pci_lock, deadline_lock.
  * Manual: PCI Local Bus 3.0, "Configuration Space Header".
  */
 #include "bundle.h"
@@ -55,7 +56,7 @@ static void quieten_bus(void)
  */
 static u32 intx_intid(u32 address, u32 pin)
 {
-	return pin ? PLAT_PCI_INTX_INTID + (address / 8 + pin - 1) % 4 : 0;
+	return pin ? PLAT_PCI_LINE0_INTID + (address / 8 + pin - 1) % 4 : 0;
 }
 
 /* Why a device cannot be assigned, in words that follow its address; NULL: it can. */
@@ -148,13 +149,26 @@ static bool has_settled(struct pci_device *device)
  *
  * While no VM uses it: PCI_COMMAND_INTX_DISABLE alone. While one does: device->command, which is what
  * the guest wants, with INTx disabled besides if it is held. A guest that wants a bus master gets none
- * until has_settled(): deadline_arm() of device->settle in 1/SETTLE_LOOKS_PER_SECOND of a second looks
- * again.
+ * if the device is_cut_off, and none until has_settled(): deadline_arm() of device->settle in
+ * 1/SETTLE_LOOKS_PER_SECOND of a second looks again.
  */
 EXERCISE(5.7)
 void pci_grant(struct pci_device *device)
 {
 	TODO(5.7);
+}
+
+void device_cut_off(u32 stream)
+{
+	spin_lock(&pci_lock);
+	for_each_pci_device(device)
+	{
+		if (device->function.address != stream)
+			continue;
+		device->is_cut_off = true;
+		pci_grant(device);
+	}
+	spin_unlock(&pci_lock);
 }
 
 /* ---- handed over, and taken back ---- */
@@ -177,8 +191,9 @@ static int map_bars(struct vm *vm, const struct pci_device *device)
  * Exercise 5.7: device_attach() - hand @device over to @vm
  *
  * One that is_broken: -EBUSY. Then map_bars(); smmu_attach_stream(); vgic_watch_spi() of its line, if
- * it has one, with intx_resample(); and under pci_lock device->vm, an empty command register, not held,
- * and pci_grant(). With a model that has is_busy() it is_settling: it may be busy for its last owner.
+ * it has one, with intx_resample(); and under pci_lock device->vm, an empty command register, neither
+ * held nor cut off, and pci_grant(). With a model that has is_busy() it is_settling: it may be busy for
+ * its last owner.
  *
  * Return: 0, or the first error.
  */
@@ -219,14 +234,22 @@ int assign_vm_create(struct vm *vm)
 void assign_vm_destroy(struct vm *vm)
 {
 	struct pci_device *first = &pci_devices[first_device[vm->index]];
+	bool may_write = false;
 
 	if (!vm->config->device_count)
 		return;
 	for (u32 i = 0; i < vm->config->device_count; i++) {
-		if (first[i].vm)
-			device_detach(vm, &first[i]);
+		if (!first[i].vm)
+			continue;
+		device_detach(vm, &first[i]);
+		may_write |= first[i].is_broken;
 	}
 	smmu_destroy_space(vm);
+	if (may_write) {
+		vm->stage2.is_pinned = true;
+		console_printf("%s: its %lu MiB of memory are nobody's any more\n", vm->name,
+			       vm->ram_bytes >> 20);
+	}
 }
 
 /* ---- what dev_pci.c uses ---- */

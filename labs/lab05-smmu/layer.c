@@ -20,10 +20,10 @@ LAYER(5, smmu, .init = assign_init, .init_cpu = smmu_init_cpu, .vm_create = assi
       .vm_destroy = assign_vm_destroy);
 HOOK(vm_fill, space_fill);
 
-IRQ_HANDLER(35, IRQ_LEVEL, intx_interrupt);
-IRQ_HANDLER(36, IRQ_LEVEL, intx_interrupt);
-IRQ_HANDLER(37, IRQ_LEVEL, intx_interrupt);
-IRQ_HANDLER(38, IRQ_LEVEL, intx_interrupt);
+IRQ_HANDLER(PLAT_PCI_LINE0_INTID, IRQ_LEVEL, intx_interrupt);
+IRQ_HANDLER(PLAT_PCI_LINE1_INTID, IRQ_LEVEL, intx_interrupt);
+IRQ_HANDLER(PLAT_PCI_LINE2_INTID, IRQ_LEVEL, intx_interrupt);
+IRQ_HANDLER(PLAT_PCI_LINE3_INTID, IRQ_LEVEL, intx_interrupt);
 IRQ_HANDLER(PLAT_SMMU_EVENT_INTID, IRQ_EDGE, smmu_event_irq);
 IRQ_HANDLER(PLAT_SMMU_ERROR_INTID, IRQ_EDGE, smmu_error_irq);
 

@@ -38,6 +38,7 @@ struct pci_model {
  * @vm: the VM while it may use the device, else NULL
  * @command: PCI_COMMAND as the guest wants it
  * @is_held: its INTx is masked until the guest has completed the interrupt
+ * @is_cut_off: it went where it may not too often: no bus master in this life of its VM
  * @is_settling: it was busy when its last owner left: no bus master until it is idle
  * @is_broken: it did not answer its reset: nobody gets it any more
  * @settle: when to look again
@@ -54,6 +55,7 @@ struct pci_device {
 	struct vm *vm;
 	u16 command;
 	bool is_held;
+	bool is_cut_off;
 	bool is_settling;
 	bool is_broken;
 	struct deadline settle;

@@ -305,6 +305,12 @@ const char *event_kind_text(u32 kind);
 /** stream_is_over_budget() - charge an event at count @now to @stream: whether it was one too many */
 bool stream_is_over_budget(struct smmu_stream *stream, u64 now);
 
+/** device_cut_off() - the device with the StreamID @stream is no bus master any more (assign.c) */
+void device_cut_off(u32 stream);
+
+/** events_lost() - count that records are missing, and tell it once in a window; smmu.lock is held */
+void events_lost(void);
+
 /** smmu_drain_events() - read all that is in the event queue; smmu.lock is held */
 void smmu_drain_events(void);
 
@@ -323,13 +329,14 @@ struct smmu_ste space_ste(const struct vm *vm);
 
 /**
  * struct smmu - the machine's SMMU
- * @lock: protects queues, stream table and streams. Nests inside every lock of a VM, the console's
- *	nests inside
+ * @lock: protects queues, stream table and streams. Nests inside every lock of a VM, pci_lock and
+ *	the console's nest inside
  * @use_stage2: DMA spaces are stage-2 tables; stage 1 otherwise
  * @address_size: of output addresses, as a PS field: what both SMMU and CPU have
  * @has_lost_command: one was not taken, so that what it was to invalidate is still cached
  * @command_errors: how many were not taken
  * @overflows: times that the event queue was full, so that events are missing
+ * @overflow_told: physical count when the console was told of one, 0: never
  * @streams: by StreamID; the last one stands for all StreamIDs beyond the stream table
  */
 struct smmu {
@@ -342,6 +349,7 @@ struct smmu {
 	struct smmu_queue events;
 	u64 command_errors;
 	u64 overflows;
+	u64 overflow_told;
 	struct smmu_stream streams[SMMU_STREAM_COUNT + 1];
 };
 

@@ -206,7 +206,7 @@ enum irq_result smmu_event_irq(struct cpu *cpu, u32 intid)
  *
  * Exercise 5.2: a bit of GERROR that differs from GERRORN is an error that nobody has seen yet;
  * making them equal says that it was ("SMMU_GERROR"). A command error: command_take_error(). Event
- * records could not be written, because the queue is full: count it in smmu.overflows, make room by
+ * records could not be written, because the queue is full: events_lost(), make room by
  * smmu_drain_events(). Anything else is told on the console. Acknowledge what was active, and
  * nothing that has come since.
  */
@@ -223,7 +223,7 @@ enum irq_result smmu_error_irq(struct cpu *cpu, u32 intid)
 	active = errors ^ smmu_read32(SMMU_GERRORN);
 	active &= ~(u32)GERROR_CMDQ; /* one that came since has an interrupt of its own */
 	if (active & GERROR_EVENTQ_ABT) {
-		smmu.overflows++;
+		events_lost();
 		smmu_drain_events();
 	}
 	if (active & ~(u32)GERROR_EVENTQ_ABT)

@@ -372,6 +372,8 @@ def test_what_the_command_register_gets(lab: Lab) -> None:
     expect_that("a deadline looks again", any(call.name == "deadline_arm" for call in bench.calls))
     stubs[busy] = 0
     expect("idle: a bus master", granted(), wanted)
+    expect("cut off: none", granted(is_cut_off=1), MEMORY)
+    bench.put(device, is_cut_off=0)
     expect("INTx disabled, and nothing else, while no VM uses it", granted(vm=0), INTX_DISABLE)
 
 
