@@ -229,6 +229,12 @@ static inline enum vcpu_state vcpu_state(const struct vcpu *vcpu)
 	return __atomic_load_n(&vcpu->state, __ATOMIC_RELAXED);
 }
 
+/** vcpu_runs_here() - it looks at its requests before its next instruction, without being told */
+static inline bool vcpu_runs_here(const struct vcpu *vcpu)
+{
+	return this_cpu()->vcpu == vcpu && vcpu_state(vcpu) == VCPU_RUNNING;
+}
+
 /** vcpu_make_request() - ask for @requests (REQ_*) before the vCPU's next instruction */
 static inline void vcpu_make_request(struct vcpu *vcpu, u32 requests)
 {

@@ -67,6 +67,7 @@ struct vgic_irq {
  * @vmcr, @ap0r, @ap1r: ICH_VMCR_EL2 and active priorities of a vCPU that is not loaded
  * @hcr: ICH_HCR_EL2 as last written
  * @lr_used: bit n: lr[n] was filled with an interrupt
+ * @lr_free: bit n: lr[n] may still take an interrupt while @loaded
  * @hw_mask: bit n: private interrupt n is tied to a physical one (vgic_map_hw())
  * @refills: how often list registers were folded to be filled again
  * @resident: the virtual interface of vcpu->cpu has the state of this vCPU; @vmcr, @ap0r, @ap1r are
@@ -80,6 +81,7 @@ struct vgic_cpu {
 	u64 hcr;
 	u64 ap0r, ap1r;
 	u32 lr_used;
+	u32 lr_free;
 	u32 hw_mask;
 	u32 refills;
 	bool resident;

@@ -116,7 +116,7 @@ void vcpu_reset(struct vcpu *vcpu, u64 entry, u64 x0);
 /** vcpu_make_runnable() - queue an OFF or BLOCKED vCPU at the tail of the queue of its CPU */
 void vcpu_make_runnable(struct vcpu *vcpu);
 
-/** cpu_handle_irq() - let the interrupt controller's layer take what is pending */
+/** cpu_handle_irq() - let the interrupt controller's layer take an interrupt that is pending */
 void cpu_handle_irq(struct cpu *cpu);
 
 /**

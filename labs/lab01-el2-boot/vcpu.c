@@ -112,8 +112,7 @@ void vcpu_wake(struct vcpu *vcpu)
 	enum vcpu_state state;
 	struct cpu *cpu;
 
-	/* It runs here, which only this CPU ends, and looks before its next instruction anyway. */
-	if (this_cpu()->vcpu == vcpu && vcpu_state(vcpu) == VCPU_RUNNING)
+	if (vcpu_runs_here(vcpu))
 		return;
 	cpu = vcpu_lock_placed(vcpu);
 	state = vcpu->state;

@@ -62,9 +62,10 @@ static enum irq_result gic_unclaimed(u32 intid)
 }
 
 /*
- * Exercise 3.1: take the interrupts that are pending at this CPU until there is none.
+ * Exercise 3.1: take the interrupt that is pending at this CPU, if there is one.
  *
- * gic->acknowledge() gives the INTID, in the bits gic->intid_mask. 1020 to 1023 are no interrupts:
+ * Another that waits behind it interrupts the guest's next entry, or ends the next WFI.
+ * gic->acknowledge() gives the INTID, in the bits gic->intid_mask. 1020 and more are no interrupts:
  * nothing is pending, and nothing must be completed. The handler is in irq_entries[], which ends
  * before 1020; without one, gic_unclaimed(). gic->end() follows always, gic->deactivate() unless
  * the handler said IRQ_FORWARDED; both get what gic->acknowledge() returned.

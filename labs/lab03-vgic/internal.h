@@ -76,7 +76,7 @@ int gic_init(void);
 /** gic_init_cpu() - set up this CPU's interface and enable what the registry claims */
 int gic_init_cpu(struct cpu *cpu);
 
-/** gic_irq() - acknowledge, dispatch and complete until nothing is pending at this CPU */
+/** gic_irq() - acknowledge, dispatch and complete the interrupt that is pending at this CPU, if any */
 void gic_irq(struct cpu *cpu);
 
 /* ---- what else layer.c claims, described where it is defined ---- */
@@ -109,7 +109,12 @@ bool vgic_irq_is_pending(const struct vgic_irq *irq);
  * vgic_irq_is_forwarded() - pending, enabled, and its group enabled in GICD_CTLR: the distributor
  * would send it to a CPU interface
  */
-bool vgic_irq_is_forwarded(const struct vm *vm, const struct vgic_irq *irq);
+static inline bool vgic_irq_is_forwarded(const struct vm *vm, const struct vgic_irq *irq)
+{
+	u32 group = irq->group1 ? GICD_CTLR_ENABLE_GRP1 : GICD_CTLR_ENABLE_GRP0;
+
+	return irq->enabled && (vm->vgic.ctlr & group) && vgic_irq_is_pending(irq);
+}
 
 /** vgic_target_vcpu() - the vCPU that @irq is for; NULL: it is routed to one that does not exist */
 struct vcpu *vgic_target_vcpu(struct vm *vm, const struct vgic_irq *irq);
@@ -126,7 +131,7 @@ struct vcpu *vgic_irq_relist(struct vm *vm, struct vgic_irq *irq);
  */
 void vgic_irq_relist_folded(struct vcpu *vcpu, struct vgic_irq *irq);
 
-/** vgic_irq_update() - after a change of @irq: relist it and tell the vCPU that gets it */
+/** vgic_irq_update() - after a change of @irq: relist it, and have the vCPU where it is now get it */
 void vgic_irq_update(struct vm *vm, struct vgic_irq *irq);
 
 /**
@@ -159,6 +164,27 @@ static inline bool vgic_is_here(const struct vcpu *vcpu)
 bool vgic_would_signal(const struct vm *vm, const struct vcpu *vcpu);
 
 /* ---- list registers (vgic_lr.c, vgic_overflow.c) ---- */
+
+/** vgic_put() - the first free list register of @vcpu, which is here, takes @irq over */
+void vgic_put(struct vcpu *vcpu, struct vgic_irq *irq);
+
+/**
+ * vgic_takes_at_once() - whether a list register may take @irq, which is on the ap_list of @vcpu
+ *
+ * It may if @vcpu runs here and one is free. The others keep what they have.
+ */
+static inline bool vgic_takes_at_once(const struct vcpu *vcpu, const struct vgic_irq *irq)
+{
+	return irq->lr == VGIC_NO_LR && vcpu->vgic.loaded && vcpu->vgic.lr_free &&
+	       vcpu_runs_here(vcpu);
+}
+
+/** vgic_free_lrs() - no list register of @vcpu is used, all that there are are free */
+static inline void vgic_free_lrs(struct vcpu *vcpu)
+{
+	vcpu->vgic.lr_used = 0;
+	vcpu->vgic.lr_free = (1U << gic->lr_count) - 1;
+}
 
 /** vgic_fold() - list registers of @vcpu, which is here and vgic.loaded, back into memory */
 void vgic_fold(struct vcpu *vcpu);

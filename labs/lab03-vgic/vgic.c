@@ -43,13 +43,6 @@ bool vgic_irq_is_pending(const struct vgic_irq *irq)
 	TODO(3.2);
 }
 
-bool vgic_irq_is_forwarded(const struct vm *vm, const struct vgic_irq *irq)
-{
-	u32 group = irq->group1 ? GICD_CTLR_ENABLE_GRP1 : GICD_CTLR_ENABLE_GRP0;
-
-	return irq->enabled && (vm->vgic.ctlr & group) && vgic_irq_is_pending(irq);
-}
-
 /*
  * Exercise 3.3: the vCPU that @irq is for, or NULL.
  *
@@ -113,7 +106,9 @@ void vgic_irq_update(struct vm *vm, struct vgic_irq *irq)
 
 	spin_assert_held(&vm->vgic.lock);
 	target = vgic_irq_relist(vm, irq);
-	if (target)
+	if (target && vgic_takes_at_once(target, irq))
+		vgic_put(target, irq);
+	else if (target)
 		vgic_notify(target);
 }
 
@@ -124,10 +119,12 @@ void vgic_irq_update(struct vm *vm, struct vgic_irq *irq)
  */
 void vgic_notify(struct vcpu *vcpu)
 {
-	bool waits_here = vgic_is_here(vcpu) && vcpu->state == VCPU_BLOCKED;
+	bool waits_here;
 
-	spin_assert_held(&vcpu->vm->vgic.lock);
 	vcpu_make_request(vcpu, REQ_VGIC);
+	if (vcpu_runs_here(vcpu))
+		return;
+	waits_here = vgic_is_here(vcpu) && vcpu->state == VCPU_BLOCKED;
 	if (waits_here) {
 		vgic_pull(vcpu);
 		gic->save(&vcpu->vgic);

@@ -3,7 +3,8 @@
  * List registers: a cache of the head of each vCPU's ap_list.
  *
  * vgic_flush() fills them from memory before the guest is entered; vgic_fold() reads back what the
- * guest made of them. Folding is lazy: an exit that asks nothing of the interrupt controller leaves
+ * guest made of them. In between, an interrupt that a vCPU gets on its own CPU goes into a free list
+ * register at once (vgic_put()): the others need not be looked at for that. Folding is lazy: an exit that asks nothing of the interrupt controller leaves
  * list registers in the hardware and pays nothing. A guest changes a list register only by
  * acknowledging (pending to active) and by completing (active to inactive). So
  *  - a pending state that is gone was acknowledged: the latch behind latch_in_lr is used up
@@ -55,22 +56,36 @@ static u64 vgic_quiet_hcr(const struct vcpu *vcpu)
 	return ICH_HCR_EL2_EN | (vcpu->vm->vcpu_count > 1 ? ICH_HCR_EL2_TDIR : 0);
 }
 
+void vgic_put(struct vcpu *vcpu, struct vgic_irq *irq)
+{
+	struct vgic_cpu *interface = &vcpu->vgic;
+	unsigned n = (unsigned)__builtin_ctz(interface->lr_free);
+	u64 lr = vgic_encode(vcpu, irq);
+
+	irq->lr = (u8)n;
+	interface->lr[n] = lr;
+	interface->lr_used |= 1U << n;
+	interface->lr_free &= ~(1U << n);
+	gic->write_lr(n, lr);
+}
+
 /*
  * Exercise 3.3: fill the list registers of this CPU from the ap_list of @vcpu, which is folded.
  *
- * From list register 0 on, each takes the next interrupt: irq->lr gets its number, vgic.lr[] the
- * value that is written. If the ap_list has more interrupts than gic->lr_count,
- * vgic_choose_overflow() picks, and names maintenance interrupts to ask for beyond
- * vgic_quiet_hcr(). A list register that was filled before (vgic.lr_used) and is not needed now
- * becomes zero; vgic.lr_used then tells which are filled. ICH_HCR_EL2 is written if it differs from
- * vgic.hcr, which follows; with LRENPIE always, since the write resets EOIcount.
+ * At first vgic_free_lrs(). Each interrupt gets a list register by vgic_put(). If the ap_list has more
+ * than gic->lr_count, vgic_choose_overflow() picks; then vgic.lr_free becomes 0, since what is left
+ * out comes first. A list register that was filled before (vgic.lr_used as it was) and is not needed
+ * now becomes zero, in vgic.lr[] too.
+ *
+ * Return: the maintenance interrupts to ask for, which vgic_choose_overflow() names; else 0.
  */
 EXERCISE(3.3)
-static __attribute__((noinline)) void vgic_flush_ap_list(struct vcpu *vcpu)
+static __attribute__((noinline)) u64 vgic_flush_ap_list(struct vcpu *vcpu)
 {
 	TODO(3.3);
 }
 
+/* ICH_HCR_EL2 is written if it changes; with LRENPIE always, since the write resets EOIcount. */
 void vgic_flush(struct vcpu *vcpu)
 {
 	struct vgic_cpu *interface = &vcpu->vgic;
@@ -84,9 +99,9 @@ void vgic_flush(struct vcpu *vcpu)
 	vgic_resample(vcpu);
 	interface->loaded = true;
 	/* Nearly always nothing is to be delivered: a world switch pays for no more than this. */
-	if (!list_is_empty(&interface->ap_list) || interface->lr_used) {
-		vgic_flush_ap_list(vcpu);
-	} else if (interface->hcr != hcr) {
+	if (!list_is_empty(&interface->ap_list) || interface->lr_used)
+		hcr |= vgic_flush_ap_list(vcpu);
+	if (interface->hcr != hcr || hcr & ICH_HCR_EL2_LRENPIE) {
 		interface->hcr = hcr;
 		gic->write_hcr(hcr);
 	}

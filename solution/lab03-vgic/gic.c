@@ -62,9 +62,10 @@ static enum irq_result gic_unclaimed(u32 intid)
 }
 
 /*
- * Exercise 3.1: take the interrupts that are pending at this CPU until there is none.
+ * Exercise 3.1: take the interrupt that is pending at this CPU, if there is one.
  *
- * gic->acknowledge() gives the INTID, in the bits gic->intid_mask. 1020 to 1023 are no interrupts:
+ * Another that waits behind it interrupts the guest's next entry, or ends the next WFI.
+ * gic->acknowledge() gives the INTID, in the bits gic->intid_mask. 1020 and more are no interrupts:
  * nothing is pending, and nothing must be completed. The handler is in irq_entries[], which ends
  * before 1020; without one, gic_unclaimed(). gic->end() follows always, gic->deactivate() unless
  * the handler said IRQ_FORWARDED; both get what gic->acknowledge() returned.
@@ -72,20 +73,20 @@ static enum irq_result gic_unclaimed(u32 intid)
 EXERCISE(3.1)
 void gic_irq(struct cpu *cpu)
 {
-	for (;;) {
-		u32 iar = gic->acknowledge();
-		u32 intid = iar & gic->intid_mask;
-		const struct irq_entry *entry;
-		enum irq_result result;
+	const struct gic_driver *driver = gic;
+	u32 iar = driver->acknowledge();
+	u32 intid = iar & driver->intid_mask;
+	enum irq_result result;
 
-		if (intid >= GIC_INTID_SPECIAL && intid <= GIC_INTID_SPURIOUS)
-			return;
-		entry = intid < GIC_INTID_SPECIAL ? irq_entries[intid] : NULL;
-		result = entry ? entry->handler(cpu, intid) : gic_unclaimed(intid);
-		gic->end(iar);
-		if (result == IRQ_HANDLED)
-			gic->deactivate(iar);
-	}
+	if (intid >= GIC_INTID_SPECIAL)
+		return;
+	if (irq_entries[intid])
+		result = irq_entries[intid]->handler(cpu, intid);
+	else
+		result = gic_unclaimed(intid);
+	driver->end(iar);
+	if (result == IRQ_HANDLED)
+		driver->deactivate(iar);
 }
 
 enum irq_result console_interrupt(struct cpu *cpu, u32 intid)

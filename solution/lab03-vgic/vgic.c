@@ -45,13 +45,6 @@ bool vgic_irq_is_pending(const struct vgic_irq *irq)
 	return irq->line_level && (!irq->edge || irq->hw);
 }
 
-bool vgic_irq_is_forwarded(const struct vm *vm, const struct vgic_irq *irq)
-{
-	u32 group = irq->group1 ? GICD_CTLR_ENABLE_GRP1 : GICD_CTLR_ENABLE_GRP0;
-
-	return irq->enabled && (vm->vgic.ctlr & group) && vgic_irq_is_pending(irq);
-}
-
 /* Not inlined: it takes locks, for which an interrupt that names its vCPU should not pay. */
 EXERCISE_PRIVATE(3.3)
 static __attribute__((noinline)) struct vcpu *vgic_any_vcpu(struct vm *vm)
@@ -170,7 +163,9 @@ void vgic_irq_update(struct vm *vm, struct vgic_irq *irq)
 
 	spin_assert_held(&vm->vgic.lock);
 	target = vgic_irq_relist(vm, irq);
-	if (target)
+	if (target && vgic_takes_at_once(target, irq))
+		vgic_put(target, irq);
+	else if (target)
 		vgic_notify(target);
 }
 
@@ -181,10 +176,12 @@ void vgic_irq_update(struct vm *vm, struct vgic_irq *irq)
  */
 void vgic_notify(struct vcpu *vcpu)
 {
-	bool waits_here = vgic_is_here(vcpu) && vcpu->state == VCPU_BLOCKED;
+	bool waits_here;
 
-	spin_assert_held(&vcpu->vm->vgic.lock);
 	vcpu_make_request(vcpu, REQ_VGIC);
+	if (vcpu_runs_here(vcpu))
+		return;
+	waits_here = vgic_is_here(vcpu) && vcpu->state == VCPU_BLOCKED;
 	if (waits_here) {
 		vgic_pull(vcpu);
 		gic->save(&vcpu->vgic);

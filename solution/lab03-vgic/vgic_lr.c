@@ -3,7 +3,8 @@
  * List registers: a cache of the head of each vCPU's ap_list.
  *
  * vgic_flush() fills them from memory before the guest is entered; vgic_fold() reads back what the
- * guest made of them. Folding is lazy: an exit that asks nothing of the interrupt controller leaves
+ * guest made of them. In between, an interrupt that a vCPU gets on its own CPU goes into a free list
+ * register at once (vgic_put()): the others need not be looked at for that. Folding is lazy: an exit that asks nothing of the interrupt controller leaves
  * list registers in the hardware and pays nothing. A guest changes a list register only by
  * acknowledging (pending to active) and by completing (active to inactive). So
  *  - a pending state that is gone was acknowledged: the latch behind latch_in_lr is used up
@@ -20,19 +21,50 @@
 #include "el2_boot.h"
 #include "internal.h"
 
-/* State and source of a GICv2 SGI. */
+/* What the guest's completion of @irq does: @more is to come then. */
+EXERCISE_PRIVATE(3.3)
+static u64 vgic_encode_completion(const struct vgic_irq *irq, bool more)
+{
+	if (irq->hw && gic->completes_hw)
+		return ICH_LR_EL2_HW | (u64)irq->pintid << ICH_LR_EL2_PINTID_SHIFT;
+	return irq->hw || more ? ICH_LR_EL2_EOI : 0;
+}
+
+/* Of a GICv2 SGI. */
 EXERCISE_PRIVATE(3.3)
 static u64 vgic_encode_source(struct vgic_irq *irq)
 {
-	u64 lr = 0;
+	u64 lr = ICH_LR_EL2_STATE_ACTIVE;
 
 	if (!irq->active) {
 		irq->active_source = (u8)__builtin_ctz(irq->sources);
 		irq->sources &= (u8) ~(1 << irq->active_source);
 		irq->latch_in_lr = true;
-		lr |= ICH_LR_EL2_STATE_PENDING;
+		lr = ICH_LR_EL2_STATE_PENDING;
 	}
-	return lr | (u64)irq->active_source << ICH_LR_EL2_SOURCE_SHIFT;
+	lr |= (u64)irq->active_source << ICH_LR_EL2_SOURCE_SHIFT;
+	return lr | vgic_encode_completion(irq, irq->sources);
+}
+
+EXERCISE_PRIVATE(3.3)
+static u64 vgic_encode_pending(struct vgic_irq *irq)
+{
+	irq->latch_in_lr = irq->pending_latch;
+	irq->pending_latch = false;
+	return ICH_LR_EL2_STATE_PENDING;
+}
+
+EXERCISE_PRIVATE(3.3)
+static u64 vgic_encode_active(struct vcpu *vcpu, struct vgic_irq *irq)
+{
+	bool forwarded = vgic_irq_is_forwarded(vcpu->vm, irq);
+	bool stays = vgic_target_vcpu(vcpu->vm, irq) == vcpu;
+	bool line = !irq->edge && irq->line_level;
+	u64 lr = ICH_LR_EL2_STATE_ACTIVE;
+
+	if (forwarded && stays && !irq->hw)
+		lr |= vgic_encode_pending(irq);
+	return lr | vgic_encode_completion(irq, forwarded && (line || !stays));
 }
 
 /*
@@ -57,28 +89,17 @@ static u64 vgic_encode_source(struct vgic_irq *irq)
 EXERCISE(3.3)
 static u64 vgic_encode(struct vcpu *vcpu, struct vgic_irq *irq)
 {
-	bool forwarded = vgic_irq_is_forwarded(vcpu->vm, irq);
-	bool stays = vgic_target_vcpu(vcpu->vm, irq) == vcpu;
 	u64 lr = irq->intid | (u64)irq->priority << ICH_LR_EL2_PRIORITY_SHIFT;
-	bool more = forwarded && ((!irq->edge && irq->line_level) || !stays);
 
 	if (irq->group1)
 		lr |= ICH_LR_EL2_GROUP;
+	if (vgic_irq_counts_sources(irq))
+		return lr | vgic_encode_source(irq);
 	if (irq->active)
-		lr |= ICH_LR_EL2_STATE_ACTIVE;
-	if (vgic_irq_counts_sources(irq)) {
-		lr |= vgic_encode_source(irq);
-		more = irq->sources;
-	} else if (forwarded && !(irq->active && (irq->hw || !stays))) {
-		irq->latch_in_lr = irq->pending_latch;
-		irq->pending_latch = false;
-		lr |= ICH_LR_EL2_STATE_PENDING;
-	}
-	if (irq->hw && gic->completes_hw)
-		lr |= ICH_LR_EL2_HW | (u64)irq->pintid << ICH_LR_EL2_PINTID_SHIFT;
-	else if (irq->hw || more)
-		lr |= ICH_LR_EL2_EOI;
-	return lr;
+		return lr | vgic_encode_active(vcpu, irq);
+	/* It is on the ap_list because it is forwarded to this vCPU. */
+	lr |= vgic_encode_pending(irq);
+	return lr | vgic_encode_completion(irq, !irq->edge && irq->line_level);
 }
 
 /*
@@ -91,46 +112,59 @@ static u64 vgic_quiet_hcr(const struct vcpu *vcpu)
 	return ICH_HCR_EL2_EN | (vcpu->vm->vcpu_count > 1 ? ICH_HCR_EL2_TDIR : 0);
 }
 
+void vgic_put(struct vcpu *vcpu, struct vgic_irq *irq)
+{
+	struct vgic_cpu *interface = &vcpu->vgic;
+	unsigned n = (unsigned)__builtin_ctz(interface->lr_free);
+	u64 lr = vgic_encode(vcpu, irq);
+
+	irq->lr = (u8)n;
+	interface->lr[n] = lr;
+	interface->lr_used |= 1U << n;
+	interface->lr_free &= ~(1U << n);
+	gic->write_lr(n, lr);
+}
+
 /*
  * Exercise 3.3: fill the list registers of this CPU from the ap_list of @vcpu, which is folded.
  *
- * From list register 0 on, each takes the next interrupt: irq->lr gets its number, vgic.lr[] the
- * value that is written. If the ap_list has more interrupts than gic->lr_count,
- * vgic_choose_overflow() picks, and names maintenance interrupts to ask for beyond
- * vgic_quiet_hcr(). A list register that was filled before (vgic.lr_used) and is not needed now
- * becomes zero; vgic.lr_used then tells which are filled. ICH_HCR_EL2 is written if it differs from
- * vgic.hcr, which follows; with LRENPIE always, since the write resets EOIcount.
+ * At first vgic_free_lrs(). Each interrupt gets a list register by vgic_put(). If the ap_list has more
+ * than gic->lr_count, vgic_choose_overflow() picks; then vgic.lr_free becomes 0, since what is left
+ * out comes first. A list register that was filled before (vgic.lr_used as it was) and is not needed
+ * now becomes zero, in vgic.lr[] too.
+ *
+ * Return: the maintenance interrupts to ask for, which vgic_choose_overflow() names; else 0.
  */
 EXERCISE(3.3)
-static __attribute__((noinline)) void vgic_flush_ap_list(struct vcpu *vcpu)
+static __attribute__((noinline)) u64 vgic_flush_ap_list(struct vcpu *vcpu)
 {
 	struct vgic_cpu *interface = &vcpu->vgic;
 	struct vgic_irq *chosen[VGIC_LR_MAX];
-	u64 hcr = vgic_quiet_hcr(vcpu);
+	u32 used = interface->lr_used;
+	u64 maintenance = 0;
 	unsigned count = 0;
 	struct list *node;
-	u32 used;
 
 	list_for_each (node, &interface->ap_list) {
 		if (count == gic->lr_count) {
-			hcr |= vgic_choose_overflow(vcpu, chosen, gic->lr_count, &count);
+			maintenance = vgic_choose_overflow(vcpu, chosen, gic->lr_count, &count);
 			break;
 		}
 		chosen[count++] = container_of(node, struct vgic_irq, node);
 	}
-	used = (1U << count) - 1;
-	for (unsigned n = 0; (used | interface->lr_used) >> n; n++) {
-		interface->lr[n] = n < count ? vgic_encode(vcpu, chosen[n]) : 0;
-		if (n < count)
-			chosen[n]->lr = (u8)n;
-		gic->write_lr(n, interface->lr[n]);
+	vgic_free_lrs(vcpu);
+	for (unsigned n = 0; n < count; n++)
+		vgic_put(vcpu, chosen[n]);
+	for (unsigned n = count; used >> n; n++) {
+		interface->lr[n] = 0;
+		gic->write_lr(n, 0);
 	}
-	interface->lr_used = used;
-	if (hcr != interface->hcr || hcr & ICH_HCR_EL2_LRENPIE)
-		gic->write_hcr(hcr);
-	interface->hcr = hcr;
+	if (maintenance)
+		interface->lr_free = 0;
+	return maintenance;
 }
 
+/* ICH_HCR_EL2 is written if it changes; with LRENPIE always, since the write resets EOIcount. */
 void vgic_flush(struct vcpu *vcpu)
 {
 	struct vgic_cpu *interface = &vcpu->vgic;
@@ -144,9 +178,9 @@ void vgic_flush(struct vcpu *vcpu)
 	vgic_resample(vcpu);
 	interface->loaded = true;
 	/* Nearly always nothing is to be delivered: a world switch pays for no more than this. */
-	if (!list_is_empty(&interface->ap_list) || interface->lr_used) {
-		vgic_flush_ap_list(vcpu);
-	} else if (interface->hcr != hcr) {
+	if (!list_is_empty(&interface->ap_list) || interface->lr_used)
+		hcr |= vgic_flush_ap_list(vcpu);
+	if (interface->hcr != hcr || hcr & ICH_HCR_EL2_LRENPIE) {
 		interface->hcr = hcr;
 		gic->write_hcr(hcr);
 	}

@@ -47,7 +47,7 @@ static void vgic_reset(struct vm *vm)
 		struct vcpu *vcpu = vm->vcpus[index];
 
 		list_init(&vcpu->vgic.ap_list);
-		vcpu->vgic.lr_used = 0;
+		vgic_free_lrs(vcpu);
 		for (u32 intid = 0; intid < GIC_PRIVATE_COUNT; intid++)
 			vgic_irq_reset(&vcpu->vgic.private_irqs[intid], vcpu, intid);
 	}

@@ -69,8 +69,8 @@ extern u32 pci_device_count;
 extern struct spinlock pci_lock;
 
 #define for_each_pci_device(device)                                                                \
-	for (struct pci_device *device = pci_devices; device < pci_devices + pci_device_count;     \
-	     device++)
+	for (struct pci_device *device = pci_devices, *device##_end = device + pci_device_count;   \
+	     device < device##_end; device++)
 
 /** pci_register() - physical address of the register at @offset of BAR @bar, which is placed */
 static inline u64 pci_register(const struct pci_device *device, unsigned bar, u64 offset)

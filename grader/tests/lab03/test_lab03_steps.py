@@ -230,6 +230,7 @@ def test_every_interrupt_is_dispatched_and_completed(lab: Lab, gic: int) -> None
     expect("it can be taken again", take(FORWARDED), [(cpu, UART)])
     expect("forwarded: left active (EOImode 1: the end is a priority drop)",
            bench.device32(GICD + ISACTIVER + 4), bit)
+    expect("one call, one interrupt: the next takes the other", take(HANDLED), [])
     expect("one without a handler is masked", bench.device32(GICD + ISENABLER + 4) & stranger, 0)
     bench.store32(GICD + ISPENDR + 4, bit)
     expect("while active it does not come again", take(FORWARDED), [])
