@@ -32,22 +32,29 @@ def parse(data: bytes, lab: Lab) -> Answers:
     where = f"labs/{lab.directory}/{FILE}"
     try:
         found = tomllib.loads(data.decode("utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        return Answers(error=f"{where}: {' '.join(str(error).split())}")
+    except (ValueError, RecursionError) as error:  # one is of a number with too many digits
+        return Answers(error=f"{where}: {' '.join(str(error).split())[:200]}")
     known = [question.id for question in lab.questions]
     values = {}
     for key, value in found.items():
         if key not in known:
-            return Answers(error=f"{where}: {key[:40]!r} is none of the lab's questions: "
+            return Answers(error=f"{where}: {key[:40]!a} is none of the lab's questions: "
                            f"{', '.join(known)}")
         if value == "":
             continue
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << BITS:
-            return Answers(error=f"{where}: {key} = {str(value)[:40]!r}: an answer is a whole "
+            return Answers(error=f"{where}: {key} = {_start_of(value)}: an answer is a whole "
                                  f"number below 2^{BITS}, decimal or 0x..., without quotes, "
                                  'or "" while it is open')
         values[key] = value
     return Answers(values)
+
+
+def _start_of(value: object) -> str:
+    """For a message: neither a number of any length nor a list of any depth can be written out."""
+    if isinstance(value, str):
+        return ascii(value[:40])
+    return "a larger or negative one" if type(value) is int else "no number"
 
 
 def read_file(path: Path, lab: Lab) -> Answers:

@@ -3,6 +3,7 @@
 
 DEST/students/NAME.json   the result of each (docs/grading.md), with .junit.xml and .gradescope.json
 DEST/grades.csv           name, score, status; made anew from these at the end of each call
+DEST/lab                  the number of the lab: one a DEST
 DEST/summary.html         distribution, pass rate of each test, what could not be graded
 DEST/cache/HASH.json      results by content of submission and grader: equal work is graded once
 
@@ -20,12 +21,14 @@ import hashlib
 import io
 import json
 import os
+import shutil
+import signal
 import socket
 import statistics
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +42,8 @@ from tools.files import write_atomically
 
 JUDGES = ("Makefile", "course.toml", "course", "kit", "guests", "grader", "labs",
           "solution", "tools")
-ARCHIVES = (".tar.gz", ".tgz")
+ARCHIVES = (".tar.gz", ".tgz", ".zip")
+NAME_MAX = 120
 STATUS = {0: "all points", 1: "graded", 2: "not built", 3: "not graded: infrastructure"}
 
 
@@ -55,11 +59,25 @@ def notes_of(values: dict[str, Any]) -> list[str]:
 
 
 def name_of(path: Path) -> str:
-    """The student's name: that of the entry, without the suffix of an archive."""
+    """The student's name: that of the entry, without the suffix of an archive.
+
+    It becomes the name of files. So in a name that could be taken for another's, or that not
+    everything can print, such characters are replaced by % and their bytes in hexadecimal.
+    """
+    name = path.name
     for suffix in ARCHIVES:
-        if path.name.endswith(suffix):
-            return path.name.removesuffix(suffix)
-    return path.name
+        if name.endswith(suffix):
+            name = name.removesuffix(suffix)
+            break
+    escaped = "".join(char if char.isprintable() and char not in "%/\\" else
+                      "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogateescape"))
+                      for char in name)
+    for kind in (".gradescope", ".junit"):
+        if escaped.endswith(kind):
+            escaped = escaped.removesuffix(kind) + f"%2E{kind[1:]}"
+    if len(escaped.encode()) > NAME_MAX:
+        escaped = f"{escaped[:NAME_MAX // 4]}%{hashlib.sha256(escaped.encode()).hexdigest()[:16]}"
+    return escaped
 
 
 def entries(folder: Path) -> dict[str, Path]:
@@ -70,7 +88,8 @@ def entries(folder: Path) -> dict[str, Path]:
         if path.name.startswith("."):
             continue
         if name_of(path) in found:
-            raise UserError(f"{path}: a second submission of {name_of(path)}")
+            raise UserError(f"{name_of(path)}: two submissions, {found[name_of(path)].name!a} and "
+                            f"{path.name!a}; keep the one that counts")
         found[name_of(path)] = path
     return found
 
@@ -103,7 +122,9 @@ class Class:
         self.judge = grader_hash()
         self.grader = Grader(load_course(), arguments.lab, arguments.build, arguments.qemu,
                              workers=0 if arguments.jobs > 1 else 2,
-                             seeds=tuple(1 + 1000 * i for i in range(arguments.seeds)))
+                             seeds=tuple(arguments.seed + 1000 * i
+                                         for i in range(arguments.seeds)))
+        self.digests: dict[Path, str] = {}
         self.key = f"{self.judge} lab {arguments.lab} seeds {self.grader.seeds}"
 
     def result_path(self, name: str) -> Path:
@@ -114,7 +135,10 @@ class Class:
         return self.dest / "cache" / f"{name}.json"
 
     def digest(self, source: Path) -> str:
-        return submission.read(source, self.grader.course, self.grader.lab).digest
+        if source not in self.digests:
+            self.digests[source] = submission.read(source, self.grader.course,
+                                                   self.grader.lab).digest
+        return self.digests[source]
 
     def cached(self, name: str, source: Path) -> bool:
         """Whether this very work has its result already; then it is put in place."""
@@ -136,6 +160,8 @@ class Class:
             values = {"lab": self.grader.lab, "score": 0.0, "max": 100, "tests": [],
                       "complete": False, "exit_code": EXIT_INFRASTRUCTURE,
                       "infrastructure": [f"{type(error).__name__}: {error}"]}
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
         if values["exit_code"] != EXIT_INFRASTRUCTURE:
             write_atomically(self.cache_path(values["source"]), json.dumps(values) + "\n")
         write_atomically(self.result_path(name),
@@ -166,6 +192,13 @@ def bind_to_a_cpu() -> None:
         return
 
 
+def end_children() -> None:
+    """Kill what this process has started; sandboxes end with all that is in them."""
+    for listing in Path("/proc/self/task").glob("*/children"):
+        for child in listing.read_text().split():
+            os.kill(int(child), signal.SIGKILL)
+
+
 def grade_all(todo: dict[str, Path], arguments: argparse.Namespace) -> None:
     """What has no result yet."""
     with tempfile.TemporaryDirectory(prefix="strata-class-") as folder:
@@ -182,10 +215,15 @@ def grade_all(todo: dict[str, Path], arguments: argparse.Namespace) -> None:
         with concurrent.futures.ThreadPoolExecutor(arguments.jobs, initializer=bind) as pool:
             futures = {pool.submit(course.grade, name, wanted[name]): name
                        for name in first.values()}
-            for number, future in enumerate(concurrent.futures.as_completed(futures), start=1):
-                values = future.result()
-                print(f"{number}/{len(first)} {futures[future]}: {values['score']:g} "
-                      f"({status_of(values)})", flush=True)
+            try:
+                for number, future in enumerate(concurrent.futures.as_completed(futures), start=1):
+                    values = future.result()
+                    print(f"{number}/{len(first)} {futures[future]}: {values['score']:g} "
+                          f"({status_of(values)})", flush=True)
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                end_children()
+                raise
         for name in wanted.keys() - set(first.values()):
             if not course.cached(name, wanted[name]):
                 course.grade(name, wanted[name])
@@ -194,13 +232,24 @@ def grade_all(todo: dict[str, Path], arguments: argparse.Namespace) -> None:
 # ---- what comes out of all results ----
 
 
-def results(dest: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    for path in sorted((dest / "students").glob("*.json")):
-        if path.name.endswith(".gradescope.json"):
-            continue
-        values = read_result(path)
+def results(dest: Path, names: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Of those who have handed in: who has not any more has no row."""
+    for name in sorted(names):
+        values = read_result(dest / "students" / f"{name}.json")
         if values is not None:
-            yield path.stem, values
+            yield name, values
+
+
+def claim(dest: Path, lab: int) -> None:
+    """One lab a DEST: the results of two would overwrite each other."""
+    path = dest / "lab"
+    try:
+        other = path.read_text("utf-8").strip()
+    except FileNotFoundError:
+        write_atomically(path, f"{lab}\n")
+        return
+    if other != str(lab):
+        raise UserError(f"DEST={dest} has the results of lab {other}; give lab {lab} another")
 
 
 def write_csv(dest: Path, found: list[tuple[str, dict[str, Any]]]) -> None:
@@ -262,6 +311,7 @@ def main() -> int:
     parser.add_argument("--dest", type=Path, required=True)
     parser.add_argument("--jobs", "-j", type=int, default=1)
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=1, help="the first of them")
     parser.add_argument("--shard", default="0/1",
                         help="i/n: every n-th submission, from the i-th on")
     parser.add_argument("--build", default="build")
@@ -277,17 +327,20 @@ def main() -> int:
     if not 0 <= first < step:
         raise UserError(f"--shard {arguments.shard}: takes i/n with i from 0 to n - 1, "
                         "for example 0/16")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # clear up
     problem = sandbox.available()
     if problem:
         print(infrastructure("no sandbox on this machine", problem), file=sys.stderr)
         return EXIT_INFRASTRUCTURE
-    todo = dict(list(entries(arguments.submissions).items())[first::step])
+    handed_in = entries(arguments.submissions)
+    todo = dict(list(handed_in.items())[first::step])
+    claim(arguments.dest, arguments.lab)
     try:
         grade_all(todo, arguments)
     except Finding as finding:
         print(finding, file=sys.stderr)
         return EXIT_INFRASTRUCTURE
-    found = list(results(arguments.dest))
+    found = list(results(arguments.dest, handed_in))
     write_csv(arguments.dest, found)
     write_summary(arguments.dest, arguments.lab, found)
     broken = [name for name, values in found if values["exit_code"] == EXIT_INFRASTRUCTURE]

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -80,10 +79,9 @@ class Grader:
         base = "reference" if column == ISOLATED else "own"
         wrapped = sandbox.build_command(self.template.tree, work / "labs", work / "build",
                                         sandbox.image_command(lab, base))
-        done = subprocess.run(wrapped, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, text=True, errors="replace", check=False)
+        done = sandbox.build(wrapped, work / "build")
         if done.returncode:
-            return sandbox.cut(run.build_error(done, work))
+            return sandbox.cut(run.build_error(done.text, work))
         return submission.foreign_text(work / "build", names)
 
 

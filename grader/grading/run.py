@@ -59,12 +59,11 @@ def build_image(settings: Settings, lab: int, column: str,
     environment = {k: v for k, v in os.environ.items()
                    if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES")}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    return build_error(done, settings.build_path) if done.returncode else ""
+    return build_error(done.stderr + done.stdout, settings.build_path) if done.returncode else ""
 
 
-def build_error(done: subprocess.CompletedProcess[str], folder: Path) -> str:
+def build_error(words: str, folder: Path) -> str:
     """The compiler's words on a build that failed in `folder`; ERROR if the disk is full."""
-    words = (done.stderr or "") + done.stdout
     full = full_disk(words, folder)
     if full:
         raise infrastructure("there is room to build the image", full)

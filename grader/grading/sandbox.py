@@ -12,18 +12,20 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from course.handout import build_reference
 from course.registry import ROOT
 from course.starters import changed_files, read_manifest
+from grader.grading.bounded import Done, bounded
 from grader.machine.verdict import infrastructure
 
 INSIDE = "/strata"  # the tree's place in the sandbox: the same for all, so objects can be shared
 GIVEN = ("Makefile", "course.toml", "course", "kit", "tools", "labs")
 GIB = 1 << 30
-BUILD_CPU_SECONDS, BUILD_MEMORY, BUILD_FILE = 60, 2 * GIB, GIB // 16
+BUILD_CPU_SECONDS, BUILD_MEMORY, BUILD_FILE = 60, 2 * GIB, 8 << 20
+BUILD_SECONDS, BUILD_OUTPUT, BUILD_DISK = 180, 4 << 20, 64 << 20
 # The file is that of a machine's memory, which QEMU shares with the grader.
 RUN_CPU_SECONDS, RUN_MEMORY, RUN_FILE = 900, 16 * GIB, 6 * GIB
 PROCESSES, OPEN_FILES = 512, 1024
@@ -140,6 +142,19 @@ def make_template(folder: Path, lab: int, build: str) -> Template:
     if done.returncode:
         raise infrastructure("the starter does not build in the sandbox", done.stdout + done.stderr)
     return template
+
+
+def build(command: list[str], folder: Path) -> Done:
+    """Run what build_command() returns, with an end to its time, its words and its files' sizes."""
+    done = bounded(command, BUILD_SECONDS, BUILD_OUTPUT)
+    if done.ended:
+        return replace(done, returncode=done.returncode or 1,
+                       output=done.output[-OUTPUT_BYTES:] + f"\nerror: {done.ended}\n".encode())
+    size = sum(path.lstat().st_size for path in folder.rglob("*") if not path.is_symlink())
+    if not done.returncode and size > BUILD_DISK:
+        return Done(1, f"error: what was built takes {size >> 20} MiB; "
+                       f"the limit is {BUILD_DISK >> 20}\n".encode())
+    return done
 
 
 def image_command(lab: int, base: str) -> list[str]:

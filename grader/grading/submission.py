@@ -9,22 +9,21 @@ miss meets the sandbox (sandbox.py), in which there is nothing to find.
 
 from __future__ import annotations
 
-import gzip
+import base64
 import hashlib
+import json
 import re
-import tarfile
-import zlib
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from elftools.elf.elffile import ELFFile
 
-from course.registry import ANSWERS, LABS, Course
-from course.submit import FILE_BYTES_MAX, registered_files
-
-ENTRIES_MAX = 1000
-UNPACKED_BYTES_MAX = 8 << 20
+from course.registry import ANSWERS, LABS, ROOT, Course
+from course.submit import registered_files
+from grader.grading.bounded import bounded
+from grader.grading.unpack import shown
 
 # Sections that any object of ours may have. Registries are filled by the kit's macros.
 SECTIONS = re.compile(
@@ -33,15 +32,22 @@ SECTIONS = re.compile(
     r"|\.note\.GNU-stack|\.rela?\..*|")
 OWN_SECTIONS = {"boot.S": {".text.head"}}
 
-NOT_CODE = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
-DIRECTIVE = re.compile(r"^\s*(?:#|%:)\s*(include|include_next|import|embed)\b\s*(.*)$",
+# Comments and literals, from where one begins; each alternative is decided within its own length.
+TOKEN = re.compile(r"""/\*|//|"(?:[^"\\\n]|\\.)*"?|'(?:[^'\\\n]|\\.)*'?""", re.DOTALL)
+JOINED_LITERALS = re.compile(r'"\s*"')
+ESCAPE = re.compile(r"\\(?:([0-7]{1,3})|x([0-9a-fA-F]{2}))")
+BLANK = r"[ \t\f\v]*"
+DIRECTIVE = re.compile(rf"^{BLANK}(?:#|%:){BLANK}(include|include_next|import|embed)\b{BLANK}(.*)$",
                        re.MULTILINE)
-PLAIN_INCLUDE = re.compile(r'"([\w/]+\.h)"\s*')
-OTHER_FILE = re.compile(r"\.\s*(incbin|include)\b")
+PLAIN_INCLUDE = re.compile(r'"([\w/]+\.h)"')
+OTHER_FILE = re.compile(rf"\.{BLANK}(incbin|include)\b")
 TRIGRAPH = re.compile(r"\?\?[=/'()!<>-]")
-SECTION = re.compile(r"\bsection\s*\(|__section__|\.(push)?section\b|\.subsection\b")
-REGISTRY = re.compile(r"^\s*(LAYER|DEVICE|GUEST_MEMORY|HOOK|VCPU_HOOKS)\s*\("
-                      r"|\bREGISTRY_\w+\s*\(|registry_\w+\s*\[", re.MULTILINE)
+SECTION = re.compile(rf"\bsection{BLANK}\(|__section__|\.(push)?section\b|\.subsection\b")
+REGISTRY = re.compile(rf"\b(LAYER|DEVICE|GUEST_MEMORY|HOOK|VCPU_HOOKS|REGISTRY_\w+){BLANK}\("
+                      rf"|\bregistry_\w+{BLANK}\[")
+
+UNPACK_MEMORY, UNPACK_CPU_SECONDS, UNPACK_SECONDS = 512 << 20, 20, 60
+UNPACK_OUTPUT = 64 << 20
 
 
 @dataclass
@@ -63,28 +69,10 @@ class Submission:
         return total.hexdigest()
 
 
-def _entry_name(name: str, wanted: set[str]) -> str:
-    """The registered path that an entry stands for, or ""; labs/ in front may be left out."""
-    parts = [part for part in PurePosixPath(name).parts if part != "."]
-    if parts and parts[0] == LABS:
-        parts = parts[1:]
-    path = "/".join(parts)
-    return path if path in wanted else ""
-
-
 def read(source: Path, course: Course, lab: int) -> Submission:
-    """Take the registered files of labs 1 to `lab` from a tar.gz or a directory."""
-    wanted = set(registered_files(course, lab))
-    found = Submission()
-    if source.is_symlink():
-        found.refused.append(f"{source.name}: a symbolic link")
-    elif source.is_dir():
-        _read_directory(source, wanted, found)
-    elif source.is_file():
-        _read_archive(source, wanted, found)
-    else:
-        found.refused.append(f"{source.name}: neither a file nor a directory")
-    missing = sorted(name for name in wanted - found.files.keys()
+    """Take the registered files of labs 1 to `lab` from an archive or a directory."""
+    found = _unpack(source, lab)
+    missing = sorted(name for name in set(registered_files(course, lab)) - found.files.keys()
                      if PurePosixPath(name).name != ANSWERS)
     if missing and not found.refused:
         more = f" and {len(missing) - 1} other files" if len(missing) > 1 else ""
@@ -97,68 +85,17 @@ def read(source: Path, course: Course, lab: int) -> Submission:
     return found
 
 
-def _take(found: Submission, name: str, data: bytes) -> None:
-    if name in found.files:
-        found.refused.append(f"{LABS}/{name}: is in the archive twice")
-    found.files[name] = data
-
-
-def _read_directory(source: Path, wanted: set[str], found: Submission) -> None:
-    count = 0
-    for path in sorted(source.rglob("*")):
-        count += 1
-        if count > ENTRIES_MAX:
-            found.refused.append(f"more than {ENTRIES_MAX} entries")
-            return
-        relative = path.relative_to(source).as_posix()
-        if path.is_symlink():
-            found.refused.append(f"{relative}: a symbolic link")
-        elif path.is_dir():
-            continue
-        elif not path.is_file():
-            found.refused.append(f"{relative}: not a regular file")
-        elif name := _entry_name(relative, wanted):
-            size = path.stat().st_size
-            if size > FILE_BYTES_MAX:
-                found.refused.append(f"{relative}: {size} bytes; "
-                                     f"at most {FILE_BYTES_MAX} are taken")
-            else:
-                _take(found, name, path.read_bytes())
-        else:
-            found.ignored.append(relative)
-
-
-def _read_archive(source: Path, wanted: set[str], found: Submission) -> None:
-    unpacked = 0
-    try:
-        with tarfile.open(source, "r:gz") as archive:
-            for count, entry in enumerate(archive):
-                unpacked += entry.size
-                if count >= ENTRIES_MAX or unpacked > UNPACKED_BYTES_MAX:
-                    found.refused.append(f"{entry.name}: here the archive grows beyond "
-                                         f"{ENTRIES_MAX} entries or {UNPACKED_BYTES_MAX} bytes")
-                    return
-                if entry.name.startswith("/") or ".." in PurePosixPath(entry.name).parts:
-                    found.refused.append(f"{entry.name}: a path that leads out of the archive")
-                elif entry.issym() or entry.islnk():
-                    found.refused.append(f"{entry.name}: a link to {entry.linkname}")
-                elif entry.isdir():
-                    continue
-                elif not entry.isfile():
-                    found.refused.append(f"{entry.name}: not a regular file")
-                elif name := _entry_name(entry.name, wanted):
-                    if entry.size > FILE_BYTES_MAX:
-                        found.refused.append(f"{entry.name}: {entry.size} bytes; "
-                                             f"at most {FILE_BYTES_MAX} are taken")
-                        continue
-                    data = archive.extractfile(entry)
-                    assert data is not None
-                    _take(found, name, data.read())
-                else:
-                    found.ignored.append(entry.name)
-    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, OSError) as error:
-        found.refused.append(f"{source.name}: "
-                             f"not a tar.gz archive as make submit makes it ({error})")
+def _unpack(source: Path, lab: int) -> Submission:
+    """What unpack.py, within its limits, says of it."""
+    command = ["prlimit", f"--as={UNPACK_MEMORY}", f"--cpu={UNPACK_CPU_SECONDS}", "--core=0", "--",
+               sys.executable, "-m", "grader.grading.unpack", str(source.absolute()), str(lab)]
+    done = bounded(command, UNPACK_SECONDS, UNPACK_OUTPUT, cwd=ROOT)
+    if done.returncode:
+        why = done.ended or f"its reader ended with status {done.returncode}"
+        return Submission(refused=[f"{shown(source.name)}: cannot be read: {why}"])
+    values = json.loads(done.output)
+    files = {name: base64.b64decode(data) for name, data in values["files"].items()}
+    return Submission(files, values["refused"], values["ignored"])
 
 
 # ---- what may not stand in a file ----
@@ -176,9 +113,7 @@ def inspect(name: str, data: bytes) -> Iterator[str]:
         return
     if match := TRIGRAPH.search(text):
         yield f"{_line(text, match)}: a trigraph"
-    # A backslash at the end of a line joins it with the next; comments may split a directive.
-    joined = re.sub(r"\\[ \t]*\n", "", text)
-    code = NOT_CODE.sub(lambda match: "\n" * match[0].count("\n") or " ", joined)
+    code = code_of(text)
     for match in DIRECTIVE.finditer(code):
         if match[1] != "include":
             yield f"{_line(code, match)}: #{match[1]} is not taken"
@@ -195,14 +130,42 @@ def inspect(name: str, data: bytes) -> Iterator[str]:
                    "and no registration to those that the file was given with")
 
 
+def code_of(text: str) -> str:
+    """A source without its comments, its lines where they were unless a backslash joined two.
+
+    Literals that stand side by side are one, and octal and hexadecimal escapes in them are what
+    they stand for: the assembler gets ".inc" "bin" as one word. Takes time in proportion to the
+    text, whatever stands in it.
+    """
+    joined = "".join(line.rstrip(" \t")[:-1] if line.rstrip(" \t").endswith("\\") else f"{line}\n"
+                     for line in text.split("\n"))
+    parts: list[str] = []
+    at = 0
+    while match := TOKEN.search(joined, at):
+        parts.append(joined[at:match.start()])
+        at = match.end()
+        if match[0] == "//":
+            at = joined.find("\n", at)
+        elif match[0] == "/*":
+            close = joined.find("*/", at)
+            at = close + 2 if close >= 0 else -1
+        else:
+            parts.append(match[0])
+            continue
+        if at < 0:
+            at = len(joined)
+        parts.append("\n" * joined.count("\n", match.start(), at) or " ")
+    parts.append(joined[at:])
+    code = JOINED_LITERALS.sub(lambda match: "\n" * match[0].count("\n"), "".join(parts))
+    return ESCAPE.sub(lambda match: chr(int(match[1], 8) if match[1] else int(match[2], 16)), code)
+
+
 def _line(text: str, match: re.Match[str]) -> int:
     return text.count("\n", 0, match.start()) + 1
 
 
 def _given(name: str) -> set[str]:
     """The lines of the starter."""
-    from course.registry import ROOT
-
     path = ROOT / LABS / name
     if not path.is_file():
         return set()

@@ -68,13 +68,14 @@ class Room:
         course = grade_class.Class(self.arguments(), dest)
 
     def arguments(self) -> argparse.Namespace:
-        return argparse.Namespace(lab=1, dest=self.dest, build="build", qemu="", jobs=2, seeds=1)
+        return argparse.Namespace(lab=1, dest=self.dest, build="build", qemu="", jobs=2, seeds=1,
+                                  seed=1)
 
     def run(self) -> list[str]:
         """Who was graded in this call."""
         self.graded.clear()
         grade_class.grade_all(grade_class.entries(self.folder), self.arguments())
-        found = list(grade_class.results(self.dest))
+        found = list(grade_class.results(self.dest, grade_class.entries(self.folder)))
         grade_class.write_csv(self.dest, found)
         grade_class.write_summary(self.dest, 1, found)
         return sorted(self.graded)
@@ -93,13 +94,13 @@ def room(submissions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_every_entry_is_a_line_and_what_broke_is_tried_again(room: Room) -> None:
     assert room.run() == ["anna", "cora", "dora"], "bert's work is anna's"
     table = room.table()
-    assert list(table) == ["anna", "bert", "cora", "dora", "emil.zip", "fred"]
+    assert list(table) == ["anna", "bert", "cora", "dora", "emil", "fred"]
     assert table["anna"] == table["bert"] == ("10.0", "graded", "")
     assert table["cora"] == ("0.0", "graded", "")
     assert table["dora"] == ("0.0", "not graded: infrastructure",
                              "OSError: no space left on device")
-    assert table["emil.zip"][1:] == (
-        "refused", "emil.zip: not a tar.gz archive as make submit makes it (not a gzip file)")
+    assert table["emil"][1:] == ("refused", "emil.zip: not a tar.gz or zip archive as make submit "
+                                            "makes it (ReadError: not a gzip file)")
     assert table["fred"][1:] == ("refused", "fred: a symbolic link")
     assert room.run() == ["dora"]
     room.broken.clear()
@@ -107,7 +108,7 @@ def test_every_entry_is_a_line_and_what_broke_is_tried_again(room: Room) -> None
     assert room.table()["dora"][1] == "graded"
     assert room.run() == []
     html = (room.dest / "summary.html").read_text("utf-8")
-    assert TEST in html and "emil.zip" in html and "refused" in html
+    assert TEST in html and "emil" in html and "refused" in html
 
 
 def test_what_was_killed_in_the_middle_goes_on_where_it_was(
@@ -124,7 +125,7 @@ def test_what_was_killed_in_the_middle_goes_on_where_it_was(
     with pytest.raises(KeyboardInterrupt):
         room.run()
     monkeypatch.setattr(grade_class, "write_atomically", write)
-    known = [name for name, _ in grade_class.results(room.dest)]
+    known = [name for name, _ in grade_class.results(room.dest, grade_class.entries(room.folder))]
     (room.dest / "students" / "cora.json").write_text('{"score": 5', "utf-8")
     again = room.run()
     assert not {name for name in known if name in ("anna", "bert")} & set(again)
@@ -142,8 +143,36 @@ def test_work_that_changed_is_graded_again_and_nothing_else(room: Room) -> None:
 
 def test_two_submissions_of_one_student_are_a_mistake(submissions: Path) -> None:
     (submissions / "anna.tar.gz").write_bytes(b"")
-    with pytest.raises(UserError, match="a second submission of anna"):
+    with pytest.raises(UserError, match="anna: two submissions, 'anna' and 'anna.tar.gz'"):
         grade_class.entries(submissions)
+
+
+@pytest.mark.parametrize("file, name", [
+    (b"anna.tar.gz", "anna"), (b"Zo\xc3\xab.zip", "Zo\u00eb"), (b"\xff\xfe.tgz", "%FF%FE"),
+    (b"a.gradescope.tar.gz", "a%2Egradescope"), (b"a.junit", "a%2Ejunit"), (b"a\nb", "a%0Ab"),
+    (b"100%.tar.gz", "100%25"),
+])
+def test_no_name_is_taken_for_another(file: bytes, name: str) -> None:
+    assert grade_class.name_of(Path(os.fsdecode(file))) == name
+
+
+def test_long_names_differ_and_fit() -> None:
+    names = {grade_class.name_of(Path(200 * "\u00eb" + end)) for end in ("a", "b")}
+    assert len(names) == 2 and all(len(f"{name}.gradescope.json".encode()) < 255 for name in names)
+
+
+def test_who_has_withdrawn_has_no_row(room: Room) -> None:
+    room.run()
+    (room.folder / "fred").unlink()
+    room.run()
+    assert "fred" not in room.table() and "anna" in room.table()
+
+
+def test_results_of_two_labs_do_not_meet(tmp_path: Path) -> None:
+    grade_class.claim(tmp_path, 1)
+    grade_class.claim(tmp_path, 1)
+    with pytest.raises(UserError, match="has the results of lab 1"):
+        grade_class.claim(tmp_path, 2)
 
 
 @pytest.mark.parametrize("shard", ["1", "2/2", "-1/2", "0/0", "a/b"])
