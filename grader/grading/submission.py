@@ -175,7 +175,10 @@ def _given(name: str) -> set[str]:
 def foreign_sections(path: Path) -> list[str]:
     """Sections of an object that its file may not have, however the text hid them."""
     with path.open("rb") as stream:
-        names = [section.name for section in ELFFile(stream).iter_sections()]
+        try:
+            names = [section.name for section in ELFFile(stream).iter_sections()]
+        except Exception as error:  # noqa: BLE001 - the assembler writes what it is told to
+            return [f"what cannot be read ({type(error).__name__})"]
     allowed = OWN_SECTIONS.get(path.name.removesuffix(".o"), set())
     return sorted({name for name in names if not SECTIONS.fullmatch(name) and name not in allowed})
 

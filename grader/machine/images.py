@@ -110,7 +110,8 @@ def selftest(name: str) -> Image:
         compile_ += ["-T", str(script), "-o", str(image.elf), str(source)]
         copy = [prefix + "objcopy", "-O", "binary", str(image.elf), str(image.binary)]
         for command in (compile_, copy):
-            done = subprocess.run(command, capture_output=True, text=True)
+            done = subprocess.run(command, capture_output=True, text=True,
+                                  errors="backslashreplace")
             if done.returncode:
                 raise infrastructure(f"{source.name} does not build", done.stderr)
     return image

@@ -52,7 +52,7 @@ class Symbols:
         found = []
         for offset in range(table.offset, table.offset + table.size, 24):
             name, info, _, section, value, size = struct.unpack_from("<IBBHQQ", data, offset)
-            text = names[name:names.index(b"\0", name)].decode()
+            text = names[name:names.index(b"\0", name)].decode("utf-8", "backslashreplace")
             if section == SHN_UNDEF or not text or text.startswith("$") or info & 15 > STT_FUNC:
                 continue
             found.append(Symbol(text, value, size, info & 15, info >> 4 == STB_LOCAL))

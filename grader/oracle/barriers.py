@@ -36,7 +36,8 @@ class Instruction:
 def disassemble(elf: Path) -> dict[int, Instruction]:
     """The code of an image in the order of its addresses."""
     done = subprocess.run([cross_prefix() + "objdump", "-d", "--no-show-raw-insn", str(elf)],
-                          capture_output=True, text=True, check=True)
+                          capture_output=True, text=True, errors="backslashreplace",
+                          check=True)
     found = {}
     for line in done.stdout.splitlines():
         match = LINE.match(line)
