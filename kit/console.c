@@ -304,8 +304,8 @@ static void wait_for_reader(void)
 		uart_listen(true);
 }
 
-/* One byte from the UART to where it belongs; false when there is none, or it has to wait. */
-static bool take_byte(void)
+/* One byte from the UART to where it belongs; -1 when there is none, or it has to wait. */
+static int take_byte(void)
 {
 	bool full;
 	int byte;
@@ -315,33 +315,35 @@ static bool take_byte(void)
 	if (full && patient)
 		wait_for_reader();
 	if (full && patient)
-		return false;
+		return -1;
 	byte = uart_get();
 	if (byte == CONSOLE_ESCAPE && next_running(focus)) {
 		focus_move(next_running(focus));
-	} else if (byte >= 0 && byte != CONSOLE_ESCAPE && !full && focus &&
-		   focus->state == VM_RUNNING) {
+	} else if (byte >= 0 && byte != CONSOLE_ESCAPE && byte != CONSOLE_STATUS && !full &&
+		   focus && focus->state == VM_RUNNING) {
 		struct console_input *in = &focus->input;
 
 		in->bytes[(in->head + in->count++) % CONSOLE_INPUT_MAX] = (u8)byte;
 	}
-	return byte >= 0;
+	return byte;
 }
 
 void console_poll(void)
 {
-	bool taken;
+	int byte;
 
 	do {
 		struct vm *vm;
 
 		spin_lock(&console_lock);
-		taken = take_byte();
+		byte = take_byte();
 		vm = focus;
 		spin_unlock(&console_lock);
-		if (taken && vm)
+		if (byte == CONSOLE_STATUS)
+			status_show();
+		else if (byte >= 0 && vm)
 			announce(vm);
-	} while (taken);
+	} while (byte >= 0);
 }
 
 void console_lose_patience(void)

@@ -101,6 +101,8 @@ enum {
  * @run_node: on the run queue of @cpu while RUNNABLE
  * @has_begun: layer 6: it has been loaded since it was started
  * @goes_off: layer 6: it has asked for CPU_OFF; protected by the VM's power_lock
+ * @used_ticks: physical count for which it has had a CPU, up to @cpu->charge_from; written by the
+ *	CPU that has it loaded
  */
 struct vcpu {
 	struct trap_frame frame;
@@ -114,6 +116,7 @@ struct vcpu {
 	struct list run_node;
 	bool has_begun;
 	bool goes_off;
+	u64 used_ticks;
 	struct vcpu_exit exit;
 	struct el1_state el1;
 	struct el1_optional el1_optional;
@@ -184,6 +187,8 @@ struct vm {
  * @run_lock: protects @run_queue and the state of the vCPUs that belong to this CPU; nothing
  *	nests inside it
  * @runnable_count: length of @run_queue; may be read without the lock
+ * @charge_from: physical count from which on the time of this CPU has not been charged to a vCPU;
+ *	written by this CPU alone
  * @reap_from: physical count from which on this CPU may again clear up after VMs that have ended
  * @deadline_lock: protects @deadlines, layer 4's queue; innermost
  */
@@ -199,6 +204,7 @@ struct cpu {
 	struct spinlock run_lock;
 	struct list run_queue;
 	u32 runnable_count;
+	u64 charge_from;
 	u64 reap_from;
 	struct spinlock deadline_lock;
 	struct list deadlines;

@@ -26,7 +26,8 @@ from tools.qemu import (MINIMUM_VERSION, MachineOptions, add_machine_arguments, 
                         machine_options, qemu_command, qemu_version)
 from tools.vms import VmConfig, VmsFile, load_file
 
-KEYS = "keys: Ctrl-A x quits, Ctrl-] moves the keyboard to the next VM, Ctrl-A h lists QEMU's own"
+KEYS = ("keys: Ctrl-A x quits, Ctrl-] moves the keyboard to the next VM, "
+        "Ctrl-^ shows what each does, Ctrl-A h lists QEMU's own")
 BATCH = "strata.batch"
 INITRAMFS_MAX = 16 << 20  # of an archive that may be ours, unpacked
 USERSPACE = "userspace: Linux"

@@ -3,7 +3,7 @@
 HOST_SOURCES_page_alloc := kit/page_alloc.c
 HOST_SOURCES_bundle := kit/bundle.c kit/crc.c
 HOST_SOURCES_fdt := kit/fdt.c
-HOST_SOURCES_console := kit/console.c kit/lib/printf.c
+HOST_SOURCES_console := kit/console.c kit/status.c kit/lib/printf.c
 # The kit's functions beside the C library's.
 KIT_PRINTF := -Dsnprintf=kit_snprintf -Dvsnprintf=kit_vsnprintf
 HOST_CFLAGS_console := $(KIT_PRINTF)

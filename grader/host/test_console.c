@@ -67,6 +67,18 @@ static const struct device devices[] = {
 	{.name = "uart", .input = take_input},
 };
 
+static u64 now_ticks;
+
+u64 counter_read(void)
+{
+	return now_ticks;
+}
+
+u64 counter_frequency(void)
+{
+	return 1000000;
+}
+
 static unsigned waits; /* how often the layer with a clock was asked */
 
 static void console_waits(void)
@@ -308,6 +320,57 @@ static void test_deaf_vm_hears_again(void)
 	clear_screen();
 }
 
+static void test_status(void)
+{
+	static struct cpu cpu[2] = {{.index = 0, .charge_from = 5000000}, {.index = 1}};
+	static struct vcpu vcpu[4];
+
+	setup(2);
+	vms[0]->vcpu_count = 3;
+	vms[1]->vcpu_count = 1;
+	for (unsigned i = 0; i < 4; i++) {
+		vcpu[i] = (struct vcpu){.index = i % 3, .cpu = &cpu[i % 2], .vm = vms[i / 3]};
+		vms[i / 3]->vcpus[i % 3] = &vcpu[i];
+	}
+	vcpu[0].state = VCPU_RUNNING; /* since 5 s: that is not in its used_ticks yet */
+	vcpu[0].used_ticks = 1002000;
+	cpu[0].vcpu = &vcpu[0];
+	vcpu[1].state = VCPU_BLOCKED; /* but still loaded: its CPU is idle */
+	vcpu[1].used_ticks = 61999999;
+	cpu[1].vcpu = &vcpu[1];
+	vcpu[3].state = VCPU_RUNNABLE;
+	now_ticks = 7500000;
+	write_as(0, "$ ");
+	clear_screen();
+	type("\x1e");
+	expect("\r\n[strata] alpha: vCPU 0 runs on CPU 0, 3.502 s; vCPU 1 sleeps on CPU 1, 61.999 "
+	       "s; "
+	       "vCPU 2 off, 0.000 s\r\n[alpha] $ "
+	       "\r\n[strata] beta: vCPU 0 waits for CPU 1, 0.000 s\r\n[alpha] $ ");
+	/* No VM gets the key, and keys beside it are not lost. */
+	type("a\x1e"
+	     "b");
+	CHECK(received_count[0] == 2 && !memcmp(received[0], "ab", 2));
+	clear_screen();
+	vms[0]->state = VM_POWERED_OFF;
+	vms[1]->state = VM_STOPPED;
+	strcpy(vms[0]->stop_reason, "powered off");
+	strcpy(vms[1]->stop_reason, "an abort");
+	type("\x1e");
+	expect("\r\n[strata] alpha: powered off\r\n[strata] beta: stopped: an abort\r\n");
+	/* All vCPUs that a VM can have, with the longest words. */
+	setup(1);
+	vms[0]->vcpu_count = VCPU_MAX;
+	for (unsigned i = 0; i < VCPU_MAX; i++)
+		vms[0]->vcpus[i] = &vcpu[1];
+	vcpu[1].used_ticks = ~0UL;
+	type("\x1e");
+	CHECK(strlen(screen) > 380 && !strcmp(screen + strlen(screen) - 4, " s\r\n"));
+	clear_screen();
+	vm_storage[0].vcpu_count = 0;
+	vm_storage[1].vcpu_count = 0;
+}
+
 static void test_focus_of_single_vm(void)
 {
 	setup(1);
@@ -485,6 +548,7 @@ int main(void)
 	test_slow_reader();
 	test_deaf_vm();
 	test_deaf_vm_hears_again();
+	test_status();
 	test_focus_of_single_vm();
 	test_end_of_vm_in_focus();
 	test_end_of_background_vm();

@@ -39,6 +39,21 @@ static void world_switch(struct cpu *cpu, struct vcpu *next)
 }
 
 /*
+ * A vCPU's time counts when it gives the CPU up, not at each exit: what it makes EL2 do is its own
+ * time, what the CPU sleeps or clears up meanwhile (cpu_pick_next()) is nobody's. kit/status.c
+ * reads both numbers on any CPU.
+ */
+static void cpu_charge(struct cpu *cpu, struct vcpu *vcpu)
+{
+	u64 now = counter_read();
+
+	if (vcpu)
+		__atomic_store_n(&vcpu->used_ticks, vcpu->used_ticks + now - cpu->charge_from,
+				 __ATOMIC_RELAXED);
+	__atomic_store_n(&cpu->charge_from, now, __ATOMIC_RELAXED);
+}
+
+/*
  * The loaded vCPU leaves for good. It is unloaded before it is OFF, since OFF means on no CPU. It
  * may have gone to sleep on its last way here, and been woken since: RUNNING keeps it here until
  * then.
@@ -95,11 +110,12 @@ static struct vcpu *cpu_pick_next(struct cpu *cpu)
 			return next;
 		if (vm_reap_waits() && vm_reap(true)) {
 			cpu_handle_irq(cpu);
-			continue;
+		} else {
+			if (!vm_is_any_left())
+				vm_all_off();
+			cpu_idle(cpu);
 		}
-		if (!vm_is_any_left())
-			vm_all_off();
-		cpu_idle(cpu);
+		cpu_charge(cpu, NULL);
 	}
 }
 
@@ -111,8 +127,10 @@ static void cpu_reschedule(struct cpu *cpu)
 {
 	struct vcpu *next;
 
-	if (vm_reap_waits())
+	if (vm_reap_waits()) {
 		vm_reap_slice(cpu);
+		cpu_charge(cpu, NULL);
+	}
 	next = cpu_pick_next(cpu);
 	if (next != cpu->vcpu)
 		world_switch(cpu, next);
@@ -134,6 +152,8 @@ struct vcpu *vcpu_prepare_entry(struct vcpu *vcpu)
 	do {
 		if (vcpu)
 			requests = vcpu_take_requests(vcpu, REQ_STOP | REQ_RESCHEDULE);
+		if (requests)
+			cpu_charge(cpu, vcpu);
 		if (requests & REQ_STOP)
 			vcpu_retire(cpu, vcpu);
 		if (requests)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import select
 import subprocess
 import time
@@ -204,6 +205,17 @@ kernel = "{build_directory()}/guests/hostile_spin.bin"
         assert opened.status() == 0
     finally:
         opened.close()
+
+
+def test_a_key_shows_what_the_vcpus_do(terminal: Terminal) -> None:
+    terminal.read_until("userspace: Linux", count=2)
+    terminal.type("\x1e")
+    for name in ("alpha", "beta"):
+        terminal.read_until(f"[strata] {name}: vCPU 0 ")
+        line = terminal.read_until("\n").rstrip()
+        assert re.fullmatch(r"(runs on|waits for|sleeps on) CPU 0, \d+\.\d{3} s", line), line
+    terminal.type("\x01x")
+    assert terminal.status() == 0
 
 
 def test_ctrl_a_x_quits(terminal: Terminal) -> None:
