@@ -12,7 +12,7 @@ TEXTS ?=
 lint: images ## the rules of this repository that no compiler knows
 	$(Q)$(PYTHON) -m tools.lint --build $(BUILD) --cross '$(CROSS)'
 
-test: lint guests linux unit ## prove it: unit tests, lint, and pytest driving QEMU and GDB
+test: lint guests linux unit models ## prove it: unit tests, models, lint, and pytest driving QEMU and GDB
 	$(Q)$(PYTEST) $(PYTEST_ARGS) $(TESTS)
 
 # A layer of the reference as a handout has it.

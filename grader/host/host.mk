@@ -51,7 +51,7 @@ $(HOST)/test_$1: grader/host/test_$1.c grader/host/todo.c $(call host_sources,$1
 endef
 $(foreach x,$(HOST_TESTS),$(eval $(call host_rule,$x)))
 
-.PHONY: unit
+.PHONY: unit models
 # $1 = unit tests; one that passed is run again when it was made anew
 run_unit = @status=0; for t in $1; do \
 		if ! [ $(HOST)/test_$$t.ok -nt $(HOST)/test_$$t ]; then \
@@ -63,3 +63,11 @@ run_unit = @status=0; for t in $1; do \
 
 unit: $(HOST_TESTS:%=$(HOST)/test_%) ## (LAB=2 [IMPL=labs]) what of a lab can be tested without the machine, under sanitizers
 	$(call run_unit,$(HOST_TESTS))
+
+# ---- models of protocols between CPUs --------------------------------------------------------------
+
+MODELS := $(patsubst grader/models/%.pml,%,$(sort $(wildcard grader/models/*.pml)))
+$(BUILD)/models/%.ok: grader/models/%.pml grader/proof/models.py | ready
+	$(Q)$(PYTHON) -m grader.proof.models --build '$(BUILD)' $<
+	@touch $@
+models: $(MODELS:%=$(BUILD)/models/%.ok) ## search all orders in which CPUs can take the steps of their protocols (spin)
