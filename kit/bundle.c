@@ -81,8 +81,8 @@ static int check_machine(const struct bundle_header *bundle, u64 memory_bytes)
 	u64 memory = bundle->machine_memory_bytes;
 	u64 length = bundle->length_bytes;
 
-	if (bundle->flags & ~(BUNDLE_SMMU | BUNDLE_SMMU_STAGE1) || bundle->reserved[0] ||
-	    bundle->reserved[1])
+	if (bundle->flags & ~(BUNDLE_SMMU | BUNDLE_SMMU_STAGE1) || bundle->reserved ||
+	    bundle->reserved2)
 		return reject(
 			"the bundle's header asks for a feature that this build does not know");
 	if (bundle->gic_version != 2 && bundle->gic_version != 3)

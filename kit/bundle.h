@@ -74,7 +74,9 @@ struct bundle_header {
 	u64 machine_memory_bytes;
 	u32 machine_cpus;
 	u32 flags;
-	u64 reserved[2];
+	u32 vmids; /* at most so many VMIDs are used, of CPUs that have more; 0: all */
+	u32 reserved;
+	u64 reserved2;
 };
 
 _Static_assert(sizeof(struct bundle_header) == 64, "format of the bundle");

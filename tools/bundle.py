@@ -26,7 +26,7 @@ from tools.vms import (DEVICES_MAX, KIB, MACHINE_CPUS_MAX, MIB, VCPU_MAX, VM_MAX
 
 MAGIC = int.from_bytes(b"STRAUNDL", "little")
 VERSION = 2
-HEADER = struct.Struct("<QIIQIIQII16x")
+HEADER = struct.Struct("<QIIQIIQIII12x")
 VM = struct.Struct("<16sIIQQQII")
 SEGMENT = struct.Struct("<QQQII")
 SEGMENT_MAX = 4
@@ -198,12 +198,12 @@ def header_flags(file: VmsFile) -> int:
 
 def build_bundle(vms: list[VmConfig], where: str, *, gic_version: int = 3, machine_memory: int,
                  machine_cpus: int = 1, append: Mapping[str, str] | None = None,
-                 seed: bytes | None = None, flags: int = 0) -> bytes:
+                 seed: bytes | None = None, flags: int = 0, vmids: int = 0) -> bytes:
     """The bytes of a bundle.
 
     `where` names the source of the VMs in messages, `append` has for a VM's name what is added to
     its command line. Each VM's random seeds come from `seed` and its name; without it there are
-    none. `flags` are the header's.
+    none. `flags` and `vmids` are the header's.
     """
     packed = [pack_vm(vm, where, gic_version=gic_version, append=(append or {}).get(vm.name, ""),
                       seed=seed and seed + vm.name.encode()) for vm in vms]
@@ -239,7 +239,7 @@ def build_bundle(vms: list[VmConfig], where: str, *, gic_version: int = 3, machi
 
     def header(crc: int) -> bytes:
         return HEADER.pack(MAGIC, VERSION, len(packed), length, crc, gic_version, machine_memory,
-                           machine_cpus, flags)
+                           machine_cpus, flags, vmids)
 
     head = header(zlib.crc32(header(0) + table)) + table
     whole = (head.ljust(first, b"\0") + body).ljust(length - TRAILER.size, b"\0")
@@ -290,6 +290,7 @@ class BundleInfo:
     machine_memory: int
     machine_cpus: int
     flags: int
+    vmids: int
     vms: tuple[VmInfo, ...]
 
 
@@ -305,7 +306,7 @@ def read_bundle(path: Path) -> tuple[BundleInfo, bytes]:
             raise UserError(f"{path}: {problem}")
 
     check(len(data) >= HEADER.size, f"{len(data)} bytes are too few for a bundle's header")
-    magic, version, count, length, crc, gic, memory, cpus, flags = HEADER.unpack_from(data)
+    magic, version, count, length, crc, gic, memory, cpus, flags, vmids = HEADER.unpack_from(data)
     check(magic == MAGIC, "not a bundle: the magic is wrong")
     check(version == VERSION, f"version {version}; this tool knows version {VERSION}")
     check(1 <= count <= VM_MAX, f"{count} VMs; 1 to {VM_MAX} can run")
@@ -340,7 +341,7 @@ def read_bundle(path: Path) -> tuple[BundleInfo, bytes]:
             segments.append(segment)
         vms.append(VmInfo(name.rstrip(b"\0").decode("ascii", "replace"), vcpus, ram, entry, tree,
                           features, tuple(segments), devices, pin))
-    return BundleInfo(length, gic, memory, cpus, flags, tuple(vms)), data
+    return BundleInfo(length, gic, memory, cpus, flags, vmids, tuple(vms)), data
 
 
 def bits(mask: int) -> list[int]:
@@ -407,7 +408,8 @@ def main() -> int:
                             machine_memory=arguments.memory or machine_memory_for(file.vms),
                             machine_cpus=arguments.cpus,
                             append={vm.name: arguments.append for vm in file.vms},
-                            seed=seed_of(arguments.seed), flags=header_flags(file))
+                            seed=seed_of(arguments.seed), flags=header_flags(file),
+                            vmids=file.vmids)
         write_atomically(arguments.output, data)
     else:
         {"show": show, "verify": verify}[arguments.command](arguments.file)

@@ -81,7 +81,8 @@ def prepared(arguments: argparse.Namespace, *,
         write_atomically(bundle, build_bundle(vms, str(arguments.vms), gic_version=options.gic,
                                               machine_memory=options.memory,
                                               machine_cpus=options.smp, append=append,
-                                              seed=seed_of(seed), flags=header_flags(file)))
+                                              seed=seed_of(seed), flags=header_flags(file),
+                                              vmids=file.vmids))
         yield options, file, bundle
 
 

@@ -22,9 +22,10 @@ MEMORY_MAX = 64 * GIB
 CMDLINE_MAX = 2047  # arm64's COMMAND_LINE_SIZE is 2048 with its NUL
 DEVICES_FROM_LAB = 5
 DEVICES_MAX = 16  # that one VM owns
-CPUS_FROM_LAB = 6
+CPUS_FROM_LAB = VMIDS_FROM_LAB = 6
 CPUS_ALL = "all"  # as many vCPUs as the machine has CPUs
 PIN_FORM = "a list of CPUs like [0, 1], or one such list a vCPU like [[0], [1]]"
+VMIDS_MAX = 0xFFFF
 PAGE_SIZES = {"4K": 4 * KIB, "2M": 2 * MIB}
 
 NAME = re.compile(r"[a-z0-9-]{1,15}")
@@ -73,6 +74,7 @@ class VmsFile:
     vms: list[VmConfig]
     devices: list[DeviceConfig]
     smmu_stage: int | None = None  # 1: stage 1 although the SMMU has stage 2; None: the better
+    vmids: int = 0  # at most so many VMIDs are used; 0: as many as the CPU has
     expect: tuple[str, ...] = ()  # texts that the console shows in a run without a terminal
 
     @property
@@ -292,6 +294,15 @@ def load_vms(path: Path, *, lab: int = 6, machine_cpus: int = 1) -> list[VmConfi
     return load_file(path, lab=lab, machine_cpus=machine_cpus).vms
 
 
+def _read_vmids(path: Path, document: dict[str, Any], lab: int) -> int:
+    vmids = document.get("vmids", 0)
+    if type(vmids) is not int or "vmids" in document and not 1 <= vmids <= VMIDS_MAX:
+        raise UserError(f"{path}: vmids: must be a number from 1 to {VMIDS_MAX}")
+    if vmids and lab < VMIDS_FROM_LAB:
+        raise UserError(f"{path}: vmids: to run with fewer VMIDs needs lab {VMIDS_FROM_LAB}")
+    return vmids
+
+
 def load_file(path: Path, *, lab: int = 6, machine_cpus: int = 1) -> VmsFile:
     """Read and check a vms.toml for an image that has layers 1 to lab on such a machine."""
     try:
@@ -304,11 +315,11 @@ def load_file(path: Path, *, lab: int = 6, machine_cpus: int = 1) -> VmsFile:
         raise UserError(f"{path}: not TOML: {error}") from None
 
     for key in document:
-        if key not in ("vm", "device", "smmu_stage", "expect"):
+        if key not in ("vm", "device", "smmu_stage", "vmids", "expect"):
             close = difflib.get_close_matches(key.lower(), ("vm", "device"), 1, cutoff=0.5)
             hint = f'; did you mean "[[{close[0]}]]"?' if close else ""
             raise UserError(f"{path}: {key}: unknown key at top level, where only [[vm]], "
-                            f"[[device]], smmu_stage and expect may stand{hint}")
+                            f"[[device]], smmu_stage, vmids and expect may stand{hint}")
     expect = document.get("expect", [])
     if not isinstance(expect, list) or not all(isinstance(text, str) for text in expect):
         raise UserError(f"{path}: expect: must be a list of strings")
@@ -324,7 +335,7 @@ def load_file(path: Path, *, lab: int = 6, machine_cpus: int = 1) -> VmsFile:
     file = VmsFile([_read_vm(path, index, table, lab, machine_cpus)
                     for index, table in enumerate(tables)],
                    [_read_device(path, index, table) for index, table in enumerate(devices)],
-                   document.get("smmu_stage"), tuple(expect))
+                   document.get("smmu_stage"), _read_vmids(path, document, lab), tuple(expect))
     _reject_twice(path, "vm", "name",
                   [(index, vm.name, vm.name) for index, vm in enumerate(file.vms)])
     _reject_twice(path, "vm", "devices",

@@ -141,7 +141,7 @@ static void test_header(void)
 	header()->vm_count = ~0u;
 	CHECK(!accepted());
 	REFUSED("feature", header()->flags = 4);
-	REFUSED("feature", header()->reserved[1] = 1);
+	REFUSED("feature", header()->reserved2 = 1);
 	REFUSED("GICv4", header()->gic_version = 4);
 	REFUSED("0 CPUs", header()->machine_cpus = 0);
 	REFUSED("9 CPUs", header()->machine_cpus = PLAT_CPU_MAX + 1);

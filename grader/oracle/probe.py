@@ -115,6 +115,7 @@ def prepare(
     deterministic: bool = True,
     devices: tuple[DeviceConfig, ...] = (),
     smmu_stage: int | None = None,
+    vmids: int = 0,
 ) -> MachineConfig:
     """The machine that runs these VMs under the image of `lab`: `smp` CPUs, these PCI devices."""
     hypervisor = images.hypervisor(lab)
@@ -137,7 +138,7 @@ def prepare(
         guests.append(Guest(name, images.guest(vm.probe).elf, RAM_BASE + LOAD_OFFSET))
     memory = machine_mib * MIB if machine_mib else machine_memory_for(configs)
     bundle = folder / "test.bundle"
-    file = VmsFile(configs, list(devices), smmu_stage)
+    file = VmsFile(configs, list(devices), smmu_stage, vmids)
     bundle.write_bytes(
         build_bundle(
             configs,
@@ -146,6 +147,7 @@ def prepare(
             machine_memory=memory,
             machine_cpus=smp,
             flags=header_flags(file),
+            vmids=file.vmids,
         )
     )
     return MachineConfig(

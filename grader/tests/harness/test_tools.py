@@ -104,7 +104,9 @@ def test_a_mistake_in_vms_toml_is_one_line_with_file_and_key(
     ("[vm]\nname = 'a'\n", "must be written as [[vm]]"),
     ("vm = 3\n", "must be written as [[vm]]"),
     ("[[vms]]\n", 'vms: unknown key at top level, where only [[vm]], [[device]], '
-     'smmu_stage and expect may stand; did you mean "[[vm]]"?'),
+     'smmu_stage, vmids and expect may stand; did you mean "[[vm]]"?'),
+    ("vmids = 0\n[[vm]]\n", "vmids: must be a number from 1 to 65535"),
+    ("vmids = '2'\n[[vm]]\n", "vmids: must be a number from 1 to 65535"),
     ("expect = 'x'\n", "expect: must be a list of strings"),
     ("[device]\naddress = '00:02.0'\n", "device: must be written as [[device]], one a device"),
     ("\ufeff\x00", "not TOML"),
