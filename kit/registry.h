@@ -147,6 +147,14 @@ extern void (*const hook_spin_wait)(const u32 *taken);
  */
 extern int (*const hook_vm_fill)(struct vm *vm);
 
+/**
+ * hook_vmid_new() - a VMID that no VM has, VMIDs of other VMs being taken away for it if need be
+ *
+ * Called with vmid_lock held, for a VM that is being loaded on this CPU and has none. A VM that is
+ * loaded on a CPU keeps its own. NULL: a VM has one VMID for as long as it lives.
+ */
+extern u32 (*const hook_vmid_new)(void);
+
 /** hook_console_waits() - call console_lose_patience() in CONSOLE_PATIENCE_MS; console lock held */
 extern void (*const hook_console_waits)(void);
 

@@ -24,11 +24,15 @@ struct mmio_region {
 	void *state;
 };
 
+/* EL2's own: there is no stage 2 under it. As vm->vmid: the VM has none. */
+#define VMID_NONE 0
+
 /**
  * struct stage2 - the second stage of translation of one VM
  * @lock: protects @table, the accounting and @released_blocks; taken after no other lock but the
  *	VM's device lock, only the page allocator's nests inside
- * @vtcr, @vttbr: register values while a vCPU of the VM is loaded
+ * @vtcr, @vttbr: register values while a vCPU of the VM is loaded; @vttbr has the VMID, or VMID_NONE:
+ *	vmid_lock protects it, and it may be read without
  * @resident_bytes: guest RAM that is backed by memory now (demand paging)
  * @emptied_bytes: of a VM that has ended: RAM from its beginning on that has been given back
  * @released_blocks: bitmap, one bit per 2 MiB of RAM: the guest gave memory there back, and what is
@@ -53,6 +57,20 @@ struct stage2 {
 	bool opaque_access_noted;
 	struct mmio_region regions[DEVICE_MAX];
 };
+
+/**
+ * vmid_lock - protects vm->vmid and stage2.vttbr of every VM: which VM has which VMID
+ *
+ * While it is held no VMID changes hands. It nests in stage2.lock; nothing nests in it.
+ */
+extern struct spinlock vmid_lock;
+
+/**
+ * stage2_set_vmid() - from now on @vm has @vmid, or VMID_NONE; vmid_lock is held
+ *
+ * No TLB holds translations of another VM under @vmid.
+ */
+void stage2_set_vmid(struct vm *vm, u32 vmid);
 
 /**
  * stage2_create() - an empty address space for @vm, whose vmid, ram_base and ram_bytes are set

@@ -68,6 +68,7 @@ SECTIONS
 		PROVIDE(hook_awake = no_hook);
 		PROVIDE(hook_spin_wait = no_hook);
 		PROVIDE(hook_vm_fill = no_hook);
+		PROVIDE(hook_vmid_new = no_hook);
 		PROVIDE(hook_console_waits = no_hook);
 		KEEP(*(.registry.claims))
 		. = ALIGN(4096);

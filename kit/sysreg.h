@@ -249,6 +249,16 @@ static inline void isb(void)
 	asm volatile("isb" ::: "memory");
 }
 
+/**
+ * dmb_ish() - earlier accesses to memory come before later ones, for all CPUs
+ *
+ * A store before a load, too, which no acquire and no release orders.
+ */
+static inline void dmb_ish(void)
+{
+	asm volatile("dmb ish" ::: "memory");
+}
+
 /** dsb_ish() - earlier accesses and TLB maintenance are complete in the inner shareable domain */
 static inline void dsb_ish(void)
 {
@@ -365,6 +375,9 @@ u64 counter_read(void);
 u64 counter_frequency(void);
 void wait_for_interrupt(void);
 void cpu_relax(void);
+void dmb_ish(void);
+void dsb_ish(void);
+void isb(void);
 #endif /* __aarch64__ */
 #endif /* __ASSEMBLER__ */
 #endif

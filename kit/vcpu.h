@@ -147,6 +147,7 @@ enum vm_phase {
  * struct vm - a virtual machine
  * @device_lock: serializes its device models; nests outside vgic.lock and stage2.lock
  * @power_lock: protects @state, @phase, @restart, and whether a vCPU may start; outermost
+ * @vmid: tag of its translations in TLBs, or VMID_NONE; vmid_lock protects it
  * @restart: once nothing of the VM is left, build it anew
  * @reaping: a CPU is clearing up what the VM has left behind
  * @ram_base: where its RAM begins: an IPA, without layer 2 a physical address

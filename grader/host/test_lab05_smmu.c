@@ -921,7 +921,6 @@ int main(void)
 
 		snprintf(vm->name, sizeof(vm->name), "vm%d", i);
 		vm->index = (u32)i;
-		vm->vmid = (u32)i + 1;
 		vm->ram_base = PAGE0;
 		vm->ram_bytes = MIB(4);
 	}

@@ -18,6 +18,9 @@
  *  - A CPU that sleeps or runs a guest is told by a kick, after the lock. The interrupt stays
  *    pending until that CPU takes it, so it cannot come too early for its WFI or its ERET.
  *
+ * grader/models/kick.pml is the protocol of the last two, for spin, with its invariants: KICK-1, no
+ * request is lost, and KICK-2, no CPU sleeps beside its queue.
+ *
  * Lock order: vm->power_lock (vm_end.c), device_lock, vgic.lock, run_lock. One run_lock at a time.
  */
 #include "el2_boot.h"

@@ -54,9 +54,9 @@ static void cpu_charge(struct cpu *cpu, struct vcpu *vcpu)
 }
 
 /*
- * The loaded vCPU leaves for good. It is unloaded before it is OFF, since OFF means on no CPU. It
- * may have gone to sleep on its last way here, and been woken since: RUNNING keeps it here until
- * then.
+ * The loaded vCPU leaves for good. It is unloaded before it is OFF, since OFF means on no CPU
+ * (POWER-1, POWER-2 of grader/models/power.pml). It may have gone to sleep on its last way here, and
+ * been woken since: RUNNING keeps it here until then.
  */
 static void vcpu_retire(struct cpu *cpu, struct vcpu *vcpu)
 {

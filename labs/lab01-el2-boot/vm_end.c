@@ -15,6 +15,9 @@
  * its neighbours a VM that has ended is like one that runs, but lighter. In an image without time
  * slices a vCPU has its CPU for as long as it likes, and all of the work is done at once.
  *
+ * grader/models/power.pml is the protocol of LIVE to GONE against CPU_ON and CPU_OFF, for spin, with
+ * its invariants POWER-1 to POWER-4.
+ *
  * vm->power_lock, the outermost lock, protects phase, state and restart: starts of vCPUs and the
  * end of their VM exclude each other. From LEFT on vm->reaping makes one CPU at a time the VM's
  * owner.
@@ -47,7 +50,7 @@ static void vm_check_left(struct vm *vm)
 }
 
 /*
- * power_lock is held until every vCPU is asked to leave. Otherwise the VM could be gone and have
+ * power_lock is held until every vCPU is asked to leave (POWER-4). Otherwise the VM could be gone and have
  * started again in between, and its new vCPUs would be asked, too.
  */
 static void vm_leave(struct vm *vm)

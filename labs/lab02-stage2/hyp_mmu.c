@@ -157,8 +157,8 @@ int hyp_mmu_init(void)
  * and write-back cacheable, PS as cpu_pa_range(), RES1 bits. TTBR0_EL2 = @root. An ISB puts these
  * into effect.
  *
- * TLB and instruction cache of this CPU may hold rubbish from before: tlbi_alle2() and ic_iallu().
- * A DSB ISH completes both, and the stores to the table; an ISB follows.
+ * TLB and instruction cache of this CPU may hold rubbish from before, of guests, too: tlbi_alle2(),
+ * tlbi_alle1() and ic_iallu(). A DSB ISH completes them, and the stores to the table; an ISB follows.
  *
  * At last SCTLR_EL2 as one value: M, C, I, SA and WXN on top of its RES1 bits, with an ISB.
  */

@@ -3,8 +3,8 @@
  * A VM's intermediate physical address space: its stage-2 table, the registers that put the table
  * into effect, and the invalidation of the translations that TLBs hold.
  *
- * stage2.lock of a VM protects its table and accounting. Lock order: vm->device_lock, stage2.lock,
- * the page allocator's. Layer 3 calls stage2_map() while a VM is created and holds nothing then.
+ * stage2.lock of a VM protects its table and accounting, vmid_lock which VM has which VMID. Lock
+ * order: vm->device_lock, stage2.lock, the page allocator's or vmid_lock. Layer 3 calls stage2_map() while a VM is created and holds nothing then.
  *
  * TLBI by IPA drops entries of stage 2 alone. A TLB also holds entries that combine both stages,
  * under the guest's virtual address, which EL2 does not know. Once the stage-2 entries are gone for
@@ -16,6 +16,9 @@
  * guests' regime; a DSB completes those that began before the exit (Arm ARM, "Out-of-context
  * translation regimes"). Some CPUs execute an AT by speculation in that state: at_s1e1r() rules it
  * out.
+ *
+ * A VM has a VMID of its own for as long as it is loaded anywhere. Layer 6 gives VMIDs when VMs are
+ * loaded, and may take one away from a VM that is not: then no TLB holds anything of that VM.
  *
  * Each vCPU of a VM expects a TLB of its own, but all share the VMID: stage2_part_vcpus(). Manual:
  * Arm ARM, "VTCR_EL2", "VTTBR_EL2", "TLB maintenance", "Use of ASIDs and VMIDs to reduce TLB
@@ -33,6 +36,8 @@
 
 #define STAGE2_INPUT_BITS_MIN 32 /* all devices of the guest's machine lie below 4 GiB */
 #define STAGE2_INVALIDATE_PAGES_MAX 8
+
+struct spinlock vmid_lock = {.name = "VMID"};
 
 /**
  * Exercise 2.5: stage2_input_bits() - bits of the smallest IPA space that holds all addresses below
@@ -64,6 +69,13 @@ EXERCISE(2.5)
 static u64 stage2_vttbr(const struct vm *vm)
 {
 	TODO(2.5);
+}
+
+void stage2_set_vmid(struct vm *vm, u32 vmid)
+{
+	spin_assert_held(&vmid_lock);
+	vm->vmid = vmid;
+	__atomic_store_n(&vm->stage2.vttbr, stage2_vttbr(vm), __ATOMIC_RELAXED);
 }
 
 /* ---- TLB maintenance ---- */
@@ -101,7 +113,11 @@ static inline void stage2_load(u64 vtcr, u64 vttbr)
  * By stage2_invalidate_loaded(), if VTTBR_EL2 is the owner's. If VTTBR_EL2 is another VM's, both
  * registers of the owner are loaded (stage2_load()) for as long as the invalidation takes, after a
  * DSB ISH that ends the walks of the loaded guest. VTCR_EL2 and VTTBR_EL2 change together, here and
- * back: a root has the size that its geometry says.
+ * back: a root has the size that its geometry says. Meanwhile vmid_lock is held, so that the VMID
+ * stays the owner's.
+ *
+ * An owner without a VMID (VMID_NONE) has nothing in any TLB: it is enough that the stores to the
+ * table are complete (DSB ISH).
  */
 EXERCISE(2.5)
 static void stage2_invalidate(struct pgtable *table, u64 ipa, u64 bytes)
@@ -146,9 +162,11 @@ int stage2_create(struct vm *vm)
 	s2->lock.name = "stage2";
 	s2->table.owner = vm;
 	s2->vtcr = stage2_vtcr(&s2->table);
-	s2->vttbr = stage2_vttbr(vm);
 	s2->resident_bytes = 0;
 	s2->emptied_bytes = 0;
+	spin_lock(&vmid_lock);
+	stage2_set_vmid(vm, hook_vmid_new ? VMID_NONE : vm->vmid);
+	spin_unlock(&vmid_lock);
 	/* The VMID may have belonged to another VM, or to an earlier life of this one. */
 	stage2_invalidate(&s2->table, 0, 1UL << bits);
 	return 0;
@@ -163,7 +181,7 @@ void stage2_destroy(struct vm *vm)
 	/* Walks end at the root from now on. Then nothing cached leads to a table that is freed. */
 	stage2_unmap(vm, IPA(0), 1UL << s2->table.input_bits);
 	stage2_invalidate(&s2->table, 0, 1UL << s2->table.input_bits);
-	if (read_sysreg(vttbr_el2) == s2->vttbr)
+	if (bits_get(read_sysreg(vttbr_el2), 47, 1) == s2->table.root.pa >> 1)
 		stage2_load(0, 0);
 	pgtable_destroy(&s2->table);
 }
@@ -241,12 +259,45 @@ static void stage2_part_vcpus(struct vcpu *vcpu)
 
 /**
  * Exercise 2.5: stage2_vcpu_load() - this CPU is going to run @vcpu
+ * @vttbr: VTTBR_EL2 of its VM
  *
- * VTCR_EL2 and VTTBR_EL2 of its VM, with an ISB before they are relied on (stage2_load()); then
+ * VTCR_EL2 of its VM and @vttbr, with an ISB before they are relied on (stage2_load()); then
  * stage2_part_vcpus(), which invalidates for that VMID.
  */
 EXERCISE(2.5)
-void stage2_vcpu_load(struct vcpu *vcpu)
+static void stage2_vcpu_load(struct vcpu *vcpu, u64 vttbr)
 {
 	TODO(2.5);
+}
+
+/* Once it has a VMID, layer 6 sees that the VM is loaded and leaves the VMID alone. */
+static __attribute__((noinline, cold)) void stage2_vcpu_arrive_anew(struct vcpu *vcpu)
+{
+	struct vm *vm = vcpu->vm;
+	u64 vttbr;
+
+	spin_lock(&vmid_lock);
+	if (vm->vmid == VMID_NONE && hook_vmid_new)
+		stage2_set_vmid(vm, hook_vmid_new());
+	vttbr = vm->stage2.vttbr;
+	spin_unlock(&vmid_lock);
+	stage2_vcpu_load(vcpu, vttbr);
+}
+
+/*
+ * Layer 6 may have taken the VMID of this VM, and may do so now. It takes VMIDs first and then
+ * looks at cpu->vcpu of each CPU, whose VM gets its VMID back. Here cpu->vcpu came first, and then
+ * the VMID is looked at. With a full barrier on both sides one of the two sees the other: invariant
+ * VMID-1 of grader/models/vmid.pml. The VMID is read once: until it is back, another look might find none.
+ */
+void stage2_vcpu_arrive(struct vcpu *vcpu)
+{
+	u64 vttbr;
+
+	dmb_ish();
+	vttbr = __atomic_load_n(&vcpu->vm->stage2.vttbr, __ATOMIC_RELAXED);
+	if (__builtin_expect(vttbr >> VTTBR_EL2_VMID_SHIFT == VMID_NONE, 0))
+		stage2_vcpu_arrive_anew(vcpu);
+	else
+		stage2_vcpu_load(vcpu, vttbr);
 }

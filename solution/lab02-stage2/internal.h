@@ -31,7 +31,7 @@ bool cpu_forces_write_back(void);
 bool stage2_forbids(struct vm *vm, ipa_t ipa, unsigned prot);
 
 void stage2_vcpu_reset(struct vcpu *vcpu);
-void stage2_vcpu_load(struct vcpu *vcpu);
+void stage2_vcpu_arrive(struct vcpu *vcpu);
 
 /* ---- abort.c ---- */
 

@@ -36,6 +36,12 @@ static inline void tlbi_vmalls12e1is(void)
 	asm volatile("tlbi vmalls12e1is" ::: "memory");
 }
 
+/** tlbi_alle1() - all guests' entries, of both stages and all VMIDs, on this CPU */
+static inline void tlbi_alle1(void)
+{
+	asm volatile("tlbi alle1" ::: "memory");
+}
+
 /** tlbi_vae2is() - EL2's entries for @va, on all CPUs */
 static inline void tlbi_vae2is(u64 va)
 {

@@ -7,8 +7,8 @@
  * goes there on demand, which a device cannot wait for; and its root may be concatenated. So the
  * table is one of its own, by the same walker: all of RAM is brought in first, and stays.
  *
- * It is a stage-2 table where the SMMU has a second stage, tagged with the VM's VMID, and a stage-1
- * table tagged with an ASID of the same number where it has not. It grows, piece by piece, before
+ * It is a stage-2 table where the SMMU has a second stage, tagged with a VMID, and a stage-1 table
+ * tagged with an ASID of the same number where it has not (space_tag()). It grows, piece by piece, before
  * its VM runs, when no device has anything to do; while it runs nobody changes it.
  * Manual: IHI 0070, "Translation procedure", "TLB tagging, VMIDs, ASIDs and participation in broadcast
  * TLB maintenance".
@@ -77,17 +77,25 @@ static const struct pgtable_format space_stage2_format = {
 
 /* ---- what it is tagged with, and what leads to it ---- */
 
+/* VMID or ASID at the SMMU, for as long as the VM is there: its VMID at the CPUs may change. */
+static u32 space_tag(const struct vm *vm)
+{
+	return vm->index + 1;
+}
+
 /** space_forget() - Exercise 5.4: by VMID for stage 2, by ASID for stage 1; see internal.h */
 EXERCISE(5.4)
 void space_forget(const struct vm *vm)
 {
-	smmu_issue(smmu.use_stage2 ? command_tlbi_vmid(vm->vmid) : command_tlbi_asid(vm->vmid));
+	u32 tag = space_tag(vm);
+
+	smmu_issue(smmu.use_stage2 ? command_tlbi_vmid(tag) : command_tlbi_asid(tag));
 }
 
 struct smmu_ste space_ste(const struct vm *vm)
 {
 	if (smmu.use_stage2)
-		return ste_stage2(&vm->dma.table, vm->vmid, smmu.address_size);
+		return ste_stage2(&vm->dma.table, space_tag(vm), smmu.address_size);
 	return ste_stage1(&context_descriptors[vm->index]);
 }
 
@@ -153,7 +161,7 @@ int smmu_create_space(struct vm *vm)
 	dma->table.owner = vm;
 	dma->filled_bytes = 0;
 	vm->stage2.is_pinned = true;
-	context_descriptors[vm->index] = cd_stage1(&dma->table, vm->vmid, smmu.address_size);
+	context_descriptors[vm->index] = cd_stage1(&dma->table, space_tag(vm), smmu.address_size);
 	return 0;
 }
 

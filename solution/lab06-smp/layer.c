@@ -5,8 +5,10 @@
  *	smp.c		other CPUs start, are kicked, wait for a lock; smp_entry.S: where they begin
  *	psci.c		vCPUs are switched on and off
  *	balance.c	which CPU a vCPU runs on
+ *	vmid.c		VMIDs, which go from VM to VM
  */
 #include "internal.h"
+#include "vmid.h"
 
 LAYER(6, smp, .init_cpu = smp_init_cpu);
 VCPU_HOOKS(6, .reset = psci_vcpu_reset, .load = balance_load);
@@ -16,6 +18,7 @@ HOOK(place, balance_place);
 HOOK(queued, balance_queued);
 HOOK(steal, balance_steal);
 HOOK(awake, balance_awake);
+HOOK(vmid_new, vmid_new);
 
 IRQ_HANDLER(PLAT_INTID_KICK, IRQ_EDGE, smp_kicked);
 
