@@ -87,6 +87,12 @@ def guest(name: str) -> Image:
     return image
 
 
+def layouts() -> Path:
+    """An object with the types of all headers that are given to students, and no code."""
+    _make_guests()
+    return build_directory() / "guests" / "layouts.o"
+
+
 @cache
 def _make_guests() -> None:
     make("guests")

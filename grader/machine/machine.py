@@ -15,8 +15,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+from grader.machine import images
 from grader.machine.budget import NO_LIMIT
 from grader.machine.gdb_client import Gdb, GdbError
 from grader.machine.launch import Guest, MachineConfig, Process
@@ -80,6 +82,16 @@ class Oracle:
     crash: Callable[[Machine], tuple[Verdict, str] | None]
     why_quiet: Callable[[Machine], str | None]  # why nothing can happen any more
     guest_frames: Callable[[Machine], list[str]]  # where EL1 was left
+
+
+@cache
+def _types() -> Gdb:
+    return Gdb.take(images.layouts())
+
+
+@cache
+def _layout(expression: str) -> int:
+    return _types().evaluate_int(expression)
 
 
 class Machine:
@@ -223,16 +235,12 @@ class Machine:
     def exception_level(self) -> int:
         return self.register("PSTATE") >> 2 & 3
 
-    def variable(self, expression: str) -> int:
-        """An integer or pointer of the image, by its name in C."""
-        return self.gdb.evaluate_int(expression)
-
     def layout(self, expression: str) -> int:
-        """What the image's types alone decide, as sizeof does: GDB is asked once for each image."""
-        known = self.symbols.layout
-        if expression not in known:
-            known[expression] = self.variable(expression)
-        return known[expression]
+        """What the types of the headers that are given alone decide, as sizeof does.
+
+        A debugger without a machine is asked, which knows nothing of the image.
+        """
+        return _layout(expression)
 
     def select_cpu(self, cpu: int) -> None:
         """Make later questions speak about this vCPU of the machine."""

@@ -62,7 +62,6 @@ class Symbols:
             (s for s in found if s.kind != STT_OBJECT), key=lambda s: (s.address, s.kind)
         )
         self._starts = [symbol.address for symbol in self._code]
-        self.layout: dict[str, int] = {}  # what GDB said of the file's types (Machine.layout)
 
     def __contains__(self, name: str) -> bool:
         return name in self.by_name

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""The hypervisor's own objects (kit/vcpu.h), read from physical memory with DWARF's offsets.
+"""The hypervisor's own objects (kit/vcpu.h), read from physical memory.
+
+Where a member is, the headers that are given say (Machine.layout), never the image: the debug
+information of a submission may tell anything of a type.
 
 EL2 maps itself one to one, so its pointers are physical addresses. Reading them this way works
 whichever EL the machine stands at, and changes nothing.
@@ -14,6 +17,7 @@ from grader.machine.gdb_client import GdbError
 from grader.machine.machine import Machine
 from grader.machine.verdict import Finding, Verdict
 
+_OF_POINTERS = ("registry_devices",)
 _FORMATS = {1: "<B", 2: "<H", 4: "<I", 8: "<Q"}
 
 
@@ -29,6 +33,12 @@ class Object:
         offset, size = self.objects.member(self.kind, member)
         data = self.objects.machine.memory.read(self.address + offset, size)
         return int(struct.unpack(_FORMATS[size], data)[0])
+
+    def set(self, member: str, value: int) -> None:
+        """Write an integer member, negative ones as their two's complement."""
+        offset, size = self.objects.member(self.kind, member)
+        data = struct.pack(_FORMATS[size], value & (1 << 8 * size) - 1)
+        self.objects.machine.memory.write(self.address + offset, data)
 
     def text(self, member: str) -> str:
         offset, _ = self.objects.member(self.kind, member)
@@ -69,7 +79,7 @@ class Objects:
     machine: Machine
 
     def member(self, kind: str, member: str) -> tuple[int, int]:
-        """(offset, size) of a member, from the image's debug information."""
+        """(offset, size) of a member."""
         place = f"(({kind} *)0)->{member}"
         try:
             return self.machine.layout(f"&({place})"), self.machine.layout(f"sizeof({place})")
@@ -91,11 +101,10 @@ class Objects:
 
     def registry(self, kind: str, table: str) -> list[Object]:
         """The entries of a registry of the image (kit/registry.h), or what its pointers lead to."""
-        entry = self.machine.layout(f"sizeof({table}[0])")
-        size = self.machine.layout(f"sizeof(struct {kind})")
+        entry = 8 if table in _OF_POINTERS else self.machine.layout(f"sizeof(struct {kind})")
         symbols = self.machine.symbols
         addresses = list(range(symbols[table], symbols[f"{table}_end"], entry))
-        if entry != size:
+        if table in _OF_POINTERS:
             addresses = [self.machine.memory.u64(address) for address in addresses]
         return [Object(self, f"struct {kind}", address) for address in addresses]
 
@@ -112,6 +121,10 @@ class Objects:
     def trap(self, ec: int) -> int:
         """The same for an exception class."""
         return self.handler("trap_entry", "registry_traps", "ec", ec)
+
+    def variable(self, kind: str, name: str) -> Object:
+        """A global variable of the image that is a struct."""
+        return Object(self, kind, self.machine.symbols[name])
 
     def cpu(self, index: int) -> Object:
         size = self.machine.layout("sizeof(struct cpu)")

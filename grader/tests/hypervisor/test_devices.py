@@ -85,7 +85,7 @@ def test_a_command_that_is_not_taken_stops_nobody(lab: Lab) -> None:
     machine.run_to("*smmu_issue", EL2_ONLY)
     machine.gdb.set_core_registers({"x0": 0xFF})
     machine.run_to("*smmu_destroy_space", EL2_ONLY)
-    expect("one error", machine.variable("smmu.command_errors"), 1)
+    expect("one error", Objects(machine).variable("struct smmu", "smmu").get("command_errors"), 1)
     expect("it is acknowledged", smmu.register(dma.GERROR), smmu.register(dma.GERRORN))
     names = [command.name for command in smmu.commands_since(prod)]
     expect("CMD_SYNC is in its place, and all that was cached is made to go", names[:5],
@@ -133,5 +133,6 @@ def test_lost_records_are_told(lab: Lab) -> None:
     devices = tuple(DeviceConfig(address, "edu") for address in slots)
     machine = lab.start(ProbeVm("dma_storm", devices=tuple(slots)), devices=devices)
     machine.run_to("*machine_off", EL2_ONLY, budget=BUDGET)
-    expect_that("records were lost", machine.variable("smmu.overflows") > 0)
+    smmu = Objects(machine).variable("struct smmu", "smmu")
+    expect_that("records were lost", smmu.get("overflows") > 0)
     expect_that("it is told", "SMMU: the event queue was full" in told(machine), told(machine))

@@ -15,6 +15,7 @@ from grader.oracle import crash
 from grader.oracle.decode import el2_registers as el2
 from grader.oracle.decode.esr import Esr
 from grader.oracle.decode.fields import bits
+from grader.oracle.objects import Object, Objects
 from grader.oracle.probe import LOAD_OFFSET, ProbeVm, ram_bases
 
 LAB = 1
@@ -211,9 +212,10 @@ class TrappedA32:
         machine.run_to("*trap_dispatch", f"{EL2_ONLY} && ($SPSR_EL2 & 0x30) == {self.state}")
         esr = machine.register("ESR_EL2") & ~(0xF << 20 | CV | IL) | bits_of_esr
         pstate = with_it(machine.register("SPSR_EL2"), it) & ~(0xF << 28) | nzcv << 28
-        frame = "((struct vcpu *)$x0)->frame"
-        change = f"$x1 = {esr:#x}, {frame}.pstate = {pstate:#x}, {frame}.x[0] = 0"
-        machine.gdb.evaluate(f"{change}, {frame}.x[2] = 0xab000000")
+        vcpu = Object(Objects(machine), "struct vcpu", machine.register("x0"))
+        machine.gdb.set_register("x1", esr)
+        for member, value in (("pstate", pstate), ("x[0]", 0), ("x[2]", 0xAB000000)):
+            vcpu.set(f"frame.{member}", value)
         machine.run_to(self.vector, EL1_ONLY)
         ec = Esr(machine.register("ESR_EL1")).ec
         expect_that("it is undefined, or the code comes to its SVC",

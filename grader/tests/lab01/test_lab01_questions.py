@@ -42,5 +42,5 @@ def test_registers_at_an_exit(lab: Lab, measured: Measured) -> None:
 
 def test_sizes_of_what_is_switched(lab: Lab, measured: Measured) -> None:
     machine = lab.start("hypercalls")
-    measured(el1_state_bytes=machine.variable("sizeof(struct el1_state)"),
-             fp_state_bytes=machine.variable("sizeof(struct fp_state)"))
+    measured(el1_state_bytes=machine.layout("sizeof(struct el1_state)"),
+             fp_state_bytes=machine.layout("sizeof(struct fp_state)"))

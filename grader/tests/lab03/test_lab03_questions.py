@@ -7,6 +7,7 @@ import struct
 
 from grader.conftest import Lab, MakeLab, Measured
 from grader.machine.machine import EL2_ONLY, StopKind
+from grader.oracle.objects import Objects
 from grader.oracle.probe import ProbeVm
 
 LAB = 3
@@ -18,7 +19,8 @@ MAINTENANCE_MOST = 2000
 def test_list_registers_of_gicv3(make_lab: MakeLab, measured: Measured) -> None:
     machine = make_lab(LAB, 3).start("gic_enable")
     machine.run_to("*vcpu_enter", EL2_ONLY)
-    measured(list_registers_gicv3=machine.variable("gic_v3.lr_count"))
+    driver = Objects(machine).variable("struct gic_driver", "gic_v3")
+    measured(list_registers_gicv3=driver.get("lr_count"))
 
 
 def test_list_registers_of_gicv2(make_lab: MakeLab, measured: Measured) -> None:

@@ -51,7 +51,7 @@ class Stage:
 
     @property
     def gic(self) -> Object:
-        driver = self.bench.machine.variable("gic")
+        driver = self.bench.machine.memory.u64(self.bench.machine.symbols["gic"])
         return Object(self.bench.objects, "struct gic_driver", driver)
 
     def irq(self, intid: int, vcpu: int = 0) -> Object:
@@ -94,7 +94,7 @@ class Stage:
 
     def hold_lock(self) -> None:
         """vgic.lock is held by whoever calls what is called from now on."""
-        self.bench.put(self.vm, vgic__lock__next=1)
+        self.bench.put(self.vm, vgic__lock__taken=1)
 
     def load(self) -> None:
         """vCPU 0 has the CPU and its virtual interface."""
@@ -185,7 +185,7 @@ def test_physical_gic_is_set_up_whatever_firmware_left(lab: Lab) -> None:
     for register in ACTIVE_PRIORITIES:
         expect(f"{register}: no priority is active, or it masks the rest",
                bench.read_sysreg(register), 0)
-    count = bench.objects.machine.variable("gic_v3.lr_count")
+    count = bench.objects.variable("struct gic_driver", "gic_v3").get("lr_count")
     expect("lr_count is ICH_VTR_EL2.ListRegs + 1", count, 4)
 
 

@@ -196,7 +196,7 @@ def test_deadline_that_no_counter_reaches_is_never_due(lab: Lab) -> None:
     vcpu = Objects(machine).loaded_vcpu()
     assert vcpu is not None
     offset = MASK64 - machine.register("CNTV_CVAL_EL0") + 1000
-    machine.gdb.evaluate(f"((struct vcpu *){vcpu.address:#x})->vtimer.cntv.offset = {offset}")
+    vcpu.set("vtimer.cntv.offset", offset)
     background = vcpu.address + vcpu.objects.member("struct vcpu", "vtimer.cntv.deadline")[0]
     machine.run_to("*deadline_arm", f"{EL2_ONLY} && $x0 == {background:#x}")
     ticks = machine.register("x1")
@@ -204,8 +204,9 @@ def test_deadline_that_no_counter_reaches_is_never_due(lab: Lab) -> None:
                 bool(ticks >> 62), hex(ticks))
 
 
-@pytest.mark.parametrize("change", ["cntv.ctl = 3", "cntv.ctl = 0", "cntv.cval = 1ul << 62"])
-def test_expired_deadline_is_looked_at_again(lab: Lab, change: str) -> None:
+@pytest.mark.parametrize("register, value", [("ctl", 3), ("ctl", 0), ("cval", 1 << 62)],
+                         ids=["cntv.ctl = 3", "cntv.ctl = 0", "cntv.cval = 1ul << 62"])
+def test_expired_deadline_is_looked_at_again(lab: Lab, register: str, value: int) -> None:
     """What the timer's registers say when its deadline comes is what counts."""
     machine = in_guest(lab, "timer_two_vms", "timer_two_vms")
     objects = Objects(machine)
@@ -214,11 +215,11 @@ def test_expired_deadline_is_looked_at_again(lab: Lab, change: str) -> None:
         offset = objects.member("struct vcpu", "vtimer.cntv.deadline")[0]
         vcpu = Object(objects, "struct vcpu", machine.register("x0") - offset)
         if altered:
-            machine.gdb.evaluate(f"((struct vcpu *){vcpu.address:#x})->vtimer.{change}")
+            vcpu.set(f"vtimer.cntv.{register}", value)
         machine.run_to(machine.register("x30"), EL2_ONLY)
         line = vcpu.get(f"vgic.private_irqs[{INTID_CNTV}].line_level")
-        what = f"after {change}, PPI 27 stays as it is" if altered else "PPI 27 is raised"
-        expect(what, line, not altered)
+        expect(f"after {register} = {value:#x}, PPI 27 stays as it is" if altered
+               else "PPI 27 is raised", line, not altered)
 
 
 def test_physical_timer_interrupt_is_active_while_its_guest_has_it(lab: Lab, gic: int) -> None:

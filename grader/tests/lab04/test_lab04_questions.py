@@ -23,4 +23,4 @@ def test_ticks_of_a_slice(lab: Lab, measured: Measured) -> None:
     for name, deterministic in (("slice_ticks_icount", True), ("slice_ticks", False)):
         machine = lab.start("timer_virtual", deterministic=deterministic)
         machine.run_to("*vcpu_enter", EL2_ONLY)
-        measured(**{name: machine.variable("slice_ticks")})
+        measured(**{name: machine.memory.u64(machine.symbols["slice_ticks"])})
