@@ -89,6 +89,10 @@ class Budget:
     def retired(self) -> int:
         return self.shared.get(Word.RETIRED)
 
+    def retired_by(self, cpu: int) -> int:
+        """How much of that one CPU executed."""
+        return self.shared.retired_by(cpu)
+
     @property
     def reached(self) -> bool:
         """Whether the plugin holds a vCPU, or did before the machine was stopped."""

@@ -265,6 +265,8 @@ class Gdb:
         # A step masks interrupts but does not stop the clock: a stopped clock with a deadline in
         # the past leaves no instruction to execute under icount.
         self._execute("maintenance packet Qqemu.sstep=3")
+        # Where there are several CPUs, a step is one of the selected CPU, and the others stand.
+        self.command("-gdb-set scheduler-locking step")
 
     def insert_breakpoint(self, place: str, condition: str = "", once: bool = False) -> int:
         """Number of a new breakpoint; `place` is anything GDB's break takes."""
@@ -354,6 +356,10 @@ class Gdb:
             for t in reply["threads"]
         ]
         return sorted(threads)
+
+    def current_thread(self) -> int:
+        """GDB's number of the vCPU that registers and stacks are of."""
+        return int(self.command("-thread-info")["current-thread-id"])
 
     def select_thread(self, number: int) -> None:
         self.command(f"-thread-select {number}")

@@ -78,8 +78,8 @@ class Stop:
 class Oracle:
     """Questions about the programs in a machine; grader/oracle/strata.py has our answers."""
 
-    # The verdict on an end that EL2 itself reported, and EL2's words.
-    crash: Callable[[Machine], tuple[Verdict, str] | None]
+    # The verdict on an end that EL2 itself reported, EL2's words, and the CPU that it names.
+    crash: Callable[[Machine], tuple[Verdict, str, int] | None]
     why_quiet: Callable[[Machine], str | None]  # why nothing can happen any more
     guest_frames: Callable[[Machine], list[str]]  # where EL1 was left
 
@@ -244,7 +244,8 @@ class Machine:
 
     def select_cpu(self, cpu: int) -> None:
         """Make later questions speak about this vCPU of the machine."""
-        self.gdb.select_thread(self.gdb.threads()[cpu][0])
+        if self.config.smp > 1:
+            self.gdb.select_thread(self.gdb.threads()[cpu][0])
 
     def memory_start(self) -> int:
         """First physical address of RAM: devices lie below."""
@@ -316,13 +317,38 @@ class Machine:
             if self.returned:
                 lines += [f"{self.call_text(*self.returned)} has returned"]
             else:
-                lines += [f"vCPU at EL{self.exception_level}, pc {self.place(self.pc)}"]
-                lines += self.backtrace()
+                lines += self._of_each_cpu()
         except (Finding, GdbError) as error:
             lines.append(f"(the machine cannot be asked any more: {error})")
         self.console.poll()
         tail = self.console.tail()
         return lines + (["console:"] + ["| " + line for line in tail] if tail else [])
+
+    def _of_each_cpu(self) -> list[str]:
+        """Where the selected CPU stands, with its stack, and the place of each other one."""
+        here = f"at EL{self.exception_level}, pc {self.place(self.pc)}"
+        if self.config.smp == 1:
+            return [f"vCPU {here}", *self.backtrace()]
+        selected = self.gdb.current_thread()
+        lines, others = self.backtrace(), []
+        for cpu, (thread, description) in enumerate(self.gdb.threads()):
+            if thread == selected:
+                lines.insert(0, f"CPU {cpu} {here}")
+                continue
+            self.gdb.select_thread(thread)
+            halted = ", halted" if "halted" in description else ""
+            others.append(f"CPU {cpu} at EL{self.exception_level}, "
+                          f"pc {self.place(self.pc)}{halted}")
+        self.gdb.select_thread(selected)
+        return lines + others
+
+    def _instructions(self) -> str:
+        """How many were executed; of several CPUs by which."""
+        total = f"{self.budget.retired} instructions"
+        if self.config.smp == 1:
+            return total
+        each = (f"CPU {cpu} {self.budget.retired_by(cpu)}" for cpu in range(self.config.smp))
+        return f"{total} ({', '.join(each)})"
 
     def call_text(self, function: int, arguments: tuple[int, ...]) -> str:
         """A call that a test made: function, where it is written, arguments."""
@@ -333,7 +359,10 @@ class Machine:
         """The verdict on a machine that stopped otherwise than the test asked for."""
         crash = self._oracle.crash(self)
         if crash is not None:
+            if crash[2] < self.config.smp:  # it is EL2's own word
+                self.select_cpu(crash[2])
             return self.finding(crash[0], what, observed=crash[1])
+        self.select_cpu(stop.cpu)
         verdict = Verdict.FAIL
         observed = stop.kind.value
         if stop.kind is StopKind.BUDGET and self.budget.looping:
@@ -342,18 +371,18 @@ class Machine:
                         f"at {self.place(stop.pc)}")
         elif stop.kind is StopKind.BUDGET:
             verdict = Verdict.BUDGET
-            observed = f"{self.budget.retired} instructions used, at {self.place(stop.pc)}"
+            observed = f"{self._instructions()} used, at {self.place(stop.pc)}"
         elif stop.kind is StopKind.SLOW:
             verdict = Verdict.BUDGET
             observed = (
-                f"{self.budget.retired} instructions, their device accesses and sleeps took the "
+                f"{self._instructions()}, their device accesses and sleeps took the "
                 f"emulator {PROCESSOR_SECONDS:g} s of processor time; at {self.place(stop.pc)}"
             )
         elif stop.kind is StopKind.PASSED:
             verdict = Verdict.BUDGET
             observed = (
                 f"the machine came to the watched place {MOST_STOPS} times, never under the "
-                f"test's condition; {self.budget.retired} instructions used, "
+                f"test's condition; {self._instructions()} used, "
                 f"at {self.place(stop.pc)}"
             )
         elif stop.kind is StopKind.QUIET:

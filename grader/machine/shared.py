@@ -38,8 +38,11 @@ class Word(IntEnum):
     PROGRAM_COUNT = auto()
 
 
+CPU_MAX = 8
+
 # Behind the words.
-ENTRIES = 8 * len(Word)
+RETIRED_BY = 8 * len(Word)
+ENTRIES = RETIRED_BY + 8 * CPU_MAX
 PROGRAMS = ENTRIES + ENTRY_MAX * ENTRY.size
 SIZE = PROGRAMS + PROGRAM_MAX * (PROGRAM.size + PROGRAM_BYTES)
 
@@ -57,6 +60,10 @@ class Shared:
 
     def put(self, word: Word, value: int) -> None:
         struct.pack_into("<Q", self.bytes, 8 * word, value)
+
+    def retired_by(self, cpu: int) -> int:
+        """Instructions of one CPU."""
+        return int(struct.unpack_from("<Q", self.bytes, RETIRED_BY + 8 * cpu)[0])
 
     def close(self) -> None:
         self.bytes.close()

@@ -79,9 +79,10 @@ def read(machine: Machine) -> Report | None:
     )
 
 
-def verdict(machine: Machine) -> tuple[Verdict, str] | None:
-    """What the mailbox makes of a machine's end, in words; None when it is empty."""
+def verdict(machine: Machine) -> tuple[Verdict, str, int] | None:
+    """What the mailbox makes of a machine's end, in words, and its CPU; None when it is empty."""
     report = read(machine)
     if report is None:
         return None
-    return Verdict.TODO if report.kind is Kind.TODO else Verdict.CRASH, report.describe(machine)
+    kind = Verdict.TODO if report.kind is Kind.TODO else Verdict.CRASH
+    return kind, report.describe(machine), report.cpu

@@ -130,13 +130,13 @@ class Objects:
         size = self.machine.layout("sizeof(struct cpu)")
         return Object(self, "struct cpu", self.machine.symbols["cpus"] + size * index)
 
-    def loaded_vcpu(self, cpu: int = 0) -> Object | None:
-        """The vCPU that a CPU runs, by the CPU's own TPIDR_EL2."""
+    def loaded_vcpu(self) -> Object | None:
+        """The vCPU that the selected CPU runs, by the CPU's own TPIDR_EL2."""
         return Object(self, "struct cpu", self.machine.register("TPIDR_EL2")).pointer(
             "vcpu", "struct vcpu"
         )
 
-    def loaded_vm_index(self, cpu: int = 0) -> int:
-        vcpu = self.loaded_vcpu(cpu)
+    def loaded_vm_index(self) -> int:
+        vcpu = self.loaded_vcpu()
         vm = vcpu.pointer("vm", "struct vm") if vcpu else None
         return vm.get("index") if vm else -1

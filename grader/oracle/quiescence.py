@@ -11,12 +11,13 @@ from __future__ import annotations
 import struct
 
 from grader.machine.gdb_client import GdbError
+from grader.machine.launch import Guest
 from grader.machine.machine import Machine
 from grader.machine.symbols import symbols_of
 from grader.machine.verdict import Finding
 from grader.oracle.decode.esr import Esr
 from grader.oracle.decode.timer import timer_state
-from grader.oracle.objects import Objects
+from grader.oracle.objects import Objects, Vm
 
 # Each timer that wakes a CPU: the name people use for it, its control register, its deadline.
 TIMERS = {
@@ -87,18 +88,24 @@ def _blocked(machine: Machine) -> str:
     words = ""
     try:
         for vm, guest in zip(Objects(machine).vms(), machine.guests, strict=True):
-            vcpu = vm.vcpu(0)
-            if vcpu.get("state") != BLOCKED:
-                continue
-            pc = vcpu.get("frame.pc")
-            symbols, address = symbols_of(guest.elf), pc - guest.load_address
-            wait = WAITS.get(symbols.word(address) or 0)
-            how = f" at its {wait} and not behind it," if wait else ", to go on"
-            words += (f" | VM {vm.index} blocked{how} at {pc:#x} {symbols.place(address) or ''} of "
-                      f"{guest.name}")
+            for index in range(vm.get("vcpu_count")):
+                words += _blocked_vcpu(vm, index, guest)
     except (Finding, GdbError, LookupError, ValueError, struct.error):
         pass  # what else there is to say stands already
     return words
+
+
+def _blocked_vcpu(vm: Vm, index: int, guest: Guest) -> str:
+    """The same of one vCPU; its number where the VM has several."""
+    vcpu = vm.vcpu(index)
+    if vcpu.get("state") != BLOCKED:
+        return ""
+    who = f"VM {vm.index}" + (f" vCPU {index}" if vm.get("vcpu_count") > 1 else "")
+    pc = vcpu.get("frame.pc")
+    symbols, address = symbols_of(guest.elf), pc - guest.load_address
+    wait = WAITS.get(symbols.word(address) or 0)
+    how = f" at its {wait} and not behind it," if wait else ", to go on"
+    return f" | {who} blocked{how} at {pc:#x} {symbols.place(address) or ''} of {guest.name}"
 
 
 def _wait(machine: Machine) -> str:

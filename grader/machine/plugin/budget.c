@@ -146,6 +146,7 @@ struct shared {
 	uint64_t finish_wanted; /* with so many the machine is held */
 	uint64_t vcpu_count;
 	uint64_t program_count;
+	uint64_t retired_by[CPU_MAX]; /* of @retired, how much by each CPU; written by its thread */
 	uint64_t entries[ENTRY_MAX][ENTRY_WORDS];
 	struct program programs[PROGRAM_MAX];
 };
@@ -337,6 +338,8 @@ static void tb_executed(unsigned cpu, void *data)
 	uint64_t before =
 		atomic_fetch_add_explicit(&shared->retired, block->insns, memory_order_relaxed);
 
+	if (cpu < CPU_MAX)
+		shared->retired_by[cpu] += block->insns;
 	if (before + block->insns > atomic_load_explicit(&shared->limit, memory_order_relaxed))
 		hold(cpu, block, AT_LIMIT);
 	if (cpu >= CPU_MAX)

@@ -85,6 +85,25 @@ def test_a_cpu_that_was_never_started_is_off(make_lab: MakeLab) -> None:
     assert "EL1 state in CPU 0:" in typed(machine, "strata vcpu alpha")
 
 
+def test_several_cpus(make_lab: MakeLab) -> None:
+    """A VM on each CPU: three are pinned and compute, one sleeps."""
+    vms = [ProbeVm("hostile_spin", name=f"spin{cpu}", pin=((cpu,),)) for cpu in (1, 2, 3)]
+    machine = in_guest(make_lab(6), ProbeVm("wfi", name="alpha", pin=((0,),)), *vms, smp=4)
+    machine.run(budget=30_000_000)
+    lines = typed(machine, "strata cpus").splitlines()
+    assert [line.partition(":")[0] for line in lines] == [f"CPU {cpu}" for cpu in range(4)]
+    assert not any(line.endswith("off") for line in lines)
+    queues = typed(machine, "strata runq").splitlines()[:4]
+    assert all(line.startswith("CPU ") for line in queues)
+    text = typed(machine, "strata timers")
+    assert all(f"CPU {cpu}: CNTHP" in text for cpu in range(4))
+    for cpu in range(4):
+        loaded = typed(machine, f"strata lrs cpu{cpu}")
+        name = loaded.partition(" ")[0]
+        assert f"{name} (loaded on CPU {cpu})" in loaded
+        assert f"EL1 state in CPU {cpu}:" in typed(machine, f"strata vcpu {name}")
+
+
 def test_walk_through_stage_2(make_lab: MakeLab) -> None:
     machine = in_guest(make_lab(2), *TWO)
     machine.run_to(machine.pc + 4, EL1_ONLY)

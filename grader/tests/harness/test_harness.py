@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import signal
 from collections.abc import Callable
@@ -141,6 +142,55 @@ def test_a_guest_may_loop_in_exceptions(start_selftest: StartSelftest) -> None:
     machine.gdb.set_register("x21", 1)
     assert machine.run(budget=10_000).kind is StopKind.BUDGET
     assert machine.budget.retired >= 10_000
+
+
+def two_cpus(start_selftest: StartSelftest, second: int) -> Machine:
+    """CPU 0 starts CPU 1 and sleeps; `second` says what CPU 1 does."""
+    machine = start_selftest("two_cpus", smp=2)
+    machine.run_to("*start_second")
+    machine.gdb.set_register("x20", second)
+    return machine
+
+
+def test_a_hang_of_several_cpus_says_how_each_sleeps(start_selftest: StartSelftest) -> None:
+    found = finding_of(two_cpus(start_selftest, 0))
+    assert found.verdict is Verdict.HANG
+    for cpu, place in ((0, "first_sleeps"), (1, "second+")):
+        assert re.search(rf"CPU {cpu} in WFI at EL2, 0x\w+ {re.escape(place)}", found.observed)
+
+
+def test_a_budget_of_several_cpus_says_who_used_it(start_selftest: StartSelftest) -> None:
+    machine = two_cpus(start_selftest, 1)
+    found = finding_of(machine, budget=90_000)
+    assert found.verdict is Verdict.BUDGET
+    match = re.search(r"instructions \(CPU 0 (\d+), CPU 1 (\d+)\) used, at \w+ second_spins",
+                      found.observed)
+    assert match
+    assert int(match[1]) < 100
+    assert int(match[2]) > 80_000
+    assert int(match[1]) + int(match[2]) == machine.budget.retired
+    assert re.match(r"CPU 1 at EL2, pc 0x\w+ second_spins", found.where[0])
+    assert any(re.match(r"CPU 0 at EL2, pc 0x\w+ first_sleeps.*, halted", line)
+               for line in found.where)
+
+
+def test_a_crash_shows_the_cpu_that_it_was(start_selftest: StartSelftest) -> None:
+    found = finding_of(two_cpus(start_selftest, 2))
+    assert found.verdict is Verdict.CRASH
+    assert found.observed == "PANIC: panic; CPU 1, SP 0x0"
+    assert re.match(r"CPU 1 at EL2, pc 0x\w+ power_off", found.where[0])
+
+
+def test_a_step_is_one_of_the_selected_cpu_alone(start_selftest: StartSelftest) -> None:
+    machine = two_cpus(start_selftest, 1)
+    machine.run(budget=1_000)
+    machine.select_cpu(0)
+    assert "first_sleeps" in machine.place(machine.pc)
+    machine.select_cpu(1)
+    count = machine.register("x9")
+    for _ in range(6):
+        machine.step_instruction()
+    assert count < machine.register("x9") <= count + 3  # a turn is two steps: YIELD takes one along
 
 
 def test_forged_console_text_does_not_change_a_verdict(start_selftest: StartSelftest) -> None:
