@@ -93,9 +93,9 @@ class Vms(Command):
 class Cpus(Command):
     """strata cpus: what each CPU of the machine does.
 
-    A CPU runs a vCPU, is in EL2 for one, is idle because none can run (it keeps the last one
-    loaded), or has not been started. With the length of its run queue, and the physical count at
-    which the time slice ends, where there are time slices (layer 4)."""
+    A CPU runs a vCPU, is in EL2 for one or for none, is idle because none can run (it keeps the
+    last one loaded), or has not been started. With the length of its run queue, and the physical
+    count at which the time slice ends, where there are time slices (layer 4)."""
 
     name = "cpus"
 
@@ -115,20 +115,25 @@ class Cpus(Command):
         with cpu.selected():
             level, pc = target.exception_level(), target.register("pc")
         if vcpu is None:
-            asleep = " in WFI" if cpu.is_halted() else ""
-            return f"idle{asleep}" + (f", {target.vcpu_name(loaded)} is loaded" if loaded else "")
+            awake = f"in EL2 for none, {target.code_name(pc)}"
+            where = "idle in WFI" if cpu.is_halted() else awake
+            return where + (f", {target.vcpu_name(loaded)} is loaded" if loaded else "")
         name = target.vcpu_name(vcpu)
         if level < 2:
             return f"runs {name} at EL{level}, pc {pc:#x}"
         if loaded is None or loaded.address != vcpu.address:
-            return f"in EL2, about to load {name}, pc {target.code_name(pc)}"
-        return f"in EL2 for {name}, pc {target.code_name(pc)}"
+            return f"in EL2, about to load {name}, {target.code_name(pc)}"
+        return f"in EL2 for {name}, {target.code_name(pc)}"
 
 
 def running_vcpus() -> dict[int, target.Struct]:
     """The vCPU that each CPU, by the address of its struct cpu, has taken off its run queue."""
-    found = {}
-    for vm in target.vms():
+    found: dict[int, target.Struct] = {}
+    try:
+        vms = target.vms()
+    except target.NotThere:
+        return found
+    for vm in vms:
         for vcpu in target.vcpus(vm):
             if vcpu.name_of("state") == "running":
                 found[vcpu.get("cpu")] = vcpu
