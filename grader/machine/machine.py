@@ -14,7 +14,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -220,6 +220,28 @@ class Machine:
         finally:
             if not self.gdb.closed:
                 self.gdb.delete_breakpoint(number)
+
+    @contextmanager
+    def alone(self, cpu: int) -> Iterator[None]:
+        """For the length of a block this CPU runs, and all others stand where they are.
+
+        If it falls asleep meanwhile, that is StopKind.QUIET: nothing else is there to wake it.
+        """
+        oracle = self._oracle
+
+        def why_quiet(machine: Machine) -> str | None:
+            asleep = "halted" in machine.gdb.threads()[cpu][1]
+            return f"CPU {cpu}, the only one that runs, sleeps" if asleep else None
+
+        self._oracle = replace(oracle, why_quiet=why_quiet)
+        self.gdb.command("-gdb-set scheduler-locking on")
+        self.select_cpu(cpu)
+        try:
+            yield
+        finally:
+            self._oracle = oracle
+            if not self.gdb.closed:
+                self.gdb.command("-gdb-set scheduler-locking off")
 
     # Looking.
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from grader.machine import images
 from grader.machine.launch import Guest, MachineConfig
-from grader.machine.machine import Machine, StopKind
+from grader.machine.machine import Machine, Stop, StopKind
 from grader.machine.symbols import symbols_of
 from grader.machine.verdict import Finding, Verdict, expect, show
 from grader.oracle.objects import Objects
@@ -179,14 +179,25 @@ def ram_bases(machine: Machine, vms: list[ProbeVm], lab: int) -> list[int]:
     return bases
 
 
-def run_probes(machine: Machine, vms: list[ProbeVm], lab: int, budget: int) -> list[Report]:
-    """Run until every probe that reports has finished; reports in the order of the VMs."""
+def watch_probes(machine: Machine, vms: list[ProbeVm], lab: int) -> Witness:
+    """Before anything has run: whose reports are expected."""
     ram_bases(machine, vms, lab)  # without stage 2 it tells machine.guests where they are
     witness = Witness(machine.budget.shared)
-    wanted = [index for index, vm in enumerate(vms) if vm.reports]
     for guest, vm in zip(machine.guests, vms, strict=True):
         witness.watch(guest.elf, guest.load_address, vm.reports, vm.cpus)
-    stop = machine.run(budget)
+    return witness
+
+
+def run_probes(machine: Machine, vms: list[ProbeVm], lab: int, budget: int) -> list[Report]:
+    """Run until every probe that reports has finished; reports in the order of the VMs."""
+    witness = watch_probes(machine, vms, lab)
+    return finish_probes(machine, vms, witness, machine.run(budget))
+
+
+def finish_probes(machine: Machine, vms: list[ProbeVm], witness: Witness,
+                  stop: Stop) -> list[Report]:
+    """What they said by the machine's last stop; a Finding if that was not their end."""
+    wanted = [index for index, vm in enumerate(vms) if vm.reports]
     if stop.kind is not StopKind.FINISHED:
         names = ", ".join(f"{vms[index].probe} in VM {index}" for index in wanted)
         ended = f" ({witness.finished} did)" if len(wanted) > 1 else ""

@@ -17,16 +17,31 @@ static u64 level1[512] __attribute__((aligned(4096)));
 static u64 level2[512] __attribute__((aligned(4096)));
 static u64 level3[512] __attribute__((aligned(4096)));
 
-void mmu_map_page(u64 va, u64 address, u64 attributes)
+static u64 *entry_of(u64 va)
 {
-	u64 *entry = &level3[va >> 12 & 511];
+	return &level3[va >> 12 & 511];
+}
 
-	*(volatile u64 *)entry = 0; /* break before make */
-	asm volatile("dsb ish\n\ttlbi vaae1is, %0\n\tdsb ish\n\tisb" ::"r"(va >> 12) : "memory");
+static void entry_make(u64 va, u64 address, u64 attributes)
+{
 	if (attributes)
-		*(volatile u64 *)entry = address | attributes | PTE_PAGE | PTE_VALID;
+		*(volatile u64 *)entry_of(va) = address | attributes | PTE_PAGE | PTE_VALID;
 	dsb();
 	isb();
+}
+
+void mmu_map_page(u64 va, u64 address, u64 attributes)
+{
+	*(volatile u64 *)entry_of(va) = 0; /* break before make */
+	asm volatile("dsb ish\n\ttlbi vaae1is, %0\n\tdsb ish\n\tisb" ::"r"(va >> 12) : "memory");
+	entry_make(va, address, attributes);
+}
+
+void mmu_map_page_here(u64 va, u64 address, u64 attributes)
+{
+	*(volatile u64 *)entry_of(va) = 0;
+	asm volatile("dsb nshst\n\ttlbi vaae1, %0\n\tdsb nsh\n\tisb" ::"r"(va >> 12) : "memory");
+	entry_make(va, address, attributes);
 }
 
 void mmu_enable(void)

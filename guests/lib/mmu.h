@@ -31,4 +31,7 @@ void mmu_disable(void);
  */
 void mmu_map_page(u64 va, u64 address, u64 attributes);
 
+/** mmu_map_page_here() - the same for a page that no other vCPU uses: TLBI without IS */
+void mmu_map_page_here(u64 va, u64 address, u64 attributes);
+
 #endif

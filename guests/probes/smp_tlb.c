@@ -7,8 +7,10 @@
 #include "mmu.h"
 #include "probe.h"
 #include "smp.h"
+#include "timer.h"
 
 #define ROUNDS 24
+#define LOCAL_ROUNDS 40
 #define ATTRIBUTES (PTE_NORMAL | PTE_INNER_SHAREABLE | PTE_ACCESS)
 
 static u32 count;
@@ -64,6 +66,62 @@ static void broadcast(void)
 		     0);
 }
 
+/*
+ * A page of the vCPU's own, changed again and again with a TLBI for this CPU alone. In between the
+ * vCPU gives its CPU away, computes, or sleeps, and may be elsewhere afterwards.
+ */
+static u64 stale_here[SMP_CPU_MAX], stale_later[SMP_CPU_MAX];
+
+static void move_about(u64 number)
+{
+	u64 end = counter() + ticks_from_us(20 + number % 50);
+
+	if (number & 64) {
+		while (counter() < end)
+			spin_burst();
+		return;
+	}
+	timer_set_cval(TIMER_VIRTUAL, end);
+	timer_set_ctl(TIMER_VIRTUAL, TIMER_ENABLE);
+	while (counter() < end)
+		asm volatile("wfi" ::: "memory");
+	timer_set_ctl(TIMER_VIRTUAL, 0);
+}
+
+static void change_here(u64 numbers)
+{
+	u32 self = smp_index();
+	u64 own = window + 4096 * (32 + 4 * self);
+
+	if (self)
+		gic_init_cpu();
+	gic_enable(INTID_VTIMER); /* it ends WFI; all stays masked */
+	for (u64 round = 0; round < LOCAL_ROUNDS; round++) {
+		u64 page = own + 4096 * (1 + round % 3);
+
+		write64(page, number_of(page, round));
+		mmu_map_page_here(own, page, ATTRIBUTES);
+		stale_here[self] += read64(own) != number_of(page, round);
+		move_about(numbers >> (8 * self) ^ round * 29);
+		stale_later[self] += read64(own) != number_of(page, round);
+	}
+}
+
+static void local(void)
+{
+	u64 here = 0, later = 0;
+
+	gic_init();
+	smp_call_all(count, change_here, random());
+	for (u32 cpu = 0; cpu < count; cpu++) {
+		here += stale_here[cpu];
+		later += stale_later[cpu];
+	}
+	report_equal("mapped elsewhere with TLBI VAAE1 by the vCPU that uses it: it sees that",
+		     here, 0);
+	report_equal("and sees nothing older later, on whatever CPU", later, 0);
+}
+
 void probe(void)
 {
 	count = smp_start_all();
@@ -72,4 +130,5 @@ void probe(void)
 	for (u32 cpu = 1; cpu < count; cpu++)
 		smp_call(cpu, turn_on, 0);
 	broadcast();
+	local();
 }
