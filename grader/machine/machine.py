@@ -160,9 +160,9 @@ class Machine:
         """Go on until something stops the machine, at the latest after `budget` instructions."""
         return self._go("-exec-continue", budget)
 
-    def step_instruction(self) -> Stop:
-        """One instruction of the selected vCPU; interrupts are held off meanwhile."""
-        return self._go("-exec-step-instruction", DEFAULT_BUDGET)
+    def step_instruction(self, count: int = 1) -> Stop:
+        """Instructions of the selected vCPU; interrupts are held off meanwhile."""
+        return self._go(f"-exec-step-instruction {count}", DEFAULT_BUDGET)
 
     def finish(self, budget: int = DEFAULT_BUDGET) -> Stop:
         """Run until the current function returns."""
@@ -236,6 +236,8 @@ class Machine:
         self._oracle = replace(oracle, why_quiet=why_quiet)
         self.gdb.command("-gdb-set scheduler-locking on")
         self.select_cpu(cpu)
+        # A stop by the monitor is told of the CPU that stopped last, which GDB has not let go.
+        self.gdb.execute(f"maintenance packet Hcp1.{self.gdb.threads()[cpu][0]:x}")
         try:
             yield
         finally:
