@@ -36,7 +36,8 @@ def cpu_count(machine: Machine) -> int:
 def listed(objects: Objects, head: int, kind: str, node: str) -> tuple[int, ...]:
     """Addresses of the structs on a list, which must be closed."""
     offset = objects.member(kind, node)[0]
-    memory, found = objects.machine.memory, []
+    memory = objects.machine.memory
+    found: list[int] = []
     at = memory.u64(head)
     while at != head and len(found) < 200:
         found.append(at - offset)
@@ -128,14 +129,15 @@ def check_queues(machine: Machine) -> Queues | None:
 
 def make_races(machine: Machine, functions: tuple[str, ...], holds: int, seed: int,
                budget: int, who: str = "") -> Stop | None:
-    """Up to `holds` times: a CPU that comes to one of these functions stands there, some instructions
-    on, while each other one runs alone. What ended the machine, or None when it can go on.
+    """Up to `holds` times: a CPU that comes to one of these functions stands there, some
+    instructions on, while each other one runs alone. What ended the machine, or None when it can go
+    on.
 
     `who` is a condition for GDB which CPU that is.
     """
     chooser = random.Random(seed)
     places = [f"*{name}" for name in functions if name in machine.symbols]
-    expect_that(f"the image has one of {', '.join(functions)}", places)
+    expect_that(f"the image has one of {', '.join(functions)}", bool(places))
     condition = f"{EL2_ONLY} && {who}" if who else EL2_ONLY
     for _ in range(holds):
         with machine.breakpoint(chooser.choice(places), condition):

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: MIT
+"""Lab 6, one function at a time; and what QEMU cannot show of several CPUs, in the disassembly."""
+
+from __future__ import annotations
+
+import pytest
+
+from grader.conftest import Lab
+from grader.machine import images
+from grader.machine.machine import EL2_ONLY, StopKind
+from grader.machine.symbols import symbols_of
+from grader.machine.verdict import expect, expect_that
+from grader.oracle.barriers import disassemble
+from grader.oracle.calls import Bench, Stub, trap_result
+from grader.oracle.objects import Object
+from grader.oracle.probe import ProbeVm
+from grader.oracle.smp import OFF, RUNNABLE, RUNNING
+
+LAB = 6
+CPU_ON_32, CPU_ON_64 = 0x8400_0003, 0xC400_0003
+AFFINITY_INFO_64 = 0xC400_0004
+SUCCESS, INVALID_PARAMETERS, ALREADY_ON, ON_PENDING = 0, -2, -4, -5
+INTERNAL_FAILURE, INVALID_ADDRESS = -6, -9
+EBUSY, ECANCELED = 16, 125
+MASK64 = (1 << 64) - 1
+RESUME = 0
+REQ_STOP = 1 << 2
+LOCK_STEPS = 400
+
+
+def bench_of(lab: Lab, seed: int, vcpus: int = 4) -> tuple[Bench, list[Object]]:
+    """A machine with one CPU at its first entry, and the vCPUs of its VM."""
+    machine = lab.start(ProbeVm("hypercalls", cpus=vcpus))
+    bench = Bench.at_first_entry(machine, seed)
+    vm = bench.objects.vm(0)
+    return bench, [vm.vcpu(index) for index in range(vcpus)]
+
+
+def signed(value: int) -> int:
+    """x0 as PSCI's results are meant."""
+    return value - (1 << 64) if value >> 63 else value
+
+
+def cpu_on(bench: Bench, caller: Object, arguments: tuple[int, int, int], result: int,
+           fid: int = CPU_ON_64) -> tuple[int, list[tuple[int, ...]]]:
+    """What CPU_ON answers when vcpu_start() returns `result`, and what vcpu_start() was told."""
+    bench.set_frame(caller, [fid, *arguments] + [0] * 27)
+    bench.call(bench.objects.hypercall(fid), caller.address,
+               stubs={"vcpu_start": result & MASK64})
+    return signed(bench.frame(caller)[0]), [call.arguments[:3] for call in bench.calls]
+
+
+def test_what_cpu_on_answers(lab: Lab, seed: int) -> None:
+    """The errors in their order; then vcpu_start() decides, under the VM's power_lock."""
+    bench, vcpus = bench_of(lab, seed)
+    vm = bench.objects.vm(0)
+    entry, context = vm.ram_base + 0x40000 + bench.random.randrange(4096) * 4, bench.noise(1)[0]
+    beyond = vm.ram_base + vm.get("ram_bytes")
+    for target in (4, 0x101, 1 << 32 | 1, 1 << 31 | 1):
+        answer, told = cpu_on(bench, vcpus[0], (target, entry, context), 0)
+        expect(f"CPU_ON of {target:#x}, which is nobody", (answer, told),
+               (INVALID_PARAMETERS, []))
+    for place in (beyond, vm.ram_base - 4, entry + 2, 0x0900_0000):
+        answer, told = cpu_on(bench, vcpus[0], (1, place, context), 0)
+        expect(f"CPU_ON at {place:#x}, where nothing can start", (answer, told),
+               (INVALID_ADDRESS, []))
+    answer, told = cpu_on(bench, vcpus[0], (2, entry, context), 0)
+    expect("CPU_ON of vCPU 2: SUCCESS, and vcpu_start() has target, entry point and context",
+           (answer, told), (SUCCESS, [(vcpus[2].address, entry, context)]))
+    high = bench.noise(1)[0] & ~0xFFFF_FFFF
+    answer, told = cpu_on(bench, vcpus[0], (high | 3, high | entry, high | 7), 0, CPU_ON_32)
+    expect("by the 32-bit call the upper halves do not count", (answer, told),
+           (SUCCESS, [(vcpus[3].address, entry, 7)]))
+    answer, _ = cpu_on(bench, vcpus[0], (2, entry, context), -ECANCELED)
+    expect("the VM ends: INTERNAL_FAILURE", answer, INTERNAL_FAILURE)
+    for begun, expected in ((0, ON_PENDING), (1, ALREADY_ON)):
+        bench.put(vcpus[2], has_begun=begun, state=RUNNABLE)
+        answer, _ = cpu_on(bench, vcpus[0], (2, entry, context), -EBUSY)
+        expect(f"it is on, and {'has begun' if begun else 'has not begun'}", answer, expected)
+
+
+def test_what_affinity_info_answers(lab: Lab, seed: int) -> None:
+    bench, vcpus = bench_of(lab, seed)
+    fid = AFFINITY_INFO_64
+
+    def ask(target: int, level: int) -> int:
+        bench.set_frame(vcpus[0], [fid, target, level] + [0] * 28)
+        bench.call(bench.objects.hypercall(fid), vcpus[0].address)
+        return signed(bench.frame(vcpus[0])[0])
+
+    bench.put(vcpus[0], has_begun=1)
+    bench.put(vcpus[1], state=RUNNABLE, has_begun=0)
+    bench.put(vcpus[2], state=RUNNING, has_begun=1)
+    bench.put(vcpus[3], state=OFF, has_begun=1)
+    expect("ON, ON_PENDING, OFF, as the vCPUs are", [ask(n, 0) for n in (2, 1, 3)], [0, 2, 1])
+    expect("a vCPU that is not there", ask(4, 0), INVALID_PARAMETERS)
+    expect("the whole cluster, with one ON", ask(3, 1), 0)
+    expect("another cluster", ask(0x100, 1), INVALID_PARAMETERS)
+    expect("level 4", ask(1, 4), INVALID_PARAMETERS)
+    for vcpu in (vcpus[0], vcpus[2]):
+        bench.put(vcpu, state=OFF)
+    expect("the whole cluster, with one that is pending", ask(3, 2), 2)
+
+
+def test_the_last_vcpu_that_goes_off(lab: Lab, seed: int) -> None:
+    """Which of several it is is decided under the VM's power_lock."""
+    bench, vcpus = bench_of(lab, seed)
+    lock = bench.address_of(bench.objects.vm(0), "power_lock.taken")
+
+    def is_off(vcpu: int, *_: int) -> int:
+        expect("power_lock is held while a vCPU looks whether it is the last",
+               bench.machine.memory.u32(lock), 1)
+        return int(Object(bench.objects, "struct vcpu", vcpu).get("state") == OFF)
+
+    for states, leaving, last in (
+        ((OFF, RUNNING, OFF, OFF), (), True),
+        ((OFF, RUNNING, RUNNABLE, OFF), (), False),
+        ((RUNNING, RUNNING, OFF, OFF), (), False),
+        ((OFF, RUNNING, OFF, RUNNING), (), False),
+        ((RUNNING, RUNNING, OFF, OFF), (0,), True),
+        ((RUNNING, RUNNING, RUNNING, RUNNING), (0, 2, 3), True),
+        ((RUNNING, RUNNING, RUNNING, RUNNING), (0, 2), False),
+    ):
+        for index, (vcpu, state) in enumerate(zip(vcpus, states, strict=True)):
+            bench.put(vcpu, state=state, goes_off=index in leaving, requests=0)
+        stubs: dict[str | int, Stub] = {"vcpu_is_off": is_off, "vm_stop": 0}
+        result = bench.call("psci_cpu_off", vcpus[1].address, stubs=stubs)
+        expect("CPU_OFF does not return to the caller's next instruction", result, RESUME,
+               trap_result)
+        stopped = any(call.name == "vm_stop" for call in bench.calls)
+        what = f"states {states}, {leaving or 'nobody'} on the way off"
+        expect(f"{what}: vCPU 1 is the last, and the VM is powered off", stopped, last)
+        expect(f"{what}: else it is asked to leave its CPU",
+               bool(vcpus[1].get("requests") & REQ_STOP), not last)
+        expect("it says that it goes off", vcpus[1].get("goes_off"), 1)
+        expect("power_lock is free again", bench.machine.memory.u32(lock), 0)
+
+
+# 6.3 and 6.4: what is ordered by instructions that QEMU does not need.
+
+
+@pytest.mark.parametrize(("function", "send"), [("gic_v3_send_sgi", r"msr icc_sgi1r_el1"),
+                                                ("gic_v2_send_sgi", r"str w")])
+def test_a_kick_comes_behind_what_was_written_for_it(function: str, send: str) -> None:
+    """Arm ARM, "Barriers": only a DSB orders stores before what a device, or a register of the
+    interrupt controller, does to another CPU. STLR and DMB do not."""
+    elf = images.hypervisor(LAB).elf
+    symbols = symbols_of(elf)
+    expect_that(f"the image has {function}()", function in symbols)
+    seen = []
+    for address, instruction in disassemble(elf).items():
+        if (symbols.place(address) or "").partition("+")[0] == function:
+            seen.append(instruction)
+    sends = [index for index, one in enumerate(seen) if one.is_like(send)]
+    expect_that("it sends an SGI", bool(sends))
+    before = [one.name for one in seen[:sends[-1]] if one.name == "dsb"]
+    expect_that("a DSB stands before the SGI is sent", bool(before))
+
+
+def spin_wait() -> list[str]:
+    """The instructions of smp_spin_wait(), by name."""
+    elf = images.hypervisor(LAB).elf
+    symbols = symbols_of(elf)
+    return [instruction.name for address, instruction in disassemble(elf).items()
+            if (symbols.place(address) or "").partition("+")[0] == "smp_spin_wait"]
+
+
+def test_how_a_cpu_waits_for_a_lock(lab: Lab) -> None:
+    """It sleeps until the owner's store wakes it, and comes back when the lock is free."""
+    names = spin_wait()
+    loads = [index for index, name in enumerate(names) if name in ("ldxr", "ldaxr")]
+    waits = [index for index, name in enumerate(names) if name == "wfe"]
+    expect_that("an exclusive load arms the monitor that the owner's store clears", bool(loads),
+                names)
+    expect_that("between two looks the CPU waits for that event", bool(waits), names)
+    expect_that("the first WFE does not wait, for nothing is armed yet: an event comes before it",
+                "sevl" in names[:waits[0]] or loads[0] < waits[0], names)
+    machine = lab.start("hypercalls", smp=2)
+    bench = Bench.at_first_entry(machine, 1)
+    lock = bench.room(8)
+    bench.write_u64(lock, 1)
+    bench.enter("smp_spin_wait", x0=lock, x30=bench.nowhere)
+    with machine.breakpoint(bench.nowhere, EL2_ONLY), machine.alone(0):
+        stop = machine.run(LOCK_STEPS)
+        expect("while the lock is taken it waits", stop.kind, StopKind.BUDGET)
+        bench.write_u64(lock, 0)
+        stop = machine.run(LOCK_STEPS)
+        expect("when it is free it comes back",
+               (stop.kind, stop.pc), (StopKind.BREAKPOINT, bench.nowhere))
