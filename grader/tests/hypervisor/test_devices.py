@@ -3,16 +3,21 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from grader.conftest import Lab, MakeLab
+from grader.machine import options
 from grader.machine.machine import EL1_ONLY, EL2_ONLY, Machine
 from grader.machine.verdict import expect, expect_that
 from grader.oracle import crash, dma
+from grader.oracle.address_space import leaves_of
 from grader.oracle.calls import Bench
 from grader.oracle.decode.smmu import positions
 from grader.oracle.dma import Smmu
 from grader.oracle.objects import Objects
-from grader.oracle.probe import LOAD_OFFSET, RAM_BASE, ProbeVm
-from tools.vms import DeviceConfig
+from grader.oracle.probe import LOAD_OFFSET, RAM_BASE, ProbeVm, judge, run_probes
+from tools.vms import DeviceConfig, pci_number
 
 LAB = 5
 BUDGET = 1_000_000_000
@@ -136,3 +141,91 @@ def test_lost_records_are_told(lab: Lab) -> None:
     smmu = Objects(machine).variable("struct smmu", "smmu")
     expect_that("records were lost", smmu.get("overflows") > 0)
     expect_that("it is told", "SMMU: the event queue was full" in told(machine), told(machine))
+
+
+# ---- ends of a VM while its devices are at work --------------------------------------------------
+
+DISKS = ("00:02.0", "00:03.0")
+CARD, NOTES = "00:04.0", "00:05.0"
+DISK_BYTES = 1 << 20
+SECTOR_BYTES = 4096
+ENDS_QUICK, ENDS_FULL = 12, 1000
+
+
+def with_disks(folder: Path) -> tuple[DeviceConfig, ...]:
+    """A virtio-blk, an NVMe, an e1000e, an edu; each disk has its file, of no zero byte."""
+    files = []
+    for number in range(len(DISKS)):
+        files.append(folder / f"disk{number}.img")
+        files[-1].write_bytes(bytes([0xA0 + number]) * DISK_BYTES)
+    return (DeviceConfig(DISKS[0], "virtio-blk-pci", files[0]),
+            DeviceConfig(DISKS[1], "nvme", files[1]),
+            DeviceConfig(CARD, "e1000e", hub=1),
+            DeviceConfig(NOTES, "edu"))
+
+
+def slow_down(machine: Machine) -> None:
+    """A byte a second: what is submitted stays under way for an hour, unless the disk is reset."""
+    for address in DISKS:
+        machine.qmp.command("block_set_io_throttle", device=f"device{pci_number(address):x}", bps=1,
+                            bps_rd=0, bps_wr=0, iops=0, iops_rd=0, iops_wr=0)
+
+
+def reads_done(machine: Machine) -> list[int]:
+    """How many reads each disk has completed."""
+    stats = {disk["device"]: disk["stats"]["rd_operations"]
+             for disk in machine.qmp.command("query-blockstats")}
+    return [stats[f"device{pci_number(address):x}"] for address in DISKS]
+
+
+def test_requests_under_way_end_before_memory_is_given_on(lab: Lab, tmp_path: Path) -> None:
+    """Two disks are at work at each end. When the machine stands in the last life, QEMU ends what
+    is under way still: the two requests of this life and no others."""
+    ends = ENDS_FULL if options.current().full else ENDS_QUICK
+    vm = ProbeVm("dma_lives", devices=(*DISKS, CARD, NOTES), memory_mib=4,
+                 words=(("lives", ends + 1),))
+    machine = lab.start(vm, devices=with_disks(tmp_path))
+    slow_down(machine)
+    before = reads_done(machine)  # the emulator's own
+    judge(machine, run_probes(machine, [vm], LAB, budget=BUDGET * (1 + ends // 100)))
+    expect("reads that each disk has completed",
+           [now - then for now, then in zip(reads_done(machine), before, strict=True)],
+           [ends + 1] * 2)
+    owner = Objects(machine).vm(0)
+    expect("lives before the last", owner.get("reset_count"), ends)
+    ram = b"".join(machine.memory.read(walk.output or 0, walk.size)
+                   for walk, _ in leaves_of(machine, owner) if walk.input >= RAM_BASE)
+    for number in range(len(DISKS)):
+        expect(f"bytes of disk {number} in the memory of the last life",
+               ram.count(bytes([0xA0 + number]) * SECTOR_BYTES), 1)
+    expect("refused accesses", owner.get("dma.event_count"), 0)
+    expect_that("EL2 lives", crash.read(machine) is None, crash.read(machine))
+
+
+# ---- a guest that is hostile with its devices ----------------------------------------------------
+
+HOSTILE = tuple(f"00:{slot:02x}.0" for slot in range(2, 10))  # two on each line
+NEIGHBOUR = "00:0a.0"
+OPERATIONS_QUICK, OPERATIONS_FULL = 4000, 100_000  # the latter on each seed and GIC
+OPERATIONS_A_ROUND = 500  # of its neighbour, which is at work for longer than the hostile VM
+TOLD = re.compile(r"hostile: device 00:0[2-9]\.0: DMA (write to|read of) 0x[0-9a-f]+ refused: "
+                  r".+ \(event 0x1[01]\)")
+
+
+def test_hostile_operations_on_devices_harm_nobody(make_lab: MakeLab, gic: int) -> None:
+    operations = OPERATIONS_FULL if options.current().full else OPERATIONS_QUICK
+    vms = [ProbeVm("hostile_devices", "hostile", devices=HOSTILE,
+                   words=(("operations", operations),)),
+           ProbeVm("victim_device", "victim", devices=(NEIGHBOUR,),
+                   words=(("rounds", operations // OPERATIONS_A_ROUND),))]
+    machine = make_lab(LAB, gic).start(
+        *vms, devices=tuple(DeviceConfig(address, "edu") for address in (*HOSTILE, NEIGHBOUR)))
+    judge(machine, run_probes(machine, vms, LAB, BUDGET * (1 + operations // 5000)))
+    expect_that("EL2 lives", crash.read(machine) is None, crash.read(machine))
+    hostile, victim = Objects(machine).vms()
+    expect("the neighbour is charged with", victim.get("dma.event_count"), 0)
+    expect("and was not reset", victim.get("reset_count"), 0)
+    expect_that("the hostile VM is charged", hostile.get("dma.event_count") > 64)
+    expect_that("and was reset on the way", hostile.get("reset_count") > 0)
+    expect_that("VM, device, address and kind of a refusal are told", TOLD.search(told(machine))
+                is not None, told(machine)[-2000:])

@@ -398,6 +398,13 @@ def test_how_each_kind_of_device_is_stopped(lab: Lab) -> None:
 
     expect("NVMe stops", stopped(0x00101B36, 0x01080200, b"\1\0\x46\0", 0x14), 0)
     expect("its CC, at 0x14, is 0", register(bar + 0x14), 0)
+    bench.machine.memory.write(bar + 0x400, b"\2")
+    bench.sysreg("CNTFRQ_EL0", 1000)  # so that EL2 waits half of a thousand ticks
+    expect("e1000e: CTRL.RST stays, as in memory: -EBUSY", stopped(0x10D38086, 0, b"\2", 0x100),
+           EBUSY & ONES)
+    expect("RCTL and TCTL are 0", (register(bar + 0x100), register(bar + 0x400)), (0, 0))
+    expect("IMC is all ones", register(bar + 0xD8), ONES)
+    expect("CTRL.RST is written", register(bar), 1 << 26)
     expect("virtio without its registers: -ENODEV", stopped(0x10441AF4, 0, b"", 0), ENODEV & ONES)
 
 
