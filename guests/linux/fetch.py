@@ -29,7 +29,8 @@ KERNEL_METAPACKAGE = "linux-image-arm64"
 BUSYBOX_PACKAGE = "busybox-static"
 # The drivers of devices that a VM can own. Debian has them as modules; where it has them built in,
 # or a kernel of another kind is used, there is nothing to load.
-DRIVERS = ("virtio_pci", "virtio_blk", "virtio_net", "nvme", "e1000e", "ext4")
+DRIVERS = ("virtio_pci", "virtio_blk", "virtio_net", "nvme", "e1000e",
+           "crc32c_generic", "ext4")
 MODULE_PLACES = re.compile(r"kernel/(block|crypto|lib|net/core|fs/(ext4|jbd2|mbcache)"
                            r"|drivers/(block|virtio|nvme|net"
                            r"/(ethernet/intel/e1000e|phy)|net|ptp|pps))\b")
@@ -219,6 +220,7 @@ def fetch(out: Path, *, kernel: bool, busybox: bool) -> None:
             write_atomically(out / "modules" / f"{name}.ko", modules[name])
         (out / "modules" / "order").write_text("".join(f"{name}\n" for name in in_order(modules)),
                                                "utf-8")
+        (out / "modules" / "wanted").write_text(" ".join(DRIVERS), "utf-8")
         write_atomically(out / "debian-Image", read_member(deb, "boot/vmlinuz-*"))
         (out / "debian-package").write_text(package + "\n", "utf-8")
     if busybox:
@@ -261,8 +263,9 @@ def main() -> int:
     out: Path = arguments.out
     out.mkdir(parents=True, exist_ok=True)
 
-    need_kernel = not arguments.kernel and not ((out / "debian-Image").exists()
-                                                and (out / "modules/order").exists())
+    wanted = out / "modules/wanted"
+    is_complete = wanted.exists() and wanted.read_text("utf-8") == " ".join(DRIVERS)
+    need_kernel = not arguments.kernel and not ((out / "debian-Image").exists() and is_complete)
     need_busybox = not arguments.initrd and not (out / "busybox").exists()
     if need_kernel or need_busybox:
         fetch(out, kernel=need_kernel, busybox=need_busybox)

@@ -145,10 +145,16 @@ static int nvme_reset(const struct pci_device *device)
 
 #define E1000E_CTRL 0x00
 #define E1000E_CTRL_RST BIT(26)
+#define E1000E_IMC 0xd8
+#define E1000E_RCTL 0x100
+#define E1000E_TCTL 0x400
 
 /**
  * Exercise 5.4: e1000e_reset() - an e1000e is reset by CTRL.RST, in BAR 0; it takes the bit back when
  * it is done
+ *
+ * QEMU 7.2 gives the card its address back then, and does nothing else. So before that the card is told
+ * to ask for no interrupt (IMC, all ones), to receive and to send nothing (RCTL and TCTL, 0).
  */
 EXERCISE(5.4)
 static int e1000e_reset(const struct pci_device *device)
