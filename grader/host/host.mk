@@ -18,11 +18,16 @@ HOST_SANITIZER_lab01_smp := thread
 HOST_LAYER_lab01_id_rules := id_rules.c
 HOST_LAYER_lab02_pgtable := pgtable.c pgtable_change.c pgtable_formats.c
 HOST_LAYER_lab03_vgic := vgic.c vgic_lr.c vgic_overflow.c vgic_registers.c vgic_sgi.c vgic_world.c
+HOST_LAYER_lab03_smp := $(HOST_LAYER_lab03_vgic)
+HOST_CFLAGS_lab03_smp := $(THREADS)
+HOST_SANITIZER_lab03_smp := thread
 HOST_CFLAGS_lab04_smp := $(THREADS)
 HOST_SANITIZER_lab04_smp := thread
 HOST_LAYER_lab05_smmu := smmu.c smmu_queue.c smmu_stream.c smmu_space.c smmu_event.c
 HOST_SOURCES_lab05_smmu := kit/lib/printf.c
 HOST_CFLAGS_lab05_smmu := $(KIT_PRINTF)
+HOST_CFLAGS_lab06_vmid := $(THREADS)
+HOST_SANITIZER_lab06_vmid := thread
 
 # ---- how they are built and run ------------------------------------------------------------------
 
