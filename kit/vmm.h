@@ -78,6 +78,9 @@ int vmm_console_get(struct vm *vm);
 /**
  * vmm_memory_read() - copy @bytes from guest memory at @address
  *
+ * The VM's device_lock is held, as it is for a model: otherwise another vCPU might give the memory
+ * back meanwhile.
+ *
  * Return: 0, or -EFAULT when part of the range is not memory of the VM (nothing is copied then).
  */
 int vmm_memory_read(struct vm *vm, ipa_t address, void *to, u64 bytes);

@@ -95,9 +95,13 @@ void *flat_page(struct vm *vm, ipa_t address)
 	return phys_to_virt(PA(align_down(address.ipa, PAGE_SIZE)));
 }
 
-/* Page by page, twice: first without copying, so that a fault half-way has copied nothing. */
+/*
+ * Page by page, twice: first without copying, so that a fault half-way has copied nothing. The pages
+ * stay the VM's: a vCPU that gives memory back takes device_lock for that.
+ */
 static int guest_access(struct vm *vm, ipa_t address, void *buffer, u64 bytes, bool is_write)
 {
+	spin_assert_held(&vm->device_lock);
 	for (int commit = 0; commit < 2; commit++) {
 		for (u64 done = 0, piece; done < bytes; done += piece) {
 			u64 ipa = address.ipa + done;

@@ -87,8 +87,12 @@ static int walk_level(struct vm *vm, u64 va, u64 refused_page)
 u64 guest_abort_status(const struct vcpu *vcpu, u64 esr)
 {
 	u64 page = (vcpu->exit.hpfar << 8) & ADDRESS_MASK;
+	int level;
 
 	if (!(esr & ESR_ABORT_S1PTW))
 		return ESR_FSC_EXTERNAL;
-	return (u64)(ESR_FSC_EXTERNAL_WALK + walk_level(vcpu->vm, vcpu->exit.far, page));
+	spin_lock(&vcpu->vm->device_lock);
+	level = walk_level(vcpu->vm, vcpu->exit.far, page);
+	spin_unlock(&vcpu->vm->device_lock);
+	return (u64)(ESR_FSC_EXTERNAL_WALK + level);
 }

@@ -160,6 +160,12 @@ static inline bool vgic_is_here(const struct vcpu *vcpu)
 	return vcpu->vgic.resident && vcpu->cpu == this_cpu();
 }
 
+/** vgic_set_loaded() - atomic, since vgic_settle() of another CPU looks without the lock */
+static inline void vgic_set_loaded(struct vgic_cpu *interface, bool loaded)
+{
+	__atomic_store_n(&interface->loaded, loaded, __ATOMIC_RELEASE);
+}
+
 /** vgic_would_signal() - vgic_has_deliverable() of a vCPU whose state is in memory */
 bool vgic_would_signal(const struct vm *vm, const struct vcpu *vcpu);
 

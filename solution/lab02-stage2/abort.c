@@ -109,8 +109,7 @@ static enum trap_result opaque_access(struct vcpu *vcpu, u64 esr, const struct d
 		return TRAP_SKIP_INSN;
 	if (device->page && is_load(esr))
 		return map_constant(vcpu, device->page);
-	if (!vm->stage2.opaque_access_noted) {
-		vm->stage2.opaque_access_noted = true;
+	if (!__atomic_exchange_n(&vm->stage2.opaque_access_noted, true, __ATOMIC_RELAXED)) {
 		console_printf("%s: access to %s at PC 0x%lx that cannot be emulated (ESR 0x%lx): "
 			       "external abort\n",
 			       vm->name, device->name, vcpu->frame.pc, esr);

@@ -181,7 +181,7 @@ void vgic_notify(struct vcpu *vcpu)
 	vcpu_make_request(vcpu, REQ_VGIC);
 	if (vcpu_runs_here(vcpu))
 		return;
-	waits_here = vgic_is_here(vcpu) && vcpu->state == VCPU_BLOCKED;
+	waits_here = vgic_is_here(vcpu) && vcpu_state(vcpu) == VCPU_BLOCKED;
 	if (waits_here) {
 		vgic_pull(vcpu);
 		gic->save(&vcpu->vgic);

@@ -176,7 +176,7 @@ void vgic_flush(struct vcpu *vcpu)
 		__atomic_store_n(&interface->refills, interface->refills + 1, __ATOMIC_RELAXED);
 	}
 	vgic_resample(vcpu);
-	interface->loaded = true;
+	vgic_set_loaded(interface, true);
 	/* Nearly always nothing is to be delivered: a world switch pays for no more than this. */
 	if (!list_is_empty(&interface->ap_list) || interface->lr_used)
 		hcr |= vgic_flush_ap_list(vcpu);
@@ -229,7 +229,7 @@ static void vgic_irq_merge(struct vcpu *vcpu, struct vgic_irq *irq, u64 lr)
  * Exercise 3.4: list registers of @vcpu, which is here and vgic.loaded, back into memory.
  *
  * If vgic.hcr has LRENPIE, vgic_retire_spilled() first accounts for completions of active
- * interrupts that have no list register. Then vgic.loaded ends. Then each list register that was
+ * interrupts that have no list register. Then vgic.loaded ends (vgic_set_loaded()). Then each list register that was
  * filled (vgic.lr_used) is read, noted in vgic.lr[], and merged into the interrupt that its vINTID
  * names. The list registers keep their contents, and vgic.lr_used its value, until vgic_flush().
  */
@@ -240,7 +240,7 @@ void vgic_fold(struct vcpu *vcpu)
 
 	if (interface->hcr & ICH_HCR_EL2_LRENPIE)
 		vgic_retire_spilled(vcpu);
-	interface->loaded = false;
+	vgic_set_loaded(interface, false);
 	for (unsigned n = 0; interface->lr_used >> n; n++) {
 		u64 lr = gic->read_lr(n);
 

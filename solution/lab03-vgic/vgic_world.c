@@ -103,19 +103,22 @@ void vgic_vcpu_load(struct vcpu *vcpu)
  * Both groups are off, the priority mask is zero (nothing passes), no priority is active, vgic.hcr
  * is 0. The binary points are the least that five priority bits allow: VBPR0 2, VBPR1 3. On a GICv3
  * VFIQEn is set: with system registers Group 0 is always signalled as FIQ. The interrupts belong to
- * the distributor and stay: a CPU that is switched on finds what was sent to it.
+ * the distributor and stay: a CPU that is switched on finds what was sent to it. Under vgic.lock: who
+ * sends to the vCPU meanwhile looks at its interface.
  */
 EXERCISE(3.8)
 void vgic_vcpu_reset(struct vcpu *vcpu)
 {
 	struct vgic_cpu *interface = &vcpu->vgic;
 
+	spin_lock(&vcpu->vm->vgic.lock);
 	interface->ap0r = 0;
 	interface->ap1r = 0;
 	interface->hcr = 0;
 	interface->vmcr = 2UL << ICH_VMCR_EL2_VBPR0_SHIFT | 3UL << ICH_VMCR_EL2_VBPR1_SHIFT;
 	if (gic->version == 3)
 		interface->vmcr |= ICH_VMCR_EL2_VFIQEN;
+	spin_unlock(&vcpu->vm->vgic.lock);
 }
 
 /*
