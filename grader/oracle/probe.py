@@ -241,7 +241,7 @@ def judge(machine: Machine, reports: list[Report], ignore: tuple[str, ...] = ())
             "properties", where=[*lines, *machine.where()],
         )
     for report in reports:
-        numbers = [entry.number for entry in report.entries]
+        numbers = [entry.number for entry in report.entries if entry.number]
         expect(
             f"{report.vm}: {report.probe} ran once, from its start to its end",
             numbers,

@@ -42,7 +42,7 @@ class Witness:
         symbols = symbols_of(elf)
         size = symbols["__text_end"] - symbols.base()
         slots = [symbols[name] if name in symbols else size for name in _SLOTS]
-        program = PROGRAM.pack(load_address, size, symbols["probe_commit"],
+        program = PROGRAM.pack(load_address, size, symbols["report"], symbols["probe_commit"],
                                symbols["probe_finished"] if finishes else size,
                                symbols["guest_vectors"], *slots)
         program += elf.with_suffix(".bin").read_bytes()[:size]
@@ -100,7 +100,8 @@ class Witness:
                     "after an exit a guest goes on where it was, or at its vectors",
                     observed=f"left the block at {start:#x} by EL2's vector +{how:#x},"
                     f" went on at {to:#x}",
-                    expected="the instruction that trapped, or the one behind it",
+                    expected="the instruction that trapped, or the one behind it, and no exception "
+                    "while it reports",
                 )
             ]
         return found

@@ -20,8 +20,7 @@ _start:
 	mov	sp, x1
 	adrp	x1, __bss_start
 	add	x1, x1, :lo12:__bss_start
-	adrp	x2, __bss_end
-	add	x2, x2, :lo12:__bss_end
+	mov	x2, sp		/* the stack, too: it is mapped before the first report */
 1:	cmp	x1, x2
 	b.hs	2f
 	stp	xzr, xzr, [x1], #16

@@ -25,7 +25,8 @@
  * copies the entry out of physical memory before another instruction can run. The code that runs
  * at the probe's addresses must be the probe's, each time that it is translated. And after a trip to
  * EL2 a probe must go on where it was, or at its exception vectors, having left by an instruction
- * that can trap: EL2 neither moves a probe about nor steps it from instruction to instruction. That
+ * that can trap: EL2 neither moves a probe about nor steps it from instruction to instruction. No
+ * synchronous exception interrupts a report: it would change what the probe is about to say. All that
  * is watched where one vCPU runs; among several nobody can say for certain which one came back.
  */
 #include <errno.h>
@@ -109,6 +110,7 @@ EXPORT int qemu_plugin_version = PLUGIN_API_VERSION;
 struct program {
 	uint64_t base;
 	uint64_t bytes;
+	uint64_t report; /* where an entry begins: the first instruction of report() */
 	uint64_t commit; /* the store that ends an entry */
 	uint64_t finish; /* the instruction that a probe executes at its end, if that counts */
 	uint64_t vectors; /* its exception vectors, 2 KiB */
@@ -175,6 +177,7 @@ static uint64_t ram_base, ram_bytes;
 static uint64_t last_pc[CPU_MAX]; /* of blocks */
 static unsigned loops[CPU_MAX]; /* how often the last one was entered in a row */
 static const struct block *inside[CPU_MAX]; /* the block of a probe that a CPU is in */
+static int reported; /* the one VM has completed an entry since it began */
 static struct left left; /* where the one VM was, until it comes back; or nobody came back to it */
 static uint64_t pages[PAGE_MAX]; /* of host memory, from which code of probes has run */
 static unsigned page_count;
@@ -279,6 +282,18 @@ static int may_go_on(const struct left *place, const struct block *block, int ne
 	return new_page && (within || leads_to(from, pc)); /* it was not mapped yet */
 }
 
+/*
+ * Whether a synchronous exception interrupts a report. Only one that brings in memory could, and
+ * from the second report on all of it is there.
+ */
+static int amid_report(const struct block *block)
+{
+	const struct program *program = block->program;
+
+	return left.how == 0x400 && reported &&
+	       is_in(block->pc - program->base, program->report, program->commit - program->report + 4);
+}
+
 static void probe_left(unsigned cpu, const struct block *next)
 {
 	left.block = inside[cpu];
@@ -294,12 +309,12 @@ static void probe_entered(const struct block *block)
 
 	if (shared->vcpu_count > 1)
 		return; /* which of them comes back, and from where, cannot be told for certain */
-	if (left.block && may_go_on(&left, block, new_page)) {
+	if (left.block && may_go_on(&left, block, new_page) && !amid_report(block)) {
 		left.block = NULL;
 		return;
 	}
 	if (!offset)
-		page_count = 0; /* the VM begins anew: its memory too */
+		page_count = reported = 0; /* the VM begins anew: its memory too */
 	if (!offset || (is_in(offset, block->program->vectors, 0x800) && offset % 0x80 == 0))
 		return;
 	if (!shared->moved_count++) {
@@ -369,6 +384,7 @@ static void entry_committed(unsigned cpu, uint32_t info, uint64_t vaddr, void *d
 	uint64_t end = address ? qemu_plugin_hwaddr_phys_addr(address) + 8 - ram_base : 0;
 	uint64_t index = atomic_fetch_add(&shared->entry_count, 1);
 
+	reported = 1;
 	(void)cpu;
 	(void)data;
 	if (index < ENTRY_MAX && end >= bytes && end <= ram_bytes)
