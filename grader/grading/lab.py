@@ -10,7 +10,7 @@ from grader.grading import properties
 from grader.machine.launch import MachineConfig
 from grader.machine.machine import Machine
 from grader.machine.options import current
-from grader.oracle.probe import ProbeVm, Report, judge, prepare, run_probes
+from grader.oracle.probe import ProbeVm, Report, expect_turns, judge, prepare, run_probes
 
 PROBE_BUDGET = 200_000_000
 
@@ -49,13 +49,19 @@ class Lab:
         *vms: ProbeVm | str,
         budget: int = PROBE_BUDGET,
         ignore: tuple[str, ...] = (),
+        turns: bool = False,
         **options: object,
     ) -> tuple[Machine, list[Report]]:
-        """Run probes to their end; FAIL when one of them saw a property violated."""
+        """Run probes to their end; FAIL when one of them saw a property violated.
+
+        With `turns`, also when each ran from its start to its end alone.
+        """
         configs = [ProbeVm(vm) if isinstance(vm, str) else vm for vm in vms]
         machine = self.start(*configs, **options)
         reports = run_probes(machine, configs, self.number, budget)
         judge(machine, reports, ignore)
+        if turns:
+            expect_turns(reports)
         if not current().measure:
             properties.expect_all(self.test, (report.digest for report in reports))
         return machine, reports

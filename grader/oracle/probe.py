@@ -10,13 +10,14 @@ from __future__ import annotations
 import struct
 import zlib
 from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
 from grader.machine import images
 from grader.machine.launch import Guest, MachineConfig
 from grader.machine.machine import Machine, Stop, StopKind
 from grader.machine.symbols import symbols_of
-from grader.machine.verdict import Finding, Verdict, expect, show
+from grader.machine.verdict import Finding, Verdict, expect, expect_that, show
 from grader.oracle.objects import Objects
 from grader.oracle.witness import Entry, Witness
 from tools.bundle import build_bundle, header_flags, machine_memory_for
@@ -209,6 +210,14 @@ def finish_probes(machine: Machine, vms: list[ProbeVm], witness: Witness,
         Report(f"vm{index}", vms[index].probe, tuple(witness.entries(index)))
         for index in wanted
     ]
+
+
+def expect_turns(reports: list[Report]) -> None:
+    """FAIL unless a probe went on after another one had reported: they had the CPU by turns."""
+    order = sorted((entry.place, report.vm) for report in reports for entry in report.entries)
+    turns = [vm for vm, _ in groupby(vm for _, vm in order)]
+    expect_that("the VMs take turns: each reports, gives way, and reports again",
+                len(turns) > len(reports), f"reports of {', then of '.join(turns)}, and no more")
 
 
 def judge(machine: Machine, reports: list[Report], ignore: tuple[str, ...] = ()) -> None:

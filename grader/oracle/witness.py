@@ -22,8 +22,9 @@ _SLOTS = ("insn_slot", "registers_slot")  # instructions that a probe replaces i
 
 @dataclass(frozen=True)
 class Entry:
-    """One property. `name` is the link address of its text."""
+    """One property. `name` is the link address of its text, `place` counts the entries of all."""
 
+    place: int
     name: int
     passed: bool
     observed: int
@@ -75,7 +76,7 @@ class Witness:
             words = ENTRY.unpack_from(self._shared.bytes, place)
             name, passed, observed, expected, owner, _, _, number = words
             if owner == vm:
-                found.append(Entry(name, bool(passed), observed, expected, number))
+                found.append(Entry(place, name, bool(passed), observed, expected, number))
         return found
 
     def objections(self) -> list[Finding]:

@@ -43,11 +43,11 @@ def test_a_guest_sees_the_architecture(lab: Lab, gic: int, probe: str) -> None:
 
 @pytest.mark.parametrize("probe", IN_PAIRS)
 def test_two_guests_do_not_disturb_each_other(lab: Lab, probe: str) -> None:
-    lab.probe(ProbeVm(probe), ProbeVm(probe), ignore=OF_LAYER_4)
+    lab.probe(ProbeVm(probe), ProbeVm(probe), ignore=OF_LAYER_4, turns=True)
 
 
 def test_three_guests_take_turns(lab: Lab) -> None:
-    lab.probe(*[ProbeVm("world_switch_el1")] * 3, ignore=OF_LAYER_4)
+    lab.probe(*[ProbeVm("world_switch_el1")] * 3, ignore=OF_LAYER_4, turns=True)
 
 
 def test_smc_of_a_guest_never_reaches_the_firmware(lab: Lab) -> None:
