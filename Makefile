@@ -56,6 +56,7 @@ accept = $(if $(and $(filter $2,$($1)),$(filter 1,$(words $($1)))),,$(error $1=$
 
 $(call accept,IMPL,solution labs)
 $(call accept,BASE,own reference)
+LAB_IS_TOLD := $(filter-out undefined,$(origin LAB))
 LAB ?= $(or $(lastword $(call labs_in,$(IMPL))),1)
 $(call accept,LAB,$(or $(sort $(call labs_in,solution) $(call labs_in,labs)),1))
 $(call accept,GIC,2 3)
@@ -156,8 +157,9 @@ include course/$(if $(HANDOUT),handout,authors).mk
 
 # ---- what people type ----------------------------------------------------------------------------
 
-# A lab has guests of its own that show what its layer adds, or its image runs Linux.
-LAB_DEMO := $(wildcard guests/demos/lab0$(LAB).toml)
+# A lab has guests of its own that show what its layer adds, or its image runs Linux; a hypervisor
+# that can, and of which no lab was named, does, too.
+LAB_DEMO := $(if $(LAB_IS_TOLD)$(filter 1 2 3,$(LAB)),$(wildcard guests/demos/lab0$(LAB).toml))
 DEFAULT_VMS := $(if $(DEMO),$(BUILD)/linux/$(DEMO).toml,$(if $(LAB_DEMO),$(BUILD)/guests/lab0$(LAB).toml,$(BUILD)/linux/vms.toml))
 RUN_VMS := $(or $(VMS),$(DEFAULT_VMS))
 DEMO_GUESTS = $(shell sed -n 's,^kernel = "\(.*\)",$(BUILD)/guests/\1,p' $(LAB_DEMO))
