@@ -187,6 +187,13 @@ class Machine:
             return stop
         raise self.finding_for(stop, "the machine powers off when its work is done")
 
+    def run_to_the_end(self, budget: int = DEFAULT_BUDGET) -> Stop:
+        """As run_until_off(), but the machine stands before it is off, and can be asked."""
+        stop = self.run_to("*machine_off", EL2_ONLY, budget)
+        if self._oracle.crash(self) is not None:
+            raise self.finding_for(stop, "the machine powers off when its work is done")
+        return stop
+
     @contextmanager
     def breakpoint(self, place: str | int, condition: str = "") -> Iterator[int]:
         """A breakpoint for the length of a block. An int is an address, a str what GDB takes.

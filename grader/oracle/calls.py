@@ -320,6 +320,12 @@ class Bench:
                     return
                 yield code[stop.pc]
 
+    def leave(self, result: int) -> None:
+        """The function at whose entry the machine stood returns this: the machine goes on there."""
+        self.machine.returned = None
+        self._stop_at(set())
+        self.set_registers(x0=result, sp=self._stack, pc=self._home)
+
     def run_to(self, place: str | int, what: str, condition: str = EL2_ONLY) -> None:
         """Run until `place` is reached; `what` says who should come there."""
         with self.machine.breakpoint(place, condition) as number:

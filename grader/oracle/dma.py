@@ -131,6 +131,12 @@ class Smmu:
     def ste(self, stream: int) -> Ste:
         return Ste(self.words(self.stream_table + STE_BYTES * stream, 8))
 
+    def valid_streams(self) -> list[int]:
+        """StreamIDs whose entries are valid, of the whole table."""
+        table = self.machine.memory.read(self.stream_table, STE_BYTES * self.stream_count)
+        return [number for number in range(len(table) // STE_BYTES)
+                if bit(table[STE_BYTES * number], 0)]
+
     def cd(self, ste: Ste) -> Cd:
         return Cd(self.words(ste.context, 8))
 
