@@ -74,10 +74,8 @@ def next_text(course: Course, number: int, base: str, root: Path = ROOT) -> str:
     if not unfinished:
         return "\n".join([done, f"  prove it:  make grade {arguments}",
                           f"  hand in:   make submit LAB={number}"])
-    # `needs` has no circles: one of them needs none of the others.
-    exercise = next(e for e in map(course.exercise, unfinished)
-                    if not unfinished.keys() & set(e.needs))
-    lab = course.lab(exercise.lab)
+    lab = course.lab(course.exercise(next(iter(unfinished))).lab)
+    exercise = course.exercise(next(id_ for id_ in (*lab.order, *unfinished) if id_ in unfinished))
     return "\n".join([
         done,
         f'next: exercise {exercise.id} "{exercise.title}", {exercise.points} points',

@@ -78,6 +78,7 @@ class Lab:
     hours: int
     exercises: tuple[Exercise, ...]
     questions: tuple[Question, ...] = ()
+    order: tuple[str, ...] = ()  # in which its exercises are best written; (): by their numbers
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -247,9 +248,12 @@ def _lab(root: Path, tree: str, directory: str, number: int) -> Lab:
                         for position, entry in enumerate(exercises, start=1)),
         questions=tuple(_question(entry, f"{file}: question {position}")
                         for position, entry in enumerate(table.get("question", list, []), start=1)),
+        order=table.texts("order", default=[]),
     )
     table.done()
     _check_needs(table, lab)
+    if lab.order and sorted(lab.order) != [exercise.id for exercise in lab.exercises]:
+        raise table.fail("order", "must name each exercise of the lab once")
     points = sum(exercise.points for exercise in lab.exercises)
     if points != POINTS_A_LAB:
         raise table.fail("exercise", f"the points add up to {points}, not to {POINTS_A_LAB}")

@@ -299,6 +299,7 @@ def test_the_next_exercise_is_the_first_that_still_says_todo(student: Path) -> N
     assert re.search(r'next: exercise 1\.2 ".*\n  labs/lab01-el2-boot/vectors\.S:\d+', text)
     assert "labs/lab01-el2-boot/README.md#12" in text
     assert "next: exercise 2.1 " in loop.next_text(COURSE, 2, "reference", student)
+    assert "next: exercise 5.2 " in loop.next_text(COURSE, 5, "reference", student)  # its `order`
     for exercise in COURSE.labs[0].exercises:
         write_exercise(student, COURSE, exercise.id)
     assert "8 of 8 exercises are written" in loop.next_text(COURSE, 1, "own", student)
