@@ -71,6 +71,8 @@ def start_selftest(start: Callable[[MachineConfig], Machine], qemu: str) -> Call
 
 
 MakeLab = Callable[..., Lab]
+LABS = tuple(lab.number for lab in load_course().labs)
+WHOLE = LABS[-1]  # the image with every layer
 
 
 @pytest.fixture(params=[3, 2], ids=["gicv3", "gicv2"])
@@ -171,4 +173,4 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     report.longrepr = f"{finding}\n  reproduce: {line}"
 
 
-__all__ = ["DEFAULT_BUDGET", "Lab", "MakeLab", "Measured"]
+__all__ = ["DEFAULT_BUDGET", "LABS", "WHOLE", "Lab", "MakeLab", "Measured"]

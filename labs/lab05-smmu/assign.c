@@ -269,15 +269,17 @@ u32 vmm_pci_read(const struct vm *vm, u32 index, u32 offset)
 	return pci_read(pci_devices[first_device[vm->index] + index].config, offset);
 }
 
-/* With bit 10 the guest also takes its own line down, or finds it up again. */
+/* When bit 10 changes the guest takes its own line down, or finds it up again. */
 void vmm_pci_set_command(struct vm *vm, u32 index, u16 command)
 {
 	struct pci_device *device = &pci_devices[first_device[vm->index] + index];
+	bool line_changes;
 
 	spin_lock(&pci_lock);
+	line_changes = (device->command ^ command) & PCI_COMMAND_INTX_DISABLE;
 	device->command = command;
 	pci_grant(device);
 	spin_unlock(&pci_lock);
-	if (device->intid)
+	if (line_changes && device->intid)
 		vgic_resample_spi(vm, device->intid);
 }

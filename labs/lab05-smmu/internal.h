@@ -106,7 +106,8 @@ void smmu_barrier(void);
  * struct smmu_queue - a ring in memory that the SMMU shares with us
  * @entries: 2^@log2_count of @words 64-bit words each, aligned to its size
  * @prod, @cons: where the next entry is written and read: an index with one bit more than it needs,
- *	which tells full from empty. Ours is kept here, the SMMU's is read from its register
+ *	which tells full from empty. Ours is kept here, the SMMU's is read from its register; of the
+ *	event queue @prod is what was read last, with its flag
  */
 struct smmu_queue {
 	u64 *entries;
@@ -316,7 +317,7 @@ void smmu_drain_events(void);
 
 /* ---- the DMA space of a VM ---- */
 
-/** space_fill() - hook_vm_fill(): a piece of @vm's RAM into its DMA space, if it has one */
+/** space_fill() - hook_vm_fill(): a piece of @vm's RAM into its DMA space; 0 if it has none */
 int space_fill(struct vm *vm);
 
 /** space_forget() - have the SMMU forget translations of @vm's devices; smmu.lock is held */

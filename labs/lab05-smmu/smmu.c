@@ -43,8 +43,9 @@ bool smmu_is_present(void)
  *
  * Exercise 5.1: from the identification registers ("SMMU_IDR0", "SMMU_IDR1", "SMMU_IDR5"). Needed are
  * a stage of translation, tables of AArch64's format in little endian with a 4 KiB granule, and
- * accesses to tables and queues that are coherent with the CPU's caches. Stalls can be left alone;
- * StreamIDs of STREAM_LOG2 bits, queues of COMMAND_LOG2 and EVENT_LOG2, none of them preset.
+ * accesses to tables and queues that are coherent with the CPU's caches. Faults must not be forced to
+ * stall. StreamIDs have STREAM_LOG2 bits or more, the queues may have 2^COMMAND_LOG2 and 2^EVENT_LOG2
+ * entries, and nothing of it is preset.
  */
 EXERCISE(5.1)
 static const char *smmu_problem(u32 idr0, u32 idr1, u32 idr5)

@@ -147,8 +147,8 @@ void events_lost(void)
  * Exercise 5.5: the records from smmu.events.cons to EVENTQ_PROD, and until there are none: the SMMU
  * adds more meanwhile, and pulses for those that it adds after the last look only. PROD is read
  * before the records (smmu_barrier()), and they before EVENTQ_CONS gives their room back. When OVFLG
- * of PROD has changed since the last time, records were lost: events_lost(). CONS gets the flag as it
- * is, which acknowledges that ("Event queue overflow").
+ * of PROD differs from smmu.events.prod, which keeps what PROD was the last time, records were lost:
+ * events_lost(). CONS gets the flag as it is, which acknowledges that ("Event queue overflow").
  */
 EXERCISE(5.5)
 void smmu_drain_events(void)

@@ -107,7 +107,8 @@ static int attach_locked(struct vm *vm, u32 stream_id)
 	/* It may have been quarantined while nobody's; what it did then is not charged to this VM. */
 	stream->state = STREAM_CHANGING;
 	ste_write_first(stream_id, 0);
-	smmu_drain_events();
+	if (!queue_is_empty(&smmu.events, smmu_read32(SMMU_EVENTQ_PROD), smmu.events.cons))
+		smmu_drain_events();
 	*stream = (struct smmu_stream){.vm = vm, .state = STREAM_ATTACHED};
 	vm->dma.stream_count++;
 	ste_install(stream_id, &ste);

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from grader.conftest import Lab, MakeLab
+from grader.conftest import LABS, WHOLE, Lab, MakeLab
 from grader.machine.images import ROOT
 from grader.machine.machine import EL1_ONLY, Machine
 from grader.oracle.probe import LOAD_OFFSET, RAM_BASE, ProbeVm, ram_bases
@@ -36,7 +36,7 @@ def in_guest(lab: Lab, *vms: ProbeVm, smp: int = 1) -> Machine:
 TWO = (ProbeVm("hypercalls", name="alpha"), ProbeVm("hypercalls", name="beta"))
 
 
-@pytest.mark.parametrize("number", [1, 2, 3, 4])
+@pytest.mark.parametrize("number", LABS)
 def test_vms_and_vcpus_are_listed(make_lab: MakeLab, number: int) -> None:
     machine = in_guest(make_lab(number), *TWO)
     text = typed(machine, "strata vms")
@@ -51,7 +51,7 @@ def test_vms_and_vcpus_are_listed(make_lab: MakeLab, number: int) -> None:
     assert "alpha.0: running" in typed(machine, "strata vcpu")
 
 
-@pytest.mark.parametrize("number", [1, 4])
+@pytest.mark.parametrize("number", [1, 4, WHOLE])
 def test_what_the_cpu_does_and_who_waits_for_it(make_lab: MakeLab, number: int) -> None:
     machine = in_guest(make_lab(number), *TWO)
     text = typed(machine, "strata cpus")

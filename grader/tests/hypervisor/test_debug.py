@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.conftest import Lab, MakeLab
+from grader.conftest import LABS, WHOLE, Lab, MakeLab
 from grader.machine.images import build_directory
 from grader.machine.verdict import expect, expect_that, infrastructure
 from grader.oracle.calls import Bench
@@ -39,7 +39,7 @@ def lab(make_lab: MakeLab) -> Lab:
     return make_lab(1)
 
 
-@pytest.mark.parametrize("number", [1, 2, 3, 4])
+@pytest.mark.parametrize("number", LABS)
 @pytest.mark.parametrize("probe", PROBES)
 def test_two_guests_debug_themselves(make_lab: MakeLab, number: int, probe: str) -> None:
     make_lab(number).probe(ProbeVm(probe), ProbeVm(probe), ignore=OF_LAYER_4 if number < 4 else ())
@@ -48,7 +48,7 @@ def test_two_guests_debug_themselves(make_lab: MakeLab, number: int, probe: str)
 @pytest.mark.parametrize("cpu", ["cortex-a57", "max"])
 @pytest.mark.parametrize("probe", PROBES)
 def test_older_and_newer_cpus(make_lab: MakeLab, cpu: str, probe: str) -> None:
-    make_lab(4, 2).probe(ProbeVm(probe), ProbeVm(probe), cpu=cpu)
+    make_lab(WHOLE, 2).probe(ProbeVm(probe), ProbeVm(probe), cpu=cpu)
 
 
 def last_numbers(bench: Bench) -> tuple[int, int]:

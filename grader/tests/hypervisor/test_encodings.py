@@ -12,20 +12,20 @@ from __future__ import annotations
 
 import pytest
 
-from grader.conftest import MakeLab
+from grader.conftest import LABS, WHOLE, MakeLab
 from grader.machine import options
 from grader.oracle.probe import ProbeVm
 
 CPUS = ("cortex-a53", "cortex-a57", "cortex-a72", "cortex-a76", "neoverse-n1", "max")
 SOME = [
-    (4, "cortex-a76", 2),
-    (4, "cortex-a57", 3),
-    (4, "max", 3),
+    (WHOLE, "cortex-a76", 2),
+    (WHOLE, "cortex-a57", 3),
+    (WHOLE, "max", 3),
     (3, "cortex-a53", 3),
     (2, "max", 2),
     (1, "neoverse-n1", 3),
 ]
-ALL = [(number, cpu, gic) for number in (1, 2, 3, 4) for cpu in CPUS for gic in (3, 2)]
+ALL = [(number, cpu, gic) for number in LABS for cpu in CPUS for gic in (3, 2)]
 MACHINES = ALL if options.current().full else SOME
 BUDGET = 400_000_000
 

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from grader.conftest import MakeLab
+from grader.conftest import LABS, WHOLE, MakeLab
 from grader.machine.images import build_directory
 from grader.machine.machine import EL2_ONLY
 from grader.oracle.objects import Objects
@@ -15,7 +15,6 @@ from grader.oracle.probe import ProbeVm
 from grader.tests.harness.test_make_run import Terminal, command, environment
 from grader.tests.lab04 import test_lab04
 
-LABS = (1, 2, 3, 4)
 CPU_SUSPEND = 0xC400_0001
 
 
@@ -27,12 +26,12 @@ def test_what_the_machine_has_empty_is_there(make_lab: MakeLab, number: int, gic
 
 @pytest.mark.parametrize("cpu", ["cortex-a53", "cortex-a72", "neoverse-n1", "max"])
 def test_it_is_on_other_cpus(make_lab: MakeLab, cpu: str) -> None:
-    make_lab(4).probe("empty_devices", cpu=cpu)
+    make_lab(WHOLE).probe("empty_devices", cpu=cpu)
 
 
 def test_two_vms_have_it_side_by_side(make_lab: MakeLab) -> None:
-    make_lab(4).probe(ProbeVm("empty_devices"), ProbeVm("empty_devices", page_size="4K"),
-                      budget=test_lab04.BUDGET)
+    make_lab(WHOLE).probe(ProbeVm("empty_devices"), ProbeVm("empty_devices", page_size="4K"),
+                          budget=test_lab04.BUDGET)
 
 
 @pytest.mark.parametrize("number", LABS)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from grader.conftest import Lab, MakeLab
+from grader.conftest import WHOLE, Lab, MakeLab
 from grader.machine.verdict import expect_that
 from grader.oracle import crash
 from grader.oracle.probe import ProbeVm
@@ -35,14 +35,14 @@ def check(lab: Lab, hostile: str, victim: str, ends: bool) -> None:
 
 @pytest.mark.parametrize("hostile", ENDING)
 def test_neighbour_lives_with_a_guest_that_ends(make_lab: MakeLab, gic: int, hostile: str) -> None:
-    check(make_lab(4, gic), hostile, "victim", ends=True)
+    check(make_lab(WHOLE, gic), hostile, "victim", ends=True)
 
 
 @pytest.mark.parametrize("hostile", ENDLESS)
 def test_neighbour_lives_with_a_guest_that_never_ends(
     make_lab: MakeLab, gic: int, hostile: str
 ) -> None:
-    check(make_lab(4, gic), hostile, "victim", ends=False)
+    check(make_lab(WHOLE, gic), hostile, "victim", ends=False)
 
 
 @pytest.mark.parametrize("number", [2, 3])
@@ -58,4 +58,4 @@ def test_lab_1_survives_random_calls(make_lab: MakeLab) -> None:
 @pytest.mark.parametrize("hostile", ["hostile_sysreg", "hostile_hypercalls"])
 @pytest.mark.parametrize("cpu", ["cortex-a57", "max"])
 def test_every_encoding_on_older_and_newer_cpus(make_lab: MakeLab, cpu: str, hostile: str) -> None:
-    make_lab(4).probe(hostile, cpu=cpu, budget=BUDGET)
+    make_lab(WHOLE).probe(hostile, cpu=cpu, budget=BUDGET)
