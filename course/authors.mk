@@ -8,12 +8,15 @@ OVERWRITE ?=
 CHECK ?=
 TEXTS ?=
 
-.PHONY: lint test grader-check grade-class starters starters-check transcripts handout
+.PHONY: lint test stress grader-check grade-class starters starters-check transcripts handout
 lint: images ## the rules of this repository that no compiler knows
 	$(Q)$(PYTHON) -m tools.lint --build $(BUILD) --cross '$(CROSS)'
 
 test: lint guests linux unit models ## prove it: unit tests, models, lint, and pytest driving QEMU and GDB
 	$(Q)$(PYTEST) $(PYTEST_ARGS) $(TESTS)
+
+stress: guests ready ## (authors) races that nobody chose: 1,000,000 interrupts between vCPUs, and the like; takes long
+	$(Q)$(PYTEST) --full $(PYTEST_ARGS) grader/tests/stress
 
 # A layer of the reference as a handout has it.
 $(BUILD)/reference/lab0%.a: FORCE

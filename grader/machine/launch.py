@@ -49,7 +49,8 @@ class MachineConfig:
     el2: bool = True  # False: a guest's own machine, without a hypervisor
     memory_mib: int = 512
     qemu: str = "qemu-system-aarch64"
-    deterministic: bool = True
+    deterministic: bool = True  # False: CPUs are threads of the host, and time is the host's
+    processor_seconds: float = 0  # of the host, that the emulator may use; 0: as most tests
     extra: tuple[str, ...] = ()
     smmu: bool = False
     devices: tuple[DeviceConfig, ...] = ()

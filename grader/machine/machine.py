@@ -106,8 +106,9 @@ class Machine:
         self.budget = self._process.budget
         self.qmp = Qmp(self._process.monitor)
         self.console = self._process.console
-        self._deadline = time.monotonic() + WALL_SECONDS
-        self._next_check = time.monotonic() + PROCESSOR_SECONDS
+        self._processor_seconds = config.processor_seconds or PROCESSOR_SECONDS
+        self._deadline = time.monotonic() + max(WALL_SECONDS, 10 * config.processor_seconds)
+        self._next_check = time.monotonic() + self._processor_seconds / config.smp
         self._guest_symbols: int | None = None
         self.guests: list[Guest] = list(config.guests)
         self.last_stop: Stop | None = None
@@ -407,7 +408,8 @@ class Machine:
             verdict = Verdict.BUDGET
             observed = (
                 f"{self._instructions()}, their device accesses and sleeps took the "
-                f"emulator {PROCESSOR_SECONDS:g} s of processor time; at {self.place(stop.pc)}"
+                f"emulator {self._processor_seconds:g} s of processor time; "
+                f"at {self.place(stop.pc)}"
             )
         elif stop.kind is StopKind.PASSED:
             verdict = Verdict.BUDGET
@@ -576,8 +578,8 @@ class Machine:
         now = time.monotonic()
         if now < self._next_check:
             return False
-        left = PROCESSOR_SECONDS - self._process.processor_seconds()
-        self._next_check = now + max(0.0, left)
+        left = self._processor_seconds - self._process.processor_seconds()
+        self._next_check = now + max(0.0, left / self.config.smp)
         return left <= 0
 
     def _hold_at_once(self, kind: StopKind) -> Stop:

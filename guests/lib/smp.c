@@ -33,7 +33,7 @@ u32 smp_count(void)
 bool smp_wait_for(const volatile u64 *word, u64 value)
 {
 	for (u32 step = 0; *word < value; step++) {
-		if (smp_patience && step >= smp_patience)
+		if (!smp_patient(step))
 			return false;
 		smp_relax(step);
 	}
@@ -130,7 +130,7 @@ static void switch_off(u64 argument)
 bool smp_off(u32 cpu)
 {
 	smp_post(cpu, switch_off, 0);
-	for (u32 step = 0; !smp_patience || step < smp_patience; step++) {
+	for (u32 step = 0; smp_patient(step); step++) {
 		if (smp_affinity(cpu) == AFFINITY_INFO_OFF)
 			return true;
 		smp_relax(step);

@@ -89,6 +89,12 @@ bool smp_wait_for(const volatile u64 *word, u64 value);
 /** smp_patience - how often smp_wait_for() looks; 0: for ever */
 extern volatile u64 smp_patience;
 
+/** smp_patient() - whether a wait may take its step number @step */
+static inline bool smp_patient(u32 step)
+{
+	return !smp_patience || step < smp_patience;
+}
+
 /** smp_entry - where a vCPU starts; its context argument is its struct smp_cpu */
 void smp_entry(void);
 

@@ -64,7 +64,7 @@ static void exclusive_over_a_store(u64 rounds)
 		asm volatile("ldxr %0, [%1]" : "=r"(value) : "r"(&word) : "memory");
 		turn = 2 * round - 1;
 		asm volatile("dmb ish" ::: "memory");
-		for (u32 step = 0; turn != 2 * round && step < smp_patience; step++)
+		for (u32 step = 0; turn != 2 * round && smp_patient(step); step++)
 			smp_relax(step);
 		asm volatile("stxr %w0, %2, [%1]"
 			     : "=&r"(failed)

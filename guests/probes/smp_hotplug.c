@@ -7,9 +7,8 @@
 #include "probe.h"
 #include "smp.h"
 
-#define ROUNDS 20
-
 static volatile u64 worked[SMP_CPU_MAX], taken[SMP_CPU_MAX], refused, starts[SMP_CPU_MAX];
+volatile u64 probe_rounds = 20; /* a longer run has another number here */
 static u32 count;
 
 static void handler(struct exception_frame *frame)
@@ -52,7 +51,7 @@ void probe(void)
 	gic_init();
 	irq_handler_set(handler);
 	count = smp_start_all();
-	for (u64 round = 0; round < ROUNDS; round++) {
+	for (u64 round = 0; round < probe_rounds; round++) {
 		for (u32 cpu = 1; cpu < count; cpu++) {
 			u32 starter = cpu + 1 < count ? cpu + 1 : 0;
 
@@ -68,8 +67,8 @@ void probe(void)
 			idle += !smp_wait(cpu);
 	}
 	for (u32 cpu = 1; cpu < count; cpu++)
-		lost += worked[cpu] != ROUNDS || taken[cpu] != ROUNDS ||
-			smp_cpus[cpu].entered != ROUNDS + 1 || starts[cpu] != ROUNDS;
+		lost += worked[cpu] != probe_rounds || taken[cpu] != probe_rounds ||
+			smp_cpus[cpu].entered != probe_rounds + 1 || starts[cpu] != probe_rounds;
 	report_equal("a vCPU that executes CPU_OFF is OFF", never_off, 0);
 	report_equal("CPU_ON of one that is OFF succeeds", refused, 0);
 	report_equal("and then it is ON", wrong, 0);

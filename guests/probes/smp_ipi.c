@@ -8,12 +8,12 @@
 #include "probe.h"
 #include "smp.h"
 
-#define ROUNDS 40
 #define NOBODY_US 20
 
 /* Written by the vCPU that takes the interrupt; a row is a cache line and more. */
 static volatile u64 taken[SMP_CPU_MAX][16];
 static volatile u64 sources[SMP_CPU_MAX][16]; /* GICv2: bits of who asked */
+volatile u64 probe_rounds = 40; /* a longer run has another number here */
 static u32 count;
 
 static void handler(struct exception_frame *frame)
@@ -256,7 +256,7 @@ static u64 sleeps;
 
 static bool wait_taken(u32 to, u32 id, u64 value)
 {
-	for (u32 step = 0; step < smp_patience; step++) {
+	for (u32 step = 0; smp_patient(step); step++) {
 		if (taken[to][id] >= value)
 			return true;
 		if (!sleeps) {
@@ -264,9 +264,9 @@ static bool wait_taken(u32 to, u32 id, u64 value)
 			continue;
 		}
 		/* WFI: what it waits for, or an SGI of somebody else, ends it; the timer in any case. */
+		irq_disable();
 		sysreg_write(cntv_tval_el0, sysreg_read(cntfrq_el0) / 20000);
 		sysreg_write(cntv_ctl_el0, 1);
-		irq_disable();
 		if (taken[to][id] < value)
 			asm volatile("wfi" ::: "memory");
 		irq_enable();
@@ -282,7 +282,7 @@ static void hammer(u64 argument)
 	u64 lost = 0;
 
 	(void)argument;
-	for (u64 round = 1; round <= ROUNDS && !lost; round++)
+	for (u64 round = 1; round <= probe_rounds && !lost; round++)
 		for (u32 n = 0; n < count; n++) {
 			u32 to = (u32)(self + n) % count;
 
@@ -294,7 +294,7 @@ static void hammer(u64 argument)
 
 static void none_is_lost(bool in_wfi)
 {
-	u64 lost = 0, number = 0, expected = ROUNDS * count * count;
+	u64 lost = 0, number = 0, expected = probe_rounds * count * count;
 
 	forget();
 	sleeps = in_wfi;

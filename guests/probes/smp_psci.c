@@ -116,7 +116,7 @@ static void look(u64 argument)
 
 static bool is_off_soon(u32 cpu)
 {
-	for (u32 step = 0; step < smp_patience; step++) {
+	for (u32 step = 0; smp_patient(step); step++) {
 		if (smp_affinity(cpu) == AFFINITY_INFO_OFF)
 			return true;
 		smp_relax(step);
@@ -196,9 +196,9 @@ static void start_boot_cpu(u64 argument)
 {
 	u32 step = 0;
 
-	while (smp_affinity(0) != AFFINITY_INFO_OFF && step < smp_patience)
+	while (smp_affinity(0) != AFFINITY_INFO_OFF && smp_patient(step))
 		smp_relax(step++);
-	found[3] = step < smp_patience;
+	found[3] = smp_patient(step);
 	found[2] = argument;
 	smp_cpus[0].posted = 0;
 	smp_on(0);

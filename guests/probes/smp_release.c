@@ -8,8 +8,8 @@
 #include "smp.h"
 
 #define PAGES 16
-#define ROUNDS 12
 
+volatile u64 probe_rounds = 12; /* a longer run has another number here */
 static u32 count;
 static u64 base;
 static volatile u64 wrong[SMP_CPU_MAX];
@@ -59,7 +59,7 @@ void probe(void)
 
 	count = smp_start_all();
 	base = align_up(free_memory(), MIB(2));
-	for (u64 round = 0; round < ROUNDS; round++) {
+	for (u64 round = 0; round < probe_rounds; round++) {
 		u32 other = 1 + (u32)(round % (count - 1));
 
 		for (u64 page = 0; page < PAGES; page++)

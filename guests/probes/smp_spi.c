@@ -107,7 +107,7 @@ static bool reaches(u32 spi, u64 set)
 
 	forget();
 	gic_set_pending(spi);
-	for (u32 step = 0; step < smp_patience && !who_took(); step++)
+	for (u32 step = 0; smp_patient(step) && !who_took(); step++)
 		smp_relax(step);
 	wait_a_while();
 	who = who_took();

@@ -43,7 +43,7 @@ static void open_interrupts(u64 argument)
 
 static bool wait_fired(u32 self, enum timer timer, u64 before, bool in_wfi)
 {
-	for (u32 step = 0; step < smp_patience; step++) {
+	for (u32 step = 0; smp_patient(step); step++) {
 		if (fired[self][timer] != before)
 			return true;
 		if (!in_wfi) {

@@ -19,7 +19,7 @@ from grader.oracle.probe import (LOAD_OFFSET, RAM_BASE, ProbeVm, finish_probes, 
 from grader.oracle.smp import OFF, check_cpus, check_queues, make_races
 
 LAB = 6
-BUDGET = 1_000_000_000
+BUDGET = 200_000_000
 RACE_BUDGET = 6_000_000  # between two races: a breakpoint that is passed too often ends the test
 VM_POWERED_OFF, VM_GONE = 1, 4
 SCTLR_ON = 1 << 0 | 1 << 2 | 1 << 12 | 1 << 19  # M, C, I, WXN
