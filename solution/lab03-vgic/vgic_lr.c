@@ -249,6 +249,19 @@ void vgic_fold(struct vcpu *vcpu)
 	}
 }
 
+EXERCISE_PRIVATE(3.4)
+static __attribute__((noinline)) void vgic_irq_sample(struct vcpu *vcpu, struct vgic_irq *irq)
+{
+	if (irq->request != VGIC_IRQ_NO_REQUEST)
+		vgic_irq_set_active(vcpu, irq, irq->request == VGIC_IRQ_ACTIVATE);
+	if (irq->line_level && !irq->is_asserted(vcpu)) {
+		irq->line_level = false;
+		if (!irq->active && !irq->pending_latch)
+			gic->set_active(irq->pintid, false);
+	}
+	vgic_irq_relist(vcpu->vm, irq);
+}
+
 /*
  * Exercise 3.4: sample the lines of the hw interrupts (vgic.hw_mask) of @vcpu, which is here and
  * folded.
@@ -267,16 +280,8 @@ void vgic_resample(struct vcpu *vcpu)
 	for (u32 mask = vcpu->vgic.hw_mask; mask; mask &= mask - 1) {
 		struct vgic_irq *irq = &vcpu->vgic.private_irqs[__builtin_ctz(mask)];
 
-		if (!irq->line_level && irq->request == VGIC_IRQ_NO_REQUEST)
-			continue;
-		if (irq->request != VGIC_IRQ_NO_REQUEST)
-			vgic_irq_set_active(vcpu, irq, irq->request == VGIC_IRQ_ACTIVATE);
-		if (irq->line_level && !irq->is_asserted(vcpu)) {
-			irq->line_level = false;
-			if (!irq->active && !irq->pending_latch)
-				gic->set_active(irq->pintid, false);
-		}
-		vgic_irq_relist(vcpu->vm, irq);
+		if (irq->line_level || irq->request != VGIC_IRQ_NO_REQUEST)
+			vgic_irq_sample(vcpu, irq);
 	}
 }
 
