@@ -58,6 +58,33 @@ BOOT_BLOCKS = {
     BOOT_TIME: Bar("boot_time_2m", "by 2 MiB blocks: the emulator's time, ratio",
                    None, unit="ratio"),
 }
+# A GICv2 has list registers of another format, and one more look at memory for each access to them.
+INTERRUPT = {
+    3: Bar("intx_to_handler", "interrupt of an assigned device, line to the vector", 400),
+    2: Bar("intx_to_handler", "the same on a GICv2", 400),
+}
+FAULT = Bar("dma_fault", "refused DMA to its record, and back in the guest", 1500)
+FAULT_MORE = Bar("dma_fault_more", "each more that is drained with it", 200)
+LINES = Bar("lines_missing", "16 devices on 4 lines: interrupts that 100,000 lack", 0,
+            unit="interrupts")
+STORM = Bar("storm", "work beside a VM whose 4 devices storm, ratio of time", 1.05, unit="ratio")
+EXITS = Bar("exits_without_devices", "instructions more than with LAB=4, most of the rows", 0)
+DISK_INSTRUCTIONS = Bar("disk_instructions", "Linux reads 256 MiB of its disk, instructions, ratio",
+                        1.03, unit="ratio")
+DISK_TIME = Bar("disk_time", "Linux reads 256 MiB, the emulator's time, ratio", 1.15, unit="ratio")
+# Instructions of both CPUs: the emulator runs one at a time.
+IPI_ROWS = (
+    Bar("ipi_running", "IPI to a vCPU that runs, to its vector", 400, "5081 / 4136", "1626"),
+    Bar("ipi_running_send", "of which the sender's trap", 215, "2695 / 2221", "859"),
+    Bar("ipi_asleep", "IPI to a vCPU in WFI, its CPU idle", 1000, "9909 / 9466", "4542"),
+    Bar("ipi_asleep_send", "of which the sender's trap", None, "", "1587"),
+)
+LINUX_SMP = Bar("linux_smp", "Linux boot with 4 vCPUs on 4 CPUs, instructions, ratio", 1.02,
+                unit="ratio")
+SMP_VMS = Bar("smp_vms_missing", "8 Linux VMs of 2 vCPUs on 4 CPUs: without userspace", 0,
+              unit="VMs")
+SMP_WORK = Bar("smp_work", "work of 8 VMs on 4 CPUs against 1, instructions, ratio", 1.02,
+               unit="ratio")
 EL2_SIZE = Bar("el2_bytes", "EL2 text + data", 192 * 1024, unit="bytes")
 TABLE_SIZE = Bar("table_bytes", "tables of a 512 MiB VM", 32 * 1024, unit="bytes")
 MANY_VMS = Bar("vms_missing", "VMs of 64 MiB out of 32 that did not end well", 0, unit="VMs")

@@ -17,8 +17,10 @@ from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
 
+from bench import devices, smp
 from bench.bars import (BOOT_BLOCKS, BOOT_INSTRUCTIONS, BOOT_TIME, EL2_SIZE, MANY_VMS, ROWS,
                         TABLE_SIZE, Bar, Result, print_table)
+from bench.rows import read_rows
 from bench.run import (DONE, Setup, bare_command, ended_well, execute, hypervisor_command,
                        plugin_arguments, run_hypervisor)
 from tools.errors import UserError, run_main
@@ -26,8 +28,6 @@ from tools.files import write_atomically
 from tools.qemu import qemu_version
 from tools.vms import MIB, PAGE_SIZES, VmConfig
 
-ROW = re.compile(r"RESULT (\w+) n=(\d+) min=(-?\d+) med=(-?\d+) "
-                 r"mean=(-?[\d.]+) p99=(-?\d+) max=(-?\d+)")
 MACHINES = (("cortex-a76", 3), ("cortex-a72", 3), ("cortex-a76", 2), ("cortex-a72", 2))
 BOOT_CPUS = ("cortex-a76", "cortex-a72")
 USERSPACE = "userspace: Linux"
@@ -37,19 +37,8 @@ PAGE_SIZES_OF_BOOT = ("4K", "2M")
 def microbenchmarks(setup: Setup, cpu: str, gic: int) -> list[Result]:
     """The rows of guests/bench on one machine."""
     vms = [VmConfig(name, 16 * MIB, setup.guest("bench")) for name in ("measured", "partner")]
-    outcome = run_hypervisor(setup, vms, cpu=cpu, gic=gic)
-    rows = {m[1]: m for m in ROW.finditer(outcome.console)}
-    machine = f"{cpu} v{gic}"
-    results = []
-    for bar in ROWS:
-        if bar.key not in rows:
-            raise UserError(f"{machine}: the bench payload gave no row {bar.key}: "
-                            f"{outcome.console[-400:]}")
-        _, count, low, median, mean, p99, high = rows[bar.key].groups()
-        results.append(Result(bar, machine, int(median), {
-            "samples": int(count), "min": int(low), "mean": float(mean), "p99": int(p99),
-            "max": int(high)}))
-    return results
+    rows = read_rows(run_hypervisor(setup, vms, cpu=cpu, gic=gic), *(bar.key for bar in ROWS))
+    return [rows[bar.key].against(bar, f"{cpu} v{gic}") for bar in ROWS]
 
 
 def linux_vm(setup: Setup, page_size: str = "4K") -> VmConfig:
@@ -143,6 +132,32 @@ def say(text: str) -> None:
     print(f"measure: {text}", file=sys.stderr, flush=True)
 
 
+def measure_devices(setup: Setup, skip: set[str], rounds: int) -> list[Result]:
+    results: list[Result] = []
+    for cpu, gic in MACHINES:
+        say(f"an assigned device, {cpu}, GICv{gic}")
+        results += devices.device_rows(setup, cpu, gic)
+    say("shared lines, a storm, and no devices at all")
+    results += [devices.shared_lines(setup), devices.storm(setup),
+                devices.without_devices(setup)]
+    say(f"Linux reads its disk, {rounds} rounds")
+    results.append(devices.disk_instructions(setup, BOOT_CPUS[0], rounds))
+    if "time" not in skip:
+        results.append(devices.disk_time(setup, BOOT_CPUS[0], rounds))
+    return results
+
+
+def measure_smp(setup: Setup) -> list[Result]:
+    """What needs layer 6."""
+    results: list[Result] = []
+    for cpu in BOOT_CPUS:
+        say(f"interrupts between vCPUs, {cpu}")
+        results += smp.ipi_rows(setup, cpu)
+    say("Linux with four vCPUs; eight VMs on one CPU and on four; eight Linux VMs")
+    return [*results, smp.linux_instructions(setup, BOOT_CPUS[0]), smp.work(setup),
+            smp.many_linux(setup)]
+
+
 def measure(setup: Setup, skip: set[str], rounds: int) -> list[Result]:
     results: list[Result] = []
     if "micro" not in skip:
@@ -151,6 +166,10 @@ def measure(setup: Setup, skip: set[str], rounds: int) -> list[Result]:
             results += microbenchmarks(setup, cpu, gic)
     say("sizes")
     results += [el2_size(setup.image), table_size(setup)]
+    if "devices" not in skip:
+        results += measure_devices(setup, skip, rounds)
+    if "smp" not in skip:
+        results += measure_smp(setup)
     say("32 VMs")
     results.append(many_vms(setup))
     for cpu in BOOT_CPUS:
@@ -171,7 +190,8 @@ def main() -> int:
                         help="strata.bin (default: the highest lab of the build)")
     parser.add_argument("--rounds", type=int, default=5,
                         help="rounds of the emulator's time (default: 5)")
-    parser.add_argument("--skip", action="append", default=[], choices=("micro", "boot", "time"))
+    parser.add_argument("--skip", action="append", default=[],
+                        choices=("micro", "boot", "time", "devices", "smp"))
     arguments = parser.parse_args()
     setup = Setup(arguments.build, arguments.image or highest_image(arguments.build),
                   arguments.qemu)

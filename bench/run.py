@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from tools import dtb
-from tools.bundle import build_bundle, machine_memory_for
+from tools import dtb, fdt
+from tools.bundle import HEADER_SMMU, build_bundle, machine_memory_for
 from tools.errors import UserError
 from tools.files import write_atomically
-from tools.qemu import MachineOptions, option_value, qemu_command, qemu_version, qemu_words
-from tools.vms import MIB, VmConfig
+from tools.qemu import (MachineOptions, device_arguments, option_value, qemu_command, qemu_version,
+                        qemu_words)
+from tools.vms import MIB, DeviceConfig, VmConfig
 
 PLUGIN_SOURCE = Path(__file__).parent / "plugin" / "retired.c"
 NET_SECONDS = 900  # only against an emulator that hangs; no result depends on it
@@ -128,28 +129,42 @@ def plugin_arguments(setup: Setup) -> list[str]:
     return ["-plugin", option_value(target)]
 
 
-def hypervisor_command(setup: Setup, vms: list[VmConfig], *, cpu: str, gic: int = 3,
+def hypervisor_command(setup: Setup, vms: list[VmConfig], *, cpu: str, gic: int = 3, smp: int = 1,
+                       icount: bool = True, devices: tuple[DeviceConfig, ...] = (),
                        name: str = "measure", extra: list[str] | None = None) -> list[str]:
     """Boot the hypervisor with these VMs; bundles of different `name` can exist side by side."""
     memory = machine_memory_for(vms)
     bundle = setup.out / f"{name}.bundle"
-    write_atomically(bundle, build_bundle(vms, "bench", gic_version=gic, machine_memory=memory))
-    options = MachineOptions(qemu=setup.qemu, cpu=cpu, gic=gic, memory=memory, icount=True)
+    write_atomically(bundle, build_bundle(vms, "bench", gic_version=gic, machine_memory=memory,
+                                          machine_cpus=smp, flags=HEADER_SMMU if devices else 0))
+    options = MachineOptions(qemu=setup.qemu, cpu=cpu, gic=gic, smp=smp, memory=memory,
+                             icount=icount, smmu=bool(devices), devices=devices)
     return qemu_command(options, setup.image, bundle, serial=["-serial", "stdio"], extra=extra)
 
 
-def bare_command(setup: Setup, vm: VmConfig, *, cpu: str, gic: int = 3,
+def bare_tree(vm: VmConfig, *, gic: int, with_pci: bool) -> bytes:
+    """The VM's device tree; nobody but its kernel has placed the BARs."""
+    blob = bytes(dtb.make_dtb(cpus=vm.cpus, memory=vm.memory, gic_version=gic, cmdline=vm.cmdline,
+                              initrd=None, pci=with_pci))
+    tree = fdt.read(blob)
+    tree.root.children["chosen"].properties.pop("linux,pci-probe-only", None)
+    return bytes(fdt.write(tree, size_hint=2 * len(blob)))
+
+
+def bare_command(setup: Setup, vm: VmConfig, *, cpu: str, gic: int = 3, icount: bool = True,
+                 devices: tuple[DeviceConfig, ...] = (), name: str = "bare",
                  extra: list[str] | None = None) -> list[str]:
     """Boot the VM's kernel with the VM's device tree at EL1 of the same machine without EL2."""
-    tree = setup.out / "bare.dtb"
-    write_atomically(tree, bytes(dtb.make_dtb(cpus=vm.cpus, memory=vm.memory, gic_version=gic,
-                                              cmdline=vm.cmdline, initrd=None)))
+    tree = setup.out / f"{name}.dtb"
+    write_atomically(tree, bare_tree(vm, gic=gic, with_pci=bool(devices)))
     command = [*qemu_words(setup.qemu), "-M", f"virt,gic-version={gic}",
-               "-cpu", f"{cpu},cntfrq=1000000000",
+               "-cpu", f"{cpu},cntfrq=1000000000" if icount else cpu,
                "-smp", str(vm.cpus), "-m", f"{vm.memory // MIB}M", "-nodefaults", "-no-user-config",
                "-display", "none", "-no-reboot", "-kernel", str(vm.kernel), "-dtb", str(tree),
-               "-append", vm.cmdline, "-serial", "stdio", "-icount", "shift=0,sleep=off",
-               *(extra or [])]
+               "-append", vm.cmdline, "-serial", "stdio",
+               *(["-icount", "shift=0,sleep=off"] if icount else []), *(extra or [])]
+    for device in devices:
+        command += device_arguments(device, qemu_version(setup.qemu))
     if vm.initrd:
         command += ["-initrd", str(vm.initrd)]
     return command
@@ -163,6 +178,8 @@ def ended_well(outcome: Outcome) -> Outcome:
     return outcome
 
 
-def run_hypervisor(setup: Setup, vms: list[VmConfig], *, cpu: str, gic: int = 3,
+def run_hypervisor(setup: Setup, vms: list[VmConfig], *, cpu: str, gic: int = 3, smp: int = 1,
+                   devices: tuple[DeviceConfig, ...] = (),
                    extra: list[str] | None = None) -> Outcome:
-    return ended_well(*execute(hypervisor_command(setup, vms, cpu=cpu, gic=gic, extra=extra)))
+    return ended_well(*execute(hypervisor_command(setup, vms, cpu=cpu, gic=gic, smp=smp,
+                                                  devices=devices, extra=extra)))

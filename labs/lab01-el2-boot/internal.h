@@ -117,7 +117,11 @@ void vcpu_reset(struct vcpu *vcpu, u64 entry, u64 x0);
 void vcpu_make_runnable(struct vcpu *vcpu);
 
 /** cpu_handle_irq() - let the interrupt controller's layer take an interrupt that is pending */
-void cpu_handle_irq(struct cpu *cpu);
+static inline void cpu_handle_irq(struct cpu *cpu)
+{
+	if (hook_irq)
+		hook_irq(cpu);
+}
 
 /**
  * vcpu_evict() - have @vcpu leave its CPU before its next instruction, and be OFF

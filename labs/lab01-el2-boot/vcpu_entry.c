@@ -10,12 +10,6 @@
 #include "exercise.h"
 #include "internal.h"
 
-void cpu_handle_irq(struct cpu *cpu)
-{
-	if (hook_irq)
-		hook_irq(cpu);
-}
-
 /* Whoever sees another vCPU loaded sees the state of the old one in memory. */
 static void cpu_set_loaded(struct cpu *cpu, struct vcpu *vcpu)
 {
