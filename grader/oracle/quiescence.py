@@ -52,7 +52,8 @@ def reason(machine: Machine) -> str | None:
     machine.gdb.select_thread(threads[0][0])
     if looping:
         return " | ".join(looping + asleep)
-    return "all vCPUs asleep and no timer ahead: " + " | ".join(asleep) + _blocked(machine)
+    words = " | ".join(asleep) + _blocked(machine) + _queued(machine)
+    return f"all vCPUs asleep and no timer ahead: {words}"
 
 
 def _exception_loop(machine: Machine) -> str | None:
@@ -92,6 +93,18 @@ def _blocked(machine: Machine) -> str:
                 words += _blocked_vcpu(vm, index, guest)
     except (Finding, GdbError, LookupError, ValueError, struct.error):
         pass  # what else there is to say stands already
+    return words
+
+
+def _queued(machine: Machine) -> str:
+    """Which CPUs sleep although a vCPU waits for them."""
+    words = ""
+    try:
+        for index in range(machine.config.smp):
+            if Objects(machine).cpu(index).get("runnable_count"):
+                words += f" | a vCPU waits on the run queue of CPU {index}"
+    except (Finding, GdbError, LookupError, ValueError, struct.error):
+        pass
     return words
 
 

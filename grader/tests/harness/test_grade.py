@@ -372,6 +372,12 @@ def test_an_interrupt_that_el2_does_not_get_is_told() -> None:
     assert "Exercise 3.1" in symptoms.explain({"EL": 2, "CNTHP_CTL_EL2": 5}, "HANG", text)
 
 
+def test_a_cpu_that_sleeps_beside_its_queue_is_told() -> None:
+    text = ("all vCPUs asleep and no timer ahead: CPU 0 in WFI at EL2, 0x4020487c; CNTHP off | "
+            "CPU 1 in WFI at EL2, 0x4020487c; CNTHP off | a vCPU waits on the run queue of CPU 1")
+    assert "exercise 6.3" in symptoms.explain({"EL": 2}, "HANG", text)
+
+
 def test_a_wfi_that_is_not_skipped_is_told() -> None:
     text = ("CPU 0 in WFI at EL2, 0x4020488c cpu_switch+0x148; CNTHP off | "
             "VM 0 blocked at its WFI and not behind it, at 0x40081148")
@@ -409,7 +415,7 @@ def test_an_exit_that_repeats_has_a_likely_cause(exit_: str, words: str) -> None
 
 def test_what_a_symptom_looks_for_is_said_somewhere() -> None:
     places = ("guests/probes/*.c", "guests/lib/*.c", "grader/*/*.py", "grader/tests/lab*/*.py",
-              "solution/*/*.c")
+              "solution/*/*.c", "kit/*.c")
     sources = [path for place in places for path in ROOT.glob(place)]
     said = "\n".join(path.read_text("utf-8") for path in sources)
     words = [part for symptom in symptoms.table() for part in symptom.text.split("|")
