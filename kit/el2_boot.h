@@ -69,6 +69,14 @@ struct vcpu *vcpu_steal(struct cpu *from, struct cpu *to,
 			bool (*allowed)(const struct vcpu *vcpu, const struct cpu *to));
 
 /**
+ * vcpu_migrate() - move a vCPU that waits on the queue of @from to the queue of @to; arguments as above
+ *
+ * Callable on any CPU, without a run_lock. Return: whether there was one.
+ */
+bool vcpu_migrate(struct cpu *from, struct cpu *to,
+		  bool (*allowed)(const struct vcpu *vcpu, const struct cpu *to));
+
+/**
  * vcpu_prepare_entry() - everything that must happen before a guest runs again
  *
  * Called by the vectors when vcpu->requests is not empty, and to start the machine with NULL.

@@ -129,6 +129,9 @@ extern struct vcpu *(*const hook_steal)(struct cpu *cpu);
  */
 extern void (*const hook_queued)(struct vcpu *vcpu, struct cpu *cpu);
 
+/** hook_vcpu_off() - @vcpu is OFF now, and may be started again at any time; no lock is held */
+extern void (*const hook_vcpu_off)(struct vcpu *vcpu);
+
 /** hook_awake() - @cpu, this one, has slept: an interrupt that it has not taken yet ended WFI */
 extern void (*const hook_awake)(struct cpu *cpu);
 

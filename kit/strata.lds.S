@@ -66,6 +66,7 @@ SECTIONS
 		PROVIDE(hook_steal = no_hook);
 		PROVIDE(hook_queued = no_hook);
 		PROVIDE(hook_awake = no_hook);
+		PROVIDE(hook_vcpu_off = no_hook);
 		PROVIDE(hook_spin_wait = no_hook);
 		PROVIDE(hook_vm_fill = no_hook);
 		PROVIDE(hook_vmid_new = no_hook);

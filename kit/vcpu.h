@@ -99,6 +99,7 @@ enum {
  * @cpu: where the vCPU runs, or ran last; it waits on the run queue of this CPU. Changes under the
  *	run_lock of the CPU that it leaves, while it is not loaded
  * @run_node: on the run queue of @cpu while RUNNABLE
+ * @waits_from: layer 6: physical count from which it has waited on that queue
  * @has_begun: layer 6: it has been loaded since it was started
  * @goes_off: layer 6: it has asked for CPU_OFF; protected by the VM's power_lock
  * @used_ticks: physical count for which it has had a CPU, up to @cpu->charge_from; written by the
@@ -114,6 +115,7 @@ struct vcpu {
 	u64 hcr; /* HCR_EL2 while loaded */
 	u64 vmpidr;
 	struct list run_node;
+	u64 waits_from;
 	bool has_begun;
 	bool goes_off;
 	u64 used_ticks;
@@ -191,6 +193,8 @@ struct vm {
  * @charge_from: physical count from which on the time of this CPU has not been charged to a vCPU;
  *	written by this CPU alone
  * @reap_from: physical count from which on this CPU may again clear up after VMs that have ended
+ * @asleep_from, @awake_from: layer 6: physical counts at which this CPU last found nothing to run,
+ *	and was woken last
  * @deadline_lock: protects @deadlines, layer 4's queue; innermost
  */
 struct cpu {
@@ -207,10 +211,11 @@ struct cpu {
 	u32 runnable_count;
 	u64 charge_from;
 	u64 reap_from;
+	u64 asleep_from, awake_from;
 	struct spinlock deadline_lock;
 	struct list deadlines;
 	struct deadline slice;
-	u64 slice_end; /* physical count at which the time slice ends; 0 without time slices */
+	u64 slice_end; /* physical count at which the time slice ends; 0: there is none */
 };
 
 extern struct vm *vms[VM_MAX];

@@ -5,7 +5,8 @@
  * Four threads are CPUs and run the code that a CPU runs, vcpu_prepare_entry(). Guests do at random
  * what guests do: sleep, wake each other, yield, switch vCPUs on and off, reset their VM. A fifth
  * thread is a CPU that never gets a vCPU: it wakes them as a device would, resets and stops VMs.
- * Layer 6 is played by hooks that place a woken vCPU anywhere, and steal. What must hold:
+ * Layer 6 is played by hooks that place a woken vCPU anywhere, and steal, or it is there
+ * (test_lab06_smp.c). What must hold:
  *  - a vCPU is loaded on one CPU at a time, and what it left in memory is there when it comes back
  *  - who was sent a message runs, unless its VM ended; no CPU sleeps beside its queue
  *  - a VM's memory is there while its vCPUs run, released once, when all have left
@@ -31,7 +32,14 @@
 #define OUTSIDE CPUS /* the CPU of the thread without guests */
 #define VMS 4
 #define VCPUS 3
+#ifndef PINS
+#define PINS                                                                                       \
+	{                                                                                          \
+		0xf, 0xf, 0xf                                                                      \
+	}
+#endif
 #define COMMANDS 30000 /* of the fifth thread; then all VMs end */
+#define SLICE 100000 /* ns */
 #define PIECES 3 /* of a VM's memory */
 
 struct cpu cpus[PLAT_CPU_MAX];
@@ -49,6 +57,7 @@ static struct guest {
 	u32 message; /* 1: sent, and not yet taken */
 	u32 loaded_on; /* CPU + 1 */
 	u64 registers, saved; /* plain: of the CPU, and in memory */
+	struct cpu *last; /* plain: where it was loaded last */
 } guests[VMS][VCPUS];
 
 static struct {
@@ -167,6 +176,10 @@ static void load(struct vcpu *vcpu)
 	struct guest *guest = guest_of(vcpu);
 
 	CHECK(__atomic_exchange_n(&guest->loaded_on, here->index + 1, __ATOMIC_RELAXED) == 0);
+	CHECK(vcpu->vm->config->pin[vcpu->index] >> here->index & 1);
+	if (guest->last && guest->last != here)
+		count(&moves);
+	guest->last = here;
 	guest->registers = guest->saved;
 }
 
@@ -192,6 +205,7 @@ static void reset(struct vcpu *vcpu)
 static void enter(struct vcpu *vcpu)
 {
 	CHECK(here->vcpu == vcpu);
+	here->slice_end = counter_read() + SLICE;
 }
 
 static bool has_message(struct vcpu *vcpu)
@@ -199,14 +213,24 @@ static bool has_message(struct vcpu *vcpu)
 	return __atomic_load_n(&guest_of(vcpu)->message, __ATOMIC_ACQUIRE);
 }
 
+static void vcpu_off(struct vcpu *vcpu)
+{
+	CHECK(here->vcpu == NULL);
+}
+
+#ifndef WITH_LAYER_6
+static void layer_6_load(struct vcpu *vcpu)
+{
+}
+
+static void layer_6_save(struct vcpu *vcpu)
+{
+}
+
 static struct cpu *place(struct vcpu *vcpu, struct cpu *cpu)
 {
-	struct cpu *to = &cpus[draw(CPUS)];
-
 	CHECK(vcpu->state == VCPU_BLOCKED || vcpu->state == VCPU_OFF);
-	if (to != cpu)
-		count(&moves);
-	return to;
+	return &cpus[draw(CPUS)];
 }
 
 static void queued(struct vcpu *vcpu, struct cpu *cpu)
@@ -226,6 +250,11 @@ static bool may_take(const struct vcpu *vcpu, const struct cpu *to)
 	return vcpu->index + 1 < VCPUS;
 }
 
+static void check_layer_6(void)
+{
+	CHECK(steals > 0);
+}
+
 static struct vcpu *steal(struct cpu *cpu)
 {
 	struct cpu *from = &cpus[draw(CPUS)];
@@ -235,6 +264,8 @@ static struct vcpu *steal(struct cpu *cpu)
 		count(&steals);
 	return taken;
 }
+
+#endif
 
 static int vm_create_hook(struct vm *vm)
 {
@@ -256,16 +287,22 @@ const struct layer registry_layers[] = {
 		.vm_destroy = vm_destroy_hook,
 	},
 };
-const struct vcpu_hooks registry_vcpu_hooks[] = {{.reset = reset, .load = load, .save = save}};
+const struct vcpu_hooks registry_vcpu_hooks[] = {
+	{.reset = reset, .load = load, .save = save},
+	{.load = layer_6_load, .save = layer_6_save},
+};
 HOOK(vgic_flush, NULL);
 HOOK(time_slice, enter);
 HOOK(vcpu_has_wakeup, has_message);
 HOOK(irq, take_kicks);
 HOOK(kick, kick);
+HOOK(vcpu_off, vcpu_off);
+#ifndef WITH_LAYER_6
 HOOK(place, place);
 HOOK(steal, steal);
 HOOK(queued, queued);
 HOOK(awake, awake);
+#endif
 
 /* A piece at a time, of a VM that is built and none of whose vCPUs has begun. */
 static int fill(struct vm *vm)
@@ -437,7 +474,11 @@ static void create_vms(void)
 	} bundle;
 
 	for (u32 i = 0; i < VMS; i++)
-		configs[i] = (struct bundle_vm){.cpus = VCPUS, .dtb_offset = BUNDLE_NO_DTB};
+		configs[i] = (struct bundle_vm){
+			.cpus = VCPUS,
+			.dtb_offset = BUNDLE_NO_DTB,
+			.pin = PINS,
+		};
 	memcpy(bundle.configs, configs, sizeof(configs));
 	bundle.header.vm_count = VMS;
 	vm_create_all(&bundle.header);
@@ -474,6 +515,7 @@ int main(void)
 		CHECK(memories[i].exists == 0);
 	printf("%u wake-ups, %u moves, %u steals, %u starts, %u resets: ", wakes, moves, steals,
 	       starts, resets);
-	CHECK(wakes > 0 && resets > 0 && starts > 0 && steals > 0 && moves > 0);
+	CHECK(wakes > 0 && resets > 0 && starts > 0 && moves > 0);
+	check_layer_6();
 	return check_finish();
 }
