@@ -32,11 +32,10 @@
 #define OUTSIDE CPUS /* the CPU of the thread without guests */
 #define VMS 4
 #define VCPUS 3
-#ifndef PINS
-#define PINS                                                                                       \
-	{                                                                                          \
-		0xf, 0xf, 0xf                                                                      \
-	}
+#ifndef PIN_0
+#define PIN_0 0xf
+#define PIN_1 0xf
+#define PIN_2 0xf
 #endif
 #define COMMANDS 30000 /* of the fifth thread; then all VMs end */
 #define SLICE 100000 /* ns */
@@ -477,7 +476,7 @@ static void create_vms(void)
 		configs[i] = (struct bundle_vm){
 			.cpus = VCPUS,
 			.dtb_offset = BUNDLE_NO_DTB,
-			.pin = PINS,
+			.pin = {PIN_0, PIN_1, PIN_2},
 		};
 	memcpy(bundle.configs, configs, sizeof(configs));
 	bundle.header.vm_count = VMS;

@@ -22,10 +22,9 @@ extern u32 balance_missed, cpus_online;
 #define WITH_LAYER_6
 #define layer_6_load balance_load
 #define layer_6_save balance_save
-#define PINS                                                                                       \
-	{                                                                                          \
-		0xf, 0x8, 0x3                                                                      \
-	}
+#define PIN_0 0xf
+#define PIN_1 0x8
+#define PIN_2 0x3
 /* A thread that the host does not run is a CPU that keeps a vCPU waiting. */
 #define check_layer_6() CHECK(balance_missed < wakes / 10)
 

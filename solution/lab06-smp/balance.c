@@ -108,6 +108,7 @@ static void wake_cpus(u32 set)
  * to @cpu if that is allowed and has no more. cpus_asleep is read and not changed here: whether the
  * vCPU gets there is not decided yet.
  */
+EXERCISE(6.6)
 struct cpu *balance_place(struct vcpu *vcpu, struct cpu *cpu)
 {
 	u32 allowed = vcpu_cpus(vcpu);
@@ -129,6 +130,7 @@ struct cpu *balance_place(struct vcpu *vcpu, struct cpu *cpu)
  * but this vCPU to run (cpu_load()), it will run it. So it will if it still has it loaded
  * (cpu->vcpu): nobody else can. Otherwise the vCPU has to wait there: wake_cpus() that it may run on.
  */
+EXERCISE(6.6)
 void balance_queued(struct vcpu *vcpu, struct cpu *cpu)
 {
 	bool was_asleep = clear_asleep(cpu) & BIT(cpu->index);
@@ -146,6 +148,7 @@ void balance_queued(struct vcpu *vcpu, struct cpu *cpu)
  * all other CPUs that are online and on which something waits, by vcpu_steal(). With a vCPU it is not
  * asleep any more; without, its time slice has no end (cpu->slice_end).
  */
+EXERCISE(6.6)
 struct vcpu *balance_steal(struct cpu *cpu)
 {
 	struct vcpu *vcpu = NULL;
@@ -207,6 +210,7 @@ static void count_missed(const struct vcpu *vcpu)
  * wake_cpus() that may run one of those (cpus_for_waiting(); none: nothing to do). If a time slice is over, too, and the least_loaded() of them has less load than @cpu, give it one:
  * vcpu_migrate().
  */
+EXERCISE(6.6)
 static void balance_share(struct cpu *cpu, bool slice_is_over)
 {
 	u32 set = cpus_for_waiting(cpu);
