@@ -195,6 +195,7 @@ struct vm {
  * @reap_from: physical count from which on this CPU may again clear up after VMs that have ended
  * @asleep_from, @awake_from: layer 6: physical counts at which this CPU last found nothing to run,
  *	and was woken last
+ * @was_busy: layer 6: the vCPU that it unloaded last could have gone on
  * @deadline_lock: protects @deadlines, layer 4's queue; innermost
  */
 struct cpu {
@@ -212,6 +213,7 @@ struct cpu {
 	u64 charge_from;
 	u64 reap_from;
 	u64 asleep_from, awake_from;
+	bool was_busy;
 	struct spinlock deadline_lock;
 	struct list deadlines;
 	struct deadline slice;

@@ -177,6 +177,21 @@ struct vcpu *vcpu_steal(struct cpu *from, struct cpu *to,
 	return taken;
 }
 
+/* In between the vCPU is RUNNING: who wakes it or has it leave makes a request and kicks @to. */
+bool vcpu_migrate(struct cpu *from, struct cpu *to,
+		  bool (*allowed)(const struct vcpu *vcpu, const struct cpu *to))
+{
+	struct vcpu *vcpu = vcpu_steal(from, to, allowed);
+
+	if (!vcpu)
+		return false;
+	spin_lock(&to->run_lock);
+	vcpu_queue(to, vcpu);
+	spin_unlock(&to->run_lock);
+	cpu_kick(to);
+	return true;
+}
+
 /*
  * Whoever wakes the vCPU between the change of state and the last look finds it BLOCKED and queues
  * it: then vcpu_wake() here does nothing.

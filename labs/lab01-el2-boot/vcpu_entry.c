@@ -63,6 +63,8 @@ static void vcpu_retire(struct cpu *cpu, struct vcpu *vcpu)
 	spin_lock(&cpu->run_lock);
 	vcpu_set_state(vcpu, VCPU_OFF);
 	spin_unlock(&cpu->run_lock);
+	if (hook_vcpu_off)
+		hook_vcpu_off(vcpu);
 	vm_vcpu_left(vcpu->vm);
 }
 

@@ -86,6 +86,7 @@ void vgic_vm_destroy(struct vm *vm);
 void vgic_vcpu_reset(struct vcpu *vcpu);
 void vgic_vcpu_load(struct vcpu *vcpu);
 void vgic_vcpu_save(struct vcpu *vcpu);
+void vgic_vcpu_off(struct vcpu *vcpu);
 void vgic_spi_line(struct vm *vm, u32 intid, bool level);
 void vgic_flush(struct vcpu *vcpu);
 irq_handler_fn vgic_maintenance, console_interrupt;

@@ -20,6 +20,7 @@ HOOK(irq, gic_irq);
 HOOK(irq_line, vgic_spi_line);
 HOOK(vgic_flush, vgic_flush);
 HOOK(vcpu_has_wakeup, vgic_has_deliverable);
+HOOK(vcpu_off, vgic_vcpu_off);
 
 IRQ_HANDLER(PLAT_INTID_MAINTENANCE, IRQ_LEVEL, vgic_maintenance);
 IRQ_HANDLER(PLAT_UART_INTID, IRQ_LEVEL, console_interrupt);

@@ -96,6 +96,23 @@ void vgic_vcpu_reset(struct vcpu *vcpu)
 	TODO(3.8);
 }
 
+/* SPIs that wait here and may go to any vCPU (Interrupt_Routing_Mode 1) go to one that is not off. */
+void vgic_vcpu_off(struct vcpu *vcpu)
+{
+	struct vm *vm = vcpu->vm;
+	struct list *node, *next;
+
+	spin_lock(&vm->vgic.lock);
+	for (node = vcpu->vgic.ap_list.next; node != &vcpu->vgic.ap_list; node = next) {
+		struct vgic_irq *irq = container_of(node, struct vgic_irq, node);
+
+		next = node->next;
+		if (irq->intid >= GIC_PRIVATE_COUNT)
+			vgic_irq_update(vm, irq);
+	}
+	spin_unlock(&vm->vgic.lock);
+}
+
 /*
  * Exercise 3.8: the interrupt controller of a new VM.
  *

@@ -1,136 +1,211 @@
 // SPDX-License-Identifier: MIT
 /*
- * Which CPU a vCPU runs on: no CPU sleeps while a vCPU could run on it.
+ * Which CPU a vCPU runs on. Two rules: no CPU sleeps while a vCPU could run on it, and no vCPU waits
+ * longer than it would elsewhere.
  *
- * A vCPU that wakes up goes to the CPU it ran on last, if nothing runs there, else to one that
- * sleeps, else to where the least waits. A CPU that finds nothing to run looks through the queues of
- * the others before it sleeps. A CPU on which more waits than on another one gives a vCPU away at the
- * end of a time slice.
+ * A vCPU that wakes up goes to the CPU that it ran on last, if nothing runs there, else to one that
+ * sleeps, else to where the fewest wait. A CPU that finds nothing to run looks through the queues of
+ * the others before it sleeps. At the end of a time slice a CPU gives a vCPU away to one that has
+ * fewer: with three vCPUs on two CPUs each of them gets two thirds.
  *
  * Placing comes before queueing, and in between a CPU may fall asleep. So cpus_asleep has a bit for
- * each CPU that sleeps, or is about to; it is changed by atomic read-modify-writes alone:
+ * each CPU that sleeps or is about to, and that nobody has woken. Atomic read-modify-writes alone
+ * change it and decide:
  *  - who goes to sleep sets its bit, then looks through the queues (balance_steal())
- *  - who has queued a vCPU, then reads the bits and wakes one who could run it (balance_queued())
- * Of these two read-modify-writes one comes first: either the sleeper finds the vCPU, or its bit is
- * found. A plain store and load in their place could both miss (Arm ARM, "Definition of the
- * Arm memory model"). A vCPU that is still loaded on its old CPU cannot be taken yet: that CPU looks
- * at the bits again when it has loaded another one (balance_load()).
+ *  - who has queued a vCPU that has to wait then takes the bits of all that could run it, and wakes
+ *    these CPUs (balance_queued())
+ *  - a vCPU that is still loaded on its CPU cannot be taken yet: a CPU that has loaded another one
+ *    does the same for what it has left behind (balance_load())
+ * Of two such steps one comes first in the order of cpus_asleep, and what was written before it is
+ * visible behind the other: either the sleeper finds the vCPU, or the other one finds its bit. A
+ * store and then a load in their place could both miss, since a load may overtake an earlier store.
+ * All are woken, since who comes first may run something else by then.
  *
- * Locks: none but those of vcpu_steal(); balance_place() and balance_queued() run under a run_lock.
+ * Locks: those of vcpu_steal() and vcpu_migrate(); what runs under a run_lock takes none.
  */
 #include "exercise.h"
 #include "internal.h"
 #include "lib/bits.h"
 
-static u32 cpus_asleep; /* bit n: CPU n sleeps, or is about to, and nobody has woken it */
+#define WAITS_PER_SECOND 200 /* of 5 ms */
+
+static u32 cpus_asleep;
+
+/* How often a vCPU had waited for 5 ms, on a CPU that was busy, beside one that slept: never. */
+u32 balance_missed;
+
+/* ---- what there is to choose from ---- */
+
+/* The CPUs that @vcpu may run on: bit n is CPU n. */
+static u32 vcpu_cpus(const struct vcpu *vcpu)
+{
+	return vcpu->vm->config->pin[vcpu->index];
+}
 
 static bool may_run_on(const struct vcpu *vcpu, const struct cpu *cpu)
 {
-	return cpus_online & BIT(cpu->index);
+	return vcpu_cpus(vcpu) & BIT(cpu->index);
 }
 
-static u32 vcpu_cpus(const struct vcpu *vcpu)
+static struct cpu *first_cpu(u32 set)
 {
-	return cpus_online;
+	return &cpus[__builtin_ctz(set)];
 }
 
-/* How many vCPUs want @cpu. It may be out of date at once. */
+static u32 waiting_count(const struct cpu *cpu)
+{
+	return __atomic_load_n(&cpu->runnable_count, __ATOMIC_RELAXED);
+}
+
+/* Its CPU may do so without a run_lock, when it unloads a vCPU that is being queued. */
+static void set_waits_from(struct vcpu *vcpu, u64 count)
+{
+	__atomic_store_n(&vcpu->waits_from, count, __ATOMIC_RELAXED);
+}
+
+/* How many vCPUs want @cpu, which may change at once. */
 static u32 cpu_load(const struct cpu *cpu)
 {
 	const struct vcpu *vcpu = __atomic_load_n(&cpu->vcpu, __ATOMIC_RELAXED);
-	bool runs = vcpu && vcpu_state(vcpu) == VCPU_RUNNING;
 
-	return __atomic_load_n(&cpu->runnable_count, __ATOMIC_RELAXED) + runs;
+	return waiting_count(cpu) + (vcpu && vcpu_state(vcpu) == VCPU_RUNNING);
 }
 
-/* The CPU of @allowed with the least load, @cpu if there is no better one. */
-static struct cpu *least_loaded(u32 allowed, struct cpu *cpu)
+/* Of @set, which is not empty, the CPU with the least load, the first of several. */
+static struct cpu *least_loaded(u32 set)
 {
-	u32 least = allowed & BIT(cpu->index) ? cpu_load(cpu) : ~0U;
+	struct cpu *best = first_cpu(set);
 
-	for (; allowed; allowed &= allowed - 1) {
-		struct cpu *other = &cpus[__builtin_ctz(allowed)];
-		u32 load = cpu_load(other);
-
-		if (load < least) {
-			least = load;
-			cpu = other;
-		}
+	for (u32 rest = set & (set - 1); rest; rest &= rest - 1) {
+		if (cpu_load(first_cpu(rest)) < cpu_load(best))
+			best = first_cpu(rest);
 	}
-	return cpu;
+	return best;
 }
 
-/**
- * Exercise 6.6: balance_place() - where @vcpu, which becomes runnable, goes
- */
-struct cpu *balance_place(struct vcpu *vcpu, struct cpu *cpu)
-{
-	u32 allowed = vcpu_cpus(vcpu), asleep;
+/* ---- who sleeps ---- */
 
-	if (allowed & BIT(cpu->index) && !cpu_load(cpu))
-		return cpu;
-	asleep = __atomic_load_n(&cpus_asleep, __ATOMIC_RELAXED) & allowed;
-	return asleep ? &cpus[__builtin_ctz(asleep)] : least_loaded(allowed, cpu);
-}
-
-/* Nobody else wakes @cpu for what it is woken for now. Return: the bits before. */
+/* @cpu is not asleep any more, or told to wake up. Return: who was asleep before. */
 static u32 clear_asleep(const struct cpu *cpu)
 {
 	return __atomic_fetch_and(&cpus_asleep, ~(u32)BIT(cpu->index), __ATOMIC_ACQ_REL);
 }
 
-/* Something waits on the queue of another CPU: wake one of @allowed that sleeps. */
-static void wake_one(u32 allowed)
+/* Have the CPUs of @set that are asleep look for something to run. */
+static void wake_cpus(u32 set)
 {
-	u32 asleep = __atomic_fetch_or(&cpus_asleep, 0, __ATOMIC_ACQ_REL) & allowed;
-
-	for (; asleep; asleep &= asleep - 1) {
-		struct cpu *cpu = &cpus[__builtin_ctz(asleep)];
-
-		if (clear_asleep(cpu) & BIT(cpu->index)) {
-			smp_kick(cpu);
-			return;
-		}
-	}
+	set &= __atomic_fetch_and(&cpus_asleep, ~set, __ATOMIC_ACQ_REL);
+	for (; set; set &= set - 1)
+		smp_kick(first_cpu(set));
 }
 
+/**
+ * Exercise 6.6: balance_place() - where @vcpu, which becomes runnable, goes
+ * @cpu: where it ran last; its run_lock is held
+ *
+ * To @cpu if the vCPU may run there (may_run_on()) and its load is 0. Else to the first CPU of those
+ * it may run on (vcpu_cpus()) that cpus_asleep has; without one, to the least_loaded() of them, or
+ * to @cpu if that is allowed and has no more. cpus_asleep is read and not changed here: whether the
+ * vCPU gets there is not decided yet.
+ */
+EXERCISE(6.6)
+struct cpu *balance_place(struct vcpu *vcpu, struct cpu *cpu)
+{
+	TODO(6.6);
+}
+
+/**
+ * Exercise 6.6: balance_queued() - @vcpu waits on the queue of @cpu now; its run_lock is held
+ *
+ * @cpu will be kicked: its bit in cpus_asleep goes (clear_asleep()). If it was asleep, or has nothing
+ * but this vCPU to run (cpu_load()), it will run it. So it will if it still has it loaded
+ * (cpu->vcpu): nobody else can. Otherwise the vCPU has to wait there: wake_cpus() that it may run on.
+ */
+EXERCISE(6.6)
 void balance_queued(struct vcpu *vcpu, struct cpu *cpu)
 {
-	u32 before = clear_asleep(cpu);
-
-	if (before & BIT(cpu->index) || cpu->vcpu == vcpu || cpu_load(cpu) <= 1)
-		return;
-	if (before & vcpu_cpus(vcpu))
-		wake_one(vcpu_cpus(vcpu));
+	TODO(6.6);
 }
 
+/**
+ * Exercise 6.6: balance_steal() - @cpu, this one, has nothing to run: a vCPU for it, or NULL
+ *
+ * Note when (cpu->asleep_from), set its bit in cpus_asleep, and only then look: through the queues of
+ * all other CPUs that are online and on which something waits, by vcpu_steal(). With a vCPU it is not
+ * asleep any more; without, its time slice has no end (cpu->slice_end).
+ */
+EXERCISE(6.6)
 struct vcpu *balance_steal(struct cpu *cpu)
 {
-	__atomic_fetch_or(&cpus_asleep, (u32)BIT(cpu->index), __ATOMIC_ACQ_REL);
-	for (u32 others = cpus_online & ~(u32)BIT(cpu->index); others; others &= others - 1) {
-		struct cpu *from = &cpus[__builtin_ctz(others)];
-		struct vcpu *vcpu = NULL;
-
-		if (__atomic_load_n(&from->runnable_count, __ATOMIC_RELAXED))
-			vcpu = vcpu_steal(from, cpu, may_run_on);
-		if (vcpu) {
-			clear_asleep(cpu);
-			return vcpu;
-		}
-	}
-	return NULL;
+	TODO(6.6);
 }
 
 void balance_awake(struct cpu *cpu)
 {
 	clear_asleep(cpu);
+	cpu->awake_from = counter_read();
+}
+
+/* ---- when a vCPU was loaded ---- */
+
+/* Who may run what waits on @cpu. */
+static u32 cpus_for_waiting(struct cpu *cpu)
+{
+	struct list *node;
+	u32 set = 0;
+
+	spin_lock(&cpu->run_lock);
+	list_for_each (node, &cpu->run_queue)
+		set |= vcpu_cpus(container_of(node, struct vcpu, run_node));
+	spin_unlock(&cpu->run_lock);
+	return set & ~(u32)BIT(cpu->index);
+}
+
+/* @vcpu, which waited on a queue until now, could have run on a CPU that was asleep meanwhile. */
+static void count_missed(const struct vcpu *vcpu)
+{
+	u32 asleep = vcpu_cpus(vcpu) & __atomic_load_n(&cpus_asleep, __ATOMIC_RELAXED);
+	u64 recently = counter_read() - counter_frequency() / WAITS_PER_SECOND;
+
+	if (!vcpu->cpu->was_busy || vcpu->cpu->awake_from > recently ||
+	    __atomic_load_n(&vcpu->waits_from, __ATOMIC_RELAXED) > recently)
+		return;
+	for (; asleep; asleep &= asleep - 1) {
+		if (__atomic_load_n(&first_cpu(asleep)->asleep_from, __ATOMIC_RELAXED) < recently)
+			__atomic_fetch_add(&balance_missed, 1, __ATOMIC_RELAXED);
+	}
+}
+
+/**
+ * Exercise 6.6: balance_share() - others wait on @cpu, which has just loaded a vCPU
+ * @slice_is_over: because the time slice of another one is over
+ *
+ * wake_cpus() that may run one of those (cpus_for_waiting(); none: nothing to do). If a time slice is over, too, and the least_loaded() of them has less load than @cpu, give it one:
+ * vcpu_migrate().
+ */
+EXERCISE(6.6)
+static void balance_share(struct cpu *cpu, bool slice_is_over)
+{
+	TODO(6.6);
 }
 
 void balance_load(struct vcpu *vcpu)
 {
 	struct cpu *cpu = vcpu->cpu;
 
-	__atomic_store_n(&vcpu->has_begun, true, __ATOMIC_RELAXED);
-	if (__atomic_load_n(&cpu->runnable_count, __ATOMIC_RELAXED))
-		wake_one(cpus_online);
+	psci_vcpu_begins(vcpu);
+	if (cpus_online == 1)
+		return;
+	count_missed(vcpu);
+	/* Who queues the vCPU that was loaded here until now sees cpu->vcpu, or is seen here. */
+	__atomic_fetch_or(&cpus_asleep, 0, __ATOMIC_ACQ_REL);
+	if (waiting_count(cpu))
+		balance_share(cpu, cpu->slice_end && counter_read() >= cpu->slice_end);
+}
+
+/* One that is not blocked could have gone on, and waits again. */
+void balance_save(struct vcpu *vcpu)
+{
+	vcpu->cpu->was_busy = vcpu_state(vcpu) == VCPU_RUNNABLE;
+	set_waits_from(vcpu, counter_read());
 }

@@ -25,6 +25,12 @@ extern u32 cpus_online; /* bit n: CPU n has started; never cleared */
 hypercall_fn psci_cpu_on, psci_cpu_off, psci_affinity_info;
 void psci_vcpu_reset(struct vcpu *vcpu);
 
+/** psci_vcpu_begins() - @vcpu is loaded: if it was started, it is on now */
+static inline void psci_vcpu_begins(struct vcpu *vcpu)
+{
+	__atomic_store_n(&vcpu->has_begun, true, __ATOMIC_RELAXED);
+}
+
 /* ---- balance.c ---- */
 
 struct cpu *balance_place(struct vcpu *vcpu, struct cpu *cpu);
@@ -32,5 +38,6 @@ void balance_queued(struct vcpu *vcpu, struct cpu *cpu);
 struct vcpu *balance_steal(struct cpu *cpu);
 void balance_awake(struct cpu *cpu);
 void balance_load(struct vcpu *vcpu);
+void balance_save(struct vcpu *vcpu);
 
 #endif

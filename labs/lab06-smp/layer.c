@@ -11,7 +11,7 @@
 #include "vmid.h"
 
 LAYER(6, smp, .init_cpu = smp_init_cpu);
-VCPU_HOOKS(6, .reset = psci_vcpu_reset, .load = balance_load);
+VCPU_HOOKS(6, .reset = psci_vcpu_reset, .load = balance_load, .save = balance_save);
 HOOK(kick, smp_kick);
 HOOK(spin_wait, smp_spin_wait);
 HOOK(place, balance_place);

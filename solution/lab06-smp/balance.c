@@ -194,8 +194,8 @@ static void count_missed(const struct vcpu *vcpu)
 	u32 asleep = vcpu_cpus(vcpu) & __atomic_load_n(&cpus_asleep, __ATOMIC_RELAXED);
 	u64 recently = counter_read() - counter_frequency() / WAITS_PER_SECOND;
 
-	if (__atomic_load_n(&vcpu->waits_from, __ATOMIC_RELAXED) > recently ||
-	    vcpu->cpu->awake_from > recently)
+	if (!vcpu->cpu->was_busy || vcpu->cpu->awake_from > recently ||
+	    __atomic_load_n(&vcpu->waits_from, __ATOMIC_RELAXED) > recently)
 		return;
 	for (; asleep; asleep &= asleep - 1) {
 		if (__atomic_load_n(&first_cpu(asleep)->asleep_from, __ATOMIC_RELAXED) < recently)
@@ -238,8 +238,9 @@ void balance_load(struct vcpu *vcpu)
 		balance_share(cpu, cpu->slice_end && counter_read() >= cpu->slice_end);
 }
 
-/* If it is not blocked, it waits again. */
+/* One that is not blocked could have gone on, and waits again. */
 void balance_save(struct vcpu *vcpu)
 {
+	vcpu->cpu->was_busy = vcpu_state(vcpu) == VCPU_RUNNABLE;
 	set_waits_from(vcpu, counter_read());
 }
