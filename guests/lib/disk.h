@@ -46,6 +46,9 @@ bool nvme_start(struct disk *disk, u64 room);
 void virtio_blk_read(struct disk *disk, u64 sector, u64 address, u32 bytes);
 void nvme_read(struct disk *disk, u64 sector, u64 address, u32 bytes);
 
+/** nvme_has_begun() - wait until the controller works at the request; false: it does not; once a start */
+bool nvme_has_begun(struct disk *disk);
+
 /** virtio_blk_is_done(), nvme_is_done() - whether the last request is complete; NVMe: and acknowledged */
 bool virtio_blk_is_done(struct disk *disk);
 bool nvme_is_done(struct disk *disk);

