@@ -47,6 +47,12 @@ static bool may_run_on(const struct vcpu *vcpu, const struct cpu *cpu)
 	return vcpu_cpus(vcpu) & BIT(cpu->index);
 }
 
+/* On a machine with one CPU there is nothing to choose, and nothing to pay for. */
+static bool is_alone(void)
+{
+	return cpus_online == 1;
+}
+
 static struct cpu *first_cpu(u32 set)
 {
 	return &cpus[__builtin_ctz(set)];
@@ -103,10 +109,10 @@ static void wake_cpus(u32 set)
  * Exercise 6.6: balance_place() - where @vcpu, which becomes runnable, goes
  * @cpu: where it ran last; its run_lock is held
  *
- * To @cpu if the vCPU may run there (may_run_on()) and its load is 0. Else to the first CPU of those
- * it may run on (vcpu_cpus()) that cpus_asleep has; without one, to the least_loaded() of them, or
- * to @cpu if that is allowed and has no more. cpus_asleep is read and not changed here: whether the
- * vCPU gets there is not decided yet.
+ * To @cpu if it is_alone(), or the vCPU may run there (may_run_on()) and its load is 0. Else to the
+ * first CPU of those it may run on (vcpu_cpus()) that cpus_asleep has; without one, to the
+ * least_loaded() of them, or to @cpu if that is allowed and has no more. cpus_asleep is read and
+ * not changed here: whether the vCPU gets there is not decided yet.
  */
 EXERCISE(6.6)
 struct cpu *balance_place(struct vcpu *vcpu, struct cpu *cpu)
@@ -115,7 +121,7 @@ struct cpu *balance_place(struct vcpu *vcpu, struct cpu *cpu)
 	u32 asleep = allowed & __atomic_load_n(&cpus_asleep, __ATOMIC_RELAXED);
 	struct cpu *best;
 
-	if (may_run_on(vcpu, cpu) && cpu_load(cpu) == 0)
+	if (is_alone() || (may_run_on(vcpu, cpu) && cpu_load(cpu) == 0))
 		return cpu;
 	if (asleep)
 		return first_cpu(asleep);
@@ -126,16 +132,20 @@ struct cpu *balance_place(struct vcpu *vcpu, struct cpu *cpu)
 /**
  * Exercise 6.6: balance_queued() - @vcpu waits on the queue of @cpu now; its run_lock is held
  *
- * @cpu will be kicked: its bit in cpus_asleep goes (clear_asleep()). If it was asleep, or has nothing
- * but this vCPU to run (cpu_load()), it will run it. So it will if it still has it loaded
- * (cpu->vcpu): nobody else can. Otherwise the vCPU has to wait there: wake_cpus() that it may run on.
+ * Nothing if the CPU is_alone(). @cpu will be kicked: its bit in cpus_asleep goes (clear_asleep()).
+ * If it was asleep, or has nothing but this vCPU to run (cpu_load()), it will run it. So it will if
+ * it still has it loaded (cpu->vcpu): nobody else can. Otherwise the vCPU has to wait there:
+ * wake_cpus() that it may run on.
  */
 EXERCISE(6.6)
 void balance_queued(struct vcpu *vcpu, struct cpu *cpu)
 {
-	bool was_asleep = clear_asleep(cpu) & BIT(cpu->index);
 	bool is_loaded = __atomic_load_n(&cpu->vcpu, __ATOMIC_RELAXED) == vcpu;
+	bool was_asleep;
 
+	if (is_alone())
+		return;
+	was_asleep = clear_asleep(cpu) & BIT(cpu->index);
 	set_waits_from(vcpu, counter_read());
 	if (!was_asleep && !is_loaded && cpu_load(cpu) > 1)
 		wake_cpus(vcpu_cpus(vcpu));
@@ -169,6 +179,8 @@ struct vcpu *balance_steal(struct cpu *cpu)
 
 void balance_awake(struct cpu *cpu)
 {
+	if (is_alone())
+		return;
 	clear_asleep(cpu);
 	cpu->awake_from = counter_read();
 }
@@ -207,7 +219,8 @@ static void count_missed(const struct vcpu *vcpu)
  * Exercise 6.6: balance_share() - others wait on @cpu, which has just loaded a vCPU
  * @slice_is_over: because the time slice of another one is over
  *
- * wake_cpus() that may run one of those (cpus_for_waiting(); none: nothing to do). If a time slice is over, too, and the least_loaded() of them has less load than @cpu, give it one:
+ * wake_cpus() that may run one of those (cpus_for_waiting(); none: nothing to do). If a time slice
+ * is over, too, and the least_loaded() of them has less load than @cpu, give it one:
  * vcpu_migrate().
  */
 EXERCISE(6.6)
@@ -229,7 +242,7 @@ void balance_load(struct vcpu *vcpu)
 	struct cpu *cpu = vcpu->cpu;
 
 	psci_vcpu_begins(vcpu);
-	if (cpus_online == 1)
+	if (is_alone())
 		return;
 	count_missed(vcpu);
 	/* Who queues the vCPU that was loaded here until now sees cpu->vcpu, or is seen here. */
@@ -241,6 +254,8 @@ void balance_load(struct vcpu *vcpu)
 /* One that is not blocked could have gone on, and waits again. */
 void balance_save(struct vcpu *vcpu)
 {
+	if (is_alone())
+		return;
 	vcpu->cpu->was_busy = vcpu_state(vcpu) == VCPU_RUNNABLE;
 	set_waits_from(vcpu, counter_read());
 }
