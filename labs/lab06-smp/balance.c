@@ -199,18 +199,23 @@ static void balance_share(struct cpu *cpu, bool slice_is_over)
 	TODO(6.6);
 }
 
-void balance_load(struct vcpu *vcpu)
+/* Not inlined: a machine with one CPU, which never comes here, would save registers for it. */
+static __attribute__((noinline)) void balance_loaded(struct vcpu *vcpu)
 {
 	struct cpu *cpu = vcpu->cpu;
 
-	psci_vcpu_begins(vcpu);
-	if (is_alone())
-		return;
 	count_missed(vcpu);
 	/* Who queues the vCPU that was loaded here until now sees cpu->vcpu, or is seen here. */
 	__atomic_fetch_or(&cpus_asleep, 0, __ATOMIC_ACQ_REL);
 	if (waiting_count(cpu))
 		balance_share(cpu, cpu->slice_end && counter_read() >= cpu->slice_end);
+}
+
+void balance_load(struct vcpu *vcpu)
+{
+	psci_vcpu_begins(vcpu);
+	if (!is_alone())
+		balance_loaded(vcpu);
 }
 
 /* One that is not blocked could have gone on, and waits again. */
