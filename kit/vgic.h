@@ -66,7 +66,7 @@ struct vgic_irq {
  * @lr: list registers as last written or read, GICv3 layout (ICH_LR<n>_EL2)
  * @vmcr, @ap0r, @ap1r: ICH_VMCR_EL2 and active priorities of a vCPU that is not loaded
  * @hcr: ICH_HCR_EL2 as last written
- * @lr_used: bit n: lr[n] was filled with an interrupt
+ * @lr_used: bit n: lr[n] was filled with an interrupt; the first ones, without a gap
  * @lr_free: bit n: lr[n] may still take an interrupt while @loaded
  * @hw_mask: bit n: private interrupt n is tied to a physical one (vgic_map_hw())
  * @refills: how often list registers were folded to be filled again

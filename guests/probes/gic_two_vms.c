@@ -20,6 +20,32 @@ static u64 foreign(void)
 	       read32(GICD_BASE + GICD_ISENABLER + other / 8);
 }
 
+/*
+ * An SGI that is sent before the VM gives the CPU away, and taken when it has it again. Nothing is
+ * pending when the VM comes back and sends it.
+ */
+static u64 lost_sgis(void)
+{
+	u64 lost = 0;
+
+	for (u32 id = 0; id < 16; id++)
+		gic_enable(id);
+	for (u32 id = 16; id-- > 0;) {
+		u32 iar;
+
+		vm_yield();
+		gic_send_sgi(id, 1);
+		vm_yield();
+		irq_wait_signalled();
+		iar = gic_ack();
+		if ((iar & 0x3ff) == id)
+			gic_eoi(iar);
+		else
+			lost |= BIT(id);
+	}
+	return lost;
+}
+
 void probe(void)
 {
 	u64 seen_foreign = 0, lost_pending = 0, lost_active = 0, lost_mask = 0, wrong = 0,
@@ -66,4 +92,5 @@ void probe(void)
 	report_equal("an active interrupt and its priority survive it", lost_active, 0);
 	report_equal("the priority mask survives it", lost_mask, 0);
 	report_equal("all arrive in order, with switches between them", wrong, 0);
+	report_equal("an SGI survives the other VM's turn (bit n: SGI n is lost)", lost_sgis(), 0);
 }

@@ -61,7 +61,7 @@ static void vgic_reset(struct vm *vm)
  *
  * Fold if vgic.loaded. gic->save() reads priority mask, group enables and active priorities into
  * memory. The interface goes off, here and in vgic.hcr; list registers that were filled
- * (vgic.lr_used) become zero, since the next vCPU knows nothing of them. The vCPU is not
+ * (vgic.lr_used) become zero for the next vCPU, and free for this one (vgic_free_lrs()). It is not
  * vgic.resident any more: who raises an interrupt from now on finds all state in memory.
  */
 EXERCISE(3.8)
@@ -76,7 +76,7 @@ void vgic_vcpu_save(struct vcpu *vcpu)
 	gic->write_hcr(0);
 	for (unsigned n = 0; interface->lr_used >> n; n++)
 		gic->write_lr(n, 0);
-	interface->lr_used = 0;
+	vgic_free_lrs(vcpu);
 	interface->hcr = 0;
 	interface->resident = false;
 	spin_unlock(&vcpu->vm->vgic.lock);

@@ -713,7 +713,7 @@ def test_a_vcpu_that_leaves_takes_its_interface_along(lab: Lab) -> None:
     stage.load()
     irq = stage.pend(40)
     stage.fill([irq], [ListRegister.make(40).value])
-    bench.put(vcpu, vgic__hcr=1 | NPIE)
+    bench.put(vcpu, vgic__hcr=1 | NPIE, vgic__lr_free=0)
     bench.ask(stage.gic.get("write_hcr"), 1 | NPIE)
     stubs: dict[str | int, int] = {"vgic_fold": 0}
     bench.call(hook_of(bench.machine, LAB, "vcpu_save"), vcpu.address, stubs=stubs)
@@ -722,6 +722,8 @@ def test_a_vcpu_that_leaves_takes_its_interface_along(lab: Lab) -> None:
     expect("ICH_HCR_EL2: the interface is off", bench.ask(stage.gic.get("read_hcr")) & 0xFF, 0)
     left = (vcpu.get("vgic.resident"), vcpu.get("vgic.lr_used"), vcpu.get("vgic.hcr"))
     expect("(resident, lr_used, hcr)", left, (0, 0, 0))
+    every = (1 << stage.gic.get("lr_count")) - 1
+    expect("all list registers are free: lr_free", vcpu.get("vgic.lr_free"), every)
     bench.call(hook_of(bench.machine, LAB, "vcpu_load"), vcpu.address)
     expect("resident after vcpu_load", vcpu.get("vgic.resident"), 1)
     expect("the entry fills list registers: requests", vcpu.get("requests"), REQ_VGIC)
