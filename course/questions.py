@@ -52,9 +52,11 @@ def parse(data: bytes, lab: Lab) -> Answers:
 
 def _start_of(value: object) -> str:
     """For a message: neither a number of any length nor a list of any depth can be written out."""
-    if isinstance(value, str):
-        return ascii(value[:40])
-    return "a larger or negative one" if type(value) is int else "no number"
+    if isinstance(value, (list, dict)):
+        return "no number"
+    if type(value) is int and value.bit_length() > 2 * BITS:
+        return f"a number of {value.bit_length()} bits"
+    return ascii(str(value)[:40])
 
 
 def read_file(path: Path, lab: Lab) -> Answers:

@@ -331,11 +331,12 @@ def load_file(path: Path, *, lab: int = 6, machine_cpus: int = 1) -> VmsFile:
     if document.get("smmu_stage", 1) != 1:
         raise UserError(f"{path}: smmu_stage: must be 1, or left out for the better one "
                         "that there is")
+    vmids = _read_vmids(path, document, lab)
 
     file = VmsFile([_read_vm(path, index, table, lab, machine_cpus)
                     for index, table in enumerate(tables)],
                    [_read_device(path, index, table) for index, table in enumerate(devices)],
-                   document.get("smmu_stage"), _read_vmids(path, document, lab), tuple(expect))
+                   document.get("smmu_stage"), vmids, tuple(expect))
     _reject_twice(path, "vm", "name",
                   [(index, vm.name, vm.name) for index, vm in enumerate(file.vms)])
     _reject_twice(path, "vm", "devices",

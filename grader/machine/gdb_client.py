@@ -115,6 +115,8 @@ class Gdb:
     @classmethod
     def take(cls, elf: Path, log: Path | None = None) -> Gdb:
         """A debugger with this image's symbols and without a machine, from now on the caller's."""
+        while _idle and not _idle[-1].lives:
+            _idle.pop()  # it ended with the thread that started it
         gdb = _idle.pop() if _idle else cls()
         gdb._log = log.open("w") if log else None
         version = (elf, elf.stat().st_mtime_ns)
@@ -142,6 +144,11 @@ class Gdb:
 
     def fileno(self) -> int:
         return self._out_fd
+
+    @property
+    def lives(self) -> bool:
+        """Whether the process still runs."""
+        return self._process.poll() is None
 
     @property
     def pid(self) -> int:

@@ -84,14 +84,17 @@ class Oracle:
     guest_frames: Callable[[Machine], list[str]]  # where EL1 was left
 
 
-@cache
-def _types() -> Gdb:
-    return Gdb.take(images.layouts())
+_types: list[Gdb] = []  # the debugger that knows the types, once there is one
 
 
 @cache
 def _layout(expression: str) -> int:
-    return _types().evaluate_int(expression)
+    """Its debugger ends with the thread that started it; then another one is asked."""
+    if not images.layouts().exists():
+        raise GdbError("the types of the kit are not there: make guests")
+    if not (_types and _types[0].lives):
+        _types[:] = [Gdb.take(images.layouts())]
+    return _types[0].evaluate_int(expression)
 
 
 class Machine:
