@@ -29,6 +29,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,7 @@ class Class:
                              seeds=tuple(arguments.seed + 1000 * i
                                          for i in range(arguments.seeds)))
         self.digests: dict[Path, str] = {}
+        self.stopped = False
         self.key = f"{self.judge} lab {arguments.lab} seeds {self.grader.seeds}"
 
     def result_path(self, name: str) -> Path:
@@ -154,6 +156,8 @@ class Class:
         work = self.folder / "work" / hashlib.sha256(name.encode()).hexdigest()[:16]
         try:
             grading = self.grader.grade(source, work)
+            if self.stopped:  # its processes were killed: what they did not do is no verdict
+                raise InterruptedError("ended from outside")
             values = grading.values()
             formats.write_all(grading, self.result_path(name))
         except Exception as error:  # noqa: BLE001 - one submission must not end the others
@@ -162,6 +166,8 @@ class Class:
                       "infrastructure": [f"{type(error).__name__}: {error}"]}
         finally:
             shutil.rmtree(work, ignore_errors=True)
+        if self.stopped:
+            return values
         if values["exit_code"] != EXIT_INFRASTRUCTURE:
             write_atomically(self.cache_path(values["source"]), json.dumps(values) + "\n")
         write_atomically(self.result_path(name),
@@ -195,8 +201,12 @@ def bind_to_a_cpu() -> None:
 def end_children() -> None:
     """Kill what this process has started; sandboxes end with all that is in them."""
     for listing in Path("/proc/self/task").glob("*/children"):
-        for child in listing.read_text().split():
-            os.kill(int(child), signal.SIGKILL)
+        children = []
+        with suppress(FileNotFoundError):  # the thread has just ended
+            children = listing.read_text().split()
+        for child in children:
+            with suppress(ProcessLookupError):
+                os.kill(int(child), signal.SIGKILL)
 
 
 def grade_all(todo: dict[str, Path], arguments: argparse.Namespace) -> None:
@@ -221,6 +231,7 @@ def grade_all(todo: dict[str, Path], arguments: argparse.Namespace) -> None:
                     print(f"{number}/{len(first)} {futures[future]}: {values['score']:g} "
                           f"({status_of(values)})", flush=True)
             except BaseException:
+                course.stopped = True
                 pool.shutdown(wait=False, cancel_futures=True)
                 end_children()
                 raise

@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import csv
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -220,3 +221,13 @@ def test_each_job_keeps_to_a_cpu_of_its_own_while_there_are_some(
         name.close()
     assert found == [*({cpu} for cpu in sorted(allowed)), allowed]
     assert os.sched_getaffinity(0) == allowed
+
+
+def test_what_was_started_ends_with_the_call() -> None:
+    """In a process of its own: this one has debuggers."""
+    program = ("import subprocess\nfrom grader.grading.grade_class import end_children\n"
+               "child = subprocess.Popen(['sh', '-c', 'while :; do :; done'])\n"
+               "end_children()\nprint(child.wait())")
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True,
+                          text=True, check=True)
+    assert int(done.stdout) == -signal.SIGKILL
