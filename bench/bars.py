@@ -85,6 +85,16 @@ SMP_VMS = Bar("smp_vms_missing", "8 Linux VMs of 2 vCPUs on 4 CPUs: without user
               unit="VMs")
 SMP_WORK = Bar("smp_work", "work of 8 VMs on 4 CPUs against 1, instructions, ratio", 1.02,
                unit="ratio")
+SMP_MISSED = Bar("smp_missed", "the same: a vCPU waited for 5 ms beside a CPU that slept", 0,
+                 unit="times")
+# By the number of CPUs. Time charged, not instructions: the emulator gives these out unevenly.
+FAIR = {
+    1: Bar("fair_1", "8 busy VMs, 10 s, 1 CPU: farthest from a fair share", 0.02,
+           unit="of the share"),
+    4: Bar("fair_4", "the same on 4 CPUs", 0.02, unit="of the share"),
+}
+SMP_SPEED = Bar("smp_speed", "work of 8 VMs on 2 CPUs against 1, time without icount, ratio", 0.65,
+                unit="ratio")
 EL2_SIZE = Bar("el2_bytes", "EL2 text + data", 192 * 1024, unit="bytes")
 TABLE_SIZE = Bar("table_bytes", "tables of a 512 MiB VM", 32 * 1024, unit="bytes")
 MANY_VMS = Bar("vms_missing", "VMs of 64 MiB out of 32 that did not end well", 0, unit="VMs")

@@ -147,15 +147,21 @@ def measure_devices(setup: Setup, skip: set[str], rounds: int) -> list[Result]:
     return results
 
 
-def measure_smp(setup: Setup) -> list[Result]:
+def measure_smp(setup: Setup, skip: set[str], rounds: int) -> list[Result]:
     """What needs layer 6."""
     results: list[Result] = []
     for cpu in BOOT_CPUS:
         say(f"interrupts between vCPUs, {cpu}")
         results += smp.ipi_rows(setup, cpu)
     say("Linux with four vCPUs; eight VMs on one CPU and on four; eight Linux VMs")
-    return [*results, smp.linux_instructions(setup, BOOT_CPUS[0]), smp.work(setup),
-            smp.many_linux(setup)]
+    results += [smp.linux_instructions(setup, BOOT_CPUS[0]), smp.work(setup),
+                *smp.many_linux(setup)]
+    say("eight VMs that compute, on one CPU and on four")
+    results += smp.fair_shares(setup)
+    if "time" not in skip:
+        say(f"work on two CPUs and on one, {rounds} rounds")
+        results.append(smp.speed(setup, rounds))
+    return results
 
 
 def measure(setup: Setup, skip: set[str], rounds: int) -> list[Result]:
@@ -169,7 +175,7 @@ def measure(setup: Setup, skip: set[str], rounds: int) -> list[Result]:
     if "devices" not in skip:
         results += measure_devices(setup, skip, rounds)
     if "smp" not in skip:
-        results += measure_smp(setup)
+        results += measure_smp(setup, skip, rounds)
     say("32 VMs")
     results.append(many_vms(setup))
     for cpu in BOOT_CPUS:

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -79,8 +79,8 @@ def processor_time_of_children() -> float:
     return times.children_user + times.children_system
 
 
-def execute(*commands: list[str]) -> list[Outcome]:
-    """Run all commands to their end, at the same time on one CPU of the host.
+def execute(*commands: list[str], on_all_cpus: bool = False) -> list[Outcome]:
+    """Run all commands to their end, at the same time, as a rule on one CPU of the host.
 
     Other work on the host slows a machine down through caches and the other half of a core, more at
     one moment than at the next. Machines that take turns on one CPU every few milliseconds are
@@ -88,7 +88,7 @@ def execute(*commands: list[str]) -> list[Outcome]:
     """
     with ExitStack() as stack:
         started = []
-        with on_one_cpu():
+        with nullcontext() if on_all_cpus else on_one_cpu():
             for command in commands:
                 files: list[IO[bytes]] = [stack.enter_context(tempfile.TemporaryFile())
                                           for _ in range(2)]
