@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Files: written whole or not at all, a disk without room for them, locks, names that a debugger
-reads, the list of the repository's."""
+"""Files: written whole or not at all, a disk without room for them, locks, directories for a while,
+names that a debugger reads, the list of the repository's."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import errno
 import fcntl
 import os
 import re
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -60,6 +61,47 @@ def exclusive(path: Path) -> Iterator[None]:
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def scratch(prefix: str) -> Iterator[Path]:
+    """A directory below /tmp, as long as this process lives.
+
+    A process that is killed cannot remove it. So each locks its own, and removes those of the same
+    prefix that nobody has locked.
+    """
+    for left in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+        with _locked(left) as is_free:
+            if is_free:
+                shutil.rmtree(left, ignore_errors=True)
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=prefix))
+        with _locked(folder) as is_ours:
+            if is_ours and folder.is_dir():  # nobody took it for one that was left
+                try:
+                    yield folder
+                finally:
+                    shutil.rmtree(folder, ignore_errors=True)
+                return
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Whether this process has got the lock of a directory, for the block."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:  # gone, or somebody else's
+        yield False
+        return
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        got = True
+    except BlockingIOError:
+        got = False
+    try:
+        yield got
+    finally:
+        os.close(descriptor)
 
 
 def repository_files() -> list[Path]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import json
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 from grader.grading.model import CUMULATIVE, ISOLATED, Grading, points
 from course.questions import counts
@@ -23,8 +24,11 @@ def _xml_text(text: str) -> str:
 
 
 def junit(grading: Grading) -> str:
-    """One test case a test, one suite an exercise; BLOCKED is skipped, ERROR is an error."""
+    """One test case a test, one suite an exercise; BLOCKED is skipped, ERROR is an error. What kept
+    all tests from running is a suite of its own: no file without failures means that all is well.
+    """
     root = ElementTree.Element("testsuites", name=f"lab{grading.lab.number:02}")
+    _build_suite(root, grading)
     for exercise in grading.exercises:
         names = grading.names(exercise)
         suite = ElementTree.SubElement(root, "testsuite", name=f"{exercise.id} {exercise.title}",
@@ -51,20 +55,62 @@ def junit(grading: Grading) -> str:
     return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def gradescope(grading: Grading) -> str:
-    """https://gradescope-autograders.readthedocs.io: results.json. One entry an exercise's test."""
+def _build_suite(root: ElementTree.Element, grading: Grading) -> None:
+    """What has no tests because it was refused, did not build, or could not be graded."""
+    found = [("is taken", "failure", "\n".join(grading.refused))] if grading.refused else []
+    for column in grading.columns.values():
+        if column.build_error:
+            found.append((f"{column.name} builds", "failure", column.build_error))
+        elif column.broken and not column.results:
+            found.append((f"{column.name} is graded", "error", "\n".join(column.broken)))
+    if not found:
+        return
+    suite = ElementTree.SubElement(root, "testsuite", name="submission", tests=str(len(found)),
+                                   skipped="0")
+    for kind in ("failure", "error"):
+        suite.set(f"{kind}s", str(sum(entry[1] == kind for entry in found)))
+    for name, kind, words in found:
+        case = ElementTree.SubElement(suite, "testcase", name=name, time="0.000",
+                                      classname=f"lab{grading.lab.number:02}.submission")
+        entry = ElementTree.SubElement(case, kind, message=_xml_text(words.split("\n")[0]))
+        entry.text = _xml_text(words)
+
+
+def in_hundredths(parts: Sequence[Fraction]) -> list[float]:
+    """Numbers with two decimals whose sum is that of `parts`, rounded."""
+    sums = [round(sum(parts[:count], Fraction(0)) * 100) for count in range(len(parts) + 1)]
+    return [(after - before) / 100 for before, after in zip(sums, sums[1:])]
+
+
+def _gradescope_points(grading: Grading) -> dict[str, tuple[float, float]]:
+    """Score and maximum of each test. The scores add up to the score, the maxima to 100."""
     factor = grading.factor if grading.best == ISOLATED else Fraction(1)
-    tests = []
+    names = [name for exercise in grading.exercises for name in grading.names(exercise)]
+    passed = [name for name in names if (result := grading.result_of(name)) and result.passed]
+    names = passed + [name for name in names if name not in passed]
+    most = in_hundredths([grading.worth(name) for name in names])
+    scores = in_hundredths([grading.worth(name) * factor for name in passed])
+    return dict(zip(names, zip(scores + [0.0] * (len(names) - len(passed)), most)))
+
+
+def gradescope(grading: Grading) -> str:
+    """https://gradescope-autograders.readthedocs.io: results.json. One entry an exercise's test;
+    one an exercise if no tests ran."""
+    worth = _gradescope_points(grading)
+    tests: list[dict[str, Any]] = []
     for exercise in grading.exercises:
+        if not grading.names(exercise):
+            tests.append({"name": f"{exercise.id} {exercise.title}", "number": exercise.id,
+                          "score": 0.0, "max_score": float(exercise.points), "status": "failed",
+                          "output": "not run", "visibility": "visible"})
         for name in grading.names(exercise):
             result = grading.result_of(name)
             passed = bool(result and result.passed)
-            worth = grading.worth(name)
             tests.append({
                 "name": f"{exercise.id} {name}",
                 "number": exercise.id,
-                "score": points(worth * factor) if passed else 0.0,
-                "max_score": points(worth),
+                "score": worth[name][0],
+                "max_score": worth[name][1],
                 "status": "passed" if passed else "failed",
                 "output": ("" if passed or result is None
                            else escape("\n".join(explain(grading, name, result)))),
@@ -120,8 +166,8 @@ def step_summary(grading: Grading) -> Iterator[str]:
             yield f"- {result.verdict.value} `{_cell(name)}`: {_cell(result.what)}"
 
 
-def write_all(grading: Grading, stem: Path) -> None:
+def write_all(grading: Grading, stem: Path, more: Mapping[str, Any] | None = None) -> None:
     """stem.json, stem.junit.xml, stem.gradescope.json."""
-    grading.write(stem.with_suffix(".json"))
     write_atomically(stem.with_suffix(".junit.xml"), junit(grading))
     write_atomically(stem.with_suffix(".gradescope.json"), gradescope(grading))
+    grading.write(stem.with_suffix(".json"), more)

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from grader.grading import run, sandbox, submission, text
 from grader.grading.model import ISOLATED, Grading
 from grader.grading.sandbox import Template
 from grader.machine import images
-from tools.files import write_atomically
+from tools.files import scratch, write_atomically
 
 
 @dataclass
@@ -41,7 +40,11 @@ class Grader:
     def grade(self, source: Path, work: Path,
               arrived: Callable[[Grading, str, str], None] | None = None) -> Grading:
         """All there is to know about a submission; `work` is its own directory, and emptied."""
-        taken = submission.read(source, self.course, self.lab)
+        return self.judge(submission.read(source, self.course, self.lab), work, arrived)
+
+    def judge(self, taken: submission.Submission, work: Path,
+              arrived: Callable[[Grading, str, str], None] | None = None) -> Grading:
+        """The same for one that has been read."""
         lab = self.course.lab(self.lab)
         answers = questions.parse(taken.files.get(f"{lab.directory}/{questions.FILE}", b""), lab)
         grading = Grading(self.course, lab, "labs", source=taken.digest, answers=answers)
@@ -99,10 +102,10 @@ def grade_one(grader: Grader, source: Path) -> Grading:
             live.append(text.Live(grading))
         live[0].arrived(column, name)
 
-    with tempfile.TemporaryDirectory(prefix="strata-grade-") as folder:
-        grader.prepare(Path(folder) / "template")
+    with scratch("strata-grade-") as folder:
+        grader.prepare(folder / "template")
         try:
-            return grader.grade(source, Path(folder) / "work", arrived)
+            return grader.grade(source, folder / "work", arrived)
         finally:
             for shown in live:
                 shown.close()

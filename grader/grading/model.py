@@ -77,6 +77,8 @@ class Column:
     results: dict[str, Result] = field(default_factory=dict)  # by the test's short name
     build_error: str = ""  # the compiler's words when there is no image
     skipped: str = ""  # why it was not run
+    # Not run because too few points were left to gain: the tests of which that is known.
+    cannot: list[str] | None = None
     broken: list[str] = field(default_factory=list)  # what went wrong with the grader itself
     measured: dict[str, int] = field(default_factory=dict)  # what the lab's questions ask for
     unmeasured: dict[str, str] = field(default_factory=dict)  # by a question's test: why not
@@ -213,12 +215,15 @@ class Grading:
 
     def isolated_at_most(self) -> Fraction:
         """The isolated column's points if every test passes of which it has no result yet."""
-        results = self.columns[ISOLATED].results
-        known = {name for name, result in results.items()
-                 if result.verdict not in (Verdict.PASS, Verdict.ERROR)}
-        known |= self.hopeless()
+        known = self.failed_isolated()
         return self.factor * sum((self.worth(name) for name in self.tests if name not in known),
                                  Fraction(0))
+
+    def failed_isolated(self) -> set[str]:
+        """What is known not to pass over the reference's layers."""
+        results = self.columns[ISOLATED].results
+        return self.hopeless() | {name for name, result in results.items()
+                                  if result.verdict not in (Verdict.PASS, Verdict.ERROR)}
 
     @property
     def best(self) -> str:
@@ -287,7 +292,9 @@ class Grading:
             "ignored": self.ignored,
             "infrastructure": self.infrastructure,
             "columns": {column.name: {"score": points(self.column_score(column.name)),
-                                      "build_error": column.build_error, "skipped": column.skipped}
+                                      "build_error": column.build_error,
+                                      "skipped": column.skipped, "cannot": column.cannot,
+                                      "broken": column.broken}
                         for column in self.columns.values()},
             "exercises": [{"id": exercise.id, "title": exercise.title, "max": exercise.points,
                            "tests": len(self.names(exercise)),
@@ -296,7 +303,7 @@ class Grading:
             "questions": [{"id": row.question.id, "number": row.question.number, "state": row.state,
                            "answer": row.answer,
                            "measured": row.measured if row.answer is not None else None,
-                           "text": str(row)} for row in self.questions],
+                           "problem": row.problem, "text": str(row)} for row in self.questions],
             "answers_error": self.answers.error,
         }  # fmt: skip
 
@@ -307,9 +314,9 @@ class Grading:
                 **{column.name: column.results[name].values() for column in self.columns.values()
                    if name in column.results}}  # fmt: skip
 
-    def write(self, path: Path) -> None:
-        """In one step: a reader never sees half a file."""
-        write_atomically(path, json.dumps(self.values(), indent=1) + "\n")
+    def write(self, path: Path, more: Mapping[str, Any] | None = None) -> None:
+        """In one step: a reader never sees half a file. `more`: what else is known of it."""
+        write_atomically(path, json.dumps({**self.values(), **(more or {})}, indent=1) + "\n")
 
 
 def points(value: Fraction) -> float:

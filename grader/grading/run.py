@@ -163,6 +163,10 @@ def grade(grading: Grading, settings: Settings, arrived: Callable[[str, str], No
         column = grading.columns.setdefault(name, Column(name))
         if name == ISOLATED and CUMULATIVE in grading.columns:
             column.skipped = _why_not_isolated(grading, settings)
+            most = grading.maximum * grading.factor
+            if not column.skipped and grading.column_score(CUMULATIVE) >= most:
+                column.cannot = []
+                column.skipped = f"its {float(most):g} points at most cannot raise the score"
             if column.skipped:
                 continue
         try:
@@ -202,6 +206,7 @@ def run_column(grading: Grading, column: Column, settings: Settings,
     reached = grading.column_score(CUMULATIVE)
     if grading.isolated_at_most() <= reached and (reached or not hopeful):
         column.skipped = "too few of the failed tests pass over the reference's layers"
+        column.cannot = sorted(grading.failed_isolated())
         column.results.clear()
         return
     column.results |= {name: replace(grading.columns[CUMULATIVE].results[name])
@@ -217,7 +222,4 @@ def _why_not_isolated(grading: Grading, settings: Settings) -> str:
         return "lab 1 stands on no other layer"
     if settings.impl == "solution":
         return "the solution is the reference"
-    most = grading.maximum * grading.factor
-    if grading.column_score(CUMULATIVE) >= most:
-        return f"its {float(most):g} points at most cannot raise the score"
     return ""

@@ -6,6 +6,7 @@ With a terminal a bar moves; without one each test is a line. Nothing is said by
 
 from __future__ import annotations
 
+import io
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -178,6 +179,14 @@ def reproduce(grading: Grading, name: str, result: Result) -> str:
     if grading.best == ISOLATED:
         words.append("BASE=reference")
     return " ".join([*words, f"SEED={result.seed}"] if result.seed else words)
+
+
+def whole(grading: Grading) -> str:
+    """The summary, and every failure in full: what a page of the student's shows."""
+    out = io.StringIO()
+    summary(grading, Console(file=out, width=WIDTH, highlight=False, soft_wrap=True))
+    texts = ["\n".join(explain(grading, name, result)) for _, name, result in failures(grading)]
+    return "\n\n".join([out.getvalue().rstrip("\n"), *texts]) + "\n"
 
 
 def print_failures(grading: Grading) -> None:

@@ -6,14 +6,16 @@ with limits on both (submission.read()): whatever it meets, the answer is a Subm
 one that says why nothing could be read.
 
 A tar.gz or zip archive, or a directory. `labs/` in front of a path may be left out, and a directory
-may be wrapped around all: what a student's own copy of the repository, or the download of a
-learning platform, looks like. What git and a build leave behind is not looked at.
+may be wrapped around all: what a student's own copy of the repository looks like. A directory that
+has an archive and none of the lab's files stands for that archive: the download of a learning
+platform. What git and a build leave behind is not looked at.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import re
 import stat
 import sys
 import tarfile
@@ -29,6 +31,8 @@ ENTRIES_MAX = 10_000  # of a whole copy of this repository
 UNPACKED_BYTES_MAX = 64 << 20
 NAME_MAX = 160  # of what is shown of a name
 NOTES_MAX = 100  # of each kind
+ARCHIVES = (".tar.gz", ".tgz", ".zip")
+ATTEMPT = re.compile(r"(.*?)(?:-(\d{1,9})| ?\((\d{1,9})\))?((?:\.[A-Za-z]\w*)*)", re.DOTALL)
 LEFT_OUT = (".git", "build", "__pycache__")  # directories of a working copy
 
 
@@ -49,6 +53,18 @@ def shown(name: str) -> str:
     """A name that anything can print: bytes that are no UTF-8 are escaped, and it has an end."""
     text = name.encode("utf-8", "backslashreplace").decode()
     return text if len(text) <= NAME_MAX else text[:NAME_MAX] + "…"
+
+
+def is_archive(name: str) -> bool:
+    return name.lower().endswith(ARCHIVES)
+
+
+def attempt_of(name: str) -> tuple[str, int]:
+    """A file without the number of its attempt, and that: lab-2.tar.gz, lab.tar-2.gz, lab (2).zip
+    are the second."""
+    match = ATTEMPT.fullmatch(name)
+    assert match  # any name matches
+    return f"{match[1]}{match[4]}", int(match[2] or match[3] or 0)
 
 
 class _Taker:
@@ -114,7 +130,7 @@ class _Taker:
 
 
 def _directory(source: Path, taker: _Taker) -> None:
-    folders = [source]
+    folders, archives = [source], list[Path]()
     while folders:
         for path in sorted(folders.pop().iterdir()):
             relative = path.relative_to(source).as_posix()
@@ -127,8 +143,22 @@ def _directory(source: Path, taker: _Taker) -> None:
                 folders.append(path)
             elif path.is_file():
                 taker.file(relative, path.stat().st_size, path.read_bytes)
+                archives += [path] if is_archive(path.name) else []
             else:
                 taker.refuse(relative, "not a regular file")
+    if archives and not taker.copies:
+        _archive(_latest(source, archives, taker), taker)
+
+
+def _latest(source: Path, archives: list[Path], taker: _Taker) -> Path:
+    """Of several attempts the latest; of archives that are no attempts at one, none is."""
+    last = max(archives, key=lambda path: attempt_of(path.name)[1])
+    names = [path.relative_to(source).as_posix() for path in archives]
+    if len({attempt_of(name)[0] for name in names}) > 1:
+        taker.found.refused.append(f"several archives: {', '.join(map(shown, names[:4]))}; "
+                                   "hand in one")
+    taker.found.ignored.remove(shown(last.relative_to(source).as_posix()))
+    return last
 
 
 def _leads_out(name: str) -> bool:
@@ -179,6 +209,13 @@ def _zip(source: Path, taker: _Taker) -> None:
                 taker.file(entry.filename, entry.file_size, contents)
 
 
+def _archive(source: Path, taker: _Taker) -> None:
+    if zipfile.is_zipfile(source):
+        _zip(source, taker)
+    else:
+        _tar(source, taker)
+
+
 def unpack(source: Path, wanted: set[str]) -> Unpacked:
     """Everything that can be said of it; no exception leaves this function."""
     taker = _Taker(wanted)
@@ -189,10 +226,8 @@ def unpack(source: Path, wanted: set[str]) -> Unpacked:
             _directory(source, taker)
         elif not source.is_file():
             taker.refuse(source.name, "neither a file nor a directory")
-        elif zipfile.is_zipfile(source):
-            _zip(source, taker)
         else:
-            _tar(source, taker)
+            _archive(source, taker)
     except _TooMuch as error:
         taker.found.refused.append(str(error))
     except MemoryError:

@@ -4,47 +4,14 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from course.registry import ROOT, load_course
-from grader.grading.model import Column, Grading, Result
+from course.registry import ROOT
+from grader.grading.model import Grading
+from grader.grading.stored import read
 from grader.grading.text import explain
-from grader.machine.verdict import Verdict
 from tools.errors import UserError, run_main
-
-
-def read(path: Path) -> Grading | None:
-    """A grading as it was written; None when it is not one."""
-    try:
-        values = json.loads(path.read_text("utf-8"))
-        return restore(values)
-    except (OSError, ValueError, KeyError, TypeError, UserError):
-        return None
-
-
-def restore(values: dict[str, Any]) -> Grading:
-    course = load_course()
-    grading = Grading(course, course.lab(values["lab"]), values["impl"], values["base"],
-                      values["exercise"])
-    grading.complete, grading.source = values["complete"], values["source"]
-    grading.refused = values["refused"]
-    grading.ignored = values["ignored"]
-    for name, entry in values["columns"].items():
-        grading.columns[name] = Column(name, build_error=entry["build_error"],
-                                       skipped=entry["skipped"])
-    for test in values["tests"]:
-        grading.tests[test["id"]] = course.exercise(test["exercise"])
-        for name, column in grading.columns.items():
-            if name in test:
-                fields: dict[str, Any] = dict(test[name])
-                for key in ("verdict", "shown"):
-                    if key in fields:
-                        fields[key] = Verdict(fields[key])
-                column.results[test["id"]] = Result(**fields)
-    return grading
 
 
 def newest_first(folder: Path) -> Iterator[Grading]:

@@ -23,7 +23,8 @@ from grader.grading.model import (CUMULATIVE, EXIT_FAILED, EXIT_INFRASTRUCTURE, 
 from grader.grading.plan import (assign, matches, measures, patterns_of, prerequisites,
                                  question_patterns, short)
 from grader.grading.text import explain, summary
-from grader.grading.why import find, restore
+from grader.grading.stored import is_enough, restore
+from grader.grading.why import find
 from grader.machine.verdict import Verdict
 from grader.oracle.decode.esr import Esr
 from grader.proof.mutation import all_mutants
@@ -302,6 +303,53 @@ def test_debug_takes_a_part_of_a_name() -> None:
                                capture_output=True, check=True).stdout
         assert found.startswith("grader/tests/lab02/test_lab02.py::test_a_guest_sees_the")
         assert wanted in found
+
+
+def test_what_did_not_build_is_a_failing_test() -> None:
+    """And the points that were to be had are 100, whether there was a test or not."""
+    grading = Grading(COURSE, COURSE.lab(1), "labs", complete=True)
+    grading.columns[CUMULATIVE] = Column(CUMULATIVE, build_error="x.c:1: error: ;\nmore")
+    root = ElementTree.fromstring(formats.junit(grading))
+    (failure,) = root.findall(".//failure")
+    assert failure.get("message") == "x.c:1: error: ;" and "more" in (failure.text or "")
+    assert root.findall("testsuite")[0].get("failures") == "1"
+    scope = json.loads(formats.gradescope(grading))
+    assert sum(test["max_score"] for test in scope["tests"]) == 100
+    refused = Grading(COURSE, COURSE.lab(1), "labs", complete=True, refused=["x: a link"])
+    assert "x: a link" in formats.junit(refused) and "<failure" in formats.junit(refused)
+    broken = Grading(COURSE, COURSE.lab(1), "labs")
+    broken.columns[CUMULATIVE] = Column(CUMULATIVE, broken=["no QEMU"])
+    assert "<error" in formats.junit(broken) and "<failure" not in formats.junit(broken)
+
+
+@pytest.mark.parametrize("column", [CUMULATIVE, ISOLATED])
+@pytest.mark.parametrize("passes", ["", "bde", "abcdefg", "acg"])
+def test_points_of_gradescope_add_up(column: str, passes: str) -> None:
+    """Thirds and sevenths of points do not, rounded one by one."""
+    grading = Grading(COURSE, COURSE.lab(1), "labs", complete=True)
+    for number, exercise in enumerate(COURSE.lab(1).exercises):
+        for name in "abcdefg"[:7 - 4 * (number % 2)]:
+            grading.tests[f"f::{number}{name}"] = exercise
+    results = {name[3:]: PASS if name[-1] in passes else FAIL for name in grading.tests}
+    fill(grading, column, results)
+    tests = json.loads(formats.gradescope(grading))["tests"]
+    assert round(sum(test["max_score"] for test in tests), 6) == 100
+    assert round(sum(test["score"] for test in tests), 6) == round(float(grading.score), 2)
+    assert all(test["score"] <= test["max_score"] for test in tests)
+    if column == CUMULATIVE:
+        assert all(test["score"] in (0, test["max_score"]) for test in tests)
+
+
+def test_a_column_that_points_left_out_is_run_when_they_change() -> None:
+    """Of a stored result: exercise 1.1 has tests a and b, and 10 points."""
+    grading = graded({"a": PASS, "b": FAIL, "c": PASS})
+    grading.columns[ISOLATED] = Column(ISOLATED, skipped="too few ...", cannot=["f::b"])
+    values = json.loads(json.dumps(grading.values()))
+    assert is_enough(restore(values)), "20 points are not less than 20 x 0.9"
+    values["columns"][ISOLATED]["cannot"] = []
+    assert not is_enough(restore(values)), "20 points are less than 25 x 0.9"
+    values["columns"][ISOLATED]["cannot"] = None
+    assert is_enough(restore(values)), "it was left out for another reason"
 
 
 def test_outputs_hold_no_control_characters_and_agree() -> None:

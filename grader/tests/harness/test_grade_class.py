@@ -10,14 +10,18 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from markupsafe import escape
 
 from course.registry import ROOT, load_course
-from grader.grading import grade_class
+from grader.grading import grade_class, gradebook, stored
+from grader.grading.collection import Entry, entries, name_of
 from grader.grading.grade_submission import Grader
 from grader.grading.model import CUMULATIVE, Column, Grading, Result
+from grader.grading.text import whole
 from grader.machine.verdict import Verdict
 from tools.errors import UserError
 
@@ -47,6 +51,7 @@ class Room:
         self.folder, self.dest = folder, dest
         self.graded: list[str] = []
         self.broken = {"breaks"}
+        self.changes: list[gradebook.Change] | None = None
         real = Grader.grade
 
         def grade(grader: Grader, source: Path, work: Path, arrived: object = None) -> Grading:
@@ -54,13 +59,13 @@ class Room:
                 return real(grader, source, work)
             self.graded.append(source.name)
             boot = source / "labs" / COURSE.lab(1).directory / "boot.S"
-            text = boot.read_text("utf-8").split()[1]
-            if text in self.broken:
+            word = boot.read_text("utf-8").split()[1]
+            if word in self.broken:
                 raise OSError("no space left on device")
-            grading = Grading(COURSE, COURSE.lab(1), "labs", source=course.digest(source),
+            grading = Grading(COURSE, COURSE.lab(1), "labs", source=course.digest(Entry(source)),
                               complete=True)
             grading.collected([TEST])
-            result = Result(Verdict.PASS if text == "good" else Verdict.FAIL)
+            result = Result(Verdict.PASS if word == "good" else Verdict.FAIL)
             grading.columns[CUMULATIVE] = Column(CUMULATIVE, {TEST: result})
             return grading
 
@@ -75,11 +80,17 @@ class Room:
     def run(self) -> list[str]:
         """Who was graded in this call."""
         self.graded.clear()
-        grade_class.grade_all(grade_class.entries(self.folder), self.arguments())
-        found = list(grade_class.results(self.dest, grade_class.entries(self.folder)))
-        grade_class.write_csv(self.dest, found)
-        grade_class.write_summary(self.dest, 1, found)
+        grade_class.grade_all(entries(self.folder), self.arguments(), self.dest / "scratch")
+        found = list(gradebook.results(self.dest, entries(self.folder)))
+        self.changes = gradebook.close(self.dest, 1, found)
         return sorted(self.graded)
+
+    def write(self, name: str, text: str) -> None:
+        """What a student hands in."""
+        for file in COURSE.lab(1).files:
+            path = self.folder / name / "labs" / COURSE.lab(1).directory / file
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"/* {text} */\n", "utf-8")
 
     def table(self) -> dict[str, tuple[str, str, str]]:
         with (self.dest / "grades.csv").open(encoding="utf-8") as rows:
@@ -99,7 +110,7 @@ def test_every_entry_is_a_line_and_what_broke_is_tried_again(room: Room) -> None
     assert table["anna"] == table["bert"] == ("10.0", "graded", "")
     assert table["cora"] == ("0.0", "graded", "")
     assert table["dora"] == ("0.0", "not graded: infrastructure",
-                             "OSError: no space left on device")
+                             "cumulative: OSError: no space left on device")
     assert table["emil"][1:] == ("refused", "emil.zip: not a tar.gz or zip archive as make submit "
                                             "makes it (ReadError: not a gzip file)")
     assert table["fred"][1:] == ("refused", "fred: a symbolic link")
@@ -115,22 +126,22 @@ def test_every_entry_is_a_line_and_what_broke_is_tried_again(room: Room) -> None
 def test_what_was_killed_in_the_middle_goes_on_where_it_was(
         room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     """The process is gone after its first result; half a file of another lies about."""
-    write = grade_class.write_atomically
+    store = grade_class.Class.store
 
-    def once(path: Path, text: bytes | str) -> None:
-        write(path, text)
-        if path.parent.name == "students":
-            raise KeyboardInterrupt
+    def once(course: grade_class.Class, name: str, entry: Entry, grading: Grading) -> None:
+        store(course, name, entry, grading)
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr(grade_class, "write_atomically", once)
+    monkeypatch.setattr(grade_class.Class, "store", once)
     with pytest.raises(KeyboardInterrupt):
         room.run()
-    monkeypatch.setattr(grade_class, "write_atomically", write)
-    known = [name for name, _ in grade_class.results(room.dest, grade_class.entries(room.folder))]
+    monkeypatch.setattr(grade_class.Class, "store", store)
+    known = [name for name, _ in gradebook.results(room.dest, entries(room.folder))]
     (room.dest / "students" / "cora.json").write_text('{"score": 5', "utf-8")
     again = room.run()
     assert not {name for name in known if name in ("anna", "bert")} & set(again)
     assert room.table()["cora"][1] == "graded" and len(room.table()) == 6
+    assert room.changes is None, "no table has gone before"
 
 
 def test_work_that_changed_is_graded_again_and_nothing_else(room: Room) -> None:
@@ -145,7 +156,7 @@ def test_work_that_changed_is_graded_again_and_nothing_else(room: Room) -> None:
 def test_two_submissions_of_one_student_are_a_mistake(submissions: Path) -> None:
     (submissions / "anna.tar.gz").write_bytes(b"")
     with pytest.raises(UserError, match="anna: two submissions, 'anna' and 'anna.tar.gz'"):
-        grade_class.entries(submissions)
+        entries(submissions)
 
 
 @pytest.mark.parametrize("file, name", [
@@ -154,11 +165,11 @@ def test_two_submissions_of_one_student_are_a_mistake(submissions: Path) -> None
     (b"100%.tar.gz", "100%25"),
 ])
 def test_no_name_is_taken_for_another(file: bytes, name: str) -> None:
-    assert grade_class.name_of(Path(os.fsdecode(file))) == name
+    assert name_of(os.fsdecode(file)) == name
 
 
 def test_long_names_differ_and_fit() -> None:
-    names = {grade_class.name_of(Path(200 * "\u00eb" + end)) for end in ("a", "b")}
+    names = {name_of(200 * "\u00eb" + end) for end in ("a", "b")}
     assert len(names) == 2 and all(len(f"{name}.gradescope.json".encode()) < 255 for name in names)
 
 
@@ -167,6 +178,86 @@ def test_who_has_withdrawn_has_no_row(room: Room) -> None:
     (room.folder / "fred").unlink()
     room.run()
     assert "fred" not in room.table() and "anna" in room.table()
+    assert not list((room.dest / "students").glob("fred.*"))
+    assert (room.dest / "earlier/001/students/fred.json").exists()
+
+
+def test_what_another_call_changes_is_told_and_the_old_results_are_kept(room: Room) -> None:
+    room.broken.clear()
+    room.run()
+    old = {name: (room.dest / name).read_text("utf-8")
+           for name in ("grades.csv", "students/cora.json")}
+    room.run()
+    assert room.changes == [] and not (room.dest / "earlier").exists()
+    room.write("cora", "good")
+    room.write("bert", "bad")
+    room.write("gerd", "bad")
+    (room.folder / "fred").unlink()
+    room.run()
+    assert room.changes is not None
+    assert {change.name: (change.kind, *change.cells) for change in room.changes} == {
+        "bert": ("down", "10", "0"), "cora": ("up", "0", "10"), "fred": ("withdrawn", "0", ""),
+        "gerd": ("new", "", "0")}
+    lines = list(gradebook.change_lines(room.changes))
+    assert lines[0] == "since the last time: 1 down, 1 up, 1 withdrawn, 1 new"
+    assert "  cora: 0 -> 10 (1.1: 0 -> 10, 1 other verdicts, other files)" in lines
+    for name, text in old.items():
+        assert (room.dest / "earlier/001" / name).read_text("utf-8") == text
+    assert not (room.dest / "earlier/001/students/anna.json").exists(), "it is what it was"
+    assert "Since the last time" in (room.dest / "summary.html").read_text("utf-8")
+    assert "cora,up,0,10" in (room.dest / "changes.csv").read_text("utf-8")
+    room.run()
+    assert room.changes == [] and not (room.dest / "earlier/002").exists()
+
+
+def test_points_that_changed_are_counted_anew_without_a_run(
+        room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    room.broken.clear()
+    room.run()
+    exercises = [replace(entry, points=entry.points + {"1.1": 5, "1.2": -5}.get(entry.id, 0))
+                 for entry in COURSE.lab(1).exercises]
+    course = replace(COURSE, labs=(replace(COURSE.lab(1), exercises=tuple(exercises)),
+                                   *COURSE.labs[1:]))
+    monkeypatch.setattr(stored, "load_course", lambda: course)
+    assert room.run() == []
+    assert room.table()["anna"][0] == "15.0"
+    assert room.changes is not None
+    assert [change.name for change in room.changes] == ["anna", "bert"]
+    assert all("the same files" in change.why for change in room.changes)
+
+
+def test_the_judge_looks_at_tests_and_not_at_points(monkeypatch: pytest.MonkeyPatch,
+                                                    tmp_path: Path) -> None:
+    (tmp_path / "solution" / "lab01").mkdir(parents=True)
+    registry = tmp_path / "solution" / "lab01" / "lab.toml"
+    monkeypatch.setattr(grade_class, "ROOT", tmp_path)
+    seen = []
+    for points, test in ((10, "a"), (20, "a"), (10, "b")):
+        registry.write_text(f'[[exercise]]\nid = "1.1"\npoints = {points}\ntests = ["{test}"]\n')
+        (registry.parent / "README.md").write_text(f"### 1.1 ({points} points)\n")
+        seen.append(grade_class.grader_hash())
+    assert seen[0] == seen[1] != seen[2]
+
+
+def test_the_page_of_a_student_says_what_the_terminal_says(room: Room) -> None:
+    room.run()
+    html = (room.dest / "students" / "cora.html").read_text("utf-8")
+    grading = stored.read(room.dest / "students" / "cora.json")
+    assert grading is not None and str(escape(whole(grading))) in html
+    assert all(words in html for words in (f"FAIL {TEST}", "0.0 of 100 points", "make debug"))
+    assert "<script" not in html and "http" not in html.replace("https://", "")
+    page = (room.dest / "students" / "emil.html").read_text("utf-8")
+    assert "refused: emil.zip: not a tar.gz or zip archive" in page
+
+
+def test_a_page_holds_nothing_that_a_name_brings(tmp_path: Path) -> None:
+    grading = Grading(COURSE, COURSE.lab(1), "labs", complete=True,
+                      refused=["<script>alert(1)</script>\x1b[2J"], ignored=["<b>&"])
+    gradebook.write_page(tmp_path, "<i>", {**grading.values(), "file": '"><u>', "late": True})
+    html = (tmp_path / "students" / "<i>.html").read_text("utf-8")
+    for tag in ("<script", "<i>", "<u>", "<b>&", "\x1b"):
+        assert tag not in html.split("</h1>")[1].replace("<b>0.0", "")
+    assert "handed in late" in html
 
 
 def test_results_of_two_labs_do_not_meet(tmp_path: Path) -> None:
