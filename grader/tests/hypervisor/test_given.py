@@ -10,11 +10,14 @@ from grader.conftest import MakeLab
 from grader.machine.machine import EL2_ONLY
 from grader.machine.verdict import expect, expect_that
 from grader.oracle.calls import Bench
+from grader.oracle.decode.list_register import ListRegister
 from grader.oracle.objects import Objects
 from grader.tests.lab03.test_lab03_barriers import RETURN, findings
 from grader.tests.lab03.test_lab03_steps import (GICD, IGROUPR, ISACTIVER, ISENABLER, ISPENDR,
-                                                 claimed)
+                                                 claimed, stage_of)
 from grader.tests.lab04.test_lab04 import BUDGET, MASK64, VM_RUNNING, VM_STOPPED, in_guest, runs_on
+
+RESAMPLED = 40
 
 GICC_APR0, GICC_NSAPR0 = 0x0801_00D0, 0x0801_00E0
 
@@ -167,3 +170,23 @@ def test_errors_of_the_guest_that_leaves_have_arrived_before_they_are_looked_for
     """Arm ARM, "Error synchronization event"; without FEAT_RAS a DSB completes what may fail."""
     expect(f"{' and '.join(barriers).upper()} before {read.upper()} is read",
            findings(barriers[0], barriers[1:], rf"mrs x\d+, {read}", "world_save"), [])
+
+
+@pytest.mark.parametrize("line", [1, 0])
+def test_a_device_that_its_handler_makes_quiet_is_asked_once(make_lab: MakeLab, line: int) -> None:
+    """List registers are filled anew while the handler runs and has not reached the device yet.
+    Pending beside active would come after its EOI; its EOI asks for the line's level instead."""
+    stage = stage_of(make_lab(3))
+    bench = stage.bench
+    stage.load()
+    irq = stage.pend(RESAMPLED, edge=0, pending_latch=0, line_level=1, active=1)
+    bench.put(irq, resample=bench.nowhere)
+    stage.line_up(irq)
+    bench.call("vgic_flush", stage.vcpus[0].address)
+    active = ListRegister.make(RESAMPLED, state=2, priority=0xA0, eoi=True)
+    expect("LR0: active, and EOI", stage.vcpus[0].get("vgic.lr[0]"), active.value, ListRegister)
+    completed = ListRegister.make(RESAMPLED, state=0, priority=0xA0, eoi=True)
+    bench.ask(stage.gic.get("write_lr"), 0, completed.value)
+    bench.call("vgic_flush", stage.vcpus[0].address, stubs={bench.nowhere: line})
+    expect("it has been completed, and its line is asked for: LR0",
+           ListRegister(stage.vcpus[0].get("vgic.lr[0]")).state, line)
