@@ -9,6 +9,7 @@
 #define GUEST_DISK_H
 
 #include "lib/types.h"
+#include "virtio.h"
 
 #define DISK_ROOM 0x4000
 #define DISK_SECTOR 512
@@ -16,18 +17,18 @@
 /**
  * struct disk - one function
  * @config: its configuration space; 0: there is none
- * @registers: virtio: common configuration structure; NVMe: BAR 0
- * @notify: virtio: where the queue is kicked
+ * @registers: NVMe: BAR 0
  * @room: memory for queues
- * @submitted, @completed: requests, or NVMe's of the I/O queue
+ * @submitted, @completed: NVMe: requests of the I/O queue
  */
 struct disk {
 	u64 config;
 	u64 registers;
-	u64 notify;
 	u64 room;
 	u32 submitted;
 	u32 completed;
+	struct virtio virtio;
+	struct virtqueue queue;
 };
 
 /** virtio_blk_find(), nvme_find() - the first such function of the VM; it may use memory from now on */

@@ -141,6 +141,12 @@ void vgic_irq_update(struct vm *vm, struct vgic_irq *irq);
  */
 void vgic_irq_set_active(struct vcpu *vcpu, struct vgic_irq *irq, bool active);
 
+/** vgic_irq_is_watched() - whether vgic_irq_resample() asks somebody */
+static inline bool vgic_irq_is_watched(const struct vgic_irq *irq)
+{
+	return !irq->hw && irq->resample;
+}
+
 /**
  * vgic_irq_resample() - the guest has acknowledged or completed @irq: what is its line's level now?
  *
@@ -148,7 +154,7 @@ void vgic_irq_set_active(struct vcpu *vcpu, struct vgic_irq *irq, bool active);
  */
 static inline void vgic_irq_resample(struct vm *vm, struct vgic_irq *irq)
 {
-	if (!irq->hw && irq->line_level && irq->resample)
+	if (irq->line_level && vgic_irq_is_watched(irq))
 		irq->line_level = irq->resample(vm, irq->intid);
 }
 

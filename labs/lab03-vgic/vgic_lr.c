@@ -27,8 +27,10 @@
  * INTID, group, priority; the state is active if the interrupt is, and pending if it
  * vgic_irq_is_forwarded(). Active and pending together is for interrupts that become pending by the
  * guest's completion alone. An active one goes without pending if it is hw (its pending state is
- * the distributor's: "ICH_LR<n>_EL2", State), a GICv2 SGI, or by now another vCPU's
- * (vgic_target_vcpu()). Where pending goes, the latch moves from pending_latch to latch_in_lr.
+ * the distributor's: "ICH_LR<n>_EL2", State), a GICv2 SGI, by now another vCPU's
+ * (vgic_target_vcpu()), or level-sensitive with a line that is up and watched
+ * (vgic_irq_is_watched()): the handler is about to make the device quiet, and pending would be an
+ * interrupt that nobody raised. Where pending goes, the latch moves from pending_latch to latch_in_lr.
  *
  * GICv2 SGI (vgic_irq_counts_sources()): the list register takes one requester, at
  * ICH_LR_EL2_SOURCE_SHIFT. An active SGI has it in active_source. One that is not active is pending

@@ -202,6 +202,29 @@ def test_requests_under_way_end_before_memory_is_given_on(lab: Lab, tmp_path: Pa
     expect_that("EL2 lives", crash.read(machine) is None, crash.read(machine))
 
 
+WIRE = 1  # number of the hub
+NET = "00:06.0"
+NEIGHBOURS_CARD = "00:08.0"
+
+
+def test_frames_under_way_are_written_to_no_later_life(lab: Lab) -> None:
+    """Cards of a VM send to each other at each end, and a neighbour to both all the time."""
+    ends = ENDS_FULL if options.current().full else ENDS_QUICK
+    vms = [ProbeVm("dma_frames", devices=(CARD, NOTES, NET), memory_mib=4,
+                   words=(("lives", ends + 1),)),
+           ProbeVm("dma_sender", devices=(NEIGHBOURS_CARD,), memory_mib=4)]
+    machine = lab.start(*vms, devices=(
+        DeviceConfig(CARD, "e1000e", hub=WIRE), DeviceConfig(NOTES, "edu"),
+        DeviceConfig(NET, "virtio-net-pci", hub=WIRE),
+        DeviceConfig(NEIGHBOURS_CARD, "e1000e", hub=WIRE)))
+    judge(machine, run_probes(machine, vms, LAB, budget=BUDGET * (1 + ends // 100)))
+    owner, neighbour = Objects(machine).vms()
+    expect("lives before the last", owner.get("reset_count"), ends)
+    expect("lives of the neighbour before this one", neighbour.get("reset_count"), 0)
+    expect("refused accesses", [vm.get("dma.event_count") for vm in (owner, neighbour)], [0, 0])
+    expect_that("EL2 lives", crash.read(machine) is None, crash.read(machine))
+
+
 # ---- a guest that is hostile with its devices ----------------------------------------------------
 
 HOSTILE = tuple(f"00:{slot:02x}.0" for slot in range(2, 10))  # two on each line
