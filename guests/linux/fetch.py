@@ -9,17 +9,15 @@ signatures with the keys that the system has for that archive. What is there alr
 from __future__ import annotations
 
 import argparse
-import getpass
 import lzma
-import os
 import re
-import shutil
 import subprocess
 import tarfile
 from pathlib import Path, PurePosixPath
 from random import Random
 
 from tools import cpio
+from tools.apt import PrivateApt, read_member
 from tools.bundle import read_kernel
 from tools.errors import UserError, run_main
 from tools.files import write_atomically
@@ -40,123 +38,6 @@ OTHER_WAY = "give your own with KERNEL=Image INITRD=initramfs.cpio.gz"
 
 def say(text: str) -> None:
     print(f"  FETCH  {text}", flush=True)
-
-
-def run(command: list[str], **options: object) -> str:
-    """Run a command; its output, or a UserError with what it said last."""
-    try:
-        done = subprocess.run(command, check=False, text=True,  # type: ignore[call-overload]
-                              capture_output=True, env={**os.environ, "LC_ALL": "C"}, **options)
-    except FileNotFoundError:
-        raise UserError(f"{command[0]} is not on this machine; {OTHER_WAY}") from None
-    if done.returncode:
-        problem = (done.stderr or done.stdout).strip().splitlines()
-        raise UserError(f"{' '.join(command[:2])} failed: {problem[-1] if problem else '?'}; "
-                        f"{OTHER_WAY}")
-    return done.stdout
-
-
-# ---- the system's Debian archives ----------------------------------------------------------------
-
-
-def signed_by(entry: str, uri: str) -> str:
-    """The keyring that a sources entry ("file:number") names for uri; empty when it names none."""
-    path = Path(entry.rpartition(":")[0])
-    text = path.read_text("utf-8", "replace")
-    if path.suffix == ".sources":
-        for stanza in text.split("\n\n"):
-            fields: dict[str, str] = {}
-            key = ""
-            for line in stanza.splitlines():
-                if line.startswith("#"):
-                    continue
-                if line[:1] in (" ", "\t"):
-                    fields[key] += "\n" + line
-                elif ":" in line:
-                    key, _, value = line.partition(":")
-                    key = key.lower()
-                    fields[key] = value.strip()
-            if uri.rstrip("/") in (word.rstrip("/") for word in fields.get("uris", "").split()):
-                return fields.get("signed-by", "")
-        return ""
-    for line in text.splitlines():
-        if uri.rstrip("/") in line and "signed-by=" in line:
-            return line.partition("signed-by=")[2].split("]")[0].split()[0].replace(",", " ")
-    return ""
-
-
-def debian_sources() -> str:
-    """The system's own Debian archive entries, as a sources file for arm64."""
-    listing = run(["apt-get", "indextargets", "--format",
-                   "$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(SOURCESENTRY)", "Created-By: Packages"])
-    stanzas = []
-    for line in sorted(set(listing.splitlines())):
-        uri, suite, component, entry = line.split("|")
-        archive = PurePosixPath(uri.rstrip("/")).name
-        if component != "main" or archive not in ("debian", "debian-security"):
-            continue
-        stanza = (f"Types: deb\nURIs: {uri}\nSuites: {suite}\n"
-                  "Components: main\nArchitectures: arm64\n")
-        if keys := signed_by(entry, uri):
-            stanza += f"Signed-By: {keys}\n"
-        stanzas.append(stanza)
-    if not stanzas:
-        raise UserError(f"apt knows no Debian archive on this machine; {OTHER_WAY}")
-    return "\n".join(dict.fromkeys(stanzas))
-
-
-class PrivateApt:
-    """apt for arm64 with a state directory of its own."""
-
-    def __init__(self, state: Path) -> None:
-        self.state = state.resolve()
-        for name in ("lists/partial", "cache/archives/partial", "parts"):
-            (self.state / name).mkdir(parents=True, exist_ok=True)
-        (self.state / "status").touch()
-        (self.state / "debian.sources").write_text(debian_sources(), "utf-8")
-        values = {
-            "APT::Architecture": "arm64", "APT::Architectures::": "arm64",
-            "APT::Sandbox::User": getpass.getuser(), "APT::Get::List-Cleanup": "false",
-            "Dir::State": self.state, "Dir::State::Lists": self.state / "lists",
-            "Dir::State::status": self.state / "status", "Dir::Cache": self.state / "cache",
-            "Dir::Etc::SourceList": self.state / "debian.sources",
-            "Dir::Etc::SourceParts": self.state / "parts",
-            "Dir::Etc::PreferencesParts": "/dev/null", "Acquire::Languages": "none",
-        }
-        self.options = [f"-o{key}={value}" for key, value in values.items()]
-
-    def update(self) -> None:
-        run(["apt-get", *self.options, "update"])
-
-    def newest_kernel(self) -> str:
-        """The versioned package that the kernel's metapackage depends on."""
-        for line in run(["apt-cache", *self.options, "depends", KERNEL_METAPACKAGE]).splitlines():
-            kind, _, package = line.strip().partition(": ")
-            if kind == "Depends" and package.startswith("linux-image-"):
-                return package
-        raise UserError(f"{KERNEL_METAPACKAGE} depends on no linux-image package; {OTHER_WAY}")
-
-    def download(self, package: str) -> Path:
-        into = self.state / "debs"
-        shutil.rmtree(into, ignore_errors=True)
-        into.mkdir()
-        run(["apt-get", *self.options, "download", package], cwd=into)
-        return next(into.glob("*.deb"))
-
-
-def read_member(deb: Path, wanted: str) -> bytes:
-    """The file of a package whose path matches the pattern."""
-    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE) as unpack:
-        assert unpack.stdout
-        with tarfile.open(fileobj=unpack.stdout, mode="r|") as tar:
-            for member in tar:
-                if member.isfile() and PurePosixPath(member.name).match(wanted):
-                    file = tar.extractfile(member)
-                    assert file
-                    data = file.read()
-                    unpack.kill()
-                    return data
-    raise UserError(f"{deb.name} holds no {wanted}")
 
 
 # ---- modules -------------------------------------------------------------------------------------
@@ -211,7 +92,7 @@ def fetch(out: Path, *, kernel: bool, busybox: bool) -> None:
     apt = PrivateApt(out / "apt")
     apt.update()
     if kernel:
-        package = apt.newest_kernel()
+        package = apt.dependency(KERNEL_METAPACKAGE, "linux-image-")
         say(f"fetching {package}")
         deb = apt.download(package)
         modules = read_modules(deb)
@@ -268,7 +149,10 @@ def main() -> int:
     need_kernel = not arguments.kernel and not ((out / "debian-Image").exists() and is_complete)
     need_busybox = not arguments.initrd and not (out / "busybox").exists()
     if need_kernel or need_busybox:
-        fetch(out, kernel=need_kernel, busybox=need_busybox)
+        try:
+            fetch(out, kernel=need_kernel, busybox=need_busybox)
+        except UserError as problem:
+            raise UserError(f"{problem}; {OTHER_WAY}") from None
 
     source = arguments.kernel or out / "debian-Image"
     image = own_file(source, "KERNEL")

@@ -6,7 +6,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from guests.linux.fetch import OTHER_WAY, PrivateApt, read_member, say
+from guests.linux.fetch import say
+from tools.apt import PrivateApt, read_member
 from tools.bundle import write_atomically
 from tools.errors import UserError, run_main
 
@@ -29,8 +30,7 @@ def main() -> int:
         try:
             fetch(out)
         except UserError as problem:
-            raise UserError(str(problem).replace(OTHER_WAY,
-                                                 f"put a u-boot.bin into {out}")) from None
+            raise UserError(f"{problem}; put a u-boot.bin into {out}") from None
     return 0
 
 
