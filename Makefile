@@ -91,7 +91,7 @@ layer_dir = $(or $(call lab_dir,$(layer_tree),$n),$(if $(filter solution,$(layer
 image_dirs = $(foreach n,$(call upto,$2),$(layer_dir))
 missing_dirs = $(strip $(foreach n,$(call upto,$2),$(if $(layer_dir),,$(layer_tree)/lab0$n-*)))
 
-ifneq ($(filter run debug map listing image test unit measure,$(MAKECMDGOALS)),)
+ifneq ($(filter run debug map listing image test unit measure bench,$(MAKECMDGOALS)),)
 ifneq ($(call missing_dirs,$(IMPL),$(LAB),$(BASE)),)
 $(error LAB=$(LAB) IMPL=$(IMPL) needs $(call missing_dirs,$(IMPL),$(LAB),$(BASE)), which does not exist; LAB takes: $(or $(call labs_in,$(IMPL)),none yet))
 endif
@@ -140,7 +140,7 @@ export QEMU
 # What the goals need, as the doctor calls it: what runs tests needs all, and a text needs Python alone.
 NEED_TEST := test lint measure format unit models grade why grader-check grade-class starters starters-check handout transcripts
 NEED_PYTHON := hint submit
-need = $(if $(filter $(NEED_TEST) $(if $(TEST),debug),$(MAKECMDGOALS)),test,$(if $(filter debug,$(MAKECMDGOALS)),debug,$(if $(filter-out $(NEED_PYTHON),$(MAKECMDGOALS)),run,python)))
+need = $(if $(filter $(NEED_TEST) $(if $(TEST),debug),$(MAKECMDGOALS)),test,$(if $(filter debug bench,$(MAKECMDGOALS)),$(firstword $(filter debug bench,$(MAKECMDGOALS))),$(if $(filter-out $(NEED_PYTHON),$(MAKECMDGOALS)),run,python)))
 ready:
 	@tools/doctor --quiet --for $(need)
 
@@ -217,4 +217,4 @@ compile_commands.json: ready
 
 # ---- dependencies found by the compiler ----------------------------------------------------------
 
--include $(patsubst %,$(OBJ)/%.o.d,$(sort $(ALL_SOURCES)) $(addprefix guest/,$(GUEST_LIB) $(GUEST_MAINS))) $(OBJ)/asm/asm_offsets.d $(OBJ)/strata.lds.d
+-include $(patsubst %,$(OBJ)/%.o.d,$(sort $(ALL_SOURCES)) $(addprefix guest/,$(GUEST_LIB) $(GUEST_MAINS) $(PAYLOAD))) $(OBJ)/asm/asm_offsets.d $(OBJ)/strata.lds.d

@@ -36,6 +36,12 @@ $(BUILD)/guests/$(basename $(notdir $1)).elf: $(OBJ)/guest/$1.o $(BUILD)/guests/
 	$$(Q)$$(CC) $$(GUEST_LD_FLAGS) -Wl,-u,_start -T $$(GUEST_LDS) -Wl,-Map=$$(@:.elf=.map) -o $$@ $$(filter %.o %.a,$$^)
 endef
 $(foreach g,$(GUEST_MAINS),$(eval $(call guest_rule,$g)))
+# The payload of the benchmark brings an entry of its own, and runs elsewhere, too.
+PAYLOAD := $(sort $(wildcard guests/payload/*.S guests/payload/*.c))
+GUESTS += $(if $(PAYLOAD),payload)
+$(BUILD)/guests/payload.elf: $(patsubst %,$(OBJ)/guest/%.o,$(PAYLOAD)) $(BUILD)/guests/libguest.a $(GUEST_LDS) $(BUILD)/guests/link.flags
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(GUEST_LD_FLAGS) -T $(GUEST_LDS) -Wl,-Map=$(@:.elf=.map) -o $@ $(filter %.o %.a,$^)
 $(BUILD)/guests/%.bin: $(BUILD)/guests/%.elf
 	$(Q)$(OBJCOPY) -O binary $< $@
 $(BUILD)/guests/%.toml: guests/demos/%.toml

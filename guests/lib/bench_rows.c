@@ -65,6 +65,7 @@ void rows_subtract_empty(void)
 
 /* Each entry is the runtime's; that of IRQ at EL1h reads the counter first. */
 asm(".text\n"
+    "	.globl bench_vectors\n"
     "	.balign 2048\n"
     "bench_vectors:\n"
     "	b guest_vectors\n"

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+/*
+ * A VM of Strata. The virtual device is the PL011, whose model runs at EL2: out is a store to it and
+ * back, which bounds the way to the model; in is a store of the other vCPU, on its own CPU, that
+ * makes the model raise its line, until this vCPU is at its vector: both ways.
+ */
+#include "lib/guest_map.h"
+#include "payload.h"
+
+#define UART_IMSC 0x38
+#define UART_INT_TX                                                                                \
+	BIT(5) /* the model's transmitter is always ready, so its line follows the mask */
+#define SETTLE 2000
+
+static volatile u64 raised_at, raised;
+
+static void lower_line(u32 intid)
+{
+	if (intid == GUEST_UART_INTID)
+		write32(platform.uart + UART_IMSC, 0);
+}
+
+static void raise_line(void)
+{
+	u64 start = ticks();
+
+	write32(platform.uart + UART_IMSC, UART_INT_TX);
+	raised_at = start;
+	raised = raised + 1;
+}
+
+static void line_to_vector(bool asleep, const char *name)
+{
+	for (int i = -WARM_UP; i < SAMPLES; i++) {
+		u64 before = taken, raised_before = raised;
+
+		asm volatile("msr daifset, #2" ::: "memory");
+		second_request = second_request + 1;
+		while (taken == before || raised == raised_before) {
+			if (asleep)
+				asm volatile("wfi" ::: "memory");
+			asm volatile("msr daifclr, #2\n\tisb\n\tyield" ::: "memory");
+		}
+		if (i >= 0)
+			samples[i] = (u32)(taken_at - raised_at);
+		settle(SETTLE);
+	}
+	asm volatile("msr daifset, #2" ::: "memory");
+	row_add(name, samples, 1);
+}
+
+void strata_rows(void)
+{
+	MEASURE("hypercall", 1, call(SMCCC_VERSION));
+	MEASURE("io_out", 1, write32(platform.uart + UART_IMSC, 0));
+	on_interrupt = lower_line;
+	gic_start_spi(GUEST_UART_INTID, false);
+	second_work = raise_line;
+	second_set(SECOND_WORKS);
+	line_to_vector(false, "io_in");
+}
+
+/* One sample is there and back: two switches. */
+void strata_switch(bool is_second)
+{
+	if (!is_second) {
+		MEASURE("vm_switch", 2, call(STRATA_YIELD));
+		return;
+	}
+	for (int i = 0; i < SAMPLES + WARM_UP + 16; i++)
+		call(STRATA_YIELD);
+}
