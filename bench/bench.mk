@@ -1,6 +1,17 @@
 # SPDX-License-Identifier: MIT
 # The costs of the finished hypervisor.
 
-.PHONY: measure
+BENCH ?=
+PEERS ?=
+BENCHMARKS := hypercall gic-trap virtual-ipi completion vm-switch io-out io-in
+$(if $(BENCH),$(call accept,BENCH,$(BENCHMARKS)))
+$(if $(PEERS),$(call accept,PEERS,0 1))
+
+.PHONY: bench measure
+bench: $(IMAGE) $(BUILD)/guests/payload.bin ready ## the paper's microbenchmarks, in build/bench (PEERS=1: KVM and Xen, too; BENCH=hypercall: one of them)
+	$(Q)$(if $(filter 1,$(PEERS)),tools/doctor --quiet --for peers || true)
+	$(Q)$(PYTHON) -m bench.bench --build '$(BUILD)' --qemu $(call quoted,$(QEMU)) --image $(IMAGE) \
+		$(if $(filter 1,$(PEERS)),--peers) $(if $(BENCH),--benchmark $(BENCH))
+
 measure: image guests linux ## the table of costs of all layers, and build/measure.json; fails when a bar is missed
 	$(Q)$(PYTHON) -m bench.measure --build '$(BUILD)' --qemu $(call quoted,$(QEMU)) --image $(IMAGE)

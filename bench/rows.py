@@ -31,6 +31,26 @@ class Row:
             "max": self.maximum})
 
 
+SUM = re.compile(r"SUM (\w+) (sent|received) n=(\d+) sum=(\d+)")
+
+
+def rows_of(console: str, who: str) -> dict[str, Row]:
+    """All rows of a console by name, those among them that two machines' sums make together."""
+    rows = {}
+    for name, count, low, median, mean, p99, high in ROW.findall(console):
+        rows[name] = Row(int(count), int(low), int(median), float(mean), int(p99), int(high))
+    sums = {(name, side): (int(count), int(total))
+            for name, side, count, total in SUM.findall(console)}
+    for (name, side), (count, sent) in sums.items():
+        if side == "sent" and (name, "received") in sums:
+            mean = (sums[name, "received"][1] - sent) / count
+            whole = round(mean)  # of sums nothing but the mean is known
+            rows[name] = Row(count, whole, whole, round(mean, 1), whole, whole)
+    if not rows:
+        raise UserError(f"{who}: the payload gave no row: {console[-400:]}")
+    return rows
+
+
 def read_rows(outcome: Outcome, *needed: str) -> dict[str, Row]:
     """The rows by name; each of `needed` is there."""
     rows = {}

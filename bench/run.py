@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -18,8 +19,8 @@ from tools import dtb, fdt
 from tools.bundle import HEADER_SMMU, build_bundle, machine_memory_for
 from tools.errors import UserError
 from tools.files import write_atomically
-from tools.qemu import (MachineOptions, device_arguments, option_value, qemu_command, qemu_version,
-                        qemu_words)
+from tools.qemu import (MachineOptions, device_arguments, ends_with_us, option_value, qemu_command,
+                        qemu_version, qemu_words)
 from tools.vms import MIB, DeviceConfig, VmConfig
 
 PLUGIN_SOURCE = Path(__file__).parent / "plugin" / "retired.c"
@@ -51,10 +52,11 @@ class Setup:
     build: Path
     image: Path
     qemu: str
+    name: str = "measure"  # what its files stand below
 
     @property
     def out(self) -> Path:
-        path = self.build / "measure"
+        path = self.build / self.name
         path.mkdir(parents=True, exist_ok=True)
         return path
 
@@ -100,6 +102,31 @@ def execute(*commands: list[str], on_all_cpus: bool = False) -> list[Outcome]:
             for process, _ in started:
                 process.kill()  # does nothing to one that has ended
     return outcomes
+
+
+def run_until(command: list[str], text: str, count: int) -> str:
+    """What a machine prints until it ends, or until it has printed `text` so many times."""
+    lines: list[str] = []
+    with tempfile.TemporaryFile() as errors, subprocess.Popen(
+            ends_with_us(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=errors) as process:
+        assert process.stdout
+        net = threading.Timer(NET_SECONDS, process.kill)
+        net.start()
+        try:
+            for line in process.stdout:
+                lines.append(line.decode(errors="replace").rstrip())
+                count -= text in lines[-1]
+                if count <= 0:
+                    break
+        finally:
+            net.cancel()
+            process.kill()
+        if count > 0:
+            errors.seek(0)
+            lines.append(errors.read().decode(errors="replace"))
+            raise UserError(f"the machine ended too early: {' | '.join(lines)[-600:]}")
+    return "\n".join(lines)
 
 
 def _outcome(process: subprocess.Popen[bytes], files: list[IO[bytes]]) -> Outcome:

@@ -87,7 +87,8 @@ def test_no_message_asks_for_a_program_that_is_not_there(bare: Path) -> None:
     (["run"], "run"), (["lab02"], "run"), (["test"], "test"), (["grade"], "test"),
     (["why", "TEST=x"], "test"),
     (["grader-check"], "test"), (["grade-class", "SUBMISSIONS=x"], "test"), (["debug"], "debug"),
-    (["debug", "TEST=x"], "test"), (["hint", "EX=1.1"], "python"), (["submit"], "python")])
+    (["debug", "TEST=x"], "test"), (["bench"], "bench"),
+    (["hint", "EX=1.1"], "python"), (["submit"], "python")])
 def test_each_goal_asks_for_what_it_needs(words: list[str], need: str) -> None:
     said = run("make", "-n", *words)
     assert f"tools/doctor --quiet --for {need}\n" in said.stdout, said.stdout[-500:] + said.stderr
