@@ -22,13 +22,14 @@ from elftools.elf.elffile import ELFFile
 
 from course.registry import ANSWERS, LABS, ROOT, Course
 from course.submit import registered_files
+from grader.grading import frames
 from grader.grading.bounded import bounded
 from grader.grading.unpack import shown
 
 # Sections that any object of ours may have. Registries are filled by the kit's macros.
 SECTIONS = re.compile(
     r"\.(text|rodata|data|bss|init_array)(\.(?!head)[\w.$]+)?|\.registry\.[a-z_]+(\.[\w]+)?"
-    r"|\.debug_(?!gdb_scripts)\w+|\.(symtab|strtab|shstrtab|comment|group|eh_frame)"
+    r"|\.debug_(?!gdb_scripts)\w+|\.(symtab|strtab|shstrtab|comment|group)"
     r"|\.note\.GNU-stack|\.rela?\..*|")
 OWN_SECTIONS = {"boot.S": {".text.head"}}
 
@@ -183,12 +184,23 @@ def foreign_sections(path: Path) -> list[str]:
     return sorted({name for name in names if not SECTIONS.fullmatch(name) and name not in allowed})
 
 
+def _for_the_debugger(path: Path) -> str:
+    """What an object brings for a debugger that it may not, or nothing."""
+    with path.open("rb") as stream:
+        found = [section.data() for section in ELFFile(stream).iter_sections()
+                 if section.name == frames.SECTION]
+    return next(filter(None, map(frames.objection, found)), "")
+
+
 def foreign_text(build: Path, names: set[str]) -> str:
-    """What to say of the first object below `build` with such a section, or nothing."""
+    """What to say of the first object below `build` that holds what it may not, or nothing."""
     for name in sorted(names):
         path = build / "obj" / LABS / f"{name}.o"
         foreign = foreign_sections(path) if path.is_file() else []
         if foreign:
             return (f"{LABS}/{name}: refused: the file puts code or data into "
                     f"{', '.join(foreign)}, a section that it may not have")
+        programs = _for_the_debugger(path) if path.is_file() else ""
+        if programs:
+            return (f"{LABS}/{name}: refused: the file brings {programs} (.cfi_escape)")
     return ""

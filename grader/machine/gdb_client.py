@@ -50,6 +50,8 @@ _SETTINGS = (
     "auto-load off",
     "disassemble-next-line off",
     "print elements 64",
+    "print frame-arguments none",
+    "print entry-values no",
     "remotetimeout 60",
     "width 0",
     "backtrace limit 24",

@@ -200,27 +200,32 @@ class Machine:
 
     @contextmanager
     def breakpoint(self, place: str | int, condition: str = "") -> Iterator[int]:
-        """A breakpoint for the length of a block. An int is an address, a str what GDB takes.
+        """A breakpoint for the length of a block, at an address or at `*symbol` of the image.
 
-        GDB's own answer to a symbol is the instruction after the prologue; give `*symbol` for the
-        first one. QEMU compares addresses, so one set at EL2 also fires in a guest at the same
-        address: the condition tells them apart (EL1_ONLY, EL2_ONLY).
+        QEMU compares addresses, so one set at EL2 also fires in a guest at the same address: the
+        condition tells them apart (EL1_ONLY, EL2_ONLY).
         """
-        text = f"*{place:#x}" if isinstance(place, int) else place
+        text = f"*{self._address_of(place):#x}"
         try:
             number = self.gdb.insert_breakpoint(text, condition)
         except GdbError as error:
-            raise Finding(
-                Verdict.FAIL,
-                f"the image has the function {place}",
-                observed=str(error),
-                expected="the name that the contract gives",
-            ) from error
+            raise Finding(Verdict.FAIL, f"there is code at {place}", str(error)) from error
         try:
             yield number
         finally:
             if not self.gdb.closed:
                 self.gdb.delete_breakpoint(number)
+
+    def _address_of(self, place: str | int) -> int:
+        """By the image's symbol table: its debug information may tell anything of a function."""
+        if isinstance(place, int):
+            return place
+        name = place.removeprefix("*")
+        if name not in self.symbols:
+            raise Finding(Verdict.FAIL, f"the image has the function {name}()",
+                          observed=f"{self.symbols.path.name} has no symbol {name}",
+                          expected="the name that the contract gives")
+        return self.symbols[name]
 
     @contextmanager
     def watchpoint(self, expression: str, reads: bool = False) -> Iterator[int]:

@@ -61,6 +61,32 @@ def test_what_would_bring_in_more_than_the_file_is_refused(line: str) -> None:
     assert list(submission.inspect("lab01-el2-boot/trap.c", f"int a;\n{line}\n".encode())) != []
 
 
+@pytest.mark.parametrize(("code", "wanted"), [
+    ("int f(int x) { return x; }", ""),
+    ('void f(void) { __asm__ volatile(".cfi_escape 0x0f, 3, 0x2f, 0xfd, 0xff"); }', "expression"),
+    ('void f(void) { __asm__ volatile(".cfi_escape 0x10, 29, 3, 0x2f, 0xfd, 0xff"); }',
+     "expression"),
+    ('void f(void) { __asm__ volatile(".cfi_escape 0x16, 29, 3, 0x2f, 0xfd, 0xff"); }',
+     "expression"),
+    ('void f(void) { __asm__ volatile(".cfi_escape 0x3f"); }', "not a compiler's"),
+    ('__asm__(".section .debug_frame\\n.byte 1, 2, 3, 4, 5, 6, 7, 8, 9");', "not a compiler's"),
+    ('__asm__(".section .debug_frame\\n.fill 300000");', "more call-frame information"),
+    ('__asm__(".cfi_sections .eh_frame\\n.cfi_startproc\\nnop\\n.cfi_endproc");', "eh_frame"),
+])
+def test_nothing_in_an_object_has_a_debugger_compute(tmp_path: Path, code: str,
+                                                     wanted: str) -> None:
+    """Call-frame information may say by an expression where a caller stands: for ever, if it likes."""
+    target = tmp_path / "obj" / "labs" / "lab01-el2-boot" / "trap.c.o"
+    target.parent.mkdir(parents=True)
+    (tmp_path / "trap.c").write_text(code + "\n")
+    subprocess.run([f"{images.cross_prefix()}gcc", "-g", "-O2", "-ffreestanding", "-c",
+                    "-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-o", str(target),
+                    str(tmp_path / "trap.c")], check=True)
+    found = submission.foreign_text(tmp_path, {"lab01-el2-boot/trap.c"})
+    assert (wanted in found) if wanted else not found
+    assert "\n" not in found
+
+
 needs_sandbox = pytest.mark.skipif(bool(sandbox.available()), reason="no bubblewrap here")
 
 
