@@ -19,7 +19,7 @@ from typing import Any
 
 from course.registry import Course, Exercise, Lab
 from grader.grading import symptoms
-from grader.grading.plan import assign, measures, prerequisites, short, stands_alone
+from grader.grading.plan import assign, is_static, measures, prerequisites, short, stands_alone
 from course.questions import Answers, Row
 from grader.machine.verdict import Verdict
 from tools.files import write_atomically
@@ -130,15 +130,22 @@ class Grading:
         return name
 
     def block(self) -> None:
-        """What failed because an exercise below it earned nothing is BLOCKED by that exercise."""
+        """What failed because an exercise below it earned nothing is BLOCKED by that exercise.
+
+        By its own exercise a test of the disassembly: instructions that nothing executes show
+        nothing, and no other test of the exercise has seen them at work.
+        """
         for column in self.columns.values():
             empty = {exercise.id for exercise in self.lab.exercises
                      if not self._any_passed(column, exercise)}
             for name, result in column.results.items():
                 exercise = self.tests.get(name)
-                if exercise is None or result.passed or result.verdict is Verdict.ERROR:
+                if exercise is None or result.verdict is Verdict.ERROR:
                     continue
-                cause = self._cause(result, exercise, set() if stands_alone(name) else empty)
+                if result.passed:
+                    cause = exercise.id if is_static(name) and exercise.id in empty else ""
+                else:
+                    cause = self._cause(result, exercise, set() if stands_alone(name) else empty)
                 if cause:
                     result.shown = result.shown or result.verdict
                     result.verdict, result.blocked_by = Verdict.BLOCKED, cause
@@ -153,8 +160,10 @@ class Grading:
         return next((e.id for e in prerequisites(self.lab, exercise) if e.id in empty), "")
 
     def _any_passed(self, column: Column, exercise: Exercise) -> bool:
-        mine = [column.results[name] for name in self.names(exercise) if name in column.results]
-        return not mine or any(result.passed for result in mine)
+        mine = {name: column.results[name] for name in self.names(exercise)
+                if name in column.results}
+        seen = [result for name, result in mine.items() if not is_static(name)]
+        return not mine or any(result.passed for result in seen or mine.values())
 
     @property
     def asks(self) -> bool:

@@ -68,6 +68,11 @@ def measures(nodeid: str) -> bool:
     return short(nodeid).split("::")[0].endswith("_questions.py")
 
 
+def is_static(name: str) -> bool:
+    """Whether a test only reads the image: those of test_labNN_barriers.py do."""
+    return short(name).split("::")[0].endswith("_barriers.py")
+
+
 def stands_alone(name: str) -> bool:
     """Whether a test shows its exercise without any other: those of test_labNN_steps.py do."""
     return short(name).split("::")[0].endswith("_steps.py")

@@ -153,7 +153,9 @@ def explain(grading: Grading, name: str, result: Result, build: str = "build") -
     exercise = grading.tests[name]
     yield f"{(result.shown or result.verdict).value} {name}"
     if result.blocked_by:
-        yield f"  BLOCKED: exercise {result.blocked_by} comes first"
+        own = result.blocked_by == exercise.id
+        yield (f"  BLOCKED: counts when another test of exercise {exercise.id} passes" if own else
+               f"  BLOCKED: exercise {result.blocked_by} comes first")
     yield f"  exercise {exercise.id} \"{exercise.title}\": {grading.lab.text_of(exercise)}"
     yield from _field("tested", result.what)
     yield from _field("observed", result.observed)

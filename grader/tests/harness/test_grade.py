@@ -240,6 +240,22 @@ def test_what_shows_an_exercise_by_itself_is_judged_for_itself() -> None:
     assert (results["f::c"].verdict, results[step].verdict) == (Verdict.BLOCKED, Verdict.FAIL)
 
 
+def test_barriers_that_nothing_executes_earn_nothing() -> None:
+    static = "test_lab01_barriers.py::c"
+    for works in (FAIL, PASS):
+        grading = graded({"a": PASS, "b": PASS, "c": works})
+        grading.tests[static] = COURSE.exercise("1.2")
+        grading.add(CUMULATIVE, {"test": f"tests/{static}", **PASS})
+        grading.block()
+        grading.block()
+        result = grading.columns[CUMULATIVE].results[static]
+        if works is FAIL:
+            assert (result.verdict, result.blocked_by) == (Verdict.BLOCKED, "1.2")
+            assert "another test of exercise 1.2" in "\n".join(explain(grading, static, result))
+        else:
+            assert result.verdict is Verdict.PASS
+
+
 def test_why_shows_no_failure_that_has_been_repaired(tmp_path: Path) -> None:
     for age, (name, verdict) in enumerate((("lab01", PASS), ("exercise-1-1", FAIL))):
         path = tmp_path / f"{name}.json"
