@@ -73,6 +73,11 @@ class Symbols:
         except KeyError:
             raise KeyError(f"{self.path.name} has no symbol {name}") from None
 
+    def extent(self, name: str) -> range:
+        """The addresses of a function of known size."""
+        symbol = self.by_name[name]
+        return range(symbol.address, symbol.address + symbol.size)
+
     def base(self) -> int:
         """Lowest address that is loaded: where byte 0 of the flat binary belongs."""
         return min(s.address for s in self.sections if s.flags & SHF_ALLOC and s.size)

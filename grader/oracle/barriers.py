@@ -15,10 +15,14 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from grader.machine import images
 from grader.machine.images import cross_prefix
+from grader.machine.symbols import symbols_of
+from grader.machine.verdict import expect_that
 
 LINE = re.compile(r"^\s*([0-9a-f]+):\s+(\S+)\s*(.*?)\s*(?://.*)?$")
 TARGET = re.compile(r"\b([0-9a-f]+) <")
+EVERYWHERE = range(1 << 48)
 CONDITIONAL = re.compile(r"b\.\w+|cbz|cbnz|tbz|tbnz")
 
 
@@ -63,13 +67,15 @@ def occurs(elf: Path, pattern: str) -> bool:
     return any(instruction.is_like(pattern) for instruction in disassemble(elf).values())
 
 
-def missing(elf: Path, start: str | int, barriers: tuple[str, ...],
-            before: str) -> Iterator[tuple[int, str, int]]:
+def missing(elf: Path, start: str | int, barriers: tuple[str, ...], before: str,
+            within: range = EVERYWHERE) -> Iterator[tuple[int, str, int]]:
     """For each `start` from which a path comes to `before` without all `barriers`, in their order:
     its address, the barrier that is missing, and the address where it should have been in effect.
     `start` is what instructions look like, or the address of a function."""
     code = disassemble(elf)
     for instruction in code.values():
+        if instruction.address not in within:
+            continue
         if isinstance(start, int) and instruction.address == start:
             todo = [(start, 0)]
         elif isinstance(start, str) and instruction.is_like(start):
@@ -79,7 +85,7 @@ def missing(elf: Path, start: str | int, barriers: tuple[str, ...],
         seen: set[tuple[int, int]] = set()
         while todo:
             address, passed = todo.pop()
-            if (address, passed) in seen or address not in code:
+            if (address, passed) in seen or address not in code or address not in within:
                 continue
             seen.add((address, passed))
             here = code[address]
@@ -91,3 +97,25 @@ def missing(elf: Path, start: str | int, barriers: tuple[str, ...],
                 yield instruction.address, barriers[passed], address
                 break
             todo += [(following, passed) for following in successors(here)]
+
+
+def findings(lab: int, start: str, barriers: tuple[str, ...], before: str,
+             function: str = "", first: bool = False) -> list[str]:
+    """In words what missing() finds in the lab's image, which has an instruction like `start`.
+
+    With `function` only that one is looked at; `first`: from its entry on, where `start` comes
+    before the barriers."""
+    elf = images.hypervisor(lab).elf
+    symbols = symbols_of(elf)
+    begin: str | int = start
+    within = EVERYWHERE
+    if function:
+        expect_that(f"the image has {function}()", function in symbols)
+        within = symbols.extent(function)
+    if first:
+        begin, barriers = within.start, (start, *barriers)
+    code = disassemble(elf)
+    expect_that(f"there is an instruction like {start} in {function or 'the image'}",
+                any(one.is_like(start) for one in code.values() if one.address in within))
+    return [f"no {barrier.upper()} between {symbols.place(address)} and {symbols.place(end)}"
+            for address, barrier, end in missing(elf, begin, barriers, before, within)]

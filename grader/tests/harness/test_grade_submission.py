@@ -75,7 +75,7 @@ def test_what_would_bring_in_more_than_the_file_is_refused(line: str) -> None:
 ])
 def test_nothing_in_an_object_has_a_debugger_compute(tmp_path: Path, code: str,
                                                      wanted: str) -> None:
-    """Call-frame information may say by an expression where a caller stands: for ever, if it likes."""
+    """Call-frame information may compute where a caller stands: for ever, if it likes."""
     target = tmp_path / "obj" / "labs" / "lab01-el2-boot" / "trap.c.o"
     target.parent.mkdir(parents=True)
     (tmp_path / "trap.c").write_text(code + "\n")

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import pytest
 
 from grader.conftest import Lab
@@ -12,7 +14,7 @@ from grader.oracle import crash
 from grader.oracle.calls import Bench, hook_of, trap_result
 from grader.oracle.decode import el2_registers as el2
 from grader.oracle.decode.esr import Esr
-from grader.oracle.objects import Object
+from grader.oracle.objects import Object, Objects
 
 LAB = 1
 
@@ -20,7 +22,7 @@ SCTLR_EL2_RES1 = 0x30C5_0830
 EL1H, EL1T, EL0T, DAIF = 0b0101, 0b0100, 0b0000, 0x3C0
 HCR_RW = 1 << 31
 IL = 1 << 25
-RESUME, SKIP_INSN = 0, 1
+RESUME, SKIP_INSN, REFLECT = 0, 1, 2
 NOT_SUPPORTED = (1 << 64) - 1
 GUEST_VBAR = 0x5_0000_0000 | 0x800
 
@@ -289,6 +291,9 @@ def test_a_skipped_instruction_was_executed(lab: Lab, seed: int) -> None:
         expect(f"{what}: PSTATE", vcpu.get("frame.pstate"), after, el2.spsr)
 
 
+ZCR_EL1 = (3, 0, 1, 2, 0)  # of SVE
+
+
 def sysreg_esr(op0: int, op1: int, crn: int, crm: int, op2: int, rt: int, read: bool) -> int:
     iss = op0 << 20 | op2 << 17 | op1 << 14 | crn << 10 | rt << 5 | crm << 1 | read
     return 0x18 << 26 | IL | iss
@@ -320,12 +325,19 @@ def test_trapped_system_registers_are_emulated(lab: Lab, seed: int) -> None:
     expect("MSR MDSCR_EL1, XZR writes 0", vcpu.get("el1.mdscr"), 0)
     what = "after MRS x30, MDSCR_EL1, MRS x0, OSLSR_EL1 and MRS XZR, OSLSR_EL1 the frame"
     same_registers(what, bench.frame(vcpu), general)
+    result = bench.call("trap_sysreg", vcpu.address, sysreg_esr(*ZCR_EL1, 5, True)) & 0xFFFF_FFFF
+    expect("trap_sysreg() of MRS x5, ZCR_EL1, which guests do not have, returns", result, REFLECT,
+           trap_result)
+    same_registers("after an MRS that is refused the frame", bench.frame(vcpu), general)
 
 
 # 1.6 Hypercalls.
 
 VERSION, ARCH_FEATURES = 0x8000_0000, 0x8000_0001
 PSCI_VERSION, PSCI_FEATURES, SYSTEM_OFF = 0x8400_0000, 0x8400_000A, 0x8400_0008
+CPU_SUSPEND, SMC64 = 0x8400_0001, 1 << 30
+RUBBISH = 0xDEAD_BEEF << 32
+STEPPED, BTYPE = 1 << 21, 3 << 10  # PSTATE.SS, and where an indirect branch came from
 
 
 @pytest.mark.parametrize("conduit", ["trap_hvc", "trap_smc"])
@@ -336,26 +348,35 @@ def test_calls_are_served(lab: Lab, seed: int, conduit: str) -> None:
     ec = 0x16 if conduit == "trap_hvc" else 0x17
     for what, function, argument, wanted in (
         ("SMCCC_VERSION", VERSION, 0, 0x10002),
-        ("SMCCC_VERSION with rubbish in X0[63:32]", 0xDEAD_BEEF << 32 | VERSION, 0, 0x10002),
+        ("SMCCC_VERSION with rubbish in X0[63:32]", RUBBISH | VERSION, 0, 0x10002),
         ("an unknown function", 0xC600_0077, 0, NOT_SUPPORTED),
         ("ARCH_FEATURES(VERSION)", ARCH_FEATURES, VERSION, 0),
         ("ARCH_FEATURES(itself)", ARCH_FEATURES, ARCH_FEATURES, 0),
         ("ARCH_FEATURES(unknown)", ARCH_FEATURES, 0x8000_7FFF, NOT_SUPPORTED),
+        ("ARCH_FEATURES(VERSION with rubbish in X1[63:32])", ARCH_FEATURES, RUBBISH | VERSION, 0),
         ("PSCI_VERSION", PSCI_VERSION, 0, 0x10001),
         ("PSCI_FEATURES(SYSTEM_OFF)", PSCI_FEATURES, SYSTEM_OFF, 0),
+        ("PSCI_FEATURES(SYSTEM_OFF with rubbish in X1[63:32])", PSCI_FEATURES,
+         RUBBISH | SYSTEM_OFF, 0),
+        ("PSCI_FEATURES(CPU_SUSPEND of 32 bits)", PSCI_FEATURES, CPU_SUSPEND, 0),
+        ("PSCI_FEATURES(CPU_SUSPEND of 64 bits)", PSCI_FEATURES, CPU_SUSPEND | SMC64, 0),
         ("PSCI_FEATURES(SMCCC_VERSION)", PSCI_FEATURES, VERSION, 0),
         ("PSCI_FEATURES(unknown)", PSCI_FEATURES, 0x8400_001F, NOT_SUPPORTED),
-        ("PSCI_FEATURES(a call that is not PSCI's)", PSCI_FEATURES, 0xC600_0003, NOT_SUPPORTED),
+        ("PSCI_FEATURES(a call that is not PSCI's)", PSCI_FEATURES, 0xC600_0002, NOT_SUPPORTED),
     ):
         general = bench.noise(31)
         general[0], general[1] = function, argument
         bench.set_frame(vcpu, general)
-        bench.put(vcpu, frame__pc=0x1000)
+        pstate = DAIF | EL1H | (0 if ec == 0x16 else STEPPED | BTYPE)
+        bench.put(vcpu, frame__pc=0x1000, frame__pstate=pstate)
         result = bench.call(conduit, vcpu.address, ec << 26 | IL) & 0xFFFF_FFFF
         pc = vcpu.get("frame.pc") + (4 if result == SKIP_INSN else 0)
         expect_that(f"{what}: the result is RESUME or SKIP_INSN",
                     result in (RESUME, SKIP_INSN), result)
         expect(f"{what}: the guest goes on at", pc, 0x1000 if ec == 0x16 else 0x1004)
+        if result == RESUME:
+            expect(f"{what}: PSTATE, as the instruction leaves it", vcpu.get("frame.pstate"),
+                   DAIF | EL1H, el2.spsr)
         frame = bench.frame(vcpu)
         expect(f"{what}: X0", frame[0], wanted)
         same_registers(f"{what} keeps x4 to x30: the frame", general[:4] + frame[4:], general)
@@ -369,8 +390,10 @@ def test_an_injected_exception_is_as_from_hardware(lab: Lab, seed: int, cpu: str
     bench = cold(lab, seed, cpu=cpu)
     machine = bench.machine
     has_pan = machine.register("ID_AA64MMFR1_EL1") >> 20 & 0xF != 0
+    has_ssbs = machine.register("ID_AA64PFR1_EL1") >> 4 & 0xF != 0
     bench.sysreg("VBAR_EL1", GUEST_VBAR)
     span, pan, ss_il_btype = 1 << 23, 1 << 22, 1 << 21 | 1 << 20 | 1 << 10
+    dssbs, ssbs = 1 << 44 if has_ssbs else 0, 1 << 12 if has_ssbs else 0
     for what, pstate, sctlr, offset, after in (
         ("EL1h", 0xF000_0000 | ss_il_btype | EL1H, span, 0x200, 0xF000_0000),
         ("EL1t", 0x5000_0000 | EL1T, span, 0x000, 0x5000_0000),
@@ -379,6 +402,8 @@ def test_an_injected_exception_is_as_from_hardware(lab: Lab, seed: int, cpu: str
          0x600, 0x8000_0000),
         ("AArch32 EL0 with DIT", 0x0100_0000 | AARCH32_USR, span, 0x600, 0x0100_0000),
         ("EL1h, SCTLR_EL1.SPAN = 0", EL1H, 0, 0x200, pan if has_pan else 0),
+        ("EL1h, SCTLR_EL1.DSSBS = 1", EL1H, span | dssbs, 0x200, ssbs),
+        ("EL1h with SSBS, SCTLR_EL1.DSSBS = 0", EL1H | ssbs, span, 0x200, 0),
     ):  # fmt: skip
         pc, esr, far = bench.noise(1)[0] & ~3 & 0xFFFF_FFFF, 0x0200_0000, bench.noise(1)[0]
         vcpu = bench.vcpu(frame__pc=pc, frame__pstate=pstate)
@@ -569,6 +594,30 @@ def test_simd_state_follows_its_vcpu(lab: Lab, seed: int) -> None:
     bench.put(a, fp_cpu=0, **{in_memory: 0xA7})  # as after a reset of the VM
     use(a)
     expect("registers whose memory copy is newer (fp_cpu is NULL) are loaded: v5", v5(), 0xA7)
+
+
+def test_a_switch_saves_the_one_that_leaves_before_it_loads_the_next(lab: Lab) -> None:
+    """What the hooks of a layer find in cpu->vcpu is the vCPU that they are called for."""
+    machine = lab.start("world_switch_el1", "world_switch_el1")
+    objects = Objects(machine)
+    hooks = {hook_of(machine, LAB, f"vcpu_{name}"): name for name in ("save", "load")}
+    loaded, leaves = 0, None  # the vCPU on the CPU, and the one that it was before
+    with ExitStack() as stack:
+        for place in hooks:
+            stack.enter_context(machine.breakpoint(place, EL2_ONLY))
+        for turn in range(7):
+            stop = machine.run()
+            if stop.kind is not StopKind.BREAKPOINT:
+                raise machine.finding_for(stop, "the two VMs take turns")
+            name, vcpu = hooks[stop.pc], machine.register("x0")
+            expect(f"hook {turn} of a switch", name, "save" if turn % 2 else "load")
+            if name == "save":
+                expect("vcpu_save() is called for the vCPU that was loaded", vcpu, loaded)
+                leaves = vcpu
+            else:
+                expect_that("vcpu_load() is called for the other one", vcpu != leaves, vcpu)
+                loaded = vcpu
+            expect(f"cpu->vcpu while vcpu_{name}() runs", objects.cpu(0).get("vcpu"), vcpu)
 
 
 def test_a_yield_asks_for_another_turn(lab: Lab, seed: int) -> None:

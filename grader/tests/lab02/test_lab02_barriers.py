@@ -8,18 +8,10 @@ import pytest
 from grader.machine import images
 from grader.machine.symbols import symbols_of
 from grader.machine.verdict import expect, expect_that
-from grader.oracle.barriers import disassemble, missing, occurs
+from grader.oracle.barriers import disassemble, findings, missing, occurs
 
 LAB = 2
 RETURN = r"(ret|eret)\b"
-
-
-def findings(start: str, barriers: tuple[str, ...], before: str) -> list[str]:
-    elf = images.hypervisor(LAB).elf
-    place = symbols_of(elf).place
-    expect_that(f"the image has an instruction like {start}", occurs(elf, start))
-    return [f"no {barrier.upper()} between {place(address)} and {place(end)}"
-            for address, barrier, end in missing(elf, start, barriers, before)]
 
 
 @pytest.mark.parametrize("regime", ["el2", "guest"])
@@ -27,15 +19,15 @@ def test_tlb_maintenance_is_complete_before_anyone_relies_on_it(regime: str) -> 
     """Arm ARM, "Ordering and completion of TLB maintenance": TLBI, then DSB, then ISB."""
     which = r"tlbi (alle2|vae2)" if regime == "el2" else r"tlbi (ip|vmall)"
     expect("every TLBI is completed by DSB and ISB before the function returns",
-           findings(which, ("dsb", "isb"), RETURN), [])
+           findings(LAB, which, ("dsb", "isb"), RETURN), [])
 
 
 def test_invalidation_by_ipa_is_complete_before_that_of_stage_1() -> None:
     """Arm ARM, "TLB maintenance instructions": the entries that combine both stages go second."""
     expect("a DSB stands between TLBI IPAS2E1 and TLBI VMALLE1",
-           findings(r"tlbi ipas2e1", ("dsb",), r"tlbi vmalle1|ret|eret"), [])
+           findings(LAB, r"tlbi ipas2e1", ("dsb",), r"tlbi vmalle1|ret|eret"), [])
     expect("TLBI VMALLE1 follows TLBI IPAS2E1 before the function returns",
-           findings(r"tlbi ipas2e1", ("tlbi vmalle1",), RETURN), [])
+           findings(LAB, r"tlbi ipas2e1", ("tlbi vmalle1",), RETURN), [])
 
 
 def test_no_address_translation_is_executed_by_speculation() -> None:
@@ -62,9 +54,48 @@ def test_cache_maintenance_is_complete_before_anyone_relies_on_it(operation: str
     """Arm ARM, "Ordering of cache maintenance instructions": DC, DSB, and only then a reader."""
     expect(f"a DSB follows DC {operation.upper()} before the function returns "
            "or EL2's caches are turned on",
-           findings(rf"dc {operation}\b", ("dsb",), rf"{RETURN}|msr sctlr_el2"), [])
+           findings(LAB, rf"dc {operation}\b", ("dsb",), rf"{RETURN}|msr sctlr_el2"), [])
 
 
 def test_new_stage_2_is_in_effect_before_it_is_used() -> None:
     expect("an ISB follows each write of VTTBR_EL2 before a TLBI or a return",
-           findings(r"msr vttbr_el2, x\d", ("isb",), r"tlbi|ret\b|eret"), [])
+           findings(LAB, r"msr vttbr_el2, x\d", ("isb",), r"tlbi|ret\b|eret"), [])
+
+
+@pytest.mark.parametrize("regime", ["el2", "guest"])
+def test_stores_to_a_table_are_complete_before_its_translations_are_dropped(regime: str) -> None:
+    """Arm ARM, "TLB maintenance instructions and synchronization": else a walk refills the TLB."""
+    elf = images.hypervisor(LAB).elf
+    symbols = symbols_of(elf)
+    which = r"tlbi (alle2|vae2)" if regime == "el2" else r"tlbi (ip|vmalls)"
+    expect_that(f"the image has an instruction like {which}", occurs(elf, which))
+    names = ["hyp_invalidate"] if regime == "el2" else ["stage2_invalidate",
+                                                        "stage2_invalidate_loaded"]
+    for name in names:
+        if name in symbols:  # the compiler may have made it a part of its caller
+            found = missing(elf, symbols[name], ("dsb",), which)
+            expect(f"a DSB stands between the entry of {name}() and its first TLBI",
+                   [f"none before {symbols.place(end)}" for _, _, end in found], [])
+
+
+def test_the_mmu_is_turned_on_behind_all_that_it_needs() -> None:
+    """Arm ARM, "Synchronization requirements for AArch64 System registers"."""
+    expect("an ISB stands between TTBR0_EL2 and the first TLBI",
+           findings(LAB, r"msr ttbr0_el2", ("isb",), rf"tlbi|msr sctlr_el2|{RETURN}"), [])
+    for which in ("alle2", "alle1"):
+        expect(f"TLBI {which.upper()} stands between MAIR_EL2 and SCTLR_EL2",
+               findings(LAB, r"msr mair_el2", (rf"tlbi {which}\b",),
+                        rf"msr sctlr_el2|{RETURN}"), [])
+    for operation in (r"tlbi alle2\b", r"ic iallu\b"):
+        expect(f"DSB and ISB follow {operation[:-2].upper()} before SCTLR_EL2 or a return",
+               findings(LAB, operation, ("dsb", "isb"), rf"msr sctlr_el2|{RETURN}"), [])
+    expect("DSB and ISB follow each IC IALLUIS before the function returns",
+           findings(LAB, r"ic ialluis\b", ("dsb", "isb"), RETURN), [])
+    expect("an ISB follows each write of SCTLR_EL2",
+           findings(LAB, r"msr sctlr_el2", ("isb",), rf"(bl|blr|st\w*)\b|{RETURN}"), [])
+
+
+def test_a_translation_is_complete_before_its_result_is_read() -> None:
+    """Arm ARM, "Address translation instructions": AT, ISB, and only then PAR_EL1."""
+    expect("an ISB follows each AT",
+           findings(LAB, r"at s1e1", ("isb",), rf"mrs x\d+, par_el1|{RETURN}"), [])

@@ -25,7 +25,7 @@ LAB = 2
 MIB, GIB = 1 << 20, 1 << 30
 BLOCK = 2 * MIB
 READ, WRITE, EXEC, DEVICE = 1, 2, 4, 8
-ENOENT, ENOMEM, EEXIST = 2, 12, 17
+ENOENT, ENOMEM, EEXIST, EINVAL, ERANGE = 2, 12, 17, 22, 34
 PAGE_NONE = (1 << 64) - 1
 MAIR = 0xFF04
 IL, ISV = 1 << 25, 1 << 24
@@ -114,14 +114,25 @@ class Shop:
         expect("pgtable_init()",
                self.call("pgtable_init", made.address, self.input_bits, int(self.concatenate)), 0)
 
-    def call(self, function: str, *arguments: int) -> int:
-        """An operation on the table."""
+    @property
+    def stubs(self) -> dict[str | int, Stub]:
+        """What answers for the functions of its format."""
         answers: dict[str, Stub] = {"publish": self._publish, "invalidate": self._invalidate,
                                     "table_alloc": self._alloc, "table_free": self._free}
-        stubs: dict[str | int, Stub] = {self.functions[name]: answer
-                                        for name, answer in answers.items()}
+        return {self.functions[name]: answer for name, answer in answers.items()}
+
+    def call(self, function: str, *arguments: int) -> int:
+        """An operation on the table."""
+        stubs = self.stubs
         stubs[self.visitor] = self._visit
         return code(self.bench.call(function, self.struct.address, *arguments, stubs=stubs))
+
+    def move_to(self, address: int) -> None:
+        """The struct pgtable stands there from now on: inside of another object."""
+        memory = self.bench.machine.memory
+        size = self.bench.size("struct pgtable")
+        memory.write(address, memory.read(self.struct.address, size))
+        self.struct = Object(self.bench.objects, "struct pgtable", address)
 
     def get(self, member: str) -> int:
         return self.struct.get(member)
@@ -327,7 +338,7 @@ def hexes(rows: Sequence[tuple[int, ...]]) -> str:
 
 
 def largest(address: int, pa: int, size: int) -> list[tuple[int, int, int]]:
-    """The leaves that map a range with the largest blocks that fit."""
+    """The leaves that map a range with the largest blocks that fit: none has 512 GiB."""
     found = []
     while size:
         unit = next(s for s in (GIB, BLOCK, PAGE) if not (address | pa) & s - 1 and size >= s)
@@ -369,6 +380,11 @@ def test_map_takes_the_largest_blocks_that_fit(lab: Lab, seed: int) -> None:
         shop.check(what)
         expect(f"{what}: it is published, nothing needs to be invalidated",
                shop.events, ["publish"])
+    shop = Shop(bench, input_bits=48)
+    what = "map 512 GiB, which is one entry of level 0"
+    expect(what, shop.call("pgtable_map", 0, 0, 512 * GIB, READ), 0)
+    expect(f"{what}: what is mapped", summary(shop.leaves()), summary(largest(0, 0, 512 * GIB)))
+    shop.check(what)
 
 
 def test_a_map_that_is_refused_changes_nothing(lab: Lab, seed: int) -> None:
@@ -392,6 +408,28 @@ def test_a_map_that_is_refused_changes_nothing(lab: Lab, seed: int) -> None:
            shop.call("pgtable_map", 5 * GIB, 0, PAGE, READ), -ENOMEM)
     expect("the table is as it was", summary(shop.leaves()), summary(before))
     shop.check("after all these")
+
+
+def test_ranges_are_of_whole_pages_and_end_with_the_input_space(lab: Lab, seed: int) -> None:
+    shop = Shop(cold(lab, seed))
+    end = 1 << 39
+    for what, address, size, wanted in (
+        ("the last page", end - PAGE, PAGE, 0),
+        ("nothing", GIB, 0, 0),
+        ("nothing, at the end", end, 0, 0),
+        ("the last page and one more", end - 2 * PAGE, 3 * PAGE, -ERANGE),
+        ("the page behind the end", end, PAGE, -ERANGE),
+        ("so much that the sum wraps", GIB, -GIB, -ERANGE),
+        ("half a page", GIB, PAGE // 2, -EINVAL),
+        ("a page and a half", GIB, PAGE + PAGE // 2, -EINVAL),
+        ("a page from the middle of one on", GIB + PAGE // 2, PAGE, -EINVAL),
+    ):  # fmt: skip
+        bytes_ = size & (1 << 64) - 1
+        expect(f"pgtable_map() of {what}", shop.call("pgtable_map", address, GIB, bytes_, READ),
+               wanted)
+        expect(f"pgtable_unmap() of {what}", shop.call("pgtable_unmap", address, bytes_), wanted)
+        expect("nothing is mapped", summary(shop.leaves()), "nothing")
+        shop.check(f"after {what}")
 
 
 # 2.3 Unmap, split, protect.
@@ -442,6 +480,27 @@ def test_tables_are_freed_when_no_tlb_can_reach_them(lab: Lab, seed: int) -> Non
     expect_that("a hole that is unmapped frees nothing", "free" not in shop.events, shop.events)
 
 
+def test_a_table_stays_as_long_as_one_of_its_leaves(lab: Lab, seed: int) -> None:
+    shop = Shop(cold(lab, seed))
+    indexes = (0, 255, 511)
+    for kept in indexes:
+        for index in indexes:
+            shop.call("pgtable_map", GIB + index * PAGE, 4 * GIB + index * PAGE, PAGE, READ)
+        for index in indexes:
+            if index != kept:
+                shop.call("pgtable_unmap", GIB + index * PAGE, PAGE)
+        what = f"pgtable_unmap() of all but entry {kept}"
+        expect(what, summary(shop.leaves()),
+               summary([(GIB + kept * PAGE, 4 * GIB + kept * PAGE, PAGE)]))
+        shop.check(what)
+        shop.events.clear()
+        shop.call("pgtable_unmap", GIB + kept * PAGE, PAGE)
+        what = f"pgtable_unmap() of entry {kept}, the last"
+        expect_that(f"{what}: its tables are freed after the invalidation",
+                    shop.events[:1] == ["invalidate"] and "free" in shop.events, shop.events)
+        shop.check(what)
+
+
 def test_an_unmap_that_is_refused_changes_nothing(lab: Lab, seed: int) -> None:
     shop = Shop(cold(lab, seed))
     shop.call("pgtable_map", GIB, 4 * GIB, GIB, READ)
@@ -488,7 +547,7 @@ def test_geometry_fits_the_memory_of_the_vm(lab: Lab, seed: int) -> None:
     before = 0x8000_3520, 7 << 48 | 0x4444_0000
     bench.sysreg("VTCR_EL2", before[0])
     bench.sysreg("VTTBR_EL2", before[1])
-    for ram in (16 * MIB, 3 * GIB, 4 * GIB, 16 * GIB, 1000 * GIB):
+    for ram in (16 * MIB, 3 * GIB, 3 * GIB + BLOCK, 4 * GIB, 16 * GIB, 1000 * GIB):
         vm = bench.make("struct vm", vmid=0x5, ram_base=base, ram_bytes=ram)
         tables: list[int] = []
 
@@ -602,7 +661,8 @@ def test_vcpus_of_one_vm_leave_nothing_in_the_tlb_for_each_other(lab: Lab, seed:
 RAM, UART, NOWHERE = 0x4000_0000, 0x0900_0000, 0x2000_0000
 LOAD, FETCH = 0x24 << 26 | IL, 0x20 << 26 | IL
 WNR, S1PTW, CM = 1 << 6, 1 << 7, 1 << 8
-TRANSLATION, ACCESS_FLAG, PERMISSION, EXTERNAL = 0x06, 0x0B, 0x0F, 0x10
+ADDRESS_SIZE, TRANSLATION, ACCESS_FLAG = 0x03, 0x06, 0x0B
+PERMISSION, EXTERNAL = 0x0F, 0x10
 WORD = ISV | 2 << 22
 
 
@@ -630,11 +690,15 @@ ABORTS = [
           ("guest_ram_populate", RAM + 0x8_0000)),
     Abort("walk of the guest's tables", LOAD | S1PTW | TRANSLATION, RAM + 0x7000,
           ("guest_ram_populate", RAM + 0x7000), far=0xFFFF_0000_1234_5678),
+    Abort("address size fault", LOAD | WORD | ADDRESS_SIZE, RAM + 0x9000,
+          ("guest_ram_populate", RAM + 0x9000)),
     Abort("no memory", LOAD | WORD | TRANSLATION, RAM, ("guest_ram_populate", RAM),
           populate=-ENOMEM),
     Abort("load from the UART", LOAD | WORD | TRANSLATION, UART + 0x18, ("mmio_load", 0x18)),
     Abort("store to the UART", LOAD | WORD | WNR | TRANSLATION, UART + 0xFFC,
           ("mmio_store", 0xFFC)),
+    Abort("permission fault at the UART, which HPFAR_EL2 does not say",
+          LOAD | WORD | PERMISSION, NOWHERE, ("mmio_load", 0x18), far=UART + 0x18),
     Abort("pair of loads from the UART", LOAD | TRANSLATION, UART, result=REFLECT),
     Abort("fetch from the UART", FETCH | TRANSLATION, UART, result=REFLECT),
     Abort("cache maintenance of the UART", LOAD | CM | WNR | TRANSLATION, UART, result=SKIP_INSN),
@@ -648,10 +712,16 @@ ABORTS = [
     Abort("external abort", LOAD | EXTERNAL, RAM, result=REFLECT),
     Abort("permission fault: HPFAR_EL2 is UNKNOWN", LOAD | WORD | PERMISSION, NOWHERE,
           result=RESUME, far=RAM + 0x3008),
+    Abort("permission fault above 4 GiB", LOAD | WORD | PERMISSION, RAM,
+          result=REFLECT, far=4 * GIB + RAM),
+    Abort("permission fault at an address that AT does not translate",
+          LOAD | WORD | PERMISSION, NOWHERE, result=RESUME, far=1 << 52 | UART),
+    Abort("permission fault of a walk, whose address HPFAR_EL2 says",
+          LOAD | S1PTW | PERMISSION, NOWHERE, result=REFLECT, far=RAM + 0x3008),
 ]
 
 
-@pytest.mark.parametrize("group", [ABORTS[:6], ABORTS[6:12], ABORTS[12:]],
+@pytest.mark.parametrize("group", [ABORTS[:7], ABORTS[7:14], ABORTS[14:]],
                          ids=["RAM", "devices", "elsewhere"])
 def test_aborts_end_where_they_belong(lab: Lab, seed: int, group: list[Abort]) -> None:
     """Guest memory and device models are stand-ins; stage 1 of the guest is off."""
@@ -684,12 +754,39 @@ def test_aborts_end_where_they_belong(lab: Lab, seed: int, group: list[Abort]) -
             handed = vcpu.address, abort.esr, abort.calls[1]
             expect(f"{what}: (vCPU, ESR_EL2, offset)", hexes([bench.calls[0].arguments[:3]]),
                    hexes([handed]))
-            expect(f"{what}: exit.address", vcpu.get("exit.address"), abort.ipa)
+            expect(f"{what}: exit.address", vcpu.get("exit.address"),
+                   far if abort.esr & 0x3C == PERMISSION & 0x3C else abort.ipa)
         expect(f"{what}: result", result, abort.result, trap_result)
         kept = vcpu.get("exit.far"), vcpu.get("exit.hpfar")
         expect(f"{what}: exit.far and exit.hpfar", hexes([kept]),
                hexes([(far, abort.ipa >> 12 << 4)]))
         expect(f"{what}: PAR_EL1 is the guest's", machine.register("PAR_EL1"), par)
+
+
+def test_every_region_ends_where_its_registers_end(lab: Lab, seed: int) -> None:
+    """The first and the last byte of each, and the first behind it, which is nobody's."""
+    bench = Bench.at_first_entry(lab.start("hypercalls"), seed)
+    vcpu = Objects(bench.machine).vm(0).vcpu(0)
+    vm = Objects(bench.machine).vm(0)
+    regions = [{name: vm.get(f"stage2.regions[{index}].{name}") for name in ("base", "bytes")}
+               for index in range(vm.get("stage2.region_count"))]
+    starts = {region["base"] for region in regions}
+    expect_that("the VM has regions", bool(regions), len(regions))
+    for region in regions:
+        base, size = region["base"], region["bytes"]
+        for ipa, inside in ((base, True), (base + size - 1, True), (base + size, False)):
+            if not inside and ipa in starts:
+                continue
+            bench.sysreg("HPFAR_EL2", ipa >> 12 << 4)
+            bench.sysreg("FAR_EL2", ipa)
+            result = bench.call("stage2_abort", vcpu.address, LOAD | ISV | TRANSLATION,
+                                stubs={"mmio_load": SKIP_INSN, "guest_ram_populate": 0})
+            handed = [call.arguments[2] for call in bench.calls if call.name == "mmio_load"]
+            what = f"a load at {ipa:#x}, of the region [{base:#x}, {base + size:#x})"
+            expect(f"{what}: the offset handed to mmio_load()", handed,
+                   [ipa - base] if inside else [])
+            expect(f"{what}: result", result & 0xFFFF_FFFF, SKIP_INSN if inside else REFLECT,
+                   trap_result)
 
 
 # 2.7 MMIO emulation.
@@ -812,6 +909,7 @@ def test_a_misaligned_access_never_reaches_the_model(lab: Lab, seed: int, esr: i
     bench.sysreg("VBAR_EL1", 0x5000_0800)
     model.call(esr, 0x1C if esr & WNR else 0x11)
     expect("the model is not called", model.accesses, [])
+    expect("the VM's device lock is free again", model.vm.get("device_lock.taken"), 0)
     wanted = 0x25 << 26 | IL | esr & WNR | 0x21
     expect("the guest takes an alignment fault", bench.machine.register("ESR_EL1"), wanted, Esr)
     expect("and goes on at its vector: PC", model.get("frame.pc"), 0x5000_0A00)
@@ -836,14 +934,17 @@ def test_memory_is_filled_before_it_is_mapped(lab: Lab, seed: int) -> None:
     freed: list[tuple[int, ...]] = []
     cleaned: list[tuple[int, ...]] = []
     mapped: list[tuple[int, ...]] = []
-    refusal = 0
+    refusal, supply = 0, 1 << 30  # what pgtable_map() says; the largest order that there is
 
     def allocate(order: int, *_: int) -> int:
         at = allocate_zeroed(order)
-        machine.memory.write(at, b"\xa5" * (PAGE << order))
+        if at != PAGE_NONE:
+            machine.memory.write(at, b"\xa5" * (PAGE << order))
         return at
 
     def allocate_zeroed(order: int, *_: int) -> int:
+        if order > supply:
+            return PAGE_NONE
         at = bench.room(PAGE << order, PAGE << order)
         allocated.append((at, order))
         return at
@@ -883,3 +984,103 @@ def test_memory_is_filled_before_it_is_mapped(lab: Lab, seed: int) -> None:
     expect("what was allocated for it is freed (PA, order)", hexes(sorted(freed)),
            hexes(sorted(allocated[1:])))
     expect("stage2.resident_bytes stays", vm.get("stage2.resident_bytes"), PIECE)
+    refusal = 0
+    shop.move_to(bench.address_of(vm, "stage2.table"))
+    there, here = GIB + PIECE, GIB + PIECE + 5 * PAGE
+    expect("pgtable_map() of the piece's first page",
+           shop.call("pgtable_map", there, 0, PAGE, READ), 0)
+    mapped.clear()
+    expect("guest_ram_populate() of a page whose piece is mapped in part", touch(), 0)
+    expect("what is mapped (IPA, bytes): the page alone",
+           hexes([(address, size) for address, _, size in mapped]), hexes([(here, PAGE)]))
+    shop.call("pgtable_unmap", there, PAGE)
+    mapped.clear()
+    supply = 0
+    expect("guest_ram_populate() without memory for a piece", touch(), 0)
+    expect("what is mapped (IPA, bytes): the page alone",
+           hexes([(address, size) for address, _, size in mapped]), hexes([(here, PAGE)]))
+    resident = vm.get("stage2.resident_bytes")
+    shop.call("pgtable_map", here, 0, PAGE, READ)
+    allocated.clear()
+    expect("guest_ram_populate() of what another vCPU has touched meanwhile", touch(), 0)
+    expect("nothing is allocated", hexes(allocated), "nothing")
+    expect("stage2.resident_bytes stays", vm.get("stage2.resident_bytes"), resident)
+
+
+def test_memory_goes_back_when_nothing_leads_to_it(lab: Lab, seed: int) -> None:
+    """STRATA_MEMORY_RELEASE: 70 pages that lie apart, and a block of which a page goes."""
+    bench = cold(lab, seed)
+    shop = Shop(bench)
+    vm = bench.make("struct vm", config=bench.make("struct bundle_vm").address, ram_base=2 * GIB,
+                    ram_bytes=2 * BLOCK)
+    vcpu = bench.vcpu(vm=vm.address)
+    bench.put(vm, stage2__released_blocks=bench.room(PAGE))
+    level2, level3 = new_table(shop), new_table(shop)
+    put(shop, shop.get("root.pa"), 2, level2 | 3)
+    put(shop, level2, 0, level3 | 3)
+    put(shop, level2, 1, 0x9000_0000 | RWX_NORMAL | 1)
+    pages = [0x8000_0000 + 2 * n * PAGE for n in range(70)]
+    for n, page in enumerate(pages):
+        put(shop, level3, 511 - n, page | RWX_NORMAL | 3)
+    resident = len(pages) * PAGE + BLOCK
+    bench.put(shop.struct, mapped_bytes=resident, table_bytes=3 * PAGE)
+    bench.put(vm, stage2__resident_bytes=resident)
+    shop.move_to(bench.address_of(vm, "stage2.table"))
+    cached: list[tuple[int, int]] = []  # what TLBs may still lead to: (PA, size)
+    freed: list[int] = []
+
+    def reached() -> list[tuple[int, int]]:
+        return [(pa, size) for _, pa, size in shop.leaves()]
+
+    def invalidate(_address: int, _bytes: int) -> None:
+        cached[:] = reached()
+
+    def free(at: int, order: int, *_: int) -> int:
+        left = [(pa, size) for pa, size in {*cached, *reached()}
+                if pa < at + (PAGE << order) and at < pa + size]
+        expect(f"page_free() of {at:#x}: no entry and no TLB leads there", hexes(left), "nothing")
+        freed.extend(range(at, at + (PAGE << order), PAGE))
+        return 0
+
+    def release(ipa: int, count: int) -> int:
+        """One call, and those to which the guest is sent back."""
+        freed.clear()
+        cached[:] = reached()
+        bench.put(vcpu, **{"frame.x[1]": ipa, "frame.x[2]": count}, frame__pc=4)
+        for _ in range(3):
+            stubs = shop.stubs
+            stubs["page_free"] = free
+            bench.call("memory_release", vcpu.address, stubs=stubs)
+            if vcpu.get("frame.pc") == 4:
+                break
+            bench.put(vcpu, frame__pc=4)
+        return code(vcpu.get("frame.x[0]"))
+
+    shop.on_invalidate = invalidate
+    ram, end = 2 * GIB, 2 * GIB + 2 * BLOCK
+    for what, ipa, count in (
+        ("no bytes", ram, 0), ("half a page", ram, PAGE // 2), ("a page and a half", ram, 6144),
+        ("a page from the middle of one on", ram + PAGE // 2, PAGE),
+        ("a page below RAM", ram - PAGE, PAGE),
+        ("the last page and one more", end - PAGE, 2 * PAGE),
+        ("the page behind RAM", end, PAGE), ("so much that the sum wraps", ram + PAGE, -PAGE),
+    ):  # fmt: skip
+        expect(f"a release of {what}: X0", release(ipa, count), -EINVAL)
+        expect(f"a release of {what}: pages freed", len(freed), 0)
+    expect("stage2.resident_bytes", vm.get("stage2.resident_bytes"), resident)
+    shop.supply = 0
+    expect("a release of a page in a block, without memory to split it: X0",
+           release(end - PAGE, PAGE), -ENOMEM)
+    expect("pages freed", len(freed), 0)
+    expect("stage2.resident_bytes", vm.get("stage2.resident_bytes"), resident)
+    shop.supply = 9
+    expect("with memory: X0", release(end - PAGE, PAGE), 0)
+    expect("pages freed", hexes([tuple(freed)]), hexes([(0x9000_0000 + BLOCK - PAGE,)]))
+    expect("stage2.resident_bytes", vm.get("stage2.resident_bytes"), resident - PAGE)
+    expect("a release of all of RAM: X0", release(ram, 2 * BLOCK), 0)
+    blocks = [0x9000_0000 + at for at in range(0, BLOCK - PAGE, PAGE)]
+    expect_that("each page is freed once", sorted(freed) == sorted(pages + blocks),
+                f"{len(freed)} pages")
+    expect("stage2.resident_bytes", vm.get("stage2.resident_bytes"), 0)
+    expect("nothing is mapped", summary(shop.leaves()), "nothing")
+    shop.check("after all these")

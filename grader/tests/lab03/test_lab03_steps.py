@@ -24,7 +24,8 @@ LAB = 3
 GICD, GICH, GICR = 0x0800_0000, 0x0803_0000, 0x080A_0000
 GICR_WAKER, SGI_BASE = 0x14, 0x1_0000
 IGROUPR, ISENABLER, ISPENDR, ICPENDR, ISACTIVER, ICACTIVER = 0x80, 0x100, 0x200, 0x280, 0x300, 0x380
-IPRIORITYR, IROUTER = 0x400, 0x6000
+IPRIORITYR, ICFGR, IROUTER = 0x400, 0xC00, 0x6000
+ITARGETSR = 0x800
 ACTIVE_PRIORITIES = ("ICC_AP0R0_EL1", "ICC_AP1R0_EL1")
 ALL = 0xFFFF_FFFF
 UART, TIMER, MAINTENANCE = 33, 27, 25
@@ -236,6 +237,60 @@ def test_every_interrupt_is_dispatched_and_completed(lab: Lab, gic: int) -> None
     expect("while active it does not come again", take(FORWARDED), [])
 
 
+def test_an_interrupt_is_acknowledged_served_ended_and_deactivated(lab: Lab, gic: int) -> None:
+    """In this order, with what the acknowledge gave; 1020 to 1023 are no interrupts."""
+    bench = Bench.at(lab.start("gic_enable"), LAB, "vm_create")
+    entries = bench.objects.registry("irq_entry", "registry_irqs")
+    handler = next(entry.get("handler") for entry in entries if entry.get("intid") == UART)
+    cpu = bench.objects.cpu(0).address
+    driver = Object(bench.objects, "struct gic_driver",
+                    bench.machine.memory.u64(bench.machine.symbols["gic"]))
+    places = {name: bench.function(name) for name in ("acknowledge", "end", "deactivate",
+                                                      "disable")}  # fmt: skip
+    bench.put(driver, **places)
+    names = {str(place): name for name, place in places.items()} | {str(handler): "handler"}
+
+    def take(iar: int, result: int = HANDLED) -> list[tuple[str, int]]:
+        stubs: dict[str | int, int] = {place: 0 for place in places.values()}
+        stubs |= {places["acknowledge"]: iar, handler: result}
+        bench.call("gic_irq", cpu, stubs=stubs)
+        return [(names[call.name], call.arguments[int(call.name == str(handler))])
+                for call in bench.calls[1:]]
+
+    ended = [("end", UART), ("deactivate", UART)]
+    expect("what follows the acknowledge of one that is handled", take(UART),
+           [("handler", UART), *ended])
+    expect("of one that is forwarded", take(UART, FORWARDED), [("handler", UART), ended[0]])
+    for intid in (1020, 1021, 1022, 1023):
+        expect(f"of {intid}, which is no interrupt", take(intid), [])
+    for intid in (31, 32, 1019):
+        expect(f"of INTID {intid}, which has no handler", take(intid),
+               [("disable", intid), ("end", intid), ("deactivate", intid)])
+    if gic == 2:
+        iar = 3 << 10 | 9
+        expect("of SGI 9 from CPU interface 3", take(iar),
+               [("disable", 9), ("end", iar), ("deactivate", iar)])
+
+
+@pytest.mark.parametrize("intid", [31, 32])
+def test_private_and_shared_interrupts_have_their_own_registers(lab: Lab, intid: int) -> None:
+    """INTID 31 is the last PPI, in the redistributor; 32 the first SPI, in the distributor."""
+    bench = Bench.at(lab.start("gic_enable"), LAB, "vm_create")
+    driver = bench.objects.variable("struct gic_driver", "gic_v3")
+    own, other = (GICR + SGI_BASE, GICD + 4) if intid == 31 else (GICD + 4, GICR + SGI_BASE)
+    bit = 1 << intid % 32
+    icfgr = (GICR + SGI_BASE if intid == 31 else GICD) + ICFGR + intid // 16 * 4
+    others = bench.device32(other + ISENABLER)
+    bench.ask(driver.get("enable"), intid, 1)
+    expect(f"INTID {intid} is enabled", bench.device32(own + ISENABLER) & bit, bit)
+    expect("as an edge", bench.device32(icfgr) >> intid % 16 * 2 & 3, 2)
+    if intid == 32:
+        expect("GICD_IROUTER32: this CPU", bench.device32(GICD + IROUTER + 8 * 32), 0)
+    bench.ask(driver.get("disable"), intid)
+    expect(f"INTID {intid} is disabled", bench.device32(own + ISENABLER) & bit, 0)
+    expect("those of the other kind are as they were", bench.device32(other + ISENABLER), others)
+
+
 # 3.2 State of an interrupt.
 
 
@@ -304,6 +359,17 @@ def test_a_line_that_rises_latches_an_edge(lab: Lab) -> None:
     expect(f"{what} edge-triggered, up already", set_line(edge, 1), (1, 0))
     bench.put(edge, pending_latch=1)
     expect(f"{what} edge-triggered, falling", set_line(edge, 0), (0, 1))
+    hardware = stage.irq(TIMER)
+    bench.put(hardware, hw=1, line_level=0)
+    before: list[int] = []
+
+    def pull(*_: int) -> int:
+        before.append(hardware.get("line_level"))
+        return 0
+
+    bench.call("vgic_set_line", vcpu, TIMER, 1, stubs={"vgic_pull": pull})
+    expect("vgic_set_line() of a hw interrupt: line_level when it pulls, and afterwards",
+           [*before, hardware.get("line_level")], [0, 1])
     bench.put(stage.vm, vgic__spis=0)
     bench.call("vgic_set_line", vcpu, 61, 1)
     expect("vgic_set_line() for a VM that has ended: line_level", level.get("line_level"), 0)
@@ -440,7 +506,13 @@ def test_what_the_guest_did_is_folded_back(lab: Lab) -> None:
     states = (1, 2, 0, 2)
     values = [ListRegister.make(40 + n, state=state).value for n, state in enumerate(states)]
     stage.fill([waits, taken, done, ordered], values)
-    bench.call("vgic_fold", vcpu.address, stubs={"vgic_irq_relist_folded": 0})
+    loaded: list[int] = []
+
+    def relisted_folded(*_: int) -> int:
+        loaded.append(vcpu.get("vgic.loaded"))
+        return 0
+
+    bench.call("vgic_fold", vcpu.address, stubs={"vgic_irq_relist_folded": relisted_folded})
     what = "(active, pending_latch, latch_in_lr, lr) after the fold of one that"
 
     def state(irq: Object) -> tuple[int, ...]:
@@ -451,6 +523,7 @@ def test_what_the_guest_did_is_folded_back(lab: Lab) -> None:
     expect(f"{what} was acknowledged and completed", state(done), (0, 0, 0, NO_LR))
     expect(f"{what} was to be deactivated", state(ordered), (0, 0, 0, NO_LR))
     expect("the request has been carried out", ordered.get("request"), 0)
+    expect("vgic.loaded when each is relisted: memory is the truth already", loaded, [0] * 4)
     expect("vgic.loaded", vcpu.get("vgic.loaded"), 0)
     relisted = sorted(call.arguments[1] for call in bench.calls)
     expect("each is relisted", relisted, [irq.address for irq in (waits, taken, done, ordered)])
@@ -541,6 +614,38 @@ def test_completions_without_a_list_register_are_counted(lab: Lab) -> None:
            [1, 0, 0, 0, 1])
 
 
+def test_a_maintenance_interrupt_has_the_list_registers_filled_anew(lab: Lab) -> None:
+    """Its reasons are levels: they end when the interface is off."""
+    stage = stage_of(lab)
+    bench, vcpu, cpu = stage.bench, stage.vcpus[0], stage.bench.objects.cpu(0)
+    handler = bench.objects.handler("irq_entry", "registry_irqs", "intid", MAINTENANCE)
+    bench.put(stage.gic, write_hcr=bench.nowhere)
+    locked: list[int] = []
+
+    def pull(*_: int) -> int:
+        locked.append(stage.vm.get("vgic.lock.taken"))
+        return 0
+
+    def interrupt() -> list[str]:
+        result = bench.call(handler, cpu.address, MAINTENANCE,
+                            stubs={"vgic_pull": pull, bench.nowhere: 0})
+        expect("vgic_maintenance() returns", result & 0xFFFF_FFFF, HANDLED)
+        names = {str(bench.nowhere): "write_hcr"}
+        return [names.get(call.name, call.name) for call in bench.calls]
+
+    stage.load()
+    bench.put(vcpu, vgic__hcr=1 | NPIE, requests=0)
+    expect("vgic_maintenance() calls", interrupt(), ["vgic_pull", "write_hcr"])
+    expect("ICH_HCR_EL2 is written: 0", bench.calls[-1].arguments[0], 0)
+    expect("with vgic.lock", (locked, stage.vm.get("vgic.lock.taken")), ([1], 0))
+    expect("(hcr, requests)", (vcpu.get("vgic.hcr"), vcpu.get("requests")), (0, REQ_VGIC))
+    bench.put(vcpu, vgic__resident=0, vgic__hcr=5, requests=0)
+    expect("vgic_maintenance() of a vCPU that is not resident calls", interrupt(), [])
+    bench.put(cpu, vcpu=0)
+    expect("vgic_maintenance() without a vCPU calls", interrupt(), [])
+    expect("(hcr, requests)", (vcpu.get("vgic.hcr"), vcpu.get("requests")), (5, 0))
+
+
 # 3.6 Distributor and redistributor.
 
 
@@ -598,6 +703,58 @@ def test_a_bank_is_one_field_of_many_interrupts(lab: Lab, seed: int) -> None:
     expect("GICR_ISENABLER0 of vCPU 1", gicr.read(0x3_0000 + ISENABLER), 1 << TIMER)
     expect("enabled at vCPU 1, not at vCPU 0", [stage.irq(TIMER, n).get("enabled") for n in (0, 1)],
            [0, 1])
+    gicd.write(IROUTER + 8 * 70, ALL)
+    expect("GICD_IROUTER70, lower half written: affinity and routing mode alone",
+           gicd.read(IROUTER + 8 * 70, 8), 0xFF_80FF_FFFF)
+    for intid in (32, 255):
+        gicd.write(ISENABLER + intid // 32 * 4, 1 << intid % 32)
+        gicd.write(IPRIORITYR + intid, 0xFF, 1)
+        gicd.write(IROUTER + 8 * intid, 1, 8)
+        first_and_last = stage.irq(intid)
+        expect(f"INTID {intid}: (enabled, priority, route)",
+               tuple(first_and_last.get(name) for name in ("enabled", "priority", "route")),
+               (1, 0xF8, 1))
+    for intid in (31, 256):
+        gicd.write(IPRIORITYR + intid, 0xF8, 1)
+        gicd.write(IROUTER + 8 * intid, 1, 8)
+        read = gicd.read(IPRIORITYR + intid, 1), gicd.read(IROUTER + 8 * intid, 8)
+        expect(f"INTID {intid} is not the distributor's: its priority and route", read, (0, 0))
+    gicr.write(0x1_0000 + ISENABLER, 1 << 31)
+    gicr.write(0x1_0000 + IPRIORITYR + 31, 0xA7, 1)
+    expect("INTID 31 of vCPU 0: (enabled, priority)",
+           (stage.irq(31).get("enabled"), stage.irq(31).get("priority")), (1, 0xA0))
+    gicr.write(0x1_0000 + IPRIORITYR + 32, 0xA0, 1)
+    expect("priority of INTID 32 is not the redistributor's", stage.irq(32).get("priority"), 0xF8)
+    for n in range(PRIVATE):
+        stage.bench.put(stage.irq(n), edge=int(n < 16))
+    for at, value in ((ICFGR, 0), (ICFGR + 4, ALL)):
+        gicr.write(0x1_0000 + at, value)
+    edges = sum(stage.irq(n).get("edge") << n for n in range(PRIVATE))
+    expect("edge of INTIDs 0 to 31: of SGIs it does not change", edges, ALL)
+    gicd.write(0, ALL)
+    expect("GICD_CTLR written with ones: both groups, ARE and DS", gicd.read(0), 0x53)
+    expect("vgic.ctlr", stage.vm.get("vgic.ctlr"), 3)
+
+
+def test_a_bank_keeps_what_software_cannot_change(make_lab: MakeLab) -> None:
+    """GICv2: enables of SGIs, targets of SGIs and PPIs and of CPUs that there are not."""
+    stage = stage_of(make_lab(LAB, 2), cpus=3)
+    gicd = Model(stage, "gicd_v2")
+    for n in range(PRIVATE):
+        stage.bench.put(stage.irq(n), enabled=1, edge=int(n < 16))
+    gicd.write(ISENABLER + 0x80, ALL)
+    expect("GICD_ISENABLER0 after all ones to GICD_ICENABLER0", gicd.read(ISENABLER), 0xFFFF)
+    gicd.write(ICFGR, 0)
+    expect("GICD_ICFGR0 after a write of 0", gicd.read(ICFGR), 0xAAAA_AAAA)
+    for intid, wanted in ((0, 1), (31, 1), (32, 7), (255, 7)):
+        gicd.write(ITARGETSR + intid, 0xFF, 1)
+        expect(f"GICD_ITARGETSR of INTID {intid}, written 0xff, for three vCPUs",
+               gicd.read(ITARGETSR + intid, 1), wanted)
+    gicd.write(ISPENDR, 1 << 3 | 1 << 20)
+    latched = [n for n in range(PRIVATE) if stage.irq(n).get("pending_latch")]
+    expect("GICD_ISPENDR0 sets PPI 20, and no SGI, whose requester it does not know", latched, [20])
+    gicd.write(0, ALL)
+    expect("GICD_CTLR written with ones", gicd.read(0), 3)
 
 
 # 3.7 Software-generated interrupts.
@@ -684,27 +841,54 @@ def test_what_the_interface_would_signal(lab: Lab) -> None:
     stage = stage_of(lab)
     stage.hold_lock()
     bench, vcpu = stage.bench, stage.vcpus[0]
-    usual = {"mask": 0xF0, "bpr0": 2, "bpr1": 3, "on": 3, "cbpr": 0, "ap": 0}
+    usual = {"mask": 0xF0, "bpr0": 2, "bpr1": 3, "on": 3, "cbpr": 0, "ap": 0, "ap0": 0, "group": 1}
+    group0 = {"group": 0}
     cases: list[tuple[int, dict[str, int], bool]] = [
         (0x80, {}, True), (0x80, {"mask": 0x80}, False), (0x80, {"mask": 0x88}, True),
         (0x80, {"on": 1}, False), (0x80, {"ap": 1 << 16}, False), (0x80, {"ap": 1 << 17}, True),
         (0x88, {"ap": 1 << 18, "bpr1": 5}, True), (0x88, {"ap": 1 << 16, "bpr1": 5}, False),
         (0x98, {"ap": 1 << 18, "bpr1": 5}, True),
         (0x98, {"ap": 1 << 18, "bpr1": 5, "cbpr": 1}, False),
+        (0x98, {"ap": 1 << 18, "bpr0": 4, "cbpr": 1}, True),
+        (0x98, {"ap": 1 << 18, "bpr0": 4}, False), (0x80, {"ap0": 1 << 16}, False),
+        (0x80, {"ap0": 1 << 17}, True), (0x80, {"ap0": 1 << 16, "ap": 1 << 17}, False),
+        (0x80, {**group0}, True), (0x80, {**group0, "on": 2}, False),
+        (0x80, {**group0, "on": 1}, True), (0x98, {**group0, "ap": 1 << 18, "bpr0": 4}, True),
+        (0x98, {**group0, "ap": 1 << 16, "bpr0": 4}, False),
+        (0x98, {**group0, "ap": 1 << 18, "bpr1": 5}, False),
     ]  # fmt: skip
     irq = stage.pend(40)
     for priority, changes, wanted in cases:
         state = usual | changes
-        bench.put(irq, priority=priority)
+        bench.put(irq, priority=priority, group1=state["group"])
         stage.line_up(irq)
         vmcr = state["mask"] << 24 | state["bpr0"] << 21 | state["bpr1"] << 18
-        bench.put(vcpu, vgic__vmcr=vmcr | state["cbpr"] << 4 | state["on"], vgic__ap1r=state["ap"])
+        bench.put(vcpu, vgic__vmcr=vmcr | state["cbpr"] << 4 | state["on"], vgic__ap1r=state["ap"],
+                  vgic__ap0r=state["ap0"])
         signalled = bool(bench.call("vgic_would_signal", stage.vm.address, vcpu.address) & 1)
         text = ", ".join(f"{name} {value:#x}" for name, value in state.items())
-        expect(f"Group 1 at priority {priority:#x} is signalled with {text}", signalled, wanted)
-    bench.put(irq, active=1)
-    signalled = bool(bench.call("vgic_would_signal", stage.vm.address, vcpu.address) & 1)
-    expect("one that is active is signalled", signalled, False)
+        expect(f"one at priority {priority:#x} is signalled with {text}", signalled, wanted)
+    bench.put(vcpu, vgic__vmcr=0xF0 << 24 | 2 << 21 | 3 << 18 | 3, vgic__ap1r=0, vgic__ap0r=0)
+    for member, before, changed in (("active", 0, 1), ("enabled", 1, 0), ("pending_latch", 1, 0)):
+        for value, wanted in ((before, True), (changed, False)):
+            bench.put(irq, **{member: value})
+            signalled = bool(bench.call("vgic_would_signal", stage.vm.address, vcpu.address) & 1)
+            expect(f"one with {member} {value} is signalled", signalled, wanted)
+        bench.put(irq, **{member: before})
+
+
+def test_the_interface_after_reset_is_as_after_power_on(lab: Lab, gic: int) -> None:
+    """In memory: what hardware would not take, such as a binary point below the least, stands."""
+    stage = stage_of(lab)
+    bench, vcpu = stage.bench, stage.vcpus[0]
+    sent = stage.pend(7)
+    bench.put(vcpu, vgic__vmcr=0xFF_FF_FF_FF, vgic__ap0r=1, vgic__ap1r=2, vgic__hcr=1 | NPIE)
+    bench.call(hook_of(bench.machine, LAB, "vcpu_reset"), vcpu.address)
+    expect("vmcr: groups off, priority mask 0, VBPR0 2, VBPR1 3, VFIQEn on a GICv3",
+           vcpu.get("vgic.vmcr"), 2 << 21 | 3 << 18 | (8 if gic == 3 else 0))
+    left = tuple(vcpu.get(f"vgic.{name}") for name in ("ap0r", "ap1r", "hcr"))
+    expect("(ap0r, ap1r, hcr)", left, (0, 0, 0))
+    expect("what was sent to the vCPU stays pending", sent.get("pending_latch"), 1)
 
 
 def test_a_vcpu_that_leaves_takes_its_interface_along(lab: Lab) -> None:
@@ -715,9 +899,15 @@ def test_a_vcpu_that_leaves_takes_its_interface_along(lab: Lab) -> None:
     stage.fill([irq], [ListRegister.make(40).value])
     bench.put(vcpu, vgic__hcr=1 | NPIE, vgic__lr_free=0)
     bench.ask(stage.gic.get("write_hcr"), 1 | NPIE)
-    stubs: dict[str | int, int] = {"vgic_fold": 0}
-    bench.call(hook_of(bench.machine, LAB, "vcpu_save"), vcpu.address, stubs=stubs)
-    expect("list registers are folded", [call.name for call in bench.calls], ["vgic_fold"])
+    resident: list[int] = []
+
+    def fold(*_: int) -> int:
+        resident.append(vcpu.get("vgic.resident"))
+        return 0
+
+    bench.call(hook_of(bench.machine, LAB, "vcpu_save"), vcpu.address, stubs={"vgic_fold": fold})
+    expect("list registers are folded, while the vCPU is resident: the fold reaches its PPIs",
+           resident, [1])
     expect("and empty then", stage.read_lrs(1)[0].value, 0, ListRegister)
     expect("ICH_HCR_EL2: the interface is off", bench.ask(stage.gic.get("read_hcr")) & 0xFF, 0)
     left = (vcpu.get("vgic.resident"), vcpu.get("vgic.lr_used"), vcpu.get("vgic.hcr"))

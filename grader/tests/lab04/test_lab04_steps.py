@@ -25,7 +25,9 @@ HANDLED, FORWARDED = 0, 1
 RESUME, SKIP = 0, 1
 RUNNABLE, RUNNING, BLOCKED = 1, 2, 3
 REQ_RESCHEDULE = 1
-WFX, WFI, WFE = 1, 0x0600_0000, 0x0600_0001
+WFX, WFI, WFE, WFIT, WFET = 1, 0x0600_0000, 0x0600_0001, 0x0600_0002, 0x0600_0003
+A32_USER, Z, EQ = 0x10, 1 << 30, 1 << 25 | 1 << 24  # EQ: a syndrome with IL, CV and COND 0
+CPU_SUSPEND = 0xC400_0001
 FAR = 1 << 50  # ticks that no test lives to see
 
 
@@ -82,7 +84,15 @@ def test_timer_goes_into_the_hardware_and_comes_back(lab: Lab, seed: int) -> Non
     bench.put(vcpu, vtimer__cntv__deadline__node__next=queue,
               vtimer__cntv__deadline__node__prev=queue)
     bench.put(vcpu, vtimer__cntv__deadline__cpu=bench.cpu.address)
-    bench.call(load, vcpu.address, stubs=away)
+
+    def while_off(*_: int) -> int:
+        control = bench.machine.register("CNTV_CTL_EL0")
+        expect("CNTV is off while it and its interrupt change: CNTV_CTL_EL0.ENABLE",
+               control & ENABLE, 0)
+        return 0
+
+    off: dict[str | int, Stub] = {**away, "gic_set_active": while_off, "deadline_arm": while_off}
+    bench.call(load, vcpu.address, stubs=off)
     cancelled = [call for call in calls(bench, 1) if call[0] == "deadline_cancel"]
     expect("vtimer_load() cancels the deadline", cancelled, [("deadline_cancel", timer)])
     bench.put(vcpu, vtimer__cntv__deadline__node__next=timer,
@@ -93,7 +103,7 @@ def test_timer_goes_into_the_hardware_and_comes_back(lab: Lab, seed: int) -> Non
     set_active = [call for call in calls(bench, 2) if call[0] == "gic_set_active"]
     expect("PPI 27 is made inactive for a vCPU that has it not", set_active,
            [("gic_set_active", CNTV, 0)])
-    bench.call(save, vcpu.address, stubs=away)
+    bench.call(save, vcpu.address, stubs=off)
     expect("CNTV_CTL_EL0 after vtimer_save()", bench.machine.register("CNTV_CTL_EL0") & 1, 0)
     armed = [call for call in calls(bench, 2) if call[0] == "deadline_arm"]
     expect("vtimer_save() arms its deadline, CVAL + offset", armed,
@@ -171,6 +181,8 @@ def test_the_first_deadline_is_in_cnthp(lab: Lab) -> None:
     def expire(deadline: int, *_: int) -> int:
         expect("expire() is called without cpu->deadline_lock: taken",
                cpu.get("deadline_lock.taken"), 0)
+        expect("deadline->cpu when expire() is called: another CPU may arm it",
+               Object(bench.objects, "struct deadline", deadline).get("cpu"), 0)
         expired.append(deadline)
         if deadline == past.address:
             # This deadline was not due when the interrupt began.
@@ -282,6 +294,16 @@ def test_cntp_follows_its_registers(lab: Lab) -> None:
     expect(f"{what}: CTL.IMASK written, due", write(ctl, ENABLE | IMASK), ([0], []))
     expect(f"{what}: CTL 0 written, due", write(ctl, 0), ([0], []))
     expect("CNTP_CTL_EL0, off", read(ctl), 0)
+    write(ctl, ALL)
+    expect("ENABLE and IMASK are all that CNTP_CTL_EL0 takes", vcpu.get("vtimer.cntp.ctl"),
+           ENABLE | IMASK)
+    write(ctl, ISTATUS | ENABLE)
+    expect("ISTATUS is not written", vcpu.get("vtimer.cntp.ctl"), ENABLE)
+    before = bench.read_sysreg("CNTPCT_EL0")
+    write(tval, 0xDEAD_BEEF_0000_1000)
+    after = vcpu.get("vtimer.cntp.cval")
+    expect_that("TVAL is the low word of what is written: CVAL - count",
+                0x1000 <= after - before < 1 << 31, after - before, "0x1000 and a little")
     now = bench.read_sysreg("CNTPCT_EL0")
     bench.put(vcpu, vtimer__cntp__cval=now + (5 << 32))
     distance = bits(read(tval), 63, 0)
@@ -293,12 +315,38 @@ def test_wfi_blocks_and_goes_on_behind_itself(lab: Lab) -> None:
     bench, vcpu, _ = before_guests(lab)
     trap = handler(bench, "trap_entry", "ec", WFX)
     stubs: dict[str | int, int] = {"vcpu_block": 0}
-    for name, iss, blocked in (("WFI", WFI, True), ("WFE", WFE, False)):
-        bench.put(vcpu, requests=0)
+    a64 = vcpu.get("frame.pstate")
+    failing, holding = A32_USER, A32_USER | Z
+    for name, iss, pstate, blocked, requests in (
+        ("WFI", WFI, a64, True, 0), ("WFE", WFE, a64, False, REQ_RESCHEDULE),
+        ("WFIT, which ends at a count", WFIT, a64, False, REQ_RESCHEDULE),
+        ("WFET", WFET, a64, False, REQ_RESCHEDULE),
+        ("WFIEQ with Z set", EQ | WFI & 3, holding, True, 0),
+        ("WFIEQ with Z clear, a NOP", EQ | WFI & 3, failing, False, 0),
+        ("WFEEQ with Z clear, a NOP", EQ | WFE & 3, failing, False, 0),
+    ):  # fmt: skip
+        bench.put(vcpu, requests=0, frame__pstate=pstate)
         result = bench.call(trap, vcpu.address, WFX << 26 | iss, stubs=stubs)
         expect(f"wfx_trap() of {name} returns", result, SKIP, trap_result)
-        expect(f"{name} calls vcpu_block()", bool(bench.calls), blocked)
-    expect("WFE gives way: requests", vcpu.get("requests"), REQ_RESCHEDULE)
+        expect(f"{name}: vcpu_block() is called", bool(bench.calls), blocked)
+        expect(f"{name}: requests", vcpu.get("requests"), requests)
+
+
+def test_a_suspended_cpu_wakes_up_with_success(lab: Lab) -> None:
+    """Nobody comes back to psci_cpu_suspend(): X0 is right before the vCPU sleeps."""
+    bench, vcpu, _ = before_guests(lab)
+    bench.put(vcpu, frame__pc=0x1000, **{"frame.x[0]": CPU_SUSPEND})
+    result: list[int] = []
+
+    def block(*_: int) -> int:
+        result.append(vcpu.get("frame.x[0]"))
+        return 0
+
+    returned = bench.call(bench.objects.hypercall(CPU_SUSPEND), vcpu.address,
+                          stubs={"vcpu_block": block})
+    expect("psci_cpu_suspend() returns", returned & 0xFFFF_FFFF, RESUME, trap_result)
+    expect("X0 when vcpu_block() is called, once", result, [0])
+    expect("the guest goes on behind its HVC: PC", vcpu.get("frame.pc"), 0x1000)
 
 
 def test_the_end_of_a_slice(lab: Lab) -> None:
