@@ -42,6 +42,16 @@ static inline enum trap_result hypercall_return(struct vcpu *vcpu, u64 value)
  */
 void vcpu_wake(struct vcpu *vcpu);
 
+/**
+ * vcpu_kick() - if @vcpu is RUNNING, have it look at its requests before its next instruction
+ *
+ * Takes no run_lock. The caller holds a lock under which a vCPU looks once more after it went to sleep
+ * (hook_vcpu_has_wakeup), and is loaded; what it is to find has been written under that lock.
+ *
+ * Return: whether it is RUNNING. If not, vcpu_wake() is for it.
+ */
+bool vcpu_kick(const struct vcpu *vcpu);
+
 /** vcpu_block() - the running vCPU waits; it leaves the CPU before its next instruction */
 void vcpu_block(struct vcpu *vcpu);
 

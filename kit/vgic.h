@@ -54,6 +54,7 @@ struct vgic_irq {
 	bool group1;
 	bool hw; /* the guest's completion deactivates physical interrupt @pintid */
 	u8 request; /* enum vgic_irq_request, until its vCPU is folded or refilled */
+	bool changed; /* in memory, since @lr was written */
 	u16 pintid;
 	union {
 		bool (*is_asserted)(struct vcpu *vcpu); /* hw: the line; @vcpu is loaded here */
@@ -66,10 +67,10 @@ struct vgic_irq {
  * @lr: list registers as last written or read, GICv3 layout (ICH_LR<n>_EL2)
  * @vmcr, @ap0r, @ap1r: ICH_VMCR_EL2 and active priorities of a vCPU that is not loaded
  * @hcr: ICH_HCR_EL2 as last written
- * @lr_used: bit n: lr[n] was filled with an interrupt; the first ones, without a gap
+ * @lr_used: bit n: lr[n] was filled with an interrupt
  * @lr_free: bit n: lr[n] may still take an interrupt while @loaded
  * @hw_mask: bit n: private interrupt n is tied to a physical one (vgic_map_hw())
- * @refills: how often list registers were folded to be filled again
+ * @refills: how often those that had changed were folded, to be filled again
  * @resident: the virtual interface of vcpu->cpu has the state of this vCPU; @vmcr, @ap0r, @ap1r are
  *	stale
  * @loaded: list registers hold the truth about what is in lr[]; implies @resident

@@ -53,6 +53,7 @@ static u32 is_over; /* the machine is off */
 static u32 wakes, resets, starts, steals, moves;
 
 static struct guest {
+	struct spinlock lock; /* as vgic.lock, for vcpu_kick() */
 	u32 message; /* 1: sent, and not yet taken */
 	u32 loaded_on; /* CPU + 1 */
 	u64 registers, saved; /* plain: of the CPU, and in memory */
@@ -209,7 +210,12 @@ static void enter(struct vcpu *vcpu)
 
 static bool has_message(struct vcpu *vcpu)
 {
-	return __atomic_load_n(&guest_of(vcpu)->message, __ATOMIC_ACQUIRE);
+	bool has;
+
+	spin_lock(&guest_of(vcpu)->lock);
+	has = __atomic_load_n(&guest_of(vcpu)->message, __ATOMIC_ACQUIRE);
+	spin_unlock(&guest_of(vcpu)->lock);
+	return has;
 }
 
 static void vcpu_off(struct vcpu *vcpu)
@@ -366,13 +372,19 @@ static void __attribute__((used, noinline)) define_registry_ends(void)
 /* One message at a time: if the wake-up for it is lost, nobody else repairs that. */
 static void send(struct vcpu *vcpu)
 {
+	bool locks = draw(2);
 	u32 none = 0;
 
+	if (locks)
+		spin_lock(&guest_of(vcpu)->lock);
 	if (__atomic_compare_exchange_n(&guest_of(vcpu)->message, &none, 1, false, __ATOMIC_RELEASE,
 					__ATOMIC_RELAXED)) {
 		count(&wakes);
-		vcpu_wake(vcpu);
+		if (!locks || !vcpu_kick(vcpu))
+			vcpu_wake(vcpu);
 	}
+	if (locks)
+		spin_unlock(&guest_of(vcpu)->lock);
 }
 
 /* What @vcpu does between an entry and the next exit. */

@@ -53,6 +53,11 @@ void vcpu_wake(struct vcpu *vcpu)
 {
 }
 
+bool vcpu_kick(const struct vcpu *vcpu)
+{
+	return false;
+}
+
 bool vcpu_is_off(struct vcpu *vcpu)
 {
 	return false;

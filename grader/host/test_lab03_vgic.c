@@ -44,6 +44,11 @@ void vcpu_wake(struct vcpu *vcpu)
 		vcpu->state = VCPU_RUNNABLE;
 }
 
+bool vcpu_kick(const struct vcpu *vcpu)
+{
+	return vcpu->state == VCPU_RUNNING;
+}
+
 bool vcpu_is_off(struct vcpu *vcpu)
 {
 	return vcpu->state == VCPU_OFF;

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Kick and wake-up: vcpu_wake() and vcpu_block() in vcpu.c, vcpu_prepare_entry() in vcpu_entry.c,
- * smp_kick() in smp.c. Senders on other CPUs make requests of a vCPU that runs its guest, enters or
- * leaves it, goes to sleep, or sleeps.
+ * Kick and wake-up: vgic_notify() in vgic.c; vcpu_kick(), vcpu_wake() and vcpu_block() in vcpu.c,
+ * vcpu_prepare_entry() in vcpu_entry.c, smp_kick() in smp.c. Senders on other CPUs make requests of a
+ * vCPU that runs its guest, enters or leaves it, goes to sleep, or sleeps.
  *
  *	KICK-1	no message is lost: when nobody has anything to do any more, none is left
  *	KICK-2	no CPU sleeps beside its queue: neither is a vCPU left that could run
  *
  * FAULT=1: no second look behind the change to BLOCKED	(vcpu_block())
- * FAULT=2: the sender looks at the state, and then writes the message	(vcpu_wake())
+ * FAULT=2: the sender looks at the state before it has vgic.lock	(vcpu_kick())
  * FAULT=3: the kick overtakes the message, since there is no DSB before the SGI	(gic_send_sgi())
  * FAULT=4: the kick is sent before the vCPU is queued	(vcpu_wake())
  * FAULT=5: the kick is acknowledged behind the look at requests	(cpu_idle())
- * FAULT=6: a running vCPU is not kicked	(vcpu_wake())
+ * FAULT=6: a running vCPU is not kicked	(vcpu_kick())
  */
 #ifndef FAULT
 #define FAULT 0
@@ -26,17 +26,23 @@ mtype state = RUNNABLE; /* run_lock protects it */
 bool message; /* REQ_VGIC in vcpu->requests: an atomic read-modify-write */
 bool kick; /* the SGI is pending at the CPU */
 bool run_lock;
+bool vgic_lock; /* outside of run_lock */
 
 inline lock() { atomic { !run_lock -> run_lock = true } }
 inline unlock() { run_lock = false }
+inline lock_vgic() { atomic { !vgic_lock -> vgic_lock = true } }
+inline unlock_vgic() { vgic_lock = false }
 
 inline queue_if_blocked()
 {
+	if
+	:: FAULT == 4 -> kick = true
+	:: else
+	fi;
 	lock();
 	was = state;
 	if
-	:: was == BLOCKED && FAULT == 4 -> kick = true; state = RUNNABLE
-	:: was == BLOCKED && FAULT != 4 -> state = RUNNABLE
+	:: was == BLOCKED -> state = RUNNABLE
 	:: else
 	fi;
 	unlock()
@@ -50,24 +56,30 @@ active [SENDERS] proctype sender()
 	do
 	:: left > 0 ->
 		left--;
+		was = state; /* counts for FAULT=2 alone */
+		lock_vgic();
 		if
-		:: FAULT == 2 -> was = state
-		:: FAULT == 3 -> kick = true; message = true; goto queue
+		:: FAULT == 3 -> kick = true
 		:: else
 		fi;
 		message = true;
 		if
-		:: FAULT == 2 && was == RUNNING -> kick = true; goto next
+		:: FAULT != 2 -> was = state /* no run_lock: vcpu_kick() */
 		:: else
 		fi;
-queue:		queue_if_blocked();
 		if
-		:: FAULT == 3 || FAULT == 4
-		:: FAULT != 4 && was == BLOCKED -> kick = true
 		:: was == RUNNING && FAULT != 6 && FAULT != 3 -> kick = true
-		:: else
+		:: was == RUNNING && (FAULT == 6 || FAULT == 3)
+		:: else -> /* vcpu_wake() */
+			queue_if_blocked();
+			if
+			:: was == BLOCKED && FAULT != 3 && FAULT != 4 -> kick = true
+			:: was == RUNNING && FAULT != 3 -> kick = true
+			:: else
+			fi
 		fi;
-next:		was = RUNNABLE
+		unlock_vgic();
+		was = RUNNABLE
 	:: else -> break
 	od
 }
@@ -123,8 +135,11 @@ end_spin:
 sleep:	lock(); /* vcpu_block() */
 	state = BLOCKED;
 	unlock();
+	lock_vgic(); /* vgic_has_deliverable() */
+	found = message;
+	unlock_vgic();
 	if
-	:: FAULT != 1 && message -> queue_if_blocked()
+	:: FAULT != 1 && found -> queue_if_blocked()
 	:: else
 	fi;
 	goto pick

@@ -15,10 +15,13 @@
  *    then looks at the vCPU's state under run_lock (vcpu_wake()). A vCPU that goes to sleep first
  *    changes its state under run_lock, then looks for what was written (vcpu_block()). Whoever gets
  *    the lock second sees what the other did: no wake-up is lost.
+ *  - Who writes under vgic.lock can do without the run_lock of a vCPU that is RUNNING: vcpu_kick().
+ *    The last look of one that goes to sleep is under vgic.lock, too, and so is its load on another
+ *    CPU: either comes later and finds what was written, or came earlier and is seen.
  *  - A CPU that sleeps or runs a guest is told by a kick, after the lock. The interrupt stays
  *    pending until that CPU takes it, so it cannot come too early for its WFI or its ERET.
  *
- * grader/models/kick.pml is the protocol of the last two, for spin, with its invariants: KICK-1, no
+ * grader/models/kick.pml is the protocol of the last three, for spin, with its invariants: KICK-1, no
  * request is lost, and KICK-2, no CPU sleeps beside its queue.
  *
  * Lock order: vm->power_lock (vm_end.c), device_lock, vgic.lock, run_lock. One run_lock at a time.
@@ -124,6 +127,14 @@ void vcpu_wake(struct vcpu *vcpu)
 	spin_unlock(&cpu->run_lock);
 	if (state == VCPU_BLOCKED || state == VCPU_RUNNING)
 		cpu_kick(cpu);
+}
+
+bool vcpu_kick(const struct vcpu *vcpu)
+{
+	if (vcpu_state(vcpu) != VCPU_RUNNING)
+		return false;
+	cpu_kick(__atomic_load_n(&vcpu->cpu, __ATOMIC_RELAXED));
+	return true;
 }
 
 bool vcpu_is_off(struct vcpu *vcpu)

@@ -95,7 +95,12 @@ sysreg_handler_fn icc_dir, icc_sgi1r, icc_sgi0r, icc_sre;
 /* ---- one interrupt in memory (vgic.c); the VM's vgic.lock is held for all that follows ---- */
 
 /** vgic_irq_find() - interrupt @intid (below GUEST_INTID_COUNT) of @vcpu, or of its VM for an SPI */
-struct vgic_irq *vgic_irq_find(struct vcpu *vcpu, u32 intid);
+static inline struct vgic_irq *vgic_irq_find(struct vcpu *vcpu, u32 intid)
+{
+	if (intid < GIC_PRIVATE_COUNT)
+		return &vcpu->vgic.private_irqs[intid];
+	return &vcpu->vm->vgic.spis[intid - GIC_PRIVATE_COUNT];
+}
 
 /** vgic_irq_counts_sources() - a GICv2 SGI: pending once for each requester */
 static inline bool vgic_irq_counts_sources(const struct vgic_irq *irq)
@@ -130,9 +135,14 @@ struct vcpu *vgic_irq_relist(struct vm *vm, struct vgic_irq *irq);
  * vgic_irq_relist_folded() - vgic_irq_relist() while @vcpu is folded and will be refilled: only
  * another vCPU that gets the interrupt has to be told
  */
-void vgic_irq_relist_folded(struct vcpu *vcpu, struct vgic_irq *irq);
+struct vcpu *vgic_irq_relist_folded(struct vcpu *vcpu, struct vgic_irq *irq);
 
-/** vgic_irq_update() - after a change of @irq: relist it, and have the vCPU where it is now get it */
+/**
+ * vgic_irq_update() - after a change of @irq: relist it, and have the vCPU where it is now get it
+ *
+ * A list register of this CPU that holds it is written anew at once. What the guest has made of it
+ * until now is merged: a latch that was set stays.
+ */
 void vgic_irq_update(struct vm *vm, struct vgic_irq *irq);
 
 /**
@@ -197,6 +207,20 @@ static inline void vgic_free_lrs(struct vcpu *vcpu)
 {
 	vcpu->vgic.lr_used = 0;
 	vcpu->vgic.lr_free = (1U << gic->lr_count) - 1;
+}
+
+/** vgic_irq_fold() - @irq out of its list register, which is this CPU's, and into memory */
+void vgic_irq_fold(struct vgic_irq *irq);
+
+/**
+ * vgic_irq_pull() - if a list register of this CPU holds @irq: vgic_irq_fold()
+ *
+ * The list register is free then, and the others keep what they have. vgic_irq_update() has to follow.
+ */
+static inline void vgic_irq_pull(struct vgic_irq *irq)
+{
+	if (irq->lr != VGIC_NO_LR && vgic_is_here(irq->vcpu))
+		vgic_irq_fold(irq);
 }
 
 /** vgic_fold() - list registers of @vcpu, which is here and vgic.loaded, back into memory */

@@ -22,13 +22,6 @@
 #include "el2_boot.h"
 #include "internal.h"
 
-struct vgic_irq *vgic_irq_find(struct vcpu *vcpu, u32 intid)
-{
-	if (intid < GIC_PRIVATE_COUNT)
-		return &vcpu->vgic.private_irqs[intid];
-	return &vcpu->vm->vgic.spis[intid - GIC_PRIVATE_COUNT];
-}
-
 /*
  * Exercise 3.2: whether @irq is pending, or active and pending.
  *
@@ -90,7 +83,7 @@ struct vcpu *vgic_irq_relist(struct vm *vm, struct vgic_irq *irq)
 	TODO(3.3);
 }
 
-void vgic_irq_relist_folded(struct vcpu *vcpu, struct vgic_irq *irq)
+struct vcpu *vgic_irq_relist_folded(struct vcpu *vcpu, struct vgic_irq *irq)
 {
 	struct vcpu *target;
 
@@ -98,6 +91,7 @@ void vgic_irq_relist_folded(struct vcpu *vcpu, struct vgic_irq *irq)
 	target = vgic_irq_relist(vcpu->vm, irq);
 	if (target && target != vcpu)
 		vgic_notify(target);
+	return target;
 }
 
 void vgic_irq_update(struct vm *vm, struct vgic_irq *irq)
@@ -105,24 +99,30 @@ void vgic_irq_update(struct vm *vm, struct vgic_irq *irq)
 	struct vcpu *target;
 
 	spin_assert_held(&vm->vgic.lock);
+	vgic_irq_pull(irq);
 	target = vgic_irq_relist(vm, irq);
-	if (target && vgic_takes_at_once(target, irq))
+	if (!target)
+		return;
+	if (irq->lr != VGIC_NO_LR)
+		irq->changed = true;
+	if (vgic_takes_at_once(target, irq))
 		vgic_put(target, irq);
-	else if (target)
+	else
 		vgic_notify(target);
 }
 
 /*
  * A vCPU that runs looks at its requests before it enters its guest; on another CPU it has to be
- * kicked first. One that sleeps in WFI wakes up only for an interrupt that would be signalled to
- * it. Its interface, which tells, is in memory, or still in the hardware of this CPU, which idles.
+ * kicked first. vcpu_kick() may count on vgic.lock: vgic_has_deliverable() and vgic_vcpu_load() take it,
+ * too. One that sleeps in WFI wakes up only for an interrupt that would be signalled to it. Its
+ * interface, which tells, is in memory, or still in the hardware of this CPU, which idles.
  */
 void vgic_notify(struct vcpu *vcpu)
 {
 	bool waits_here;
 
 	vcpu_make_request(vcpu, REQ_VGIC);
-	if (vcpu_runs_here(vcpu))
+	if (vcpu_kick(vcpu))
 		return;
 	waits_here = vgic_is_here(vcpu) && vcpu_state(vcpu) == VCPU_BLOCKED;
 	if (waits_here) {
@@ -160,8 +160,8 @@ void vgic_irq_set_active(struct vcpu *vcpu, struct vgic_irq *irq, bool active)
  * that is not hw, and vgic_irq_update() follows.
  *
  * A list register may still hold the last instance of a hw interrupt, which the guest has
- * completed: its fold lowers line_level. vgic_pull() goes first, or that fold would take this
- * instance away.
+ * completed: its fold lowers line_level. So vgic_irq_pull() goes first, or that fold would take this
+ * instance away; and vgic_irq_update() follows whatever the level was.
  */
 EXERCISE(3.2)
 void vgic_set_line(struct vcpu *vcpu, u32 intid, bool level)

@@ -80,7 +80,7 @@ static bool vgic_is_unread(const struct vcpu *owner, u32 seen)
  * this CPU waits until that one has folded. Meanwhile it lets go of vgic.lock and of the VM's
  * device_lock, which are both held.
  */
-static void vgic_settle(struct vm *vm, const struct vgic_irq *irq)
+static void vgic_settle(struct vm *vm, struct vgic_irq *irq)
 {
 	struct vcpu *owner = irq->vcpu;
 	u32 seen;
@@ -92,6 +92,7 @@ static void vgic_settle(struct vm *vm, const struct vgic_irq *irq)
 		return;
 	/* Another CPU's list register holds it; or it is active without one, and may be completed. */
 	vgic_pull(this_cpu()->vcpu);
+	irq->changed = true;
 	seen = owner->vgic.refills;
 	vgic_notify(owner);
 	spin_unlock(&vm->vgic.lock);

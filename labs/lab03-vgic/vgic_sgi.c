@@ -13,6 +13,7 @@
 #include "exercise.h"
 #include "el2_boot.h"
 #include "internal.h"
+#include "lib/bits.h"
 
 /*
  * Exercise 3.7: what a write of @value to ICC_SGI1R_EL1 (@group1) or ICC_SGI0R_EL1 does.
@@ -23,8 +24,8 @@
  *
  * Fields: Aff3 [55:48], RS [47:44], IRM 40, Aff2 [39:32], INTID [27:24], Aff1 [23:16], TargetList
  * [15:0]. IRM 1: every vCPU but the sender, whatever the rest says. IRM 0: the vCPUs of that
- * Aff3.Aff2.Aff1 (vcpu->vmpidr) whose Aff0 is 16 * RS + n for a bit n of the target list; the
- * sender may be among them.
+ * Aff3.Aff2.Aff1 whose Aff0 is 16 * RS + n for a bit n of the target list; the sender may be among
+ * them. vCPU n has Aff0 n, and zero for the rest; there are at most VCPU_MAX.
  */
 EXERCISE(3.7)
 static void vgic_send_sgi(struct vcpu *sender, u64 value, bool group1)

@@ -231,22 +231,14 @@ static void gic_v3_deactivate(u32 iar)
 }
 
 /*
- * The target list of ICC_SGI1R_EL1 has a bit for each of the 16 values of Aff0 that RS selects.
- * DSB: a write to a system register is not ordered against accesses to memory. ISB: the SGI leaves
+ * CPU n has Aff0 n and no other affinity, so its bit of the target list is n, and all other fields of
+ * ICC_SGI1R_EL1 are zero. DSB: a write to a system register is not ordered against accesses to memory. ISB: the SGI leaves
  * now, and not when the CPU next happens to synchronize.
  */
 static void gic_v3_send_sgi(u32 intid, const struct cpu *cpu)
 {
-	u64 to = mmio_read64(redistributor[cpu->index] + GICR_TYPER) >> GICR_TYPER_AFFINITY_SHIFT;
-	u64 aff0 = bits_get(to, 7, 0);
-
 	dsb_ishst();
-	write_sysreg(icc_sgi1r_el1, bits_get(to, 31, 24) << ICC_SGI1R_EL1_AFF3_SHIFT |
-					    aff0 / 16 << ICC_SGI1R_EL1_RS_SHIFT |
-					    bits_get(to, 23, 16) << ICC_SGI1R_EL1_AFF2_SHIFT |
-					    (u64)intid << ICC_SGI1R_EL1_INTID_SHIFT |
-					    bits_get(to, 15, 8) << ICC_SGI1R_EL1_AFF1_SHIFT |
-					    BIT(aff0 % 16));
+	write_sysreg(icc_sgi1r_el1, (u64)intid << ICC_SGI1R_EL1_INTID_SHIFT | BIT(cpu->index));
 	isb();
 }
 

@@ -3,9 +3,10 @@
  * List registers: a cache of the head of each vCPU's ap_list.
  *
  * vgic_flush() fills them from memory before the guest is entered; vgic_fold() reads back what the
- * guest made of them. In between, an interrupt that a vCPU gets on its own CPU goes into a free list
- * register at once (vgic_put()): the others need not be looked at for that. Folding is lazy: an exit that asks nothing of the interrupt controller leaves
- * list registers in the hardware and pays nothing. A guest changes a list register only by
+ * guest made of them. In between, one interrupt that changes on the CPU of its vCPU is folded alone and
+ * goes into a free list register at once (vgic_irq_fold(), vgic_put()): the others need not be looked
+ * at for that. Folding is lazy: an exit that asks nothing of the interrupt controller leaves list
+ * registers in the hardware and pays nothing. A guest changes a list register only by
  * acknowledging (pending to active) and by completing (active to inactive). So
  *  - a pending state that is gone was acknowledged: the latch behind latch_in_lr is used up
  *  - a hw interrupt that is inactive was completed: the hardware has deactivated the physical one,
@@ -114,6 +115,12 @@ static u64 vgic_quiet_hcr(const struct vcpu *vcpu)
 	return ICH_HCR_EL2_EN | (vcpu->vm->vcpu_count > 1 ? ICH_HCR_EL2_TDIR : 0);
 }
 
+/* When @vcpu was refilled last, no interrupt of its ap_list was left out. */
+static bool vgic_is_quiet(const struct vcpu *vcpu)
+{
+	return vcpu->vgic.hcr == vgic_quiet_hcr(vcpu);
+}
+
 void vgic_put(struct vcpu *vcpu, struct vgic_irq *irq)
 {
 	struct vgic_cpu *interface = &vcpu->vgic;
@@ -121,6 +128,7 @@ void vgic_put(struct vcpu *vcpu, struct vgic_irq *irq)
 	u64 lr = vgic_encode(vcpu, irq);
 
 	irq->lr = (u8)n;
+	irq->changed = false;
 	interface->lr[n] = lr;
 	interface->lr_used |= 1U << n;
 	interface->lr_free &= ~(1U << n);
@@ -166,17 +174,15 @@ static __attribute__((noinline)) u64 vgic_flush_ap_list(struct vcpu *vcpu)
 	return maintenance;
 }
 
-/* ICH_HCR_EL2 is written if it changes; with LRENPIE always, since the write resets EOIcount. */
-void vgic_flush(struct vcpu *vcpu)
+/*
+ * @vcpu is folded. ICH_HCR_EL2 is written if it changes; with LRENPIE always, since the write resets
+ * EOIcount.
+ */
+static void vgic_refill(struct vcpu *vcpu)
 {
 	struct vgic_cpu *interface = &vcpu->vgic;
 	u64 hcr = vgic_quiet_hcr(vcpu);
 
-	spin_lock(&vcpu->vm->vgic.lock);
-	if (interface->loaded) {
-		vgic_fold(vcpu);
-		__atomic_store_n(&interface->refills, interface->refills + 1, __ATOMIC_RELAXED);
-	}
 	vgic_resample(vcpu);
 	vgic_set_loaded(interface, true);
 	/* Nearly always nothing is to be delivered: a world switch pays for no more than this. */
@@ -186,6 +192,50 @@ void vgic_flush(struct vcpu *vcpu)
 		interface->hcr = hcr;
 		gic->write_hcr(hcr);
 	}
+}
+
+/*
+ * The list registers have room for the whole ap_list: those interrupts that have changed get theirs
+ * written anew, those without one get a free one. Return: whether there is room for all still.
+ */
+static bool vgic_refill_changed(struct vcpu *vcpu)
+{
+	struct vgic_cpu *interface = &vcpu->vgic;
+	struct list *node, *next;
+
+	vgic_resample(vcpu);
+	for (node = interface->ap_list.next; node != &interface->ap_list; node = next) {
+		struct vgic_irq *irq = container_of(node, struct vgic_irq, node);
+
+		next = node->next;
+		if (irq->lr != VGIC_NO_LR && !irq->changed)
+			continue;
+		if (irq->lr != VGIC_NO_LR) {
+			vgic_irq_fold(irq);
+			if (vgic_irq_relist_folded(vcpu, irq) != vcpu)
+				continue;
+		}
+		if (!interface->lr_free)
+			return false;
+		vgic_put(vcpu, irq);
+	}
+	return true;
+}
+
+void vgic_flush(struct vcpu *vcpu)
+{
+	struct vgic_cpu *interface = &vcpu->vgic;
+	bool done = false;
+
+	spin_lock(&vcpu->vm->vgic.lock);
+	if (interface->loaded) {
+		done = vgic_is_quiet(vcpu) && vgic_refill_changed(vcpu);
+		if (!done)
+			vgic_fold(vcpu);
+		__atomic_store_n(&interface->refills, interface->refills + 1, __ATOMIC_RELAXED);
+	}
+	if (!done)
+		vgic_refill(vcpu);
 	spin_unlock(&vcpu->vm->vgic.lock);
 }
 
@@ -200,8 +250,7 @@ void vgic_flush(struct vcpu *vcpu)
  * (gic->set_active()). One that is not hw, and whose list register asked to be told of its completion
  * (EOI), has its line sampled when it is not pending any more: vgic_irq_resample().
  *
- * Then a request that was left meanwhile is carried out by vgic_irq_set_active(), and the interrupt
- * goes through vgic_irq_relist_folded().
+ * Then a request that was left meanwhile is carried out by vgic_irq_set_active().
  */
 EXERCISE(3.4)
 static void vgic_irq_merge(struct vcpu *vcpu, struct vgic_irq *irq, u64 lr)
@@ -224,7 +273,24 @@ static void vgic_irq_merge(struct vcpu *vcpu, struct vgic_irq *irq, u64 lr)
 	}
 	if (irq->request != VGIC_IRQ_NO_REQUEST)
 		vgic_irq_set_active(vcpu, irq, irq->request == VGIC_IRQ_ACTIVATE);
-	vgic_irq_relist_folded(vcpu, irq);
+}
+
+void vgic_irq_fold(struct vgic_irq *irq)
+{
+	struct vcpu *vcpu = irq->vcpu;
+	struct vgic_cpu *interface = &vcpu->vgic;
+	unsigned n = irq->lr;
+	u64 lr;
+
+	if (!vgic_is_quiet(vcpu)) {
+		vgic_pull(vcpu);
+		return;
+	}
+	lr = gic->read_lr(n);
+	gic->write_lr(n, 0);
+	interface->lr_used &= ~(1U << n);
+	interface->lr_free |= 1U << n;
+	vgic_irq_merge(vcpu, irq, lr);
 }
 
 /*
@@ -233,7 +299,7 @@ static void vgic_irq_merge(struct vcpu *vcpu, struct vgic_irq *irq, u64 lr)
  * If vgic.hcr has LRENPIE, vgic_retire_spilled() first accounts for completions of active
  * interrupts that have no list register. Then vgic.loaded ends (vgic_set_loaded()). Then each list register that was
  * filled (vgic.lr_used) is read, noted in vgic.lr[], and merged into the interrupt that its vINTID
- * names. The list registers keep their contents, and vgic.lr_used its value, until vgic_flush().
+ * names, which then goes through vgic_irq_relist_folded(). The list registers keep their contents, and vgic.lr_used its value, until vgic_flush().
  */
 EXERCISE(3.4)
 void vgic_fold(struct vcpu *vcpu)
@@ -243,11 +309,14 @@ void vgic_fold(struct vcpu *vcpu)
 	if (interface->hcr & ICH_HCR_EL2_LRENPIE)
 		vgic_retire_spilled(vcpu);
 	vgic_set_loaded(interface, false);
-	for (unsigned n = 0; interface->lr_used >> n; n++) {
+	for (u32 used = interface->lr_used; used; used &= used - 1) {
+		unsigned n = (unsigned)__builtin_ctz(used);
 		u64 lr = gic->read_lr(n);
+		struct vgic_irq *irq = vgic_irq_find(vcpu, lr & ICH_LR_EL2_VINTID_MASK);
 
 		interface->lr[n] = lr;
-		vgic_irq_merge(vcpu, vgic_irq_find(vcpu, lr & ICH_LR_EL2_VINTID_MASK), lr);
+		vgic_irq_merge(vcpu, irq, lr);
+		vgic_irq_relist_folded(vcpu, irq);
 	}
 }
 
@@ -265,8 +334,8 @@ static __attribute__((noinline)) void vgic_irq_sample(struct vcpu *vcpu, struct 
 }
 
 /*
- * Exercise 3.4: sample the lines of the hw interrupts (vgic.hw_mask) of @vcpu, which is here and
- * folded.
+ * Exercise 3.4: sample the lines of those hw interrupts (vgic.hw_mask) of @vcpu, which is here, that
+ * no list register holds.
  *
  * The line of one that is pending may have fallen: the guest reprogrammed its timer before it took
  * the interrupt. If line_level is up and is_asserted() says no, line_level falls. The physical
@@ -282,6 +351,8 @@ void vgic_resample(struct vcpu *vcpu)
 	for (u32 mask = vcpu->vgic.hw_mask; mask; mask &= mask - 1) {
 		struct vgic_irq *irq = &vcpu->vgic.private_irqs[__builtin_ctz(mask)];
 
+		if (irq->lr != VGIC_NO_LR)
+			continue;
 		if (irq->line_level || irq->request != VGIC_IRQ_NO_REQUEST)
 			vgic_irq_sample(vcpu, irq);
 	}

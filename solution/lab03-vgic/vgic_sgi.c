@@ -13,26 +13,18 @@
 #include "exercise.h"
 #include "el2_boot.h"
 #include "internal.h"
+#include "lib/bits.h"
 
-/* Aff3.Aff2.Aff1 of an SGI register, packed like the upper part of an affinity value. */
+/* The vCPUs that @value names: bit n is vCPU n. @elsewhere: Aff3, RS, Aff2, Aff1. */
 EXERCISE_PRIVATE(3.7)
-static u64 sgir_cluster(u64 value)
+static u64 sgir_targets(u64 value, const struct vcpu *sender)
 {
-	return (value >> ICC_SGI1R_EL1_AFF3_SHIFT & 0xff) << 24 |
-	       (value >> ICC_SGI1R_EL1_AFF2_SHIFT & 0xff) << 8 |
-	       (value >> ICC_SGI1R_EL1_AFF1_SHIFT & 0xff);
-}
-
-EXERCISE_PRIVATE(3.7)
-static bool sgir_targets(u64 value, const struct vcpu *sender, const struct vcpu *vcpu)
-{
-	u64 affinity = vcpu->vmpidr & MPIDR_EL1_AFFINITY;
-	u32 aff0 = affinity & 0xff;
+	u64 all = BIT(sender->vm->vcpu_count) - 1;
+	u64 elsewhere = bits_mask(55, 44) | bits_mask(39, 32) | bits_mask(23, 16);
 
 	if (value & ICC_SGI1R_EL1_IRM)
-		return vcpu != sender;
-	return affinity >> 8 == sgir_cluster(value) &&
-	       aff0 >> 4 == (value >> ICC_SGI1R_EL1_RS_SHIFT & 15) && (value >> (aff0 & 15) & 1);
+		return all & ~BIT(sender->index);
+	return value & elsewhere ? 0 : value & all;
 }
 
 /*
@@ -44,8 +36,8 @@ static bool sgir_targets(u64 value, const struct vcpu *sender, const struct vcpu
  *
  * Fields: Aff3 [55:48], RS [47:44], IRM 40, Aff2 [39:32], INTID [27:24], Aff1 [23:16], TargetList
  * [15:0]. IRM 1: every vCPU but the sender, whatever the rest says. IRM 0: the vCPUs of that
- * Aff3.Aff2.Aff1 (vcpu->vmpidr) whose Aff0 is 16 * RS + n for a bit n of the target list; the
- * sender may be among them.
+ * Aff3.Aff2.Aff1 whose Aff0 is 16 * RS + n for a bit n of the target list; the sender may be among
+ * them. vCPU n has Aff0 n, and zero for the rest; there are at most VCPU_MAX.
  */
 EXERCISE(3.7)
 static void vgic_send_sgi(struct vcpu *sender, u64 value, bool group1)
@@ -54,10 +46,10 @@ static void vgic_send_sgi(struct vcpu *sender, u64 value, bool group1)
 	struct vm *vm = sender->vm;
 
 	spin_lock(&vm->vgic.lock);
-	for (u32 index = 0; index < vm->vcpu_count; index++) {
-		struct vgic_irq *irq = vgic_irq_find(vm->vcpus[index], intid);
+	for (u64 targets = sgir_targets(value, sender); targets; targets &= targets - 1) {
+		struct vgic_irq *irq = vgic_irq_find(vm->vcpus[__builtin_ctzl(targets)], intid);
 
-		if (!sgir_targets(value, sender, vm->vcpus[index]) || irq->group1 != group1)
+		if (irq->group1 != group1)
 			continue;
 		irq->pending_latch = true;
 		vgic_irq_update(vm, irq);
