@@ -8,7 +8,7 @@ OVERWRITE ?=
 CHECK ?=
 TEXTS ?=
 
-.PHONY: lint test stress grader-check grade-class starters starters-check transcripts handout
+.PHONY: lint test stress grader-check in-order grade-class starters starters-check transcripts handout
 lint: images ## the rules of this repository that no compiler knows
 	$(Q)$(PYTHON) -m tools.lint --build $(BUILD) --cross '$(CROSS)'
 
@@ -31,6 +31,9 @@ grader-check: ready ## (instructors; FULL=1) do the tests catch known faults, an
 grade-class: ready ## (instructors; LAB=2 SUBMISSIONS=dir or zip [DEST=dir] [JOBS=4] [SEED=7]) grade what a class has handed in
 	$(call given,SUBMISSIONS,dir: archives or directories or a platform's zip of them)$(Q)$(PYTHON) -m grader.grading.grade_class --lab $(LAB) --submissions $(call quoted,$(SUBMISSIONS)) \
 		--dest $(call quoted,$(or $(DEST),$(BUILD)/class)) --jobs $(JOBS) $(if $(SEED),--seed $(call quoted,$(SEED))) --build '$(BUILD)'
+
+in-order: ready ## (authors; LAB=2) what a lab earns after each of its exercises, written in order
+	$(Q)$(PYTHON) -m grader.proof.in_order --lab $(LAB) --build '$(BUILD)' $(if $(EX),--after $(call quoted,$(EX)))
 
 starters: ready ## (instructors) make labs/ from solution/
 	$(Q)$(PYTHON) -m course.starters $(if $(OVERWRITE),--overwrite)

@@ -20,7 +20,7 @@ labNN: ## (lab01, lab02, ...) build labs/ up to that lab and say which exercise 
 	@echo 'make lab02 builds labs 1 to 2 and says which exercise is next'
 $(LAB_LOOPS): lab0%: ready
 	$(Q)$(MAKE) image LAB=$* IMPL=labs BASE=$(BASE)
-	$(Q)$(PYTHON) -m course.lab next --lab $* --base $(BASE)
+	$(Q)$(PYTHON) -m course.lab next --lab $* --base $(BASE) --grades '$(BUILD)/grade'
 
 hint: ready ## (EX=2.3) one more hint for that exercise
 	$(call given,EX,n.m: the exercise)$(Q)$(PYTHON) -m course.lab hint --exercise $(call quoted,$(EX)) --state $(BUILD)/hints.json

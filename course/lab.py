@@ -7,21 +7,23 @@ import argparse
 import json
 import re
 import textwrap
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from course.registry import ROOT, Course, Exercise, load_course
+from course.registry import ROOT, Course, Exercise, Lab, load_course
 from tools.errors import UserError, run_main
 from tools.files import write_atomically
 
-TODO = re.compile(r"\bTODO\(\s*(\d+\.\d+)\s*\)")
+TODO = re.compile(r"\b(?:TODO|NOT_YET)\(\s*(\d+\.\d+)\s*\)")
 # Comments, strings and characters of C, and comments of assembly: no code stands in them.
 NOT_CODE = re.compile(r"/\*.*?\*/|//[^\n]*|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])'", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Open:
-    """A place that still says TODO(n.m)."""
+    """A place that still says TODO(n.m) or NOT_YET(n.m)."""
 
     exercise: str
     file: str
@@ -55,6 +57,50 @@ def open_exercises(course: Course, first: int, last: int,
     return found
 
 
+def unwritten(lab: Lab, root: Path = ROOT) -> dict[str, str]:
+    """The exercises of a lab of which nothing is written yet, and the first place of each."""
+    places = [place for name in lab.files
+              if (path := root / "labs" / lab.directory / name).is_file()
+              for place in open_places(path, f"labs/{lab.directory}/{name}")]
+    found = {}
+    for exercise in lab.exercises:
+        mine = [place for place in places if place.exercise == exercise.id]
+        if len(mine) >= sum(map(len, exercise.functions.values())):
+            found[exercise.id] = f"{mine[0].file}:{mine[0].line}"
+    return found
+
+
+def so_far(passed: int, can_pass: int, waiting: Collection[str]) -> str:
+    """How tests stand: those that can pass now, and for which exercise each of the others waits."""
+    words = [f"{passed} of {can_pass} tests that can pass so far pass"]
+    words += [f"{count} {'waits' if count == 1 else 'wait'} for {id_}"
+              for id_, count in sorted(Counter(waiting).items(), key=_numbers)]
+    return ", ".join(words)
+
+
+def _numbers(item: tuple[str, int]) -> list[int]:
+    """1.10 comes after 1.9."""
+    return [int(part) for part in item[0].split(".")]
+
+
+def _last_graded(lab: Lab, grades: Path) -> list[str]:
+    """What `make grade` found last, of the lab or of one of its exercises."""
+    files = [grades / f"lab{lab.number:02}.json", *grades.glob(f"exercise-{lab.number}-*.json")]
+    files = [path for path in files if path.is_file()]
+    if not files:
+        return []
+    newest = max(files, key=lambda path: path.stat().st_mtime_ns)
+    try:
+        values = json.loads(newest.read_text("utf-8"))
+        tests = [test for test in values["tests"] if test["verdict"] != "TODO"]
+        waiting = [test["waits_for"] for test in tests if test.get("waits_for")]
+        passed = sum(test["verdict"] == "PASS" for test in tests)
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    what = f"exercise {values['exercise']}" if values.get("exercise") else f"lab {lab.number}"
+    return [f"graded last, {what}: {so_far(passed, len(tests) - len(waiting), waiting)}"]
+
+
 def _where(exercise: Exercise, places: list[Open]) -> list[str]:
     lines = [f"  {place.file}:{place.line}" for place in places[:4]]
     if len(places) > 4:
@@ -62,7 +108,8 @@ def _where(exercise: Exercise, places: list[Open]) -> list[str]:
     return lines
 
 
-def next_text(course: Course, number: int, base: str, root: Path = ROOT) -> str:
+def next_text(course: Course, number: int, base: str, root: Path = ROOT,
+              grades: Path = ROOT / "build" / "grade") -> str:
     """What `make labNN` says when the tree has been built."""
     course.lab(number)
     first = number if base == "reference" else 1
@@ -75,9 +122,10 @@ def next_text(course: Course, number: int, base: str, root: Path = ROOT) -> str:
         return "\n".join([done, f"  prove it:  make grade {arguments}",
                           f"  hand in:   make submit LAB={number}"])
     lab = course.lab(course.exercise(next(iter(unfinished))).lab)
-    exercise = course.exercise(next(id_ for id_ in (*lab.order, *unfinished) if id_ in unfinished))
+    exercise = next(entry for entry in lab.in_order if entry.id in unfinished)
     return "\n".join([
         done,
+        *_last_graded(lab, grades),
         f'next: exercise {exercise.id} "{exercise.title}", {exercise.points} points',
         *_where(exercise, unfinished[exercise.id]),
         f"  text:   {lab.text_of(exercise)}",
@@ -121,6 +169,7 @@ def main() -> int:
     next_ = actions.add_parser("next")
     next_.add_argument("--lab", type=int, required=True)
     next_.add_argument("--base", choices=("own", "reference"), default="own")
+    next_.add_argument("--grades", type=Path, default=ROOT / "build" / "grade")
     hint = actions.add_parser("hint")
     hint.add_argument("--exercise", required=True)
     hint.add_argument("--state", type=Path, required=True)
@@ -128,7 +177,7 @@ def main() -> int:
 
     course = load_course()
     if arguments.action == "next":
-        print(next_text(course, arguments.lab, arguments.base))
+        print(next_text(course, arguments.lab, arguments.base, grades=arguments.grades))
     else:
         print(hint_text(course, arguments.exercise, arguments.state))
     return 0

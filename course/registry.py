@@ -16,7 +16,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -46,6 +46,7 @@ class Exercise:
     needs: tuple[str, ...]  # exercises of the same lab that its tests rely on
     hints: tuple[str, ...]  # from vague to concrete
     manual: tuple[str, ...]  # sections of the architecture's documents
+    until_written: dict[str, str] = field(default_factory=dict)  # function -> its starter's body
 
     @property
     def lab(self) -> int:
@@ -84,6 +85,18 @@ class Lab:
     def files(self) -> tuple[str, ...]:
         """The files of its directory that hold exercises: what a submission consists of."""
         return tuple(sorted({name for exercise in self.exercises for name in exercise.functions}))
+
+    @property
+    def in_order(self) -> tuple[Exercise, ...]:
+        """Its exercises in the order in which they are best written."""
+        by_id = {exercise.id: exercise for exercise in self.exercises}
+        return tuple(by_id[id_] for id_ in self.order or by_id)
+
+    @property
+    def until_written(self) -> dict[str, str]:
+        """What functions do that are not written yet, if anything but ending the machine."""
+        return {name: body for exercise in self.exercises
+                for name, body in exercise.until_written.items()}
 
     def text_of(self, exercise: Exercise) -> str:
         """Where a student reads about an exercise."""
@@ -172,6 +185,21 @@ def _functions(table: _Table) -> dict[str, tuple[str, ...]]:
     return found
 
 
+def _until_written(table: _Table, exercise: Exercise) -> dict[str, str]:
+    """Bodies of functions of the exercise. Each names the exercise: who looks for what is to be
+    written finds it."""
+    bodies = _Table(table.get("until_written", dict, {}), f"{table.where}: until_written")
+    names = tuple(bodies._values)
+    found = {name: bodies.text(name).strip("\n") for name in names}
+    for name, body in found.items():
+        if name not in {name for names in exercise.functions.values() for name in names}:
+            raise table.fail("until_written", f"{name} is not a function of the exercise")
+        if not re.search(rf"\b(TODO|NOT_YET)\({re.escape(exercise.id)}\);", body):
+            raise table.fail("until_written", f"{name} names no TODO({exercise.id}) or "
+                                              f"NOT_YET({exercise.id})")
+    return found
+
+
 def _exercise(values: object, lab: int, position: int, file: str) -> Exercise:
     id_ = f"{lab}.{position}"
     table = _Table(values, f"{file}: exercise {id_}")
@@ -187,9 +215,10 @@ def _exercise(values: object, lab: int, position: int, file: str) -> Exercise:
         hints=table.texts("hints", HINTS_MIN),
         manual=table.texts("manual", 1),
     )
+    exercise = replace(exercise, until_written=_until_written(table, exercise))
     table.done()
-    if exercise.points <= 0:
-        raise table.fail("points", "must be positive")
+    if exercise.points < 0:
+        raise table.fail("points", "must not be negative; 0 is for an optional exercise")
     return exercise
 
 
@@ -252,7 +281,7 @@ def _lab(root: Path, tree: str, directory: str, number: int) -> Lab:
     )
     table.done()
     _check_needs(table, lab)
-    if lab.order and sorted(lab.order) != [exercise.id for exercise in lab.exercises]:
+    if lab.order and sorted(lab.order) != sorted(exercise.id for exercise in lab.exercises):
         raise table.fail("order", "must name each exercise of the lab once")
     points = sum(exercise.points for exercise in lab.exercises)
     if points != POINTS_A_LAB:

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """`make starters`: labs/ from solution/, the one place where a solution is written.
 
-    EXERCISE(2.3)            the body of the function below becomes { TODO(2.3); }
+    EXERCISE(2.3)            the body of the function below becomes { TODO(2.3); }, or what lab.toml
+                             has for it under until_written: a machine that does not need the
+                             function yet goes on
     EXERCISE_PRIVATE(2.3)    the function below vanishes, with its comment and its prototypes
     EXERCISE_BEGIN(1.1) ... EXERCISE_END    in assembly: what stands between becomes TODO(1.1)
 
@@ -22,11 +24,12 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
-from course import ctags
+from course import ctags, lab_text
 from course.registry import ANSWERS, LAB_FILE, LABS, ROOT, SOLUTION, Course, Lab, load_course
 from tools.errors import UserError, run_main
 
@@ -99,8 +102,8 @@ def _prototypes(lines: list[str], found: list[ctags.Symbol], name: str) -> Itera
             yield _removal(lines, _comment_above(lines, symbol.line), last)
 
 
-def _c_edits(path: Path, lines: list[str],
-             only: Collection[str] | None) -> tuple[list[Tag], list[_Edit]]:
+def _c_edits(path: Path, lines: list[str], only: Collection[str] | None,
+             bodies: Mapping[str, str]) -> tuple[list[Tag], list[_Edit]]:
     found = ctags.symbols(path)
     functions = {symbol.line: symbol for symbol in found if symbol.kind == "function"}
     tags, edits = [], []
@@ -125,7 +128,8 @@ def _c_edits(path: Path, lines: list[str],
         if opening == function.end or lines[function.end - 1] != "}":
             raise UserError(f"{path}:{function.line}: {function.name}(): "
                             "the braces of its body must stand in the first column")
-        edits.append(_Edit(opening + 1, function.end - 1, (f"\tTODO({tag.id});",)))
+        body = bodies.get(function.name, f"\tTODO({tag.id});")
+        edits.append(_Edit(opening + 1, function.end - 1, tuple(body.splitlines())))
     return tags, edits
 
 
@@ -154,12 +158,16 @@ def _assembly_edits(path: Path, lines: list[str],
     return tags, edits
 
 
-def make_starter(path: Path, only: Collection[str] | None = None) -> Starter:
-    """The starter of a source file; with `only`, just these exercises are taken out of it."""
+def make_starter(path: Path, only: Collection[str] | None = None,
+                 bodies: Mapping[str, str] = MappingProxyType({})) -> Starter:
+    """The starter of a source file; with `only`, just these exercises are taken out of it.
+
+    `bodies`: what functions do until they are written, if anything but TODO().
+    """
     text = path.read_text("utf-8")
     lines = text.splitlines()
-    edits_of = _assembly_edits if path.suffix == ".S" else _c_edits
-    tags, edits = edits_of(path, lines, only)
+    tags, edits = (_assembly_edits(path, lines, only) if path.suffix == ".S"
+                   else _c_edits(path, lines, only, bodies))
     removed: list[str] = []
     for edit in sorted(edits, key=lambda edit: edit.first, reverse=True):
         removed[:0] = lines[edit.first - 1:edit.last]
@@ -193,7 +201,7 @@ def overview(course: Course, labs: Iterable[Lab]) -> str:
         lines += [f"## Lab {lab.number}: [{lab.title}]({lab.directory}/{LAB_TEXT}), "
                   f"about {lab.hours} hours", "", f"Adds {lab.adds}. Then {lab.then}.",
                   "", "| | exercise | points | files |", "|---|---|--:|---|"]
-        for exercise in lab.exercises:
+        for exercise in lab.in_order:
             files = ", ".join(f"`{name}`" for name in exercise.functions)
             lines.append(f"| {exercise.id} | {exercise.title} | {exercise.points} | {files} |")
         lines.append("")
@@ -239,14 +247,15 @@ def make_tree(course: Course, root: Path = ROOT) -> Tree:
             name = f"{lab.directory}/{path.name}"
             if path.name == LAB_TEXT:
                 head = f"<!-- GENERATED from {SOLUTION}/{name} by make starters: do not edit -->\n"
-                files[name] = head.encode() + path.read_bytes()
+                text = lab_text.for_students(path.read_text("utf-8"), lab, root)
+                files[name] = head.encode() + text.encode()
             elif path.name == ANSWERS:
                 files[name], answers = unanswered(path.read_text("utf-8"))
                 removed.update(answers)
             elif path.name == LAB_FILE:
                 files[name] = path.read_bytes()
             elif path.suffix in CODE:
-                starter = make_starter(path)
+                starter = make_starter(path, bodies=lab.until_written)
                 files[name] = starter.text.encode()
                 tags += [(lab, tag) for tag in starter.tags]
                 removed.update(starter.removed)
@@ -302,6 +311,9 @@ def check_texts(tree: Tree) -> Iterator[str]:
             if f'<a id="{exercise.anchor}"></a>' not in text:
                 yield (f"{SOLUTION}/{name}: exercise {exercise.id} "
                        f'needs <a id="{exercise.anchor}"></a>')
+            if lab_text.list_of_tests(lab, exercise) not in text:
+                yield (f"{SOLUTION}/{name}: exercise {exercise.id} "
+                       f"needs a line <!-- tests of {exercise.id} -->")
 
 
 # ---- leaks ---------------------------------------------------------------------------------------

@@ -64,6 +64,23 @@ $(BUILD)/guests/layouts.o: $(wildcard kit/*.h kit/lib/*.h $(LAYERS_GIVEN:%=%*.h)
 .PHONY: guests
 guests: $(BUILD)/guests/layouts.o $(GUESTS:%=$(BUILD)/guests/%.bin) $(GUESTS:%=$(BUILD)/guests/%.toml) $(patsubst guests/demos/%,$(BUILD)/guests/%,$(wildcard guests/demos/*.toml))
 
+# ---- lab 1's warm-up: no guest and no hypervisor, but all that one needs -----------------------------
+
+WARMUP := $(BUILD)/warmup/warmup
+$(WARMUP).elf: $(OBJ)/guest/guests/warmup/warmup.S.o
+	$(call say,LINK,$@)
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(LD_FLAGS) -Wl,-e,_start -Wl,-Ttext=0x40200000 -o $@ $<
+$(WARMUP).bin: $(WARMUP).elf
+	$(Q)$(OBJCOPY) -O binary $< $@
+WARMUP_NEEDS := $(WARMUP).bin $(BUILD)/guests/hello.bin $(BUILD)/guests/hello.toml
+WARMUP_RUN = $(MACHINE) --lab 1 --image $(WARMUP).bin --out $(BUILD)/warmup
+.PHONY: warmup warmup-debug
+warmup: $(WARMUP_NEEDS) ## lab 1's warm-up: guests/warmup/warmup.S on the machine (warmup-debug: under GDB)
+	$(Q)$(PYTHON) -m tools.run $(WARMUP_RUN) $(BUILD)/guests/hello.toml
+warmup-debug: $(WARMUP_NEEDS)
+	$(Q)$(PYTHON) -m tools.debug $(WARMUP_RUN) --elf $(WARMUP).elf $(BUILD)/guests/hello.toml
+
 # ---- Linux for the guests ------------------------------------------------------------------------
 
 .PHONY: linux

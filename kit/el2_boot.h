@@ -99,7 +99,7 @@ struct vcpu *vcpu_prepare_entry(struct vcpu *vcpu);
 /** vcpu_enter() - give the CPU to guests; never returns */
 void vcpu_enter(struct vcpu *vcpu) __attribute__((noreturn));
 
-/* Exercise 1.8. */
+/* Exercise 1.9. */
 void fp_open(struct vcpu *vcpu);
 
 /* ---- VMs ---- */

@@ -3,7 +3,8 @@
  * Marks of the course. EXERCISE(2.3) stands on the line above a function that students write. The
  * comment over the mark begins with "Exercise 2.3:" and is the specification. EXERCISE_PRIVATE(2.3)
  * marks a helper that belongs to the answer. Both expand to nothing. In a starter the body is
- * TODO(2.3), and the helper is missing. In assembly an exercise stands between EXERCISE_BEGIN(1.1)
+ * TODO(2.3), and the helper is missing. A function that a machine can do without for a while has a
+ * body that says TODO(2.3) only where the function is needed, or NOT_YET(2.3). In assembly an exercise stands between EXERCISE_BEGIN(1.1)
  * and EXERCISE_END.
  */
 #ifndef STRATA_EXERCISE_H
@@ -47,6 +48,9 @@
  * @id: the exercise, as in TODO(2.3)
  */
 #define TODO(id) todo_exercise(#id, __FILE__, __LINE__)
+
+/** NOT_YET() - this exercise is not written yet, and the machine goes on without; no code */
+#define NOT_YET(id)
 
 void todo_exercise(const char *id, const char *file, int line) __attribute__((noreturn));
 

@@ -101,6 +101,7 @@ class Grading:
     refused: list[str] = field(default_factory=list)  # why a submission was not built
     ignored: list[str] = field(default_factory=list)  # files in it that nobody looked at
     answers: Answers = field(default_factory=Answers)  # the student's, to the lab's questions
+    unwritten: dict[str, str] = field(default_factory=dict)  # exercises of which nothing is: where
 
     # ---- gathering ----
 
@@ -124,10 +125,21 @@ class Grading:
                                   if key in Result.__dataclass_fields__}
         fields["verdict"] = Verdict(line["verdict"])
         result = Result(**fields)
+        self._nothing_for_nothing(name, result)
         if not result.passed:
             result.symptom = symptoms.explain(result.facts, result.verdict.value, result.message)
         self.columns[column].results[name] = result
         return name
+
+    def _nothing_for_nothing(self, name: str, result: Result) -> None:
+        """A machine may go on without an exercise that is not written. No test of that exercise
+        says more about it than that."""
+        exercise = self.tests.get(name)
+        if exercise and exercise.id in self.unwritten and result.verdict not in (
+                Verdict.TODO, Verdict.BLOCKED, Verdict.ERROR):
+            result.verdict = Verdict.TODO
+            result.observed = (f'exercise {exercise.id} "{exercise.title}" is not written yet '
+                               f"({self.unwritten[exercise.id]})")
 
     def block(self) -> None:
         """What failed because an exercise below it earned nothing is BLOCKED by that exercise.
@@ -234,6 +246,22 @@ class Grading:
         return self.hopeless() | {name for name, result in results.items()
                                   if result.verdict not in (Verdict.PASS, Verdict.ERROR)}
 
+    def waits_for(self, name: str) -> str:
+        """The exercise, not written yet, that a test cannot do without; "" for any other test."""
+        result = self.result_of(name)
+        if result is None or result.verdict is not Verdict.BLOCKED:
+            return ""
+        unwritten = result.shown is Verdict.TODO or result.blocked_by in self.unwritten
+        return result.blocked_by if unwritten else ""
+
+    @property
+    def is_well_so_far(self) -> bool:
+        """Whether of the one exercise that was asked for every test passes that can pass yet."""
+        results = [(name, self.result_of(name)) for name in self.tests]
+        return (bool(self.exercise) and any(result and result.passed for _, result in results)
+                and all(result and (result.passed or self.waits_for(name))
+                        for name, result in results))
+
     @property
     def best(self) -> str:
         """The column that counts."""
@@ -274,7 +302,8 @@ class Grading:
             return EXIT_NOT_BUILT
         if self.infrastructure or not self.complete:
             return EXIT_INFRASTRUCTURE
-        return EXIT_PASSED if self.score == self.maximum else EXIT_FAILED
+        all_right = self.score == self.maximum or self.is_well_so_far
+        return EXIT_PASSED if all_right else EXIT_FAILED
 
     def result_of(self, name: str) -> Result | None:
         """How a test counts: its result in the column that counts."""
@@ -318,8 +347,10 @@ class Grading:
 
     def _test_values(self, name: str, best: str) -> dict[str, Any]:
         result = self.columns[best].results.get(name) if best in self.columns else None
+        waits_for = self.waits_for(name)
         return {"id": name, "exercise": self.tests[name].id, "max": points(self.worth(name)),
                 "verdict": result.verdict.value if result else "",
+                **({"waits_for": waits_for} if waits_for else {}),
                 **{column.name: column.results[name].values() for column in self.columns.values()
                    if name in column.results}}  # fmt: skip
 

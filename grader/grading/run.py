@@ -12,7 +12,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from course.registry import ROOT
+from course.lab import unwritten
+from course.registry import LABS, ROOT
 from grader.grading import budgets
 from grader.grading.model import CUMULATIVE, ISOLATED, Column, Grading
 from grader.grading.plan import TESTS, path_of, question_patterns, selection
@@ -159,6 +160,8 @@ def _receive(grading: Grading, column: str, read: int, arrived: Callable[[str, s
 def grade(grading: Grading, settings: Settings, arrived: Callable[[str, str], None]) -> None:
     """Fill a grading: the cumulative column, and the isolated one when it can count for more."""
     number = grading.lab.number
+    if grading.impl == LABS:
+        grading.unwritten = unwritten(grading.lab, settings.root)
     for name in ([CUMULATIVE] if grading.base == "own" else []) + [ISOLATED]:
         column = grading.columns.setdefault(name, Column(name))
         if name == ISOLATED and CUMULATIVE in grading.columns:

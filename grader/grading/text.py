@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from course.lab import so_far
 from course.registry import Exercise
 from grader.grading.model import CUMULATIVE, ISOLATED, Grading, Result, points
 from grader.grading.plan import path_of
@@ -127,6 +128,12 @@ def summary(grading: Grading, console: Console | None = None) -> None:
         if grading.best == ISOLATED and grading.columns else ""
     what = f"exercise {grading.exercise}" if grading.exercise else f"lab {grading.lab.number}"
     console.print(f"[bold]{what}: {_number(grading.score)} of {grading.maximum} points[/]{how}")
+    waiting = [waits for name in grading.tests if (waits := grading.waits_for(name))]
+    if waiting:
+        tests = [result for name in grading.tests if (result := grading.result_of(name))
+                 and result.verdict is not Verdict.TODO]
+        console.print(so_far(sum(result.passed for result in tests), len(tests) - len(waiting),
+                             waiting))
 
 
 def question_lines(grading: Grading) -> list[str]:

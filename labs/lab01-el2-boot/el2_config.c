@@ -28,7 +28,8 @@
 EXERCISE(1.3)
 u64 el2_guest_hcr(void)
 {
-	TODO(1.3);
+	NOT_YET(1.3);
+	return HCR_EL2_RW; /* without it no guest can be entered at all */
 }
 
 /*
@@ -101,5 +102,6 @@ static void el2_configure_extensions(void)
 EXERCISE(1.3)
 int el2_configure(struct cpu *cpu)
 {
-	TODO(1.3);
+	NOT_YET(1.3);
+	return 0;
 }

@@ -27,7 +27,7 @@ static void fp_trap(bool enable)
 }
 
 /**
- * Exercise 1.8: fp_open() - @vcpu, which is loaded, uses the SIMD unit without a trap until it
+ * Exercise 1.9: fp_open() - @vcpu, which is loaded, uses the SIMD unit without a trap until it
  * leaves
  *
  * Open the unit (fp_trap()), then fp_load() the vCPU's registers unless this CPU still holds them:
@@ -35,10 +35,10 @@ static void fp_trap(bool enable)
  * Afterwards the registers hold no bit of another VM. Note whose they are: fp_owner, fp_cpu,
  * cpu->fp_enabled.
  */
-EXERCISE(1.8)
+EXERCISE(1.9)
 void fp_open(struct vcpu *vcpu)
 {
-	TODO(1.8);
+	TODO(1.9);
 }
 
 /* The first SIMD instruction since the vCPU was loaded, in A64 or A32, is executed again. */
@@ -49,15 +49,16 @@ enum trap_result trap_fp(struct vcpu *vcpu, u64 esr)
 }
 
 /**
- * Exercise 1.8: fp_leave() - @vcpu leaves this CPU: keep what it computed, and trap the next one
+ * Exercise 1.9: fp_leave() - @vcpu leaves this CPU: keep what it computed, and trap the next one
  *
  * If it used the unit (cpu->fp_enabled): fp_save() its registers while EL2 may still read them,
  * then close the unit. Whose registers the unit holds (fp_owner, fp_cpu) does not change.
  */
-EXERCISE(1.8)
+EXERCISE(1.9)
 void fp_leave(struct vcpu *vcpu)
 {
-	TODO(1.8);
+	if (this_cpu()->fp_enabled)
+		TODO(1.9);
 }
 
 void fp_forget(struct vcpu *vcpu)

@@ -47,7 +47,7 @@ void trap_dispatch_init(void)
 }
 
 /**
- * Exercise 1.5: trap_condition_passed() - whether a trapped A32 or T32 instruction would have
+ * Exercise 1.10: trap_condition_passed() - whether a trapped A32 or T32 instruction would have
  * executed
  *
  * A64 instructions always do. Otherwise the condition is ESR bits [23:20], COND, if CV (ESR_CV) is
@@ -56,20 +56,33 @@ void trap_dispatch_init(void)
  * ("SPSR_EL2, Saved Program Status Register"). IT = 0 is outside of a block: always. Else IT[7:4]
  * is the condition. "Condition code" lists the sixteen; 0b1110 and 0b1111 both mean always.
  */
-EXERCISE(1.5)
+EXERCISE(1.10)
 bool trap_condition_passed(const struct vcpu *vcpu, u64 esr)
 {
-	TODO(1.5);
+	NOT_YET(1.10);
+	return true;
+}
+
+/**
+ * Exercise 1.10: advance_it() - the PSTATE @pstate when one more AArch32 instruction is done
+ *
+ * An IT block moves on (pseudocode ITAdvance()): if IT[2:0] is 0 this was its last instruction and
+ * all of IT becomes 0, else IT[4:0] shifts left by one and IT[7:5] stays. Where the pieces of IT
+ * lie: trap_condition_passed().
+ */
+EXERCISE(1.10)
+static u64 advance_it(u64 pstate)
+{
+	NOT_YET(1.10);
+	return pstate;
 }
 
 /**
  * Exercise 1.5: trap_skip_instruction() - let the guest go on behind the instruction that trapped
  *
  * The PC moves by 4 bytes, or by 2 if ESR.IL is clear: a 16-bit T32 instruction. PSTATE becomes
- * what the instruction would have left: SS (software step) is 0; in A64 BTYPE is 0; in AArch32 an
- * IT block moves on (pseudocode ITAdvance()). That is: if IT[2:0] is 0 this was its last
- * instruction and all of IT becomes 0, else IT[4:0] shifts left by one and IT[7:5] stays. Where the
- * pieces of IT lie: trap_condition_passed().
+ * what the instruction would have left: SS (software step) is 0; in A64 BTYPE is 0; in AArch32
+ * (SPSR_AARCH32) advance_it() moves an IT block on.
  */
 EXERCISE(1.5)
 void trap_skip_instruction(struct vcpu *vcpu, u64 esr)
@@ -100,7 +113,15 @@ static void trap_reflect(struct vcpu *vcpu, u64 esr)
 EXERCISE(1.5)
 void trap_dispatch(struct vcpu *vcpu, u64 esr)
 {
-	TODO(1.5);
+	/* Until then: a guest that prints and powers off, guests/probes/hello.S. */
+	u32 call = (u32)vcpu->frame.x[0];
+
+	if (esr_ec(esr) == ESR_EC_HVC64 && call == STRATA_CONSOLE_PUTC)
+		strata_console_putc(vcpu);
+	else if (esr_ec(esr) == ESR_EC_HVC64 && call == PSCI_SYSTEM_OFF)
+		psci_system_off(vcpu);
+	else
+		TODO(1.5);
 }
 
 void trap_irq(struct vcpu *vcpu)
@@ -122,7 +143,8 @@ void trap_serror(struct vcpu *vcpu, u64 esr)
  *
  * W0 names the function, X1 and up are its arguments, X0 to X3 get its results, everything else is
  * preserved (DEN 0028, "SMC and HVC argument passing"). lookup_find() has the function in the table
- * hypercalls, as a hypercall_fn. One that is not there returns SMCCC_NOT_SUPPORTED.
+ * hypercalls; cast what it returns to hypercall_fn *. One that is not there returns
+ * SMCCC_NOT_SUPPORTED.
  *
  * Return: the function's result; TRAP_RESUME without one.
  */

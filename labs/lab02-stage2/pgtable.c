@@ -23,8 +23,9 @@
  *
  * At each entry: walk->pre() with the part of the range that the entry maps. If the entry is a
  * table then, even one that pre() has just put there, walk its part one level below, then
- * walk->post(), if there is one. A walk with blocks_only does not go into tables of the last level,
- * nor call post() for them.
+ * walk->post(), if there is one. A walk with blocks_only calls pre() for an entry that leads to a
+ * table of the last level like for any other, but goes no further: no entry of that table, no
+ * post().
  *
  * Return: 0, or the first error, which ends the walk.
  */

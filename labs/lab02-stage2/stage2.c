@@ -91,7 +91,7 @@ static void stage2_publish(struct pgtable *table)
  *
  * Those of the loaded VMID. The stores to the table come first (DSB ISHST). Up to
  * STAGE2_INVALIDATE_PAGES_MAX pages: each by IPA, and when these are complete (DSB ISH) all of
- * stage 1 of the VMID. For more pages one TLBI VMALLS12E1IS drops both. On return everything is
+ * stage 1 of the VMID. For more pages, and so for a whole block, one TLBI VMALLS12E1IS drops both. On return everything is
  * complete on all CPUs (DSB ISH, ISB).
  */
 EXERCISE(2.5)

@@ -80,7 +80,9 @@ struct vcpu *vgic_target_oracle(struct vm *vm, const struct vgic_irq *irq)
 EXERCISE(3.3)
 struct vcpu *vgic_irq_relist(struct vm *vm, struct vgic_irq *irq)
 {
-	TODO(3.3);
+	if (irq->active || vgic_irq_is_forwarded(vm, irq))
+		TODO(3.3);
+	return NULL;
 }
 
 struct vcpu *vgic_irq_relist_folded(struct vcpu *vcpu, struct vgic_irq *irq)
@@ -166,7 +168,8 @@ void vgic_irq_set_active(struct vcpu *vcpu, struct vgic_irq *irq, bool active)
 EXERCISE(3.2)
 void vgic_set_line(struct vcpu *vcpu, u32 intid, bool level)
 {
-	TODO(3.2);
+	if (level)
+		TODO(3.2);
 }
 
 void vgic_spi_line(struct vm *vm, u32 intid, bool level)

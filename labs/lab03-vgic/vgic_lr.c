@@ -208,7 +208,9 @@ void vgic_irq_fold(struct vgic_irq *irq)
 EXERCISE(3.4)
 void vgic_fold(struct vcpu *vcpu)
 {
-	TODO(3.4);
+	if (vcpu->vgic.lr_used)
+		TODO(3.4);
+	vgic_set_loaded(&vcpu->vgic, false);
 }
 
 /*
@@ -226,7 +228,8 @@ void vgic_fold(struct vcpu *vcpu)
 EXERCISE(3.4)
 void vgic_resample(struct vcpu *vcpu)
 {
-	TODO(3.4);
+	if (vcpu->vgic.hw_mask)
+		TODO(3.4);
 }
 
 /*
@@ -236,5 +239,6 @@ void vgic_resample(struct vcpu *vcpu)
 EXERCISE(3.4)
 void vgic_pull(struct vcpu *vcpu)
 {
-	TODO(3.4);
+	if (vcpu && vcpu->vgic.lr_used)
+		TODO(3.4);
 }

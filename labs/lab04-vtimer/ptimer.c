@@ -17,7 +17,7 @@ static bool ptimer_is_due(const struct guest_timer *cntp, u64 now)
 }
 
 /**
- * Exercise 4.5: ptimer_update() - bring PPI 30's line and CNTP's deadline in step with CTL and CVAL
+ * Exercise 4.5: ptimer_update() - CTL or CVAL of CNTP has changed, or its deadline has come
  *
  * The line is up while CNTP is enabled, not masked and due: say so by vgic_set_line(), whichever it
  * is. The deadline is armed for CVAL while CNTP is enabled, not masked and not due yet; otherwise

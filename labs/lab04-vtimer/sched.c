@@ -48,7 +48,8 @@ void sched_begin_slice(struct vcpu *vcpu)
 EXERCISE(4.7)
 static void slice_expired(struct deadline *deadline)
 {
-	TODO(4.7);
+	if (container_of(deadline, struct cpu, slice)->runnable_count > 0)
+		TODO(4.7);
 }
 
 void sched_init_cpu(struct cpu *cpu)
@@ -71,7 +72,8 @@ void sched_init_cpu(struct cpu *cpu)
 EXERCISE(4.6)
 enum trap_result wfx_trap(struct vcpu *vcpu, u64 esr)
 {
-	TODO(4.6);
+	NOT_YET(4.6);
+	return TRAP_SKIP_INSN; /* WFI and WFE may end at any time */
 }
 
 /**
@@ -85,5 +87,7 @@ enum trap_result wfx_trap(struct vcpu *vcpu, u64 esr)
 EXERCISE(4.6)
 enum trap_result psci_cpu_suspend(struct vcpu *vcpu)
 {
-	TODO(4.6);
+	NOT_YET(4.6);
+	vcpu->frame.x[0] = SMCCC_SUCCESS;
+	return TRAP_RESUME;
 }

@@ -8,6 +8,7 @@
 #include "el2_boot.h"
 #include "exercise.h"
 #include "internal.h"
+#include "lib/bits.h"
 
 #define SMCCC_VERSION_1_2 0x10002
 #define PSCI_VERSION_1_1 0x10001

@@ -67,7 +67,7 @@ static void free_piece(pa_t pa, u64 bytes)
 }
 
 /**
- * Exercise 2.8: give_back() - unmap the RAM in [@start, @end) and free the memory behind it
+ * Exercise 2.9: give_back() - unmap the RAM in [@start, @end) and free the memory behind it
  *
  * In batches of bounded size, each in this order: note which physical pages are mapped
  * (pgtable_visit() with batch_add(), which lowers batch.end when the batch is full); unmap up to
@@ -77,7 +77,7 @@ static void free_piece(pa_t pa, u64 bytes)
  * Return: 0, or -ENOMEM when a block sticks out and there is no memory to split it; earlier batches
  * stay given back.
  */
-EXERCISE(2.8)
+EXERCISE(2.9)
 static int give_back(struct vm *vm, u64 start, u64 end)
 {
 	struct stage2 *s2 = &vm->stage2;
@@ -133,12 +133,12 @@ static int release_in_block(struct vm *vm, u64 start, u64 end)
 }
 
 /**
- * Exercise 2.8: release_is_valid() - whether a guest may give [@ipa, @ipa + @bytes) back
+ * Exercise 2.9: release_is_valid() - whether a guest may give [@ipa, @ipa + @bytes) back
  *
  * Both are multiples of 4 KiB, @bytes is not 0, and all of the range is the VM's RAM. The guest may
  * pass any 64-bit numbers: no sum of them may wrap.
  */
-EXERCISE(2.8)
+EXERCISE(2.9)
 static bool release_is_valid(const struct vm *vm, u64 ipa, u64 bytes)
 {
 	u64 offset = ipa - vm->ram_base;
@@ -182,12 +182,12 @@ enum trap_result memory_release(struct vcpu *vcpu)
 }
 
 /**
- * Exercise 2.8: memory_stats() - hypercall STRATA_MEMORY_STATS
+ * Exercise 2.9: memory_stats() - hypercall STRATA_MEMORY_STATS
  *
  * X0 = 0, X1 = bytes of RAM, X2 = bytes resident, X3 = bytes of tables. All are of one moment: read
  * with stage2.lock held.
  */
-EXERCISE(2.8)
+EXERCISE(2.9)
 enum trap_result memory_stats(struct vcpu *vcpu)
 {
 	struct stage2 *s2 = &vcpu->vm->stage2;

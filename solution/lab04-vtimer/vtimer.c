@@ -18,6 +18,7 @@
 
 /**
  * Exercise 4.1: vtimer_deadline() - the physical count at which CNTV with this CVAL is due
+ * @offset: physical minus virtual count: CNTVOFF_EL2 of the vCPU's VM
  *
  * A timer's condition is met when count - offset >= CVAL, all unsigned 64 bit. A sum that does not
  * fit into 64 bits is a count that no counter reaches: CNT_NEVER.
@@ -38,8 +39,9 @@ static bool vtimer_is_asserted(struct vcpu *vcpu)
 /**
  * Exercise 4.4: vtimer_expired() - the deadline of a vCPU's CNTV has come while it is not loaded
  *
- * Look again, since the registers may have changed after the deadline was armed: only a timer that
- * is enabled, not masked and due now makes PPI 27 pending, by vgic_set_line(), which also wakes the
+ * Look again: before this function ran the vCPU may have been loaded once more, here or on another
+ * CPU, and its guest may have switched the timer off, masked or moved it. Only a timer that is
+ * enabled, not masked and due now makes PPI 27 pending, by vgic_set_line(), which also wakes the
  * vCPU.
  */
 EXERCISE(4.4)
@@ -84,7 +86,8 @@ void vtimer_load(struct vcpu *vcpu)
  *
  * Keep CTL (ENABLE and IMASK), CVAL and CNTKCTL_EL1. Switch CNTV off, with an ISB, so that it
  * cannot fire into the next vCPU. If the timer can still fire (ctl_can_fire()), arm its deadline,
- * unless it has fired (ISTATUS) and its interrupt is on the way (vgic_is_live()).
+ * one of CNT_NEVER like any other, unless it has fired (ISTATUS) and its interrupt is on the way
+ * (vgic_is_live()).
  */
 EXERCISE(4.2)
 void vtimer_save(struct vcpu *vcpu)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import re
 import shutil
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from course import lab as loop
-from course import starters, submit
+from course import lab_text, starters, submit
 from course.registry import ROOT, Course, load_course
 from grader.conftest import Lab
 from grader.machine import images
@@ -117,6 +118,23 @@ def starter_of(folder: Path, text: str, name: str = "file.c",
     path = folder / name
     path.write_text(text, "utf-8")
     return starters.make_starter(path, only)
+
+
+def test_a_function_may_do_something_until_it_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "file.c"
+    path.write_text(SOURCE, "utf-8")
+    text = starters.make_starter(path, bodies={"answer": "\tNOT_YET(2.1);\n\treturn a;"}).text
+    assert text == STARTER.replace("\tTODO(2.1);", "\tNOT_YET(2.1);\n\treturn a;")
+
+
+def test_the_text_of_a_lab_lists_its_tests_and_names_the_students_files() -> None:
+    lab = COURSE.labs[0]
+    text = lab_text.for_students("at solution/lab01-el2-boot/trap.c, of solution/\n"
+                                 "<!-- tests of 1.9 -->\n", lab)
+    assert text == """at labs/lab01-el2-boot/trap.c, of solution/
+- Tests by itself: `test_simd_state_follows_its_vcpu`
+- Tests on the machine: `test_two_guests_do_not_disturb_each_other` with `world_switch_fp`
+"""
 
 
 def test_bodies_become_todo_and_private_helpers_vanish(tmp_path: Path) -> None:
@@ -251,12 +269,16 @@ def test_todo_works_in_assembly_wherever_it_stands(
 
 
 @pytest.mark.parametrize(("old", "new", "says"), [
-    ("points = 10", "points = 11", "lab.toml: exercise: the points add up to 101, not to 100"),
-    ("hours = 10", "hour = 10", "lab.toml: hours: is missing"),
-    ("hours = 10", "hours = 10\nweeks = 2", "lab.toml: weeks: unknown key"),
+    ("points = 9", "points = 10", "lab.toml: exercise: the points add up to 101, not to 100"),
+    ("points = 0", "points = -1", "exercise 1.10: points: must not be negative"),
+    ("hours = 14", "hour = 14", "lab.toml: hours: is missing"),
+    ("hours = 14", "hours = 14\nweeks = 2", "lab.toml: weeks: unknown key"),
+    ('order = ["1.1", ', "order = [", "lab.toml: order: must name each exercise of the lab once"),
+    ("\tNOT_YET(1.3);\n\treturn HCR", "\treturn HCR", "until_written: el2_guest_hcr names no TODO"),
+    ("fp_leave = \"\"\"", "fp_left = \"\"\"", "until_written: fp_left is not a function"),
     ('id = "1.2"', 'id = "1.3"', "exercise 1.2: id: exercises are in order"),
     ("tests = [", 'tests = [ "a", "a",', "exercise 1.1: tests: has an entry twice"),
-    ('needs = ["1.1"', 'needs = ["1.9"', "lab.toml: needs: 1.9 is not an exercise of this lab"),
+    ('needs = ["1.1", "1.4"', 'needs = ["1.99"', "lab.toml: needs: 1.99 is not an exercise"),
     ('title = "Entry at EL2"', f'title = "{"x" * 99}"', "exercise 1.1: title: "),
     ('title = "Entry at EL2"', "title = 3", "exercise 1.1: title: must be of type str"),
     ("isolated_factor = 0.9", "isolated_factor = 1.5", "isolated_factor: must be above 0"),
@@ -287,22 +309,37 @@ def write_exercise(student: Path, course: Course, id_: str) -> None:
     lab = course.lab(course.exercise(id_).lab)
     for name in course.exercise(id_).functions:
         path = student / "labs" / lab.directory / name
-        path.write_text(path.read_text("utf-8").replace(f"TODO({id_})", f"/* was TODO({id_}) */"),
-                        "utf-8")
+        path.write_text(path.read_text("utf-8").replace(f"TODO({id_})", f"/* was TODO({id_}) */")
+                        .replace(f"NOT_YET({id_});", ""), "utf-8")
 
 
 def test_the_next_exercise_is_the_first_that_still_says_todo(student: Path) -> None:
     assert "next: exercise 1.1 " in loop.next_text(COURSE, 2, "own", student)
     write_exercise(student, COURSE, "1.1")
     text = loop.next_text(COURSE, 2, "own", student)
-    assert "1 of 16 exercises are written" in text
-    assert re.search(r'next: exercise 1\.2 ".*\n  labs/lab01-el2-boot/vectors\.S:\d+', text)
-    assert "labs/lab01-el2-boot/README.md#12" in text
+    assert "1 of 19 exercises are written" in text
+    assert re.search(r'next: exercise 1\.4 ".*\n  labs/lab01-el2-boot/vectors\.S:\d+', text)
+    assert "labs/lab01-el2-boot/README.md#14" in text
     assert "next: exercise 2.1 " in loop.next_text(COURSE, 2, "reference", student)
     assert "next: exercise 5.2 " in loop.next_text(COURSE, 5, "reference", student)  # its `order`
+    write_exercise(student, COURSE, "1.2")
+    assert "1.2" not in loop.unwritten(COURSE.labs[0], student)
+    assert loop.unwritten(COURSE.labs[0], student)["1.10"].startswith("labs/lab01-el2-boot/trap.c:")
     for exercise in COURSE.labs[0].exercises:
         write_exercise(student, COURSE, exercise.id)
-    assert "8 of 8 exercises are written" in loop.next_text(COURSE, 1, "own", student)
+    assert "10 of 10 exercises are written" in loop.next_text(COURSE, 1, "own", student)
+
+
+def test_the_next_text_says_how_the_last_grade_ended(student: Path, tmp_path: Path) -> None:
+    """Of the lab, or of one exercise, whichever was graded last."""
+    tests = [{"verdict": "PASS"}, {"verdict": "FAIL"}, {"verdict": "TODO"},
+             *({"verdict": "BLOCKED", "waits_for": id_} for id_ in ("1.10", "1.9", "1.9"))]
+    (tmp_path / "exercise-1-2.json").write_text(json.dumps({"exercise": "1.2", "tests": tests}))
+    text = loop.next_text(COURSE, 1, "own", student, tmp_path)
+    assert ("graded last, exercise 1.2: 1 of 2 tests that can pass so far pass, 2 wait for 1.9, "
+            "1 waits for 1.10") in text
+    (tmp_path / "exercise-1-2.json").write_text("rubbish")
+    assert "graded last" not in loop.next_text(COURSE, 1, "own", student, tmp_path)
 
 
 def test_hints_come_one_by_one(tmp_path: Path) -> None:

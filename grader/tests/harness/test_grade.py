@@ -114,9 +114,9 @@ def test_patterns_mean_parameters_and_not_names() -> None:
 
 def test_prerequisites_come_lowest_first() -> None:
     lab = COURSE.lab(2)
-    ids = [e.id for e in prerequisites(lab, COURSE.exercise("2.8"))]
+    ids = [e.id for e in prerequisites(lab, COURSE.exercise("2.9"))]
     assert ids.index("2.1") < ids.index("2.2") < ids.index("2.3")
-    assert "2.8" not in ids
+    assert "2.9" not in ids
 
 
 # ---- points ----
@@ -144,14 +144,14 @@ FAIL: dict[str, Any] = {"verdict": "FAIL", "what": "it is so"}
 
 def test_points_of_an_exercise_are_those_of_its_tests() -> None:
     grading = graded({"a": PASS, "b": FAIL, "c": PASS})
-    assert float(grading.score) == 10 / 2 + 15
+    assert float(grading.score) == 9 / 2 + 13
     assert grading.status == EXIT_FAILED
 
 
 def test_the_better_column_counts_and_isolated_counts_less() -> None:
     grading = graded({"a": PASS, "b": FAIL, "c": FAIL})
     fill(grading, ISOLATED, {"a": PASS, "b": PASS, "c": PASS})
-    assert (grading.best, float(grading.score)) == (ISOLATED, 25 * 0.9)
+    assert (grading.best, float(grading.score)) == (ISOLATED, 22 * 0.9)
     fill(grading, CUMULATIVE, {"a": FAIL, "b": PASS, "c": PASS})
     fill(grading, ISOLATED, {"a": PASS, "b": FAIL, "c": PASS})
     assert (grading.best, float(grading.score)) == (CUMULATIVE, 20)
@@ -221,6 +221,32 @@ def test_what_is_not_written_has_its_result_in_both_columns(
     assert grading.columns[CUMULATIVE].results["f::c"].verdict == Verdict.BLOCKED
 
 
+def test_an_exercise_that_is_not_written_earns_nothing() -> None:
+    """However a machine that goes on without it makes its tests end."""
+    grading = graded({"c": PASS})
+    grading.unwritten = {"1.1": "labs/x.c:7"}
+    for name, verdict in (("a", PASS), ("b", FAIL)):
+        grading.add(CUMULATIVE, {"test": f"f::{name}", **verdict})
+    grading.block()
+    results = grading.columns[CUMULATIVE].results
+    assert [results[f"f::{name}"].verdict for name in "abc"] == [
+        Verdict.TODO, Verdict.TODO, Verdict.PASS]
+    assert 'exercise 1.1 "Entry at EL2" is not written yet' in results["f::a"].observed
+
+
+def test_one_exercise_is_well_while_its_other_tests_wait() -> None:
+    """They wait for what is not written, not for what is wrong."""
+    todo = {"verdict": "TODO", "observed": TODO.format("1.8")}
+    for b, well in ((todo, True), (FAIL, False), (PASS, True)):
+        grading = graded({"a": PASS, "b": b})
+        grading.exercise, grading.complete = "1.1", True
+        del grading.tests["f::c"]
+        grading.block()
+        assert grading.is_well_so_far is well
+        assert grading.status == (0 if well else 1)
+        assert grading.waits_for("f::b") == ("1.8" if b is todo else "")
+
+
 def test_what_stands_on_an_unwritten_exercise_is_blocked() -> None:
     todo = {"verdict": "TODO", "observed": TODO.format("1.1")}
     grading = graded({"a": todo, "b": todo, "c": todo})
@@ -279,7 +305,7 @@ def test_exit_status_tells_who_is_at_fault() -> None:
     grading = Grading(COURSE, COURSE.lab(1), "labs", exercise="1.1", complete=True)
     grading.tests["f::a"] = COURSE.exercise("1.1")
     fill(grading, CUMULATIVE, {"a": PASS})
-    assert (grading.status, grading.maximum) == (EXIT_PASSED, 10)
+    assert (grading.status, grading.maximum) == (EXIT_PASSED, 9)
 
 
 def test_an_incomplete_run_keeps_what_it_has_and_is_no_result(tmp_path: Path) -> None:
@@ -287,7 +313,7 @@ def test_an_incomplete_run_keeps_what_it_has_and_is_no_result(tmp_path: Path) ->
     grading.complete = False
     grading.write(tmp_path / "lab01.json")
     values = json.loads((tmp_path / "lab01.json").read_text())
-    assert (values["score"], values["complete"]) == (5.0, False)
+    assert (values["score"], values["complete"]) == (4.5, False)
     assert values["exit_code"] == EXIT_INFRASTRUCTURE
     assert list(values)[:5] == ["lab", "impl", "score", "max", "tests"]
 

@@ -111,6 +111,19 @@ def test_guest_registers_hold_nothing_of_the_hypervisor(lab: Lab) -> None:
     expect("x4..x30 are zero when a guest starts", leaks, {})
 
 
+def test_the_first_guest_says_hello(lab: Lab) -> None:
+    """Its calls come out of EL2 behind the HVC, with the registers that it keeps its place in."""
+    machine = at_first_guest_instruction(lab, "hello")
+    guest = machine.guests[0]
+    call = guest.load_address + symbols_of(guest.elf)["hello_hvc"]
+    for _ in range(3):
+        machine.run_to(call, EL1_ONLY)
+        place = machine.register("x19")
+        machine.run_to(call + 4, EL1_ONLY)
+        expect("x19 behind the HVC", machine.register("x19"), place)
+    machine.run_until_off()
+
+
 def test_undefined_instruction_is_injected_as_hardware_would(lab: Lab) -> None:
     """From the trap to the guest's vector: syndrome, return address, saved and new PSTATE."""
     machine = at_slot(lab, "id_registers", cpu="max")

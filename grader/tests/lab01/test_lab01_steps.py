@@ -271,24 +271,34 @@ def test_conditions_of_aarch32_instructions(lab: Lab, seed: int) -> None:
     expect("A64, whatever stands in these bits: executed", passed(EL1H, CV), True)
 
 
-def test_a_skipped_instruction_was_executed(lab: Lab, seed: int) -> None:
-    """PC by the length in IL, BTYPE and SS cleared, an IT block moved on."""
-    bench = cold(lab, seed)
+def skipped(bench: Bench, cases: tuple[tuple[str, int, int, int, int], ...]) -> None:
+    """Each: what it is, PSTATE and syndrome of what is skipped, its length, PSTATE after it."""
     vcpu = bench.vcpu()
-    ss = 1 << 21
-    thumb = AARCH32_USR | THUMB
-    for what, pstate, esr, length, after in (
-        ("A64", 0xF000_0000 | ss | 1 << 10 | DAIF | EL1H, IL, 4, 0xF000_0000 | DAIF | EL1H),
-        ("A32", AARCH32_USR | ss, IL, 4, AARCH32_USR),
-        ("T32, 16 bits, in an IT block", thumb | it_state(0b0000_0101), 0, 2,
-         thumb | it_state(0b0000_1010)),
-        ("T32, last of an IT block", thumb | it_state(0b1010_1000), IL, 4, thumb),
-        ("T32, IT[7:5] stays", thumb | it_state(0b1101_0110), IL, 4, thumb | it_state(0b1100_1100)),
-    ):  # fmt: skip
+    for what, pstate, esr, length, after in cases:
         bench.put(vcpu, frame__pc=0x1000, frame__pstate=pstate)
         bench.call("trap_skip_instruction", vcpu.address, esr)
         expect(f"{what}: PC", vcpu.get("frame.pc"), 0x1000 + length)
         expect(f"{what}: PSTATE", vcpu.get("frame.pstate"), after, el2.spsr)
+
+
+def test_a_skipped_instruction_was_executed(lab: Lab, seed: int) -> None:
+    """PC by the length in IL, BTYPE and SS cleared."""
+    ss = 1 << 21
+    skipped(cold(lab, seed), (
+        ("A64", 0xF000_0000 | ss | 1 << 10 | DAIF | EL1H, IL, 4, 0xF000_0000 | DAIF | EL1H),
+        ("A32", AARCH32_USR | ss, IL, 4, AARCH32_USR),
+        ("T32, 16 bits", AARCH32_USR | THUMB, 0, 2, AARCH32_USR | THUMB),
+    ))  # fmt: skip
+
+
+def test_a_skipped_instruction_moves_its_it_block_on(lab: Lab, seed: int) -> None:
+    thumb = AARCH32_USR | THUMB
+    skipped(cold(lab, seed), (
+        ("16 bits, in an IT block", thumb | it_state(0b0000_0101), 0, 2,
+         thumb | it_state(0b0000_1010)),
+        ("last of an IT block", thumb | it_state(0b1010_1000), IL, 4, thumb),
+        ("IT[7:5] stays", thumb | it_state(0b1101_0110), IL, 4, thumb | it_state(0b1100_1100)),
+    ))  # fmt: skip
 
 
 ZCR_EL1 = (3, 0, 1, 2, 0)  # of SVE

@@ -42,6 +42,10 @@ def test_a_guest_sees_the_architecture(lab: Lab, gic: int, probe: str) -> None:
     lab.probe(probe)
 
 
+def test_guests_that_take_no_interrupt_run_as_before(lab: Lab, gic: int) -> None:
+    lab.probe("hypercalls")
+
+
 @pytest.mark.parametrize("probe", IN_PAIRS)
 def test_two_guests_do_not_disturb_each_other(lab: Lab, gic: int, probe: str) -> None:
     lab.probe(ProbeVm(probe), ProbeVm(probe))

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: MIT
+"""A machine does something new long before a lab is done: what runs after which exercise."""
+
+from __future__ import annotations
+
+import pytest
+
+from course.registry import load_course
+from grader.grading.model import CUMULATIVE
+from grader.machine import images, options
+from grader.proof.in_order import Desk
+
+COURSE = load_course()
+
+
+@pytest.mark.parametrize(("after", "runs"), [
+    ("1.2", "test_the_first_guest_says_hello"),
+    ("1.6", "test_a_guest_sees_the_architecture[*-hypercalls]"),
+    ("2.6", "test_a_guest_sees_the_architecture[*-registers_preserved]"),
+    ("3.8", "test_guests_that_take_no_interrupt_run_as_before[*]"),
+    ("4.7", "test_two_guests_do_not_disturb_each_other[*-sched_fair]"),
+])
+def test_a_guest_runs_after(after: str, runs: str) -> None:
+    """With what a lab's `order` has up to there, and the starters' bodies for the rest."""
+    images.guest("hello")
+    lab = COURSE.lab(COURSE.exercise(after).lab)
+    order = [exercise.id for exercise in lab.in_order]
+    unwritten = order[order.index(after) + 1:]
+    with images.exclusive("in-order"):
+        desk = Desk(options.current().build, 80)
+        grading = desk.grade(COURSE, lab, unwritten, (f"test_lab{lab.number:02}.py::{runs}",))
+    results = grading.columns[CUMULATIVE].results
+    assert results and all(result.passed for result in results.values()), results
