@@ -7,7 +7,7 @@ registers makes no progress, at whichever exception level the budget ran out.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from contextlib import ExitStack
 
 from grader.machine.gdb_client import GdbError
@@ -16,8 +16,8 @@ from grader.machine.verdict import Finding
 from grader.oracle.decode.esr import Esr
 from grader.oracle.objects import Objects
 
-LOOKS = 8
-LEAST = 6  # exits that have to be seen
+LOOKS = 8  # for each CPU
+LEAST = 6  # exits of one CPU that have to be seen
 DISTINCT = 2  # as many places of one loop are named
 INSTRUCTIONS = 400_000
 # Of these a loop in the guest changes at least one.
@@ -27,27 +27,34 @@ VECTORS = {0x400: "synchronous", 0x480: "IRQ", 0x600: "synchronous", 0x680: "IRQ
 
 
 def repeated(machine: Machine) -> str:
-    """The one or two exits that repeat, in words; "" when more do, or none. Runs on a bit."""
+    """The one or two exits that repeat on a CPU, in words; "" when more do, or none. Runs on a bit.
+
+    Each CPU is looked at for itself: one may be stuck while another makes progress.
+    """
     try:
-        return _describe(machine, _sample(machine))
+        found = [text for cpu, seen in sorted(_sample(machine).items())
+                 if (text := _describe(machine, cpu, seen))]
+        return "; ".join(found)
     except (Finding, GdbError, ValueError, KeyError):
         return ""  # the machine has something else to say
 
 
-def _sample(machine: Machine) -> Counter[tuple[int, ...]]:
-    """How often each (vector, ESR_EL2 of a synchronous exit, ELR_EL2, VM, registers) was seen."""
-    base, seen = machine.register("VBAR_EL2"), Counter[tuple[int, ...]]()
+def _sample(machine: Machine) -> dict[int, Counter[tuple[int, ...]]]:
+    """By CPU: how often each (vector, ESR_EL2 of a synchronous exit, ELR_EL2, VM, registers) was
+    seen."""
+    base, seen = machine.register("VBAR_EL2"), defaultdict[int, Counter[tuple[int, ...]]](Counter)
     with ExitStack() as stack:
         numbers = {stack.enter_context(machine.breakpoint(base + offset, EL2_ONLY)): offset
                    for offset in VECTORS}
-        for _ in range(LOOKS):
+        for _ in range(LOOKS * machine.config.smp):
             stop = machine.run(INSTRUCTIONS)
             if stop.kind is not StopKind.BREAKPOINT or stop.number not in numbers:
                 break
             offset = numbers[stop.number]
             esr = machine.register("ESR_EL2") if VECTORS[offset] != "IRQ" else 0
             registers = machine.gdb.core_registers(*REGISTERS)
-            seen[offset, esr, machine.register("ELR_EL2"), _vm(machine), *registers] += 1
+            key = offset, esr, machine.register("ELR_EL2"), _vm(machine), *registers
+            seen[stop.cpu][key] += 1
     return seen
 
 
@@ -59,7 +66,7 @@ def _vm(machine: Machine) -> int:
         return -1
 
 
-def _describe(machine: Machine, seen: Counter[tuple[int, ...]]) -> str:
+def _describe(machine: Machine, cpu: int, seen: Counter[tuple[int, ...]]) -> str:
     if seen.total() < LEAST or len(seen) > DISTINCT:
         return ""
     words = []
@@ -67,4 +74,5 @@ def _describe(machine: Machine, seen: Counter[tuple[int, ...]]) -> str:
         kind = str(Esr(esr)) if VECTORS[offset] != "IRQ" else "an IRQ"
         where = f" (VM {vm})" if vm >= 0 else ""
         words.append(f"{count} times {kind} at ELR_EL2 {machine.place(elr, el=1)}{where}")
-    return f"the same exit again and again: of {seen.total()} in a row, " + ", ".join(words)
+    on = f" on CPU {cpu}" if machine.config.smp > 1 else ""
+    return f"the same exit again and again{on}: of {seen.total()} in a row, " + ", ".join(words)

@@ -77,6 +77,11 @@ def check_cpus(machine: Machine) -> int:
             raise Finding(Verdict.FAIL, f"CPU {number} runs a guest: it has a vCPU loaded")
         expect(f"CPU {number} runs a vCPU that no other CPU has loaded",
                loaded.setdefault(vcpu.address, number), number)
+        for timer in ("cntv", "cntp"):
+            expect(f"the timer {timer} of the vCPU on CPU {number} is on no other CPU's queue",
+                   vcpu.get(f"vtimer.{timer}.deadline.cpu") in (0, cpu.address), True)
+        expect(f"CPU {number} has CNTV of its vCPU, and EL2 does not watch it",
+               vcpu.get("vtimer.cntv.deadline.cpu"), 0)
         vm = vcpu.pointer("vm", "struct vm")
         assert vm is not None
         expect(f"the vCPU on CPU {number} is RUNNING", vcpu.get("state"), RUNNING)

@@ -8,6 +8,7 @@ import re
 import select
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from grader.conftest import MakeLab
 from grader.machine import images
 from grader.machine import machine as machine_module
 from grader.machine.launch import MachineConfig
-from grader.machine.machine import EL2_ONLY, Machine, StopKind
+from grader.machine.machine import EL2_ONLY, Machine, Stop, StopKind
 from grader.machine.verdict import Finding, Verdict, expect, expect_that
 from grader.oracle import crash, exits
 from grader.oracle.strata import ORACLE
@@ -87,6 +88,26 @@ def test_an_exit_that_comes_again_and_again_is_named(start_selftest: StartSelfte
     assert exits.repeated(machine) == (
         f"the same exit again and again: of {exits.LOOKS} in a row, {exits.LOOKS} times "
         f"0x5e000000 EC 0x17 SMC: #0x0 at ELR_EL2 {guest:#x}")
+
+
+def test_of_two_cpus_the_one_that_repeats_its_exit_is_named(
+    start_selftest: StartSelftest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one makes progress; both are at the same place, which proves nothing."""
+    machine = start_selftest("smc_for_ever")
+    machine.run_to("guest")
+    run, stops = machine.run, [0]
+
+    def of_two(budget: int) -> Stop:
+        """What CPU 1 does has another register each time."""
+        stops[0] += 1
+        machine.gdb.set_register("x19", stops[0] if stops[0] % 2 else 0)
+        return replace(run(budget), cpu=stops[0] % 2)
+
+    monkeypatch.setattr(machine, "run", of_two)
+    monkeypatch.setattr(machine, "config", replace(machine.config, smp=2))
+    assert exits.repeated(machine).startswith(
+        f"the same exit again and again on CPU 0: of {exits.LOOKS} in a row, {exits.LOOKS} times ")
 
 
 def test_a_guest_that_calls_in_a_loop_makes_progress(start_selftest: StartSelftest) -> None:

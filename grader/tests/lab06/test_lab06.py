@@ -16,7 +16,8 @@ from grader.oracle.decode import el2_registers as el2
 from grader.oracle.objects import Objects
 from grader.oracle.probe import (LOAD_OFFSET, RAM_BASE, ProbeVm, finish_probes, judge,
                                  watch_probes)
-from grader.oracle.smp import OFF, check_cpus, check_queues, make_races
+from grader.oracle.smp import (BLOCKED, OFF, RUNNING, check_cpus, check_queues,
+                               make_races)
 
 LAB = 6
 BUDGET = 200_000_000
@@ -25,6 +26,8 @@ VM_POWERED_OFF, VM_GONE = 1, 4
 SCTLR_ON = 1 << 0 | 1 << 2 | 1 << 12 | 1 << 19  # M, C, I, WXN
 HOLDS, HOLDS_FULL = 6, 40
 LOOKS, LOOKS_FULL = 24, 120
+AT_ONCE = 100_000  # a hundredth of a time slice
+REQ_STOP = 1 << 2
 # GIC and CPUs: what an interrupt controller or a number of CPUs could spoil is tried on these.
 MACHINES = pytest.mark.parametrize(("gic", "smp"), [(3, 4), (2, 2)], indirect=["gic"],
                                    ids=["gicv3-4", "gicv2-2"])
@@ -144,6 +147,24 @@ def test_a_vm_ends_while_its_vcpus_run(lab: Lab, gic: int, smp: int) -> None:
     expect("no CPU has a vCPU of theirs loaded", [hex(v) for v in gone & loaded], [])
 
 
+@pytest.mark.parametrize("does", ["computes", "sleeps"])
+def test_the_end_of_a_vm_is_told_to_its_vcpus(lab: Lab, does: str) -> None:
+    """A vCPU that computes would go on until its time slice is over, one that sleeps for ever."""
+    vm = ProbeVm("smp_end", cpus=2, pin=((0,), (1,)), reports=False,
+                 words=(("other_sleeps", does == "sleeps"),))
+    machine = lab.start(vm, smp=2)
+    machine.run_to("*vm_stop", EL2_ONLY)
+    vcpu, cpu = Objects(machine).vm(0).vcpu(1), Objects(machine).cpu(1)
+    expect(f"vCPU 1 {does}", vcpu.get("state"), BLOCKED if does == "sleeps" else RUNNING)
+    told = f"{EL2_ONLY} && $x0 == {cpu.address}"
+    with machine.breakpoint("*smp_kick", told), machine.alone(0):
+        stop = machine.run(AT_ONCE)
+    expect("CPU 0 ends the VM, and kicks the CPU of vCPU 1", stop.kind, StopKind.BREAKPOINT)
+    expect_that("which finds then that it has to leave",
+                bool(vcpu.get("requests") & REQ_STOP), vcpu.get("requests"))
+    machine.run_until_off(BUDGET)
+
+
 def races(lab: Lab, vms: list[ProbeVm], functions: tuple[str, ...], seed: int, smp: int = 2,
           who: str = "") -> None:
     """Run the probes with one CPU held at instructions of these functions, again and again."""
@@ -224,9 +245,10 @@ def test_shared_memory_of_vcpus(lab: Lab) -> None:
     lab.probe(four("smp_counter"), smp=2, budget=BUDGET)
 
 
-@pytest.mark.parametrize("size", ["2M", "4K"])
-def test_memory_given_back_is_gone_for_all(lab: Lab, size: str) -> None:
-    lab.probe(four("smp_release", page_size=size), smp=2, budget=BUDGET)
+@pytest.mark.parametrize(("size", "smp"), [("2M", 2), ("4K", 2), ("4K", 4)])
+def test_memory_given_back_is_gone_for_all(lab: Lab, size: str, smp: int) -> None:
+    """With a CPU for each, whose TLB nothing else drops."""
+    lab.probe(four("smp_release", page_size=size), smp=smp, budget=BUDGET)
 
 
 @pytest.mark.parametrize("smp", [4, 2])

@@ -11,10 +11,10 @@ from grader.machine.machine import EL2_ONLY, StopKind
 from grader.machine.symbols import symbols_of
 from grader.machine.verdict import expect, expect_that
 from grader.oracle.barriers import disassemble
-from grader.oracle.calls import Bench, Stub, trap_result
+from grader.oracle.calls import Bench, Stub, hook_of, trap_result
 from grader.oracle.objects import Object
 from grader.oracle.probe import ProbeVm
-from grader.oracle.smp import OFF, RUNNABLE, RUNNING
+from grader.oracle.smp import OFF, RUNNABLE, RUNNING, listed
 
 LAB = 6
 CPU_ON_32, CPU_ON_64 = 0x8400_0003, 0xC400_0003
@@ -26,6 +26,7 @@ MASK64 = (1 << 64) - 1
 RESUME = 0
 REQ_STOP = 1 << 2
 LOCK_STEPS = 400
+FAR = 1 << 50  # a deadline that does not come
 
 
 def bench_of(lab: Lab, seed: int, vcpus: int = 4) -> tuple[Bench, list[Object]]:
@@ -136,6 +137,21 @@ def test_the_last_vcpu_that_goes_off(lab: Lab, seed: int) -> None:
         expect("power_lock is free again", bench.machine.memory.u32(lock), 0)
 
 
+def test_a_vcpu_that_was_started_again_does_not_go_off(lab: Lab, seed: int) -> None:
+    """That it went off once does not make another vCPU the last one."""
+    bench, vcpus = bench_of(lab, seed, 2)
+    vm = bench.objects.vm(0)
+    bench.put(vcpus[0], state=RUNNING, goes_off=0)
+    bench.put(vcpus[1], state=OFF, goes_off=1)
+    bench.set_frame(vcpus[0], [CPU_ON_64, 1, vm.ram_base + 0x40000, 0] + [0] * 27)
+    bench.call(bench.objects.hypercall(CPU_ON_64), vcpus[0].address)
+    expect("CPU_ON of a vCPU that has gone off", signed(bench.frame(vcpus[0])[0]), SUCCESS)
+    expect("it is on a run queue", vcpus[1].get("state"), RUNNABLE)
+    bench.call("psci_cpu_off", vcpus[0].address, stubs={"vm_stop": 0})
+    expect("CPU_OFF of the other one, which is not the last: calls of vm_stop()",
+           [call.name for call in bench.calls], [])
+
+
 # 6.3 and 6.4: what is ordered by instructions that QEMU does not need.
 
 
@@ -187,3 +203,23 @@ def test_how_a_cpu_waits_for_a_lock(lab: Lab) -> None:
         stop = machine.run(LOCK_STEPS)
         expect("when it is free it comes back",
                (stop.kind, stop.pc), (StopKind.BREAKPOINT, bench.nowhere))
+
+
+# 6.6: what moves with a vCPU.
+
+
+def test_the_timer_of_a_vcpu_that_has_moved_is_on_no_queue(lab: Lab, seed: int) -> None:
+    """The CPU that it left would act on a timer that the other CPU has in its hardware by now."""
+    machine = lab.start(ProbeVm("hypercalls", cpus=2), smp=2)
+    bench = Bench.at_first_entry(machine, seed)
+    vcpu, cpus = bench.objects.vm(0).vcpu(1), [bench.objects.cpu(index) for index in range(2)]
+    deadline = bench.address_of(vcpu, "vtimer.cntv.deadline")
+    bench.call("deadline_arm", deadline, FAR)
+    expect("CPU 0, which vCPU 1 left, watches its timer",
+           vcpu.get("vtimer.cntv.deadline.cpu"), cpus[0].address)
+    bench.put(vcpu, cpu=cpus[1].address)
+    bench.call(hook_of(machine, 4, "vcpu_load"), vcpu.address)
+    expect("when CPU 1 has loaded it nobody does", vcpu.get("vtimer.cntv.deadline.cpu"), 0)
+    expect_that("and it is not on the queue of CPU 0", deadline not in
+                listed(bench.objects, bench.address_of(cpus[0], "deadlines"), "struct deadline",
+                       "node"))
