@@ -180,12 +180,13 @@ doctor: ## list what the machine needs: found, or the command that installs it
 	@tools/doctor
 
 ifeq ($(TEST),)
-debug: $(RUN_NEEDS) ## the machine of run, stopped at its first instruction, under GDB (GUEST=file.elf, TEST=test)
+debug: $(RUN_NEEDS) ## the machine of run, stopped at its first instruction, under GDB (GUEST=file.elf; TEST=test [SUBMISSION=file])
 	$(Q)$(PYTHON) -m tools.debug $(MACHINE) --lab $(LAB) --image $(IMAGE) --elf $(IMAGE_DIR)/strata.elf \
 		$(if $(GUEST),--guest $(call quoted,$(GUEST))) $(GUEST_TEXT) --out $(IMAGE_DIR) $(call quoted,$(RUN_VMS))
 else
 debug: ready # a test's machine where the test fails
-	$(Q)$(PYTHON) -m grader.grading.debug_test $(TEST_OPTIONS) $(call quoted,$(TEST))
+	$(Q)$(if $(SUBMISSION),$(PYTHON) -m grader.grading.debug_submission --lab $(LAB) --base $(BASE) --build '$(BUILD)' --qemu $(call quoted,$(QEMU)) \
+		$(OF_SUBMISSION) $(if $(SEED),--seed $(call quoted,$(SEED))),$(PYTHON) -m grader.grading.debug_test $(TEST_OPTIONS)) $(call quoted,$(TEST))
 endif
 
 format: ready ## lay out all C sources as the lint wants them

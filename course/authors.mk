@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 # What needs solution/, and what instructors and authors do. No handout has this file.
 
-DEST ?=
 SUBMISSIONS ?=
 JOBS ?= 1
 OVERWRITE ?=

@@ -12,6 +12,8 @@ $(OBJ)/kit/todo.c.o: private INCLUDES += -I$(dir $(EXERCISE_TITLES))
 
 EX ?=
 FULL ?=
+SUBMISSION ?=
+DEST ?=
 given = $(if $($1),,$(error make $@ needs $1=$2))
 LAB_LOOPS := $(NUMBERS:%=lab0%)
 
@@ -29,11 +31,15 @@ hint: ready ## (EX=2.3) one more hint for that exercise
 GRADE = $(PYTHON) -m grader.grading.grade --lab $(LAB) --build '$(BUILD)' --qemu $(call quoted,$(QEMU)) --base $(BASE) \
 	--impl $(if $(filter command environment,$(firstword $(origin IMPL))),$(IMPL),labs)
 
-grade: ready ## (LAB=2 [EX=2.3] [IMPL=labs] [BASE=reference]) test a lab, and say the points and why
-	$(Q)$(GRADE) $(if $(EX),--exercise $(call quoted,$(EX))) $(if $(SEED),--seed $(call quoted,$(SEED)))
+# A submission is graded whole, whatever stands in this tree.
+OF_SUBMISSION = $(if $(SUBMISSION),--submission $(call quoted,$(SUBMISSION)))
 
-why: ready ## (TEST=name) the last failure of that test in full
-	$(call given,TEST,name: a test or a part of its name)$(Q)$(PYTHON) -m grader.grading.why --build '$(BUILD)' $(call quoted,$(TEST))
+grade: ready ## (LAB=2 [EX=2.3] [IMPL=labs] [BASE=reference] [SUBMISSION=file]) test a lab, and say the points and why
+	$(Q)$(GRADE) $(OF_SUBMISSION) $(if $(EX),--exercise $(call quoted,$(EX))) $(if $(SEED),--seed $(call quoted,$(SEED)))
+
+why: ready ## (TEST=name [SUBMISSION=file [DEST=dir]]) the last failure of that test in full
+	$(if $(SUBMISSION),,$(call given,TEST,name: a test or a part of its name))$(Q)$(PYTHON) -m grader.grading.why --build '$(BUILD)' \
+		$(OF_SUBMISSION) $(if $(DEST),--dest $(call quoted,$(DEST))) $(if $(TEST),$(call quoted,$(TEST)))
 
 submit: ready ## (LAB=2) pack what is to be handed in, and nothing else
 	$(Q)$(PYTHON) -m course.submit --lab $(LAB) --out $(BUILD)/submit --scores $(BUILD)/grade

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import errno
 import fnmatch
+import hashlib
 import os
 import re
 import shutil
@@ -24,6 +25,7 @@ from pathlib import Path
 from course.registry import LABS, ROOT, SOLUTION, Course, load_course
 from course.starters import (LAB_TEXT, MANIFEST, Tree, check_registry, find_leaks,
                              make_tree, manifest_of, overview, secret_lines)
+from course.submit import GIVEN_FILES
 from tools.errors import UserError, run_main
 from tools.files import full_disk, repository_files
 
@@ -84,6 +86,10 @@ def fill(dest: Path, course: Course, tree: Tree, number: int, archives: list[Pat
     for archive in archives:
         shutil.copyfile(ROOT / archive, dest / REFERENCE / archive.name)
     shutil.copyfile(README, dest / "README.md")
+    given = {path.relative_to(dest).as_posix(): path for path in dest.rglob("*") if path.is_file()}
+    lines = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {name}\n"
+             for name, path in sorted(given.items()) if not name.startswith(f"{LABS}/")]
+    (dest / GIVEN_FILES).write_text("".join(lines), "utf-8")
 
 
 def inspect(dest: Path, course: Course, number: int, secrets: frozenset[str]) -> Iterator[str]:

@@ -2,8 +2,8 @@
 """`make submit`: the files that are registered for labs 1 to LAB, in one archive.
 
 The same files give the same archive (with the same zlib), whoever packs it and when: names, order,
-times and owners are fixed. Other files that were changed below labs/ are named: the archive leaves
-them out, so they are missing when the work is graded.
+times and owners are fixed. Other files that were changed are named: the archive leaves them out, so
+they are missing when the work is graded, and the score here may be another than the one there.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ import gzip
 import hashlib
 import io
 import json
+import subprocess
 import tarfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from course.lab import open_exercises
@@ -24,6 +26,9 @@ from tools.errors import UserError, run_main
 from tools.files import write_atomically
 
 FILE_BYTES_MAX = 256 * 1024
+GIVEN_FILES = "handout/GIVEN.sha256"  # what a handout had outside labs/
+JUDGING = ("Makefile", "course.toml", "course", "kit", "guests", "grader", "tools", "handout")
+SHOWN = 10
 
 
 def registered_files(course: Course, number: int) -> list[str]:
@@ -31,6 +36,21 @@ def registered_files(course: Course, number: int) -> list[str]:
     course.lab(number)
     return [f"{lab.directory}/{name}" for lab in course.labs[:number]
             for name in (*lab.files, *([ANSWERS] if lab.questions else []))]
+
+
+def content_hash(files: Mapping[str, bytes]) -> str:
+    """The same for the same registered files, however they are packed."""
+    total = hashlib.sha256()
+    for name, data in sorted(files.items()):
+        total.update(f"{name}\0{len(data)}\0".encode() + data)
+    return total.hexdigest()
+
+
+def hash_of_labs(root: Path, course: Course, number: int) -> str:
+    """content_hash() of what make submit would pack."""
+    paths = {name: root / LABS / name for name in registered_files(course, number)}
+    return content_hash({name: path.read_bytes() for name, path in paths.items()
+                         if path.is_file()})
 
 
 def pack(root: Path, names: list[str]) -> bytes:
@@ -65,17 +85,43 @@ def left_out(root: Path, course: Course, number: int) -> list[str]:
                    and (name in changed or name not in known)})
 
 
-def local_score(root: Path, scores: Path, number: int, names: list[str]) -> str:
-    """What the last local grading said, and whether it was about these files."""
-    report = scores / f"lab{number:02}.json"
+def changed_outside(root: Path) -> list[str]:
+    """Files outside labs/ that a score rests on and that are not as they were given."""
+    manifest = root / GIVEN_FILES
+    if manifest.is_file():
+        pairs = (line.split("  ", 1) for line in manifest.read_text("utf-8").splitlines())
+        return [name for digest, name in pairs if is_judging(name) and digest != (
+            hashlib.sha256((root / name).read_bytes()).hexdigest()
+            if (root / name).is_file() else "")]
     try:
-        values = json.loads(report.read_text("utf-8"))
+        git = subprocess.run(["git", "-C", str(root), "diff", "--name-only", "HEAD", "--",
+                              *JUDGING], capture_output=True, text=True, check=False)
+    except OSError:
+        return []
+    return [name for name in git.stdout.splitlines() if is_judging(name)]
+
+
+def is_judging(name: str) -> bool:
+    return name.split("/")[0] in JUDGING and not name.endswith(".md")
+
+
+def local_score(root: Path, course: Course, scores: Path, number: int) -> str:
+    """What the last local grading said, and why it may be no score of these files."""
+    try:
+        values = json.loads((scores / f"lab{number:02}.json").read_text("utf-8"))
         score, maximum = float(values["score"]), float(values["max"])
+        problems = [text for text, holds in {
+            "of the solution, not of these files": values["impl"] != LABS,
+            "of other files than these": values["impl"] == LABS
+            and values["source"] != hash_of_labs(root, course, number),
+            "of a run that did not finish": not values["complete"],
+            "some tests could not be judged": values["complete"] and values["exit_code"] == 3,
+            "over the layers of the reference alone": values["base"] != "own",
+        }.items() if holds]
     except (OSError, ValueError, KeyError, TypeError):
         return f"not graded here yet: make grade LAB={number}"
-    newest = max((root / LABS / name).stat().st_mtime_ns for name in names)
-    stale = " (before the last change: grade again)" if newest > report.stat().st_mtime_ns else ""
-    return f"{score:g} of {maximum:g}{stale}"
+    told = f" ({'; '.join(problems)}: make grade LAB={number})" if problems else ""
+    return f"{score:g} of {maximum:g}{told}"
 
 
 def main() -> int:
@@ -93,7 +139,8 @@ def main() -> int:
     unfinished = open_exercises(course, 1, arguments.lab)
     print(f"{target}: {len(names)} files, {len(data)} bytes")
     print(f"  sha256: {hashlib.sha256(data).hexdigest()}")
-    score = local_score(ROOT, arguments.scores, arguments.lab, names)
+    print(f"  files:  {hash_of_labs(ROOT, course, arguments.lab)} (as in the results)")
+    score = local_score(ROOT, course, arguments.scores, arguments.lab)
     print(f"  local score of lab {arguments.lab}: {score}")
     for lab in course.labs[:arguments.lab]:
         answers = questions.read_file(ROOT / LABS / lab.directory / ANSWERS, lab)
@@ -103,6 +150,11 @@ def main() -> int:
         print(f"  not written yet: {', '.join(unfinished)}")
     for name in left_out(ROOT, course, arguments.lab):
         print(f"  NOT in it: {LABS}/{name} (only files with exercises are taken)")
+    outside = changed_outside(ROOT)
+    for name in outside[:SHOWN]:
+        print(f"  NOT in it: {name} (changed; the score is made with the file as it was given)")
+    if len(outside) > SHOWN:
+        print(f"  NOT in it: {len(outside) - SHOWN} more changed files outside {LABS}/")
     return 0
 
 

@@ -18,7 +18,8 @@ import sys
 from pathlib import Path
 
 from course import questions
-from course.registry import ROOT, Course, load_course
+from course.registry import LABS, ROOT, Course, load_course
+from course.submit import hash_of_labs
 from grader.grading import budgets, formats, properties, run, text
 from grader.grading.model import EXIT_INFRASTRUCTURE, Grading
 from grader.machine.verdict import Finding, infrastructure
@@ -62,7 +63,9 @@ def start(course: Course, arguments: argparse.Namespace) -> Grading:
         raise UserError(f"EX={exercise.id} belongs to lab {exercise.lab}, not to LAB={lab.number}")
     answers = questions.read_file(ROOT / arguments.impl / lab.directory / questions.FILE, lab)
     return Grading(course, lab, arguments.impl, base=arguments.base,
-                   exercise=exercise.id if exercise else "", answers=answers)
+                   exercise=exercise.id if exercise else "", answers=answers,
+                   source=(hash_of_labs(ROOT, course, lab.number) if arguments.impl == LABS
+                           else ""))
 
 
 def instructions(grading: Grading) -> dict[str, int]:

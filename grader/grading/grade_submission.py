@@ -52,22 +52,22 @@ class Grader:
         if taken.refused:
             grading.complete = True
             return grading
-        shutil.rmtree(work, ignore_errors=True)
-        self._lay_out(taken.files, work)
+        self.lay_out(taken.files, work)
         settings = run.Settings(
             impl="labs", build=str(work / "build"), qemu=self.qemu, workers=self.workers,
             seeds=self.seeds, only=self.only,
             wrap=lambda command: sandbox.run_command(work, (ROOT, self.guests), command),
-            builder=lambda lab, column: self._build(work, lab, column, set(taken.files)))
+            builder=lambda lab, column: self.build_image(work, column, set(taken.files)))
         run.grade(grading, settings,
                   lambda column, name: arrived(grading, column, name) if arrived else None)
         return grading
 
-    def _lay_out(self, files: dict[str, bytes], work: Path) -> None:
+    def lay_out(self, files: dict[str, bytes], work: Path) -> None:
         """The pristine labs/ with the student's files in it, and the starter's objects.
 
         A file that is as it was given keeps its time, and so its object.
         """
+        shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
         shutil.copytree(self.template.tree / "labs", work / "labs")
         for name, data in files.items():
@@ -77,11 +77,11 @@ class Grader:
         shutil.copytree(self.template.build, work / "build", symlinks=True)
         (work / "build" / "guests").symlink_to(self.guests)
 
-    def _build(self, work: Path, lab: int, column: str, names: set[str]) -> str:
+    def build_image(self, work: Path, column: str, names: set[str]) -> str:
         """Build an image in the sandbox; what to say when there is none."""
         base = "reference" if column == ISOLATED else "own"
         wrapped = sandbox.build_command(self.template.tree, work / "labs", work / "build",
-                                        sandbox.image_command(lab, base))
+                                        sandbox.image_command(self.lab, base))
         done = sandbox.build(wrapped, work / "build")
         if done.returncode:
             return sandbox.cut(run.build_error(done.text, work))

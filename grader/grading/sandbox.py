@@ -37,11 +37,12 @@ def _limits(cpu: int, memory: int, file: int) -> list[str]:
             f"--nofile={OPEN_FILES}", "--core=0", "--"]  # fmt: skip
 
 
-def _base() -> list[str]:
+def _base(terminal: bool = False) -> list[str]:
+    """`terminal`: keep that of the caller, who made it for this command alone."""
     program = shutil.which("bwrap")
     if program is None:
         raise infrastructure("bubblewrap is not installed; `make doctor` says how to get it")
-    return [program, "--unshare-all", "--die-with-parent", "--new-session",
+    return [program, "--unshare-all", "--die-with-parent", *([] if terminal else ["--new-session"]),
             "--uid", "65534", "--gid", "65534", "--hostname", "strata"]
 
 
@@ -69,14 +70,17 @@ def build_command(tree: Path, labs: Path, build: Path, command: list[str]) -> li
             *_limits(BUILD_CPU_SECONDS, BUILD_MEMORY, BUILD_FILE), *command]  # fmt: skip
 
 
-def run_command(work: Path, readable: tuple[Path, ...], command: list[str]) -> list[str]:
+def run_command(work: Path, readable: tuple[Path, ...], command: list[str],
+                labs: Path | None = None, terminal: bool = False) -> list[str]:
     """The tests: everything read-only but `work`. Environment and descriptors are handed on.
 
-    /tmp is the sandbox's own; what has to be seen of the real one is in `readable`.
+    /tmp is the sandbox's own; what has to be seen of the real one is in `readable`. With `labs` the
+    sources that a debugger finds below labs/ are those of that directory.
     """
     seen = [word for path in readable for word in ("--ro-bind", str(path), str(path))]
-    return [*_base(), "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp",
-            *seen, "--bind", str(work), str(work), "--chdir", str(ROOT),
+    seen += ["--ro-bind", str(labs), str(ROOT / "labs")] if labs else []
+    return [*_base(terminal), "--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev",
+            "--tmpfs", "/tmp", *seen, "--bind", str(work), str(work), "--chdir", str(ROOT),
             *_limits(RUN_CPU_SECONDS, RUN_MEMORY, RUN_FILE), *command]  # fmt: skip
 
 

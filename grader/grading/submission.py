@@ -21,7 +21,7 @@ from pathlib import Path, PurePosixPath
 from elftools.elf.elffile import ELFFile
 
 from course.registry import ANSWERS, LABS, ROOT, Course
-from course.submit import registered_files
+from course.submit import content_hash, registered_files
 from grader.grading import frames
 from grader.grading.bounded import bounded
 from grader.grading.unpack import shown
@@ -62,12 +62,9 @@ class Submission:
     @property
     def digest(self) -> str:
         """The same for the same registered files, however they were packed."""
-        total = hashlib.sha256()
-        for name, data in sorted(self.files.items()):
-            total.update(f"{name}\0{len(data)}\0".encode() + data)
-        for text in sorted(self.refused):
-            total.update(text.encode() + b"\0")
-        return total.hexdigest()
+        content = content_hash(self.files)
+        words = "\0".join([content, *sorted(self.refused)])
+        return hashlib.sha256(words.encode()).hexdigest() if self.refused else content
 
 
 def read(source: Path, course: Course, lab: int) -> Submission:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from course import handout, starters
+from course import handout, starters, submit
 from course.registry import ROOT, load_course
 from grader.machine import images
 
@@ -105,6 +105,12 @@ def test_what_does_not_belong_is_found(copy: Path, tmp_path: Path) -> None:
     spoilt = tmp_path / "spoilt"
     shutil.copytree(copy, spoilt, ignore=shutil.ignore_patterns("build"))
     assert list(handout.inspect(spoilt, COURSE, LAB, secrets)) == []
+    assert submit.changed_outside(spoilt) == []
+    (spoilt / "kit/hypervisor.mk").write_text("# mine\n", "utf-8")
+    (spoilt / "guests/guests.mk").unlink()
+    (spoilt / "docs/glossary.md").write_text("mine\n", "utf-8")
+    (spoilt / "labs/README.md").write_text("mine\n", "utf-8")
+    assert submit.changed_outside(spoilt) == ["guests/guests.mk", "kit/hypervisor.mk"]
     (spoilt / "solution").mkdir()
     (spoilt / "docs" / "notes.md").write_text(f"{max(secrets, key=len)}\n", "utf-8")
     (spoilt / "labs" / COURSE.labs[2].directory).mkdir()

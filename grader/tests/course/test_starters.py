@@ -379,6 +379,27 @@ def test_what_is_not_handed_in_is_said(student: Path) -> None:
                                                    f"{directory.name}/mine.c"]
 
 
+def test_a_score_says_of_what_it_is(student: Path, tmp_path: Path) -> None:
+    def told(**values: object) -> str:
+        known = {"score": 55.5, "max": 100, "impl": "labs", "complete": True, "exit_code": 1,
+                 "base": "own", "source": submit.hash_of_labs(student, COURSE, 1), **values}
+        (tmp_path / "lab01.json").write_text(json.dumps(known), "utf-8")
+        return submit.local_score(student, COURSE, tmp_path, 1)
+
+    assert submit.local_score(student, COURSE, tmp_path, 1) == (
+        "not graded here yet: make grade LAB=1")
+    assert told() == "55.5 of 100"
+    assert "did not finish" in told(complete=False)
+    assert "of the solution" in told(impl="solution", source="")
+    assert "reference" in told(base="reference")
+    assert "could not be judged" in told(exit_code=3)
+    before = submit.hash_of_labs(student, COURSE, 1)
+    path = student / "labs" / COURSE.labs[0].directory / "trap.c"
+    path.write_text(path.read_text("utf-8") + "\n", "utf-8")
+    os.utime(path, (1, 1))
+    assert told(source=before) == "55.5 of 100 (of other files than these: make grade LAB=1)"
+
+
 def test_a_submission_takes_files_only(student: Path) -> None:
     path = student / "labs" / COURSE.labs[0].directory / "trap.c"
     path.unlink()

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from course import questions
 from course.registry import ROOT, Lab, load_course
+from course.submit import hash_of_labs, pack, registered_files
 from grader.grading import budgets, formats, run, symptoms
 from grader.grading.model import (CUMULATIVE, EXIT_FAILED, EXIT_INFRASTRUCTURE, EXIT_NOT_BUILT,
                                   EXIT_PASSED, ISOLATED, Column, Grading, Result)
@@ -24,7 +25,7 @@ from grader.grading.plan import (assign, matches, measures, patterns_of, prerequ
                                  question_patterns, short)
 from grader.grading.text import explain, summary
 from grader.grading.stored import is_enough, restore
-from grader.grading.why import find
+from grader.grading.why import failed, find, find_submission
 from grader.machine.verdict import Verdict
 from grader.oracle.decode.esr import Esr
 from grader.proof.mutation import all_mutants
@@ -289,6 +290,23 @@ def test_why_shows_no_failure_that_has_been_repaired(tmp_path: Path) -> None:
         os.utime(path, (1000 - age, 1000 - age))
     with pytest.raises(UserError, match="f::a passed when it last ran"):
         find(tmp_path, "f::a")
+
+
+def test_why_finds_the_result_of_a_submission(tmp_path: Path) -> None:
+    """By its files: the result in a class has the student's name, and may have dots in it."""
+    archive = tmp_path / "anna.tar.gz"
+    archive.write_bytes(pack(ROOT, registered_files(COURSE, 1)))
+    with pytest.raises(UserError, match="have no result yet"):
+        find_submission([tmp_path], archive)
+    grading = graded({"a": FAIL, "b": PASS})
+    grading.source = hash_of_labs(ROOT, COURSE, 1)
+    grading.write(tmp_path / "students" / "anna.b.json")
+    found = find_submission([tmp_path / "none", tmp_path / "students"], archive)
+    assert failed(found, "a") == "f::a"
+    with pytest.raises(UserError, match="f::b passed"):
+        failed(found, "::b")
+    with pytest.raises(UserError, match="no such file"):
+        find_submission([tmp_path], tmp_path / "missing")
 
 
 def test_what_stands_on_an_exercise_that_half_works_is_judged_for_itself() -> None:

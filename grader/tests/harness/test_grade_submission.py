@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -100,6 +101,33 @@ def test_cheats_get_what_they_deserve(tmp_path: Path, lab: int) -> None:
     cheating.try_all(BUILD, wanted, tmp_path,
                      lambda cheat, problems: found.update({cheat.name: problems}))
     assert {name: problems for name, problems in found.items() if problems} == {}
+
+
+@needs_sandbox
+def test_a_submission_can_be_debugged_where_it_fails(tmp_path: Path) -> None:
+    """In the sandbox: its sources are the student's, and nothing can be written."""
+    archive = tmp_path / "anna.tar.gz"
+    text = (ROOT / "labs" / COURSE.lab(1).directory / "boot.S").read_text("utf-8")
+    archive.write_bytes(pack(student(tmp_path, {"boot.S": f"/* anna's own */\n{text}"}),
+                             registered_files(COURSE, 1)))
+    commands = ("list boot.S:1,2\nframe\npython print(open('/etc/strata', 'w'))\n"
+                "quit\n")
+    done = subprocess.run([sys.executable, "-m", "grader.grading.debug_submission", "--lab", "1",
+                           "--submission", str(archive), "--build", BUILD,
+                           "test_boot_prepares_the_cpu_for_c"], cwd=ROOT, input=commands,
+                          capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "is not written yet" in done.stdout and "anna's own" in done.stdout
+    assert "Read-only file system" in done.stdout + done.stderr
+
+
+def student(folder: Path, changed: dict[str, str]) -> Path:
+    """A tree with labs/lab01-... in which these files are the student's."""
+    for name in registered_files(COURSE, 1):
+        path = folder / "labs" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(changed.get(path.name, (ROOT / "labs" / name).read_text("utf-8")), "utf-8")
+    return folder
 
 
 def test_there_are_enough_mutants_and_each_names_its_tests() -> None:
