@@ -39,6 +39,8 @@ INITRD ?=
 GUEST ?=
 TEST ?=
 SEED ?=
+FROM ?= 0
+FOR ?= 1000s
 TESTS ?= $(if $(HANDOUT),$(filter-out grader/tests/lab%,$(wildcard grader/tests/*/test_*.py)),grader/tests)
 PYTEST_ARGS ?=
 V ?= 0
@@ -138,7 +140,7 @@ keep = @mkdir -p $(@D); printf '%s\n' $(call quoted,$1) | cmp -s - $@ || printf 
 FORCE:
 export QEMU
 # What the goals need, as the doctor calls it: what runs tests needs all, and a text needs Python alone.
-NEED_TEST := test lint measure format unit models grade why grader-check in-order grade-class starters starters-check handout transcripts
+NEED_TEST := test lint measure trace format unit models grade why grader-check in-order grade-class starters starters-check handout transcripts
 NEED_PYTHON := hint submit
 need = $(if $(filter $(NEED_TEST) $(if $(TEST),debug),$(MAKECMDGOALS)),test,$(if $(filter debug warmup-debug,$(MAKECMDGOALS)),debug,$(if $(filter bench,$(MAKECMDGOALS)),bench,$(if $(filter-out $(NEED_PYTHON),$(MAKECMDGOALS)),run,python))))
 ready:
@@ -175,6 +177,10 @@ PYTEST = $(PYTHON) -m pytest -q -n 2 -p no:cacheprovider $(TEST_OPTIONS)
 .PHONY: run doctor debug format clean help compile_commands.json
 run: $(RUN_NEEDS) ## boot the VMs of VMS= (default: two Debian Linux VMs with SMP= vCPUs) under the hypervisor
 	$(Q)$(PYTHON) -m tools.run $(MACHINE) --lab $(LAB) --image $(IMAGE) $(GUEST_TEXT) --out $(IMAGE_DIR) $(call quoted,$(RUN_VMS))
+
+trace: $(RUN_NEEDS) ## make run as a picture of its time, $(BUILD)/trace/trace.html, and trace.json for Perfetto (FROM=270ms FOR=5ms: a part of it)
+	$(Q)$(PYTHON) -m bench.trace $(MACHINE) --lab $(LAB) --image $(IMAGE) $(GUEST_TEXT) --from $(call quoted,$(FROM)) --for $(call quoted,$(FOR)) \
+		--out $(BUILD)/trace $(call quoted,$(RUN_VMS))
 
 doctor: ## list what the machine needs: found, or the command that installs it
 	@tools/doctor

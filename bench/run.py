@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import subprocess
 import tempfile
 import threading
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from bench.plugins import compile_plugin
 from tools import dtb, fdt
 from tools.bundle import HEADER_SMMU, build_bundle, machine_memory_for
 from tools.errors import UserError
@@ -23,7 +23,6 @@ from tools.qemu import (MachineOptions, device_arguments, ends_with_us, option_v
                         qemu_version, qemu_words)
 from tools.vms import MIB, DeviceConfig, VmConfig
 
-PLUGIN_SOURCE = Path(__file__).parent / "plugin" / "retired.c"
 NET_SECONDS = 900  # only against an emulator that hangs; no result depends on it
 DONE = re.compile(r"DONE: (\d+) of (\d+)")
 
@@ -144,16 +143,7 @@ def _outcome(process: subprocess.Popen[bytes], files: list[IO[bytes]]) -> Outcom
 
 def plugin_arguments(setup: Setup) -> list[str]:
     """-plugin with the counting plugin, compiled for this emulator."""
-    version = qemu_version(setup.qemu)
-    api = 1 if version < (9, 0) else 2 if version < (9, 1) else 3 if version < (9, 2) else 4
-    target = setup.out / f"retired-api{api}.so"
-    compiler = shutil.which("gcc") or shutil.which("cc") or shutil.which("clang")
-    if compiler is None:
-        raise UserError("a host C compiler is needed to count instructions")
-    subprocess.run([compiler, "-O2", "-shared", "-fPIC", "-fvisibility=hidden",
-                    f"-DPLUGIN_API_VERSION={api}", "-o", str(target), str(PLUGIN_SOURCE)],
-                   check=True)
-    return ["-plugin", option_value(target)]
+    return ["-plugin", option_value(compile_plugin("retired", setup.qemu, setup.out))]
 
 
 def hypervisor_command(setup: Setup, vms: list[VmConfig], *, cpu: str, gic: int = 3, smp: int = 1,

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 ROOMS: dict[str, tuple[str, ...]] = {
     "tools": (),
     "guests": ("tools",),
-    "bench": ("tools",),
+    "bench": ("grader.oracle",),
     "course": ("tools",),
     "grader.machine": ("tools",),
     "grader.oracle": ("grader.machine", "course"),

@@ -15,6 +15,7 @@ from grader.machine.verdict import infrastructure
 from tools.qemu import option_value, qemu_version
 
 SOURCE = Path(__file__).parent / "plugin" / "budget.c"
+INTERFACE = SOURCE.parent / "qemu_plugin.h"
 NO_LIMIT = (1 << 64) - 1
 _IN_LOOP, _FINISHED = 2, 3  # enum reason in plugin/budget.c
 
@@ -37,7 +38,8 @@ def build_plugin(qemu: str, directory: Path) -> Path:
     target = directory / f"budget-api{api}.so"
     with (directory / "budget.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if target.exists() and target.stat().st_mtime >= SOURCE.stat().st_mtime:
+        newest = max(path.stat().st_mtime for path in (SOURCE, INTERFACE))
+        if target.exists() and target.stat().st_mtime >= newest:
             return target
         compiler = shutil.which("gcc") or shutil.which("cc") or shutil.which("clang")
         if compiler is None:

@@ -4,10 +4,6 @@
  * with the vCPU held at the translation block in which the budget runs out, and what the probes in
  * VMs report.
  *
- * QEMU's headers are not part of its Debian package, so the few prototypes are declared here; they
- * are the same from plugin API 1 (QEMU 7.2) to 4 (QEMU 10). Only the version number differs, and it
- * comes from the compiler's command line (-DPLUGIN_API_VERSION=n).
- *
  * The counter lives in a page that the harness maps too, and so does the limit, which the harness
  * may change whenever the machine is stopped. When the limit is reached the vCPU thread writes one
  * byte to the notify pipe and sleeps on the resume pipe: meanwhile the harness asks QEMU to stop,
@@ -38,64 +34,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-typedef uint64_t qemu_plugin_id_t;
-struct qemu_plugin_tb;
-struct qemu_info_t;
-struct qemu_plugin_insn;
-struct qemu_plugin_hwaddr;
-enum qemu_plugin_cb_flags {
-	QEMU_PLUGIN_CB_NO_REGS
-};
-enum qemu_plugin_mem_rw {
-	QEMU_PLUGIN_MEM_R = 1,
-	QEMU_PLUGIN_MEM_W
-};
-
-typedef void (*tb_translated_fn)(qemu_plugin_id_t id, struct qemu_plugin_tb *tb);
-typedef void (*tb_executed_fn)(unsigned cpu, void *data);
-typedef void (*accessed_fn)(unsigned cpu, uint32_t info, uint64_t vaddr, void *data);
-
-extern void qemu_plugin_register_vcpu_tb_trans_cb(qemu_plugin_id_t id, tb_translated_fn fn);
-extern void qemu_plugin_register_vcpu_tb_exec_cb(struct qemu_plugin_tb *tb, tb_executed_fn fn,
-						 enum qemu_plugin_cb_flags flags, void *data);
-extern size_t qemu_plugin_tb_n_insns(const struct qemu_plugin_tb *tb);
-extern uint64_t qemu_plugin_tb_vaddr(const struct qemu_plugin_tb *tb);
-extern struct qemu_plugin_insn *qemu_plugin_tb_get_insn(const struct qemu_plugin_tb *tb,
-							size_t index);
-extern void *qemu_plugin_insn_haddr(const struct qemu_plugin_insn *insn);
-extern void qemu_plugin_register_vcpu_insn_exec_cb(struct qemu_plugin_insn *insn, tb_executed_fn fn,
-						   enum qemu_plugin_cb_flags flags, void *data);
-extern void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *insn, accessed_fn fn,
-					     enum qemu_plugin_cb_flags flags,
-					     enum qemu_plugin_mem_rw rw, void *data);
-extern struct qemu_plugin_hwaddr *qemu_plugin_get_hwaddr(uint32_t info, uint64_t vaddr);
-extern uint64_t qemu_plugin_hwaddr_phys_addr(const struct qemu_plugin_hwaddr *address);
-
-#if PLUGIN_API_VERSION >= 3
-extern size_t qemu_plugin_insn_data(const struct qemu_plugin_insn *insn, void *data, size_t size);
-
-static uint32_t word_of(const struct qemu_plugin_insn *insn)
-{
-	uint32_t word = 0;
-
-	qemu_plugin_insn_data(insn, &word, sizeof(word));
-	return word;
-}
-#else
-extern const void *qemu_plugin_insn_data(const struct qemu_plugin_insn *insn);
-
-static uint32_t word_of(const struct qemu_plugin_insn *insn)
-{
-	uint32_t word;
-
-	memcpy(&word, qemu_plugin_insn_data(insn), sizeof(word));
-	return word;
-}
-#endif
-
-#define EXPORT __attribute__((visibility("default")))
-
-EXPORT int qemu_plugin_version = PLUGIN_API_VERSION;
+#include "qemu_plugin.h"
 
 #define PROGRAM_MAX 8
 #define PROGRAM_BYTES 0x10000
@@ -291,7 +230,8 @@ static int amid_report(const struct block *block)
 	const struct program *program = block->program;
 
 	return left.how == 0x400 && reported &&
-	       is_in(block->pc - program->base, program->report, program->commit - program->report + 4);
+	       is_in(block->pc - program->base, program->report,
+		     program->commit - program->report + 4);
 }
 
 static void probe_left(unsigned cpu, const struct block *next)
@@ -347,8 +287,9 @@ static void watch_loop(unsigned cpu, const struct block *block)
 	}
 }
 
-static void tb_executed(unsigned cpu, void *data)
+static void tb_executed(unsigned told, void *data)
 {
+	unsigned cpu = running_cpu(told);
 	const struct block *block = data;
 	uint64_t before =
 		atomic_fetch_add_explicit(&shared->retired, block->insns, memory_order_relaxed);
@@ -379,7 +320,7 @@ static void foreign_executed(unsigned cpu, void *data)
 /* The last store of an entry: the words before it are in memory, and still what the probe wrote. */
 static void entry_committed(unsigned cpu, uint32_t info, uint64_t vaddr, void *data)
 {
-	const struct qemu_plugin_hwaddr *address = qemu_plugin_get_hwaddr(info, vaddr);
+	const struct plugin_address *address = qemu_plugin_get_hwaddr(info, vaddr);
 	uint64_t bytes = sizeof(shared->entries[0]);
 	uint64_t end = address ? qemu_plugin_hwaddr_phys_addr(address) + 8 - ram_base : 0;
 	uint64_t index = atomic_fetch_add(&shared->entry_count, 1);
@@ -394,7 +335,7 @@ static void entry_committed(unsigned cpu, uint32_t info, uint64_t vaddr, void *d
 static void probe_finished(unsigned cpu, void *data)
 {
 	if (atomic_fetch_add(&shared->finish_count, 1) + 1 == shared->finish_wanted)
-		hold(cpu, data, FINISHED);
+		hold(running_cpu(cpu), data, FINISHED);
 }
 
 static int is_own(const struct program *program, uint64_t at, uint32_t word)
@@ -403,7 +344,7 @@ static int is_own(const struct program *program, uint64_t at, uint32_t word)
 }
 
 /* How many instructions of a block are this program's, from its start on. */
-static uint64_t own_insns(const struct qemu_plugin_tb *tb, struct block *block,
+static uint64_t own_insns(const struct plugin_block *tb, struct block *block,
 			  const struct program *program)
 {
 	uint64_t start = block->pc - program->base;
@@ -424,7 +365,7 @@ static uint64_t own_insns(const struct qemu_plugin_tb *tb, struct block *block,
  * The program that this block belongs to; NULL, with foreign_pc set, when it is none's there. Probes
  * have code in common: of several it is one whose end counts.
  */
-static const struct program *program_of(const struct qemu_plugin_tb *tb, struct block *block)
+static const struct program *program_of(const struct plugin_block *tb, struct block *block)
 {
 	const struct program *found = NULL;
 
@@ -443,10 +384,10 @@ static const struct program *program_of(const struct qemu_plugin_tb *tb, struct 
 	return found;
 }
 
-static void tb_translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
+static void tb_translated(plugin_id id, struct plugin_block *tb)
 {
 	struct block *block = calloc(1, sizeof(*block));
-	struct qemu_plugin_insn *first = qemu_plugin_tb_get_insn(tb, 0);
+	struct plugin_insn *first = qemu_plugin_tb_get_insn(tb, 0);
 	uint32_t last;
 	uint64_t commit, finish;
 
@@ -455,7 +396,7 @@ static void tb_translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 		abort();
 	block->pc = qemu_plugin_tb_vaddr(tb);
 	block->insns = qemu_plugin_tb_n_insns(tb);
-	qemu_plugin_register_vcpu_tb_exec_cb(tb, tb_executed, QEMU_PLUGIN_CB_NO_REGS, block);
+	qemu_plugin_register_vcpu_tb_exec_cb(tb, tb_executed, PLUGIN_NO_REGISTERS, block);
 	last = word_of(qemu_plugin_tb_get_insn(tb, block->insns - 1));
 	block->may_repeat = insn_leads_to(end_of(block) - 4, last, block->pc);
 	block->program = program_of(tb, block);
@@ -467,14 +408,13 @@ static void tb_translated(qemu_plugin_id_t id, struct qemu_plugin_tb *tb)
 	}
 	if (commit < block->insns)
 		qemu_plugin_register_vcpu_mem_cb(qemu_plugin_tb_get_insn(tb, commit),
-						 entry_committed, QEMU_PLUGIN_CB_NO_REGS,
-						 QEMU_PLUGIN_MEM_W, NULL);
+						 entry_committed, PLUGIN_NO_REGISTERS, PLUGIN_WRITE,
+						 NULL);
 	if (finish < block->insns)
 		qemu_plugin_register_vcpu_insn_exec_cb(qemu_plugin_tb_get_insn(tb, finish),
-						       probe_finished, QEMU_PLUGIN_CB_NO_REGS,
-						       block);
+						       probe_finished, PLUGIN_NO_REGISTERS, block);
 	if (block->foreign_pc)
-		qemu_plugin_register_vcpu_tb_exec_cb(tb, foreign_executed, QEMU_PLUGIN_CB_NO_REGS,
+		qemu_plugin_register_vcpu_tb_exec_cb(tb, foreign_executed, PLUGIN_NO_REGISTERS,
 						     block);
 }
 
@@ -490,8 +430,7 @@ static void *map_file(const char *path, int protection, size_t size)
 	return map == MAP_FAILED ? NULL : map;
 }
 
-EXPORT int qemu_plugin_install(qemu_plugin_id_t id, const struct qemu_info_t *info, int argc,
-			       char **argv)
+EXPORT int qemu_plugin_install(plugin_id id, const struct plugin_info *info, int argc, char **argv)
 {
 	const char *ram_path = NULL;
 
