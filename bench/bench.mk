@@ -7,7 +7,7 @@ BENCHMARKS := hypercall gic-trap virtual-ipi completion vm-switch io-out io-in
 $(if $(BENCH),$(call accept,BENCH,$(BENCHMARKS)))
 $(if $(PEERS),$(call accept,PEERS,0 1))
 
-.PHONY: bench measure
+.PHONY: bench bench-record measure
 bench: $(IMAGE) $(BUILD)/guests/payload.bin ready ## the paper's microbenchmarks, in build/bench (PEERS=1: KVM and Xen, too; BENCH=hypercall: one of them)
 	$(Q)$(if $(filter 1,$(PEERS)),tools/doctor --quiet --for peers || true)
 	$(Q)$(PYTHON) -m bench.bench --build '$(BUILD)' --qemu $(call quoted,$(QEMU)) --image $(IMAGE) \
@@ -15,3 +15,6 @@ bench: $(IMAGE) $(BUILD)/guests/payload.bin ready ## the paper's microbenchmarks
 
 measure: image guests linux ## the table of costs of all layers, and build/measure.json; fails when a bar is missed
 	$(Q)$(PYTHON) -m bench.measure --build '$(BUILD)' --qemu $(call quoted,$(QEMU)) --image $(IMAGE)
+
+bench-record: $(IMAGE) $(BUILD)/guests/payload.bin $(BUILD)/guests/bench.bin ready ## (authors) write bench/counts.json, which make test compares with, anew
+	$(Q)$(PYTHON) -m bench.gate --build '$(BUILD)' --qemu $(call quoted,$(QEMU)) --image $(IMAGE) --record

@@ -20,9 +20,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from bench import scaling
 from bench.paper import (BENCHMARKS, GROUPS, KVM, KVM_VHE, NATIVE, ONE, PART_OF, PEERS, ROWS,
                          STRATA, XEN, XEN_PART_OF, Measured, Verdict, find, verdicts)
 from bench.published import Published
+from bench.report import render
+from bench.rows import Row
 from bench.run import Setup
 from bench.systems import CPUS, OWN, Job
 from tools.errors import UserError, run_main
@@ -62,28 +65,26 @@ def peer_jobs(setup: Setup, benchmark: str) -> tuple[list[Job], dict[str, str]]:
     return jobs, missing
 
 
-def run_jobs(jobs: list[Job], setup: Setup) -> tuple[list[Measured], dict[str, str]]:
-    """All rows, in the order of the jobs; of a peer whose machine fails the reason."""
-    results: dict[int, list[Measured]] = {}
+def run_jobs(jobs: list[Job]) -> tuple[dict[str, dict[str, Row]], dict[str, str]]:
+    """The rows of each job by what it is; of a peer whose machine fails the reason."""
+    results: dict[str, dict[str, Row]] = {}
     failed: dict[str, str] = {}
     start = time.monotonic()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        running = {pool.submit(job.run): index for index, job in enumerate(jobs)}
+        running = {pool.submit(job.run): job for job in jobs}
         for done in as_completed(running):
-            job = jobs[running[done]]
+            job = running[done]
             try:
-                rows = done.result()
+                results[job.what] = done.result()
             except UserError as error:
                 if job.system not in PEERS:
                     raise UserError(f"{job.what}: {error}") from None
                 failed[job.system] = str(error)
                 say(f"{job.what}: {error}")
                 continue
-            results[running[done]] = [Measured(name, job.system, job.cpu, row)
-                                      for name, row in rows.items()]
             say(f"{len(results)} of {len(jobs)} machines, "
                 f"{time.monotonic() - start:.0f} s: {job.what}")
-    return [row for index in sorted(results) for row in results[index]], failed
+    return results, failed
 
 
 def versions(setup: Setup, jobs: list[Job]) -> dict[str, str]:
@@ -156,10 +157,15 @@ def main() -> int:
     if arguments.peers:
         more, missing = peer_jobs(setup, arguments.benchmark)
         jobs += more
-    results, failed = run_jobs(jobs, setup)
+    crowds = [] if arguments.benchmark else scaling.jobs(setup)
+    by_job, failed = run_jobs([*jobs, *crowds])
     missing |= failed
-    bars = [b for b in verdicts(results)
-            if not arguments.benchmark or b.row.benchmark == arguments.benchmark]
+    results = [Measured(name, job.system, job.cpu, row)
+               for job in jobs for name, row in by_job.get(job.what, {}).items()]
+    charts = scaling.charts({job.part: by_job[job.what] for job in crowds})
+    bars = [*(b for b in verdicts(results)
+              if not arguments.benchmark or b.row.benchmark == arguments.benchmark),
+            *scaling.verdicts(charts)]
     published = Published.read(Path(__file__).parent / "published.toml")
     report = {
         "passed": all(bar.passed for bar in bars),
@@ -167,16 +173,18 @@ def main() -> int:
         "missing": missing,
         "rows": [measured.as_json() for measured in results],
         "breakdown": breakdown(results),
+        "scaling": charts,
         "bars": [bar.as_json() for bar in bars],
         "published": published.as_json(),
     }
     write_atomically(setup.out / "bench.json", json.dumps(report, indent=1) + "\n")
+    write_atomically(setup.out / "report.html", render(results, bars, published, report))
     print_table(results, bars, missing, published, arguments.benchmark)
     for bar in bars:
         if not bar.passed:
             print(f"missed: {bar.row.title.strip()}, {bar.cpu}: {bar.value} > {bar.limit:.0f} "
                   f"({bar.reason})")
-    print(f"{setup.out / 'bench.json'}")
+    print(f"{setup.out / 'bench.json'}, {setup.out / 'report.html'}")
     return 0 if report["passed"] else 1
 
 

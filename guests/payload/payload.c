@@ -164,6 +164,12 @@ void payload_main(const u8 *tree, u64 from_el2)
 	gic_start();
 	if (is_told(tree, "bench=strata,switch"))
 		strata_switch(is_second);
+	else if (is_told(tree, "bench=strata,alone"))
+		strata_alone();
+	else if (is_told(tree, "bench=strata,round"))
+		strata_round(is_second);
+	else if (is_told(tree, "bench=strata,sleep"))
+		strata_sleep();
 	else if (is_told(tree, "bench=kvm,switch"))
 		kvm_switch();
 	else if (is_told(tree, "bench=xen,switch"))

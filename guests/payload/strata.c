@@ -4,8 +4,9 @@
  * back, which bounds the way to the model; in is a store of the other vCPU, on its own CPU, that
  * makes the model raise its line, until this vCPU is at its vector: both ways.
  */
-#include "lib/guest_map.h"
 #include "payload.h"
+
+#include "lib/guest_map.h"
 
 #define UART_IMSC 0x38
 #define UART_INT_TX                                                                                \
@@ -69,4 +70,27 @@ void strata_switch(bool is_second)
 	}
 	for (int i = 0; i < SAMPLES + WARM_UP + 16; i++)
 		call(STRATA_YIELD);
+}
+
+/* What grows with the number of VMs, if anything does: the others have nothing to do. */
+void strata_alone(void)
+{
+	for (int i = 0; i < SAMPLES; i++) /* let them come to where they sleep */
+		call(STRATA_YIELD);
+	MEASURE("hypercall", 1, call(SMCCC_VERSION));
+	MEASURE("gic_trap", 1, read32(platform.gicd + GICD_IIDR));
+}
+
+/* What grows with the vCPUs that want the same CPU: a round of all of them is a sample. */
+void strata_round(bool is_second)
+{
+	while (is_second)
+		call(STRATA_YIELD);
+	MEASURE("round", 1, call(STRATA_YIELD));
+}
+
+void strata_sleep(void)
+{
+	for (;;)
+		asm volatile("wfi" ::: "memory");
 }
