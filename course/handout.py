@@ -31,19 +31,32 @@ from tools.files import full_disk, repository_files
 
 REFERENCE = Path("handout/reference")
 README = Path("docs/handout.md")  # becomes the README of a handout
-LAB_TEST = re.compile(r"grader/(?:tests/lab(\d\d)/.*|host/test_lab(\d\d)\w*\.c)")
+SYMPTOMS = Path("grader/grading/symptoms.toml")
+SYMPTOM = "[[symptom]]\n"
+EXERCISE = re.compile(r"\b(\d)\.\d+\b")
+LAB_FILE = re.compile(r"(?:grader/tests|grader/host|guests/demos)/(?:test_)?lab(\d\d)\b.*"
+                      r"|grader/host/test_lab(\d\d)_.*")
 
 
 def _is_given(name: str, course: Course, number: int) -> bool:
     """Whether students of lab `number` get this file of the repository as it is."""
-    test = LAB_TEST.fullmatch(name)
-    if test and int(test[1] or test[2]) > number:
+    of_lab = LAB_FILE.fullmatch(name)
+    if of_lab and int(of_lab[1] or of_lab[2]) > number:
         return False
     if name.split("/")[0] in (SOLUTION, LABS, "handout", ".git"):
         return False
     if name in (str(README), "README.md"):
         return False
     return not any(fnmatch.fnmatchcase(name, pattern) for pattern in course.handout_exclude)
+
+
+def symptoms_of(text: str, number: int) -> str:
+    """The table of symptoms without those that speak of later labs alone."""
+    head, *entries = text.split(SYMPTOM)
+    labs = [[int(match[1]) for match in EXERCISE.finditer(entry)] for entry in entries]
+    kept = [entry for entry, found in zip(entries, labs, strict=True)
+            if not found or min(found) <= number]
+    return SYMPTOM.join([head, *kept])
 
 
 def starters_of(course: Course, tree: Tree, number: int) -> dict[str, bytes]:
@@ -79,6 +92,8 @@ def fill(dest: Path, course: Course, tree: Tree, number: int, archives: list[Pat
                 raise UserError(f"{path}: a handout has no symbolic links")
             (dest / path).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(path, dest / path)
+    symptoms = dest / SYMPTOMS
+    symptoms.write_text(symptoms_of(symptoms.read_text("utf-8"), number), "utf-8")
     for name, data in starters_of(course, tree, number).items():
         (dest / LABS / name).parent.mkdir(parents=True, exist_ok=True)
         (dest / LABS / name).write_bytes(data)

@@ -146,3 +146,12 @@ def test_students_can_build_run_and_hand_in(copy: Path, qemu: str) -> None:
         shutil.copyfile(path, copy / "labs" / directory / path.name)
     done = make(copy, *run)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_symptoms_of_later_labs_stay_with_the_authors() -> None:
+    text = (ROOT / handout.SYMPTOMS).read_text("utf-8")
+    known = {number: handout.symptoms_of(text, number).count(handout.SYMPTOM)
+             for number in range(1, len(COURSE.labs) + 1)}
+    assert sorted(known.values()) == list(known.values()) and known[1] < known[6]
+    assert known[6] == text.count(handout.SYMPTOM)
+    assert not re.search(r"exercise [2-6]\.", handout.symptoms_of(text, 1))

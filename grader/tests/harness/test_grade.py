@@ -155,7 +155,7 @@ def test_the_better_column_counts_and_isolated_counts_less() -> None:
     assert (grading.best, float(grading.score)) == (ISOLATED, 22 * 0.9)
     fill(grading, CUMULATIVE, {"a": FAIL, "b": PASS, "c": PASS})
     fill(grading, ISOLATED, {"a": PASS, "b": FAIL, "c": PASS})
-    assert (grading.best, float(grading.score)) == (CUMULATIVE, 20)
+    assert (grading.best, float(grading.score)) == (CUMULATIVE, 17.5)
 
 
 @pytest.mark.parametrize(("verdict", "ran"), [("FAIL", "b"), ("PASS", "bac"), ("ERROR", "bac")])
@@ -419,8 +419,8 @@ def test_outputs_hold_no_control_characters_and_agree() -> None:
     assert len(root.findall(".//testcase")) == 3
     assert len(root.findall(".//failure")) == 1
     scope = json.loads(formats.gradescope(grading))
-    assert scope["score"] == 20.0
-    assert sum(test["score"] for test in scope["tests"]) == 20.0
+    assert scope["score"] == 17.5
+    assert sum(test["score"] for test in scope["tests"]) == 17.5
     summary = "\n".join(formats.step_summary(grading))
     for text in (formats.junit(grading), json.dumps(scope, ensure_ascii=False), summary):
         assert not any(ord(c) < 32 and c not in "\n\t" for c in text)
