@@ -184,7 +184,15 @@ def test_order_of_taking_back(lab: Lab) -> None:
     machine.run_to("*smmu_detach_stream", EL2_ONLY)
     smmu = Smmu(machine)
     prod = smmu.commands.prod
+    machine.run_to("*smmu_drain_events", EL2_ONLY)
+    names = [command.name for command in smmu.commands_since(prod)]
+    expect_that("events are read when no access can be under way any more: all is forgotten",
+                len(names) == 4 and smmu.commands.is_empty, names)
+    state = Objects(machine).variable("struct smmu", "smmu")
+    expect("they are charged to the VM that the device still has",
+           state.get(f"streams[{STREAM}].vm"), Objects(machine).vm(0).address)
     machine.run_to("*smmu_destroy_space", EL2_ONLY)
+    expect("then it is nobody's", state.get(f"streams[{STREAM}].vm"), 0)
     expect_that("the entry is invalid", not smmu.ste(STREAM).valid, smmu.ste(STREAM))
     names = [command.name for command in smmu.commands_since(prod)]
     forget = "TLBI_S12_VMALL" if smmu.has_stage2 else "TLBI_NH_ASID"

@@ -24,7 +24,7 @@ from tools.vms import DeviceConfig
 
 LAB = 5
 EDU = (DeviceConfig("00:02.0", "edu"),)
-EBUSY, ENODEV = -16, -19
+ENOMEM, EBUSY, ENODEV = -12, -16, -19
 ONES = (1 << 32) - 1
 
 CFGI_ALL, CFGI_RANGE_ALL = 0x04, 31
@@ -178,6 +178,13 @@ def test_an_entry_is_complete_before_it_is_valid(lab: Lab) -> None:
     bench, smmu = Bench(machine), Smmu(machine)
     vm = machine.register("x0")
     expect("smmu_create_space()", bench.call("smmu_create_space", vm) & ONES, 0)
+    space = Object(bench.objects, "struct vm", vm)
+    refused: dict[str | int, Stub] = {"pgtable_map": ENOMEM}
+    expect("space_fill() without memory for a table", bench.call("space_fill", vm, stubs=refused)
+           & ONES, ENOMEM & ONES)
+    expect("dma.filled_bytes", space.get("dma.filled_bytes"), 0)
+    expect("space_fill() with memory", bench.call("space_fill", vm) & ONES, 1)
+    expect_that("dma.filled_bytes grows", space.get("dma.filled_bytes") > 0)
     seen = []
     for _ in bench.executed(r"dsb", "smmu_attach_stream", vm, stream):
         seen.append(smmu.ste(stream))

@@ -18,7 +18,7 @@ from grader.oracle.smp import OFF, RUNNABLE, RUNNING, listed
 
 LAB = 6
 CPU_ON_32, CPU_ON_64 = 0x8400_0003, 0xC400_0003
-AFFINITY_INFO_64 = 0xC400_0004
+AFFINITY_INFO_32, AFFINITY_INFO_64 = 0x8400_0004, 0xC400_0004
 SUCCESS, INVALID_PARAMETERS, ALREADY_ON, ON_PENDING = 0, -2, -4, -5
 INTERNAL_FAILURE, INVALID_ADDRESS = -6, -9
 EBUSY, ECANCELED = 16, 125
@@ -65,6 +65,13 @@ def test_what_cpu_on_answers(lab: Lab, seed: int) -> None:
         answer, told = cpu_on(bench, vcpus[0], (1, place, context), 0)
         expect(f"CPU_ON at {place:#x}, where nothing can start", (answer, told),
                (INVALID_ADDRESS, []))
+    answer, told = cpu_on(bench, vcpus[0], (4, beyond, context), 0)
+    expect("CPU_ON of nobody, at nothing: the target comes first", (answer, told),
+           (INVALID_PARAMETERS, []))
+    for place in (vm.ram_base, beyond - 4):
+        answer, told = cpu_on(bench, vcpus[0], (1, place, context), 0)
+        expect(f"CPU_ON at {place:#x}, the first or the last word of RAM", (answer, told),
+               (SUCCESS, [(vcpus[1].address, place, context)]))
     answer, told = cpu_on(bench, vcpus[0], (2, entry, context), 0)
     expect("CPU_ON of vCPU 2: SUCCESS, and vcpu_start() has target, entry point and context",
            (answer, told), (SUCCESS, [(vcpus[2].address, entry, context)]))
@@ -82,9 +89,8 @@ def test_what_cpu_on_answers(lab: Lab, seed: int) -> None:
 
 def test_what_affinity_info_answers(lab: Lab, seed: int) -> None:
     bench, vcpus = bench_of(lab, seed)
-    fid = AFFINITY_INFO_64
 
-    def ask(target: int, level: int) -> int:
+    def ask(target: int, level: int, fid: int = AFFINITY_INFO_64) -> int:
         bench.set_frame(vcpus[0], [fid, target, level] + [0] * 28)
         bench.call(bench.objects.hypercall(fid), vcpus[0].address)
         return signed(bench.frame(vcpus[0])[0])
@@ -98,6 +104,11 @@ def test_what_affinity_info_answers(lab: Lab, seed: int) -> None:
     expect("the whole cluster, with one ON", ask(3, 1), 0)
     expect("another cluster", ask(0x100, 1), INVALID_PARAMETERS)
     expect("level 4", ask(1, 4), INVALID_PARAMETERS)
+    expect("level 3, all vCPUs there are", ask(1 << 32, 3), INVALID_PARAMETERS)
+    expect("level 3, with one ON", ask(3, 3), 0)
+    high = 0xDEAD_BEEF << 32
+    expect("upper halves count in the 64-bit call", ask(high | 2, 0), INVALID_PARAMETERS)
+    expect("and not in the 32-bit one", ask(high | 2, high, AFFINITY_INFO_32), 0)
     for vcpu in (vcpus[0], vcpus[2]):
         bench.put(vcpu, state=OFF)
     expect("the whole cluster, with one that is pending", ask(3, 2), 2)

@@ -22,6 +22,7 @@ from grader.oracle.vmids import expect_vmids_are_unique
 from tools.bundle import BUNDLE_ADDRESS as BUNDLE
 
 LAB = 6
+CPU_MAX = 8
 
 
 @pytest.mark.parametrize(("cpus", "vms", "vmids"), [(1, 2, 1), (1, 3, 2), (2, 5, 2), (2, 6, 3)])
@@ -51,10 +52,11 @@ def test_no_vmid_belongs_to_two_vms(lab: Lab, vmids: int) -> None:
 def test_vmids_change_hands_behind_an_invalidation_and_not_of_loaded_vms(
     lab: Lab, seed: int
 ) -> None:
-    """The test says what each of three CPUs has loaded, and asks for VMIDs again and again."""
+    """The test says what three CPUs, the first and the last among them, have loaded, and asks for
+    VMIDs again and again."""
     machine = lab.start(*["memory_isolation"] * 5, vmids=3)
     bench = Bench.at_first_entry(machine, seed)
-    objects, cpus = bench.objects, range(3)
+    objects, cpus = bench.objects, (0, 3, CPU_MAX - 1)
     vms = objects.vms()
     lock = Object(objects, "struct spinlock", machine.symbols["vmid_lock"])
     bench.put(Object(objects, "struct bundle_header", BUNDLE), machine_cpus=len(cpus))
