@@ -31,7 +31,7 @@ static struct list free_lists[PAGE_ORDER_MAX + 1];
 static u64 range_start, range_end;
 static u8 *states; /* of the page at range_start, and so on */
 static struct list *large_nodes; /* of the 2 MiB block around range_start, and so on */
-static u64 free_page_count;
+u64 free_page_count;
 
 static u64 page_index(u64 address)
 {

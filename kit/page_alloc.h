@@ -57,6 +57,9 @@ void page_free(pa_t pa, unsigned order);
 /** page_free_range() - give back what page_alloc_range() returned */
 void page_free_range(pa_t pa, u64 bytes);
 
+/* Pages that are free now. Changed in page_alloc.c alone; no other file can have a second one. */
+extern u64 free_page_count;
+
 /** page_free_bytes() - memory that is free now */
 u64 page_free_bytes(void);
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from course.registry import ROOT, load_course
 from course.submit import pack, registered_files
 from grader.grading import sandbox, submission
 from grader.machine import images
+from grader.machine.symbols import symbols_of
 from grader.proof import cheating, mutation
 from tools.compile_commands import compile_commands
 
@@ -86,6 +88,20 @@ def test_nothing_in_an_object_has_a_debugger_compute(tmp_path: Path, code: str,
     found = submission.foreign_text(tmp_path, {"lab01-el2-boot/trap.c"})
     assert (wanted in found) if wanted else not found
     assert "\n" not in found
+
+
+def test_what_tests_look_up_in_the_kit_is_there_once() -> None:
+    """A name that is one file's own in the kit could be another file's global: a submission's."""
+    looked_up = re.compile(r'symbols\["(\w+)"\]|(?:run_to|breakpoint)\(\s*"\*(\w+)"'
+                           r'|variable\("struct \w+", "(\w+)"')
+    files = [*(ROOT / "grader" / "oracle").rglob("*.py"), *(ROOT / "grader" / "tests").rglob("*.py")]
+    names = {name for file in files for match in looked_up.finditer(file.read_text("utf-8"))
+             for name in match.groups() if name}
+    objects = sorted((ROOT / BUILD / "obj" / "kit").rglob("*.o"))
+    assert objects and "vms" in names
+    own = {name for path in objects for name, symbol in symbols_of(path).by_name.items()
+           if symbol.is_local}
+    assert names & own == set()
 
 
 needs_sandbox = pytest.mark.skipif(bool(sandbox.available()), reason="no bubblewrap here")

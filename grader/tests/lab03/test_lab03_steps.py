@@ -846,6 +846,7 @@ def test_what_the_interface_would_signal(lab: Lab) -> None:
     cases: list[tuple[int, dict[str, int], bool]] = [
         (0x80, {}, True), (0x80, {"mask": 0x80}, False), (0x80, {"mask": 0x88}, True),
         (0x80, {"on": 1}, False), (0x80, {"ap": 1 << 16}, False), (0x80, {"ap": 1 << 17}, True),
+        (0x98, {"ap": 1 << 19}, False), (0x98, {"ap": 1 << 19, "bpr1": 4}, True),
         (0x88, {"ap": 1 << 18, "bpr1": 5}, True), (0x88, {"ap": 1 << 16, "bpr1": 5}, False),
         (0x98, {"ap": 1 << 18, "bpr1": 5}, True),
         (0x98, {"ap": 1 << 18, "bpr1": 5, "cbpr": 1}, False),
