@@ -55,7 +55,7 @@ class Grader:
         self.lay_out(taken.files, work)
         settings = run.Settings(
             impl="labs", build=str(work / "build"), qemu=self.qemu, workers=self.workers,
-            seeds=self.seeds, only=self.only,
+            seeds=self.seeds, only=self.only, tree=work,
             wrap=lambda command: sandbox.run_command(work, (ROOT, self.guests), command),
             builder=lambda lab, column: self.build_image(work, column, set(taken.files)))
         run.grade(grading, settings,

@@ -34,6 +34,7 @@ class Settings:
     workers: int = 2
     seeds: tuple[int, ...] = (1, 2)
     root: Path = ROOT
+    tree: Path | None = None  # where the labs/ is that is graded, if not in `root`
     prebuilt: bool = False
     wrap: Callable[[list[str]], list[str]] = list
     only: tuple[str, ...] = ()  # patterns of tests; none: all of the lab
@@ -161,7 +162,7 @@ def grade(grading: Grading, settings: Settings, arrived: Callable[[str, str], No
     """Fill a grading: the cumulative column, and the isolated one when it can count for more."""
     number = grading.lab.number
     if grading.impl == LABS:
-        grading.unwritten = unwritten(grading.lab, settings.root)
+        grading.unwritten = unwritten(grading.lab, settings.tree or settings.root)
     for name in ([CUMULATIVE] if grading.base == "own" else []) + [ISOLATED]:
         column = grading.columns.setdefault(name, Column(name))
         if name == ISOLATED and CUMULATIVE in grading.columns:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
@@ -233,6 +234,20 @@ def test_an_exercise_that_is_not_written_earns_nothing() -> None:
     assert [results[f"f::{name}"].verdict for name in "abc"] == [
         Verdict.TODO, Verdict.TODO, Verdict.PASS]
     assert 'exercise 1.1 "Entry at EL2" is not written yet' in results["f::a"].observed
+
+
+def test_what_is_not_written_is_asked_of_the_files_that_are_graded(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A submission stands in a tree of its own, and labs/ of this one has starters."""
+    lab = COURSE.lab(1)
+    shutil.copytree(ROOT / "solution" / lab.directory, tmp_path / "labs" / lab.directory)
+    monkeypatch.setattr(run, "run_column", lambda *_: None)
+    found = []
+    for tree in (None, tmp_path):
+        grading = Grading(COURSE, lab, "labs")
+        run.grade(grading, run.Settings("labs", builder=lambda *_: "", tree=tree), lambda *_: None)
+        found.append(len(grading.unwritten))
+    assert found == [len(lab.exercises), 0]
 
 
 def test_one_exercise_is_well_while_its_other_tests_wait() -> None:
