@@ -140,7 +140,7 @@ keep = @mkdir -p $(@D); printf '%s\n' $(call quoted,$1) | cmp -s - $@ || printf 
 FORCE:
 export QEMU
 # What the goals need, as the doctor calls it: what runs tests needs all, and a text needs Python alone.
-NEED_TEST := test lint measure trace format unit models grade why grader-check in-order grade-class starters starters-check handout transcripts
+NEED_TEST := test lint measure trace profile format unit models grade why grader-check in-order grade-class starters starters-check handout transcripts
 NEED_PYTHON := hint submit
 need = $(if $(filter $(NEED_TEST) $(if $(TEST),debug),$(MAKECMDGOALS)),test,$(if $(filter debug warmup-debug,$(MAKECMDGOALS)),debug,$(if $(filter bench,$(MAKECMDGOALS)),bench,$(if $(filter-out $(NEED_PYTHON),$(MAKECMDGOALS)),run,python))))
 ready:

@@ -18,3 +18,11 @@ measure: image guests linux ## the table of costs of all layers, and build/measu
 
 bench-record: $(IMAGE) $(BUILD)/guests/payload.bin $(BUILD)/guests/bench.bin ready ## (authors) write bench/counts.json, which make test compares with, anew
 	$(Q)$(PYTHON) -m bench.gate --build '$(BUILD)' --qemu $(call quoted,$(QEMU)) --image $(IMAGE) --record
+
+# With IMPL=labs beside the reference, where that is at hand.
+PROFILE_REFERENCE = $(if $(and $(filter labs,$(IMPL)),$(wildcard solution/.)),$(BUILD)/solution-lab0$(LAB)/strata.bin)
+.PHONY: profile
+profile: $(IMAGE) $(BUILD)/guests/payload.bin ready ## (BENCH=hypercall) where the instructions of an exit go, by function and line, and as a flame graph
+	$(call given,BENCH,one of $(BENCHMARKS))$(if $(PROFILE_REFERENCE),$(Q)$(MAKE) $(PROFILE_REFERENCE))
+	$(Q)$(PYTHON) -m bench.profile --build '$(BUILD)' --qemu $(call quoted,$(QEMU)) --cpu $(CPU) --cross $(CROSS) --image $(IMAGE) \
+		$(if $(PROFILE_REFERENCE),--reference $(PROFILE_REFERENCE)) --benchmark $(BENCH)

@@ -20,11 +20,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "qemu_plugin.h"
-#include "vcpu.h"
+#include "el2.h"
 
 #define WFI 0xd503207f
-#define ERET 0xd69f03e0
 /* IHI 0069: ICC_IAR<n>_EL1 and ICC_EOIR<n>_EL1 of groups 0 and 1, without the register's number. */
 #define IAR0 0xd538c800
 #define IAR1 0xd538cc00
@@ -101,9 +99,8 @@ static unsigned object_count;
 static u8 watched[PAGES];
 static int stale; /* VMs or vCPUs have come or gone */
 
-static u64 image_start, image_end, vectors, vms_at, cpus_at;
-static u64 ram_bytes, from, until, record_max, record_count;
-static u8 *delta; /* host's address of physical address 0, as it were */
+static u64 vectors, vms_at, cpus_at;
+static u64 from, until, record_max, record_count;
 static FILE *out;
 static int gic;
 
@@ -175,14 +172,6 @@ static void record(unsigned cpu, u64 insn, enum kind kind, u16 who, u32 number, 
 }
 
 /* ---- objects of EL2 -------------------------------------------------------------------------- */
-
-/* The object at a physical address, NULL if RAM has no such. */
-static const void *at(u64 address, size_t bytes)
-{
-	u64 offset = address - PLAT_RAM_BASE;
-
-	return delta && offset < ram_bytes && bytes <= ram_bytes - offset ? delta + address : NULL;
-}
 
 static struct object *watch(u64 address, size_t bytes, int kind, u16 who)
 {
@@ -539,18 +528,6 @@ static void watch_guest(struct plugin_insn *insn, void *index)
 						 PLUGIN_READ_WRITE, index);
 }
 
-/* A guest may run at EL2's addresses; it does not run in EL2's memory. */
-static int is_el2(u64 pc, const struct plugin_insn *insn)
-{
-	u8 *zero = (u8 *)qemu_plugin_insn_haddr(insn) - pc;
-
-	if (pc < image_start || pc >= image_end)
-		return 0;
-	if (!delta)
-		delta = zero;
-	return zero == delta;
-}
-
 static void translated(plugin_id id, struct plugin_block *block)
 {
 	u64 pc = qemu_plugin_tb_vaddr(block);
@@ -581,28 +558,22 @@ static void ended(plugin_id id, void *data)
 
 EXPORT int qemu_plugin_install(plugin_id id, const struct plugin_info *info, int argc, char **argv)
 {
-	const struct {
-		const char *name;
-		u64 *value;
-	} numbers[] = {
-		{"image_start=", &image_start},
-		{"image_end=", &image_end},
-		{"vectors=", &vectors},
-		{"vms=", &vms_at},
-		{"cpus=", &cpus_at},
-		{"ram=", &ram_bytes},
-		{"from=", &from},
-		{"until=", &until},
-		{"records=", &record_max},
+	const struct number numbers[] = {
+		{"image_start", &image_start},
+		{"image_end", &image_end},
+		{"vectors", &vectors},
+		{"vms", &vms_at},
+		{"cpus", &cpus_at},
+		{"ram", &ram_bytes},
+		{"from", &from},
+		{"until", &until},
+		{"records", &record_max},
 	};
 	pthread_t thread;
 
 	(void)info;
 	for (int i = 0; i < argc; i++) {
-		for (size_t n = 0; n < ARRAY_SIZE(numbers); n++)
-			if (!strncmp(argv[i], numbers[n].name, strlen(numbers[n].name)))
-				*numbers[n].value =
-					strtoull(argv[i] + strlen(numbers[n].name), NULL, 0);
+		take_number(argv[i], numbers, ARRAY_SIZE(numbers));
 		if (!strncmp(argv[i], "gic=", 4))
 			gic = atoi(argv[i] + 4);
 		if (!strncmp(argv[i], "out=", 4))
