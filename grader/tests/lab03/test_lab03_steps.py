@@ -360,16 +360,19 @@ def test_a_line_that_rises_latches_an_edge(lab: Lab) -> None:
     bench.put(edge, pending_latch=1)
     expect(f"{what} edge-triggered, falling", set_line(edge, 0), (0, 1))
     hardware = stage.irq(TIMER)
-    bench.put(hardware, hw=1, line_level=0)
+    stage.load()
+    stage.fill([hardware], [ListRegister.make(TIMER, state=2, pintid=TIMER).value])
+    bench.put(hardware, hw=1, pintid=TIMER, line_level=0, vcpu=vcpu)
     before: list[int] = []
 
-    def pull(*_: int) -> int:
+    def fold(*_: int) -> int:
         before.append(hardware.get("line_level"))
+        bench.put(hardware, lr=NO_LR)
         return 0
 
-    bench.call("vgic_set_line", vcpu, TIMER, 1, stubs={"vgic_pull": pull})
-    expect("vgic_set_line() of a hw interrupt: line_level when it pulls, and afterwards",
-           [*before, hardware.get("line_level")], [0, 1])
+    bench.call("vgic_set_line", vcpu, TIMER, 1, stubs={"vgic_irq_fold": fold})
+    expect("vgic_set_line() of a hw interrupt: line_level when its list register is folded, and "
+           "afterwards", [*before, hardware.get("line_level")], [0, 1])
     bench.put(stage.vm, vgic__spis=0)
     bench.call("vgic_set_line", vcpu, 61, 1)
     expect("vgic_set_line() for a VM that has ended: line_level", level.get("line_level"), 0)
