@@ -27,6 +27,11 @@ GRADER_CHECK_ARGS = $(if $(FULL),--full) $(if $(filter command,$(firstword $(ori
 grader-check: ready ## (instructors; FULL=1) do the tests catch known faults, and do cheats get what they deserve?
 	$(Q)$(PYTHON) -m grader.proof.grader_check --build '$(BUILD)' $(GRADER_CHECK_ARGS)
 
+NEED_TEST += fairness
+.PHONY: fairness
+fairness: guests ## (instructors; LAB=2) what one unwritten exercise costs, for every exercise
+	$(Q)$(PYTHON) -m grader.proof.fairness --build '$(BUILD)' --qemu $(call quoted,$(QEMU)) $(if $(filter command,$(firstword $(origin LAB))),--lab $(LAB))
+
 grade-class: ready ## (instructors; LAB=2 SUBMISSIONS=dir or zip [DEST=dir] [JOBS=4] [SEED=7]) grade what a class has handed in
 	$(call given,SUBMISSIONS,dir: archives or directories or a platform's zip of them)$(Q)$(PYTHON) -m grader.grading.grade_class --lab $(LAB) --submissions $(call quoted,$(SUBMISSIONS)) \
 		--dest $(call quoted,$(or $(DEST),$(BUILD)/class)) --jobs $(JOBS) $(if $(SEED),--seed $(call quoted,$(SEED))) --build '$(BUILD)'

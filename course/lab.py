@@ -57,19 +57,6 @@ def open_exercises(course: Course, first: int, last: int,
     return found
 
 
-def unwritten(lab: Lab, root: Path = ROOT) -> dict[str, str]:
-    """The exercises of a lab of which nothing is written yet, and the first place of each."""
-    places = [place for name in lab.files
-              if (path := root / "labs" / lab.directory / name).is_file()
-              for place in open_places(path, f"labs/{lab.directory}/{name}")]
-    found = {}
-    for exercise in lab.exercises:
-        mine = [place for place in places if place.exercise == exercise.id]
-        if len(mine) >= sum(map(len, exercise.functions.values())):
-            found[exercise.id] = f"{mine[0].file}:{mine[0].line}"
-    return found
-
-
 def so_far(passed: int, can_pass: int, waiting: Collection[str]) -> str:
     """How tests stand: those that can pass now, and for which exercise each of the others waits."""
     words = [f"{passed} of {can_pass} tests that can pass so far pass"]

@@ -15,12 +15,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
-from course import questions
+from course import questions, unwritten
 from course.registry import LABS, ROOT, Course, load_course
 from course.submit import hash_of_labs
-from grader.grading import budgets, formats, properties, run, text
+from grader.grading import budgets, filled, formats, properties, run, text
 from grader.grading.model import EXIT_INFRASTRUCTURE, Grading
 from grader.machine.verdict import Finding, infrastructure
 from tools.errors import UserError, run_main
@@ -127,6 +128,10 @@ def main() -> int:
         from grader.grading import grade_submission
 
         settings = grade_submission.take_over(grading, settings, arguments.submission.absolute())
+    if settings.impl == "labs" and not grading.refused:
+        grading.unwritten = unwritten.read(grading.lab)
+        if unwritten.can_fill():
+            settings = replace(settings, filler=filled.beside(grading, settings))
     stem = stem_of(arguments.out or ROOT / arguments.build / "grade", grading)
     live = text.Live(grading)
 

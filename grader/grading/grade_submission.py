@@ -8,9 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from course import questions
+from course import questions, unwritten
 from course.registry import ROOT, Course
 from grader.grading import run, sandbox, submission, text
+from grader.grading.filled import NO_IMAGE
 from grader.grading.model import ISOLATED, Grading
 from grader.grading.sandbox import Template
 from grader.machine import images
@@ -53,11 +54,18 @@ class Grader:
             grading.complete = True
             return grading
         self.lay_out(taken.files, work)
+        here = f"{lab.directory}/"
+        grading.unwritten = unwritten.find(
+            lab, {name.removeprefix(here): data.decode() for name, data in taken.files.items()
+                  if name.startswith(here) and not name.endswith(questions.FILE)})
         settings = run.Settings(
             impl="labs", build=str(work / "build"), qemu=self.qemu, workers=self.workers,
             seeds=self.seeds, only=self.only, tree=work,
             wrap=lambda command: sandbox.run_command(work, (ROOT, self.guests), command),
             builder=lambda lab, column: self.build_image(work, column, set(taken.files)))
+        if unwritten.can_fill():
+            settings = replace(settings, filler=lambda column, over: self._fill(
+                grading, settings, taken.files, work / "filled", column, over))
         run.grade(grading, settings,
                   lambda column, name: arrived(grading, column, name) if arrived else None)
         return grading
@@ -86,6 +94,19 @@ class Grader:
         if done.returncode:
             return sandbox.cut(run.build_error(done.text, work))
         return submission.foreign_text(work / "build", names)
+
+    def _fill(self, grading: Grading, settings: run.Settings, files: dict[str, bytes], work: Path,
+              column: str, over: list[str]) -> tuple[run.Settings | None, str]:
+        """The image with the reference in place of what is unwritten. What its compiler says
+        nobody is told: it may quote the reference."""
+        assert grading.unwritten is not None
+        directory = grading.lab.directory
+        texts = unwritten.filled(grading.unwritten.of(over))
+        self.lay_out(files | {f"{directory}/{file}": text.encode()
+                              for file, text in texts.items()}, work)
+        if self.build_image(work, column, set(files)):
+            return None, NO_IMAGE
+        return replace(settings, build=str(work / "build")), ""
 
 
 def no_sandbox() -> str:

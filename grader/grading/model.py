@@ -5,6 +5,9 @@ A test proves one exercise; the tests of an exercise are worth the same. A colum
 the lab: cumulative takes all layers from the student, isolated the lower ones from the reference.
 The score of a lab is the better of the cumulative points and the isolated ones times a factor: the
 layers in hand are judged as they stand, and a fault far below does not take all that stands on it.
+
+An exercise of the lab that is not written costs its own points. Where the reference is at hand,
+what failed of the other exercises is tried once more with the reference's functions in its place.
 """
 
 from __future__ import annotations
@@ -17,16 +20,18 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from course.questions import Answers, Row
 from course.registry import Course, Exercise, Lab
+from course.unwritten import Unwritten
 from grader.grading import symptoms
 from grader.grading.plan import assign, is_static, measures, prerequisites, short, stands_alone
-from course.questions import Answers, Row
 from grader.machine.verdict import Verdict
 from tools.files import write_atomically
 
 SCHEMA = 1
 CUMULATIVE, ISOLATED = "cumulative", "isolated"
 TODO_OF = re.compile(r"exercise (\d+\.\d+) \"")
+NOT_TOLD = "EL2 stopped itself; its words are not told, for they may hold the reference's code"
 
 EXIT_PASSED, EXIT_FAILED, EXIT_NOT_BUILT, EXIT_INFRASTRUCTURE = 0, 1, 2, 3
 
@@ -48,6 +53,7 @@ class Result:
     symptom: str = ""  # a likely cause, from grader/grading/symptoms.toml
     blocked_by: str = ""  # the exercise that has to work first
     shown: Verdict | None = None  # what the test itself ended in, when that was blocked
+    over: list[str] = field(default_factory=list)  # exercises that the reference stood in for
 
     @property
     def passed(self) -> bool:
@@ -101,7 +107,8 @@ class Grading:
     refused: list[str] = field(default_factory=list)  # why a submission was not built
     ignored: list[str] = field(default_factory=list)  # files in it that nobody looked at
     answers: Answers = field(default_factory=Answers)  # the student's, to the lab's questions
-    unwritten: dict[str, str] = field(default_factory=dict)  # exercises of which nothing is: where
+    unwritten: Unwritten | None = None  # what of the lab is as it was handed out
+    unfilled: str = ""  # why the reference could not stand in for it
 
     # ---- gathering ----
 
@@ -125,21 +132,80 @@ class Grading:
                                   if key in Result.__dataclass_fields__}
         fields["verdict"] = Verdict(line["verdict"])
         result = Result(**fields)
-        self._nothing_for_nothing(name, result)
-        if not result.passed:
+        mine = self.tests.get(name)
+        if mine and mine.id in self.whole and result.verdict is not Verdict.ERROR:
+            result = self._unwritten(mine, result)
+        elif not result.passed:
             result.symptom = symptoms.explain(result.facts, result.verdict.value, result.message)
         self.columns[column].results[name] = result
         return name
 
-    def _nothing_for_nothing(self, name: str, result: Result) -> None:
-        """A machine may go on without an exercise that is not written. No test of that exercise
-        says more about it than that."""
-        exercise = self.tests.get(name)
-        if exercise and exercise.id in self.unwritten and result.verdict not in (
-                Verdict.TODO, Verdict.BLOCKED, Verdict.ERROR):
-            result.verdict = Verdict.TODO
-            result.observed = (f'exercise {exercise.id} "{exercise.title}" is not written yet '
-                               f"({self.unwritten[exercise.id]})")
+    def _unwritten(self, exercise: Exercise, result: Result) -> Result:
+        """What a test shows of an exercise of which nothing is written, however it ended. A machine
+        may go on without it."""
+        assert self.unwritten is not None
+        text = (f'exercise {exercise.id} "{exercise.title}" is not written yet '
+                f"({self.unwritten.where(exercise.id)})")
+        return Result(Verdict.TODO, result.seconds, result.instructions, seed=result.seed,
+                      what=result.what, observed=text)
+
+    @property
+    def whole(self) -> list[str]:
+        """Exercises of which nothing is written: they earn nothing."""
+        return self.unwritten.whole if self.unwritten else []
+
+    @property
+    def begun(self) -> list[str]:
+        """Exercises of which some function, or nothing, is written."""
+        return self.unwritten.begun if self.unwritten else []
+
+    def over_reference(self, column: Column, names: Iterable[str]) -> list[tuple[list[str],
+                                                                                 list[str]]]:
+        """What to run once more, and with the reference in place of which exercises.
+
+        No test of an exercise runs where the reference stands in for a function of it.
+        """
+        failed = [name for name in names if name in column.results
+                  and not column.results[name].passed
+                  and column.results[name].verdict is not Verdict.ERROR]
+        groups = [([name for name in failed if self.tests[name].id not in self.begun], self.begun)]
+        for id_ in self.begun:
+            if id_ not in self.whole:  # a part is written, and may wait for another exercise
+                others = [other for other in self.begun if other != id_]
+                groups.append(([name for name in failed if self.tests[name].id == id_
+                                and self._todo(column.results[name]) in others], others))
+        return [(tests, over) for tests, over in groups if tests and over]
+
+    def ran_over(self, column: Column, name: str, own: Result, over: list[str]) -> None:
+        """Take in a result over the reference's functions; `own` is that without them."""
+        result = column.results[name]
+        if not result.passed and result.verdict is not Verdict.ERROR and not self._todo(own):
+            column.results[name] = own  # what it shows can be seen without them
+            return
+        result.over = over
+        # What a submission says about memory that holds the reference's code is nobody's business.
+        del result.where[result.where.index("console:") if "console:" in result.where else None:]
+        if result.verdict is Verdict.CRASH:
+            result.observed = NOT_TOLD
+
+    @staticmethod
+    def _todo(result: Result) -> str:
+        """The unwritten exercise that a test came to."""
+        is_todo = Verdict.TODO in (result.verdict, result.shown)
+        todo = TODO_OF.search(result.observed) if is_todo else None
+        return todo[1] if todo else ""
+
+    def waiting(self) -> dict[str, dict[str, Fraction]]:
+        """Points that cannot be known while an exercise is unwritten: of which exercises' tests."""
+        column = self.columns.get(self.best, Column(""))
+        found: dict[str, dict[str, Fraction]] = {}
+        for name, exercise in self.tests.items():
+            result = column.results.get(name)
+            cause = result.blocked_by if result else ""
+            if cause in self.begun and cause != exercise.id:
+                points_of = found.setdefault(cause, {})
+                points_of[exercise.id] = points_of.get(exercise.id, Fraction(0)) + self.worth(name)
+        return found
 
     def block(self) -> None:
         """What failed because an exercise below it earned nothing is BLOCKED by that exercise.
@@ -157,18 +223,16 @@ class Grading:
                 if result.passed:
                     cause = exercise.id if is_static(name) and exercise.id in empty else ""
                 else:
-                    cause = self._cause(result, exercise, set() if stands_alone(name) else empty)
+                    below = set() if stands_alone(name) else empty - set(result.over)
+                    cause = self._cause(result, exercise, below)
                 if cause:
                     result.shown = result.shown or result.verdict
                     result.verdict, result.blocked_by = Verdict.BLOCKED, cause
 
     def _cause(self, result: Result, exercise: Exercise, empty: set[str]) -> str:
-        is_todo = Verdict.TODO in (result.verdict, result.shown)
-        todo = TODO_OF.search(result.observed) if is_todo else None
-        if todo and todo[1] != exercise.id:
-            return todo[1]
+        todo = self._todo(result)
         if todo:
-            return ""
+            return todo if todo != exercise.id else ""
         return next((e.id for e in prerequisites(self.lab, exercise) if e.id in empty), "")
 
     def _any_passed(self, column: Column, exercise: Exercise) -> bool:
@@ -221,10 +285,9 @@ class Grading:
         """Tests that reach an unwritten exercise below theirs, as they would over any layers."""
         found = set()
         for name, result in self.columns[CUMULATIVE].results.items():
-            todo = TODO_OF.search(result.observed) if result.verdict is Verdict.TODO else None
             mine = self.tests[name]
             below = {mine.id, *(exercise.id for exercise in prerequisites(self.lab, mine))}
-            if todo and todo[1] in below:
+            if result.verdict is Verdict.TODO and self._todo(result) in below:
                 found.add(name)
         return found
 
@@ -251,7 +314,7 @@ class Grading:
         result = self.result_of(name)
         if result is None or result.verdict is not Verdict.BLOCKED:
             return ""
-        unwritten = result.shown is Verdict.TODO or result.blocked_by in self.unwritten
+        unwritten = result.shown is Verdict.TODO or result.blocked_by in self.whole
         return result.blocked_by if unwritten else ""
 
     @property
@@ -343,6 +406,8 @@ class Grading:
                            "measured": row.measured if row.answer is not None else None,
                            "problem": row.problem, "text": str(row)} for row in self.questions],
             "answers_error": self.answers.error,
+            "unwritten": self.begun,
+            "unfilled": self.unfilled,
         }  # fmt: skip
 
     def _test_values(self, name: str, best: str) -> dict[str, Any]:

@@ -12,10 +12,10 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from course.lab import unwritten
+from course import unwritten
 from course.registry import LABS, ROOT
 from grader.grading import budgets
-from grader.grading.model import CUMULATIVE, ISOLATED, Column, Grading
+from grader.grading.model import CUMULATIVE, ISOLATED, Column, Grading, Result
 from grader.grading.plan import TESTS, path_of, question_patterns, selection
 from grader.machine.options import Options
 from grader.machine.verdict import Finding, infrastructure
@@ -41,6 +41,9 @@ class Settings:
     measure: bool = False  # properties are noted, not held against what is known
     patience: int = budgets.TIMES  # how many times the solution's instructions a machine may take
     builder: Callable[[int, str], str] | None = None  # instead of build_image()
+    # Builds a column's image with the reference's functions in place of those of exercises that
+    # nobody has written: its settings, or why there is no such image.
+    filler: Callable[[str, list[str]], tuple[Settings | None, str]] | None = None
 
     @property
     def build_path(self) -> Path:
@@ -161,8 +164,8 @@ def _receive(grading: Grading, column: str, read: int, arrived: Callable[[str, s
 def grade(grading: Grading, settings: Settings, arrived: Callable[[str, str], None]) -> None:
     """Fill a grading: the cumulative column, and the isolated one when it can count for more."""
     number = grading.lab.number
-    if grading.impl == LABS:
-        grading.unwritten = unwritten(grading.lab, settings.tree or settings.root)
+    if grading.impl == LABS and grading.unwritten is None:
+        grading.unwritten = unwritten.read(grading.lab, (settings.tree or settings.root) / LABS)
     for name in ([CUMULATIVE] if grading.base == "own" else []) + [ISOLATED]:
         column = grading.columns.setdefault(name, Column(name))
         if name == ISOLATED and CUMULATIVE in grading.columns:
@@ -201,10 +204,12 @@ def run_column(grading: Grading, column: Column, settings: Settings,
     if column.name != ISOLATED or not (CUMULATIVE in grading.columns
                                        and grading.columns[CUMULATIVE].results):
         run_tests(grading, column.name, settings, arrived)
+        run_over_reference(grading, column, settings, arrived, list(grading.tests))
         return
     hopeful, hopeless = grading.hopeful(), grading.hopeless()
     if hopeful:
         run_tests(grading, column.name, settings, arrived, hopeful)
+        run_over_reference(grading, column, settings, arrived, hopeful)
     if column.broken:
         return
     reached = grading.column_score(CUMULATIVE)
@@ -219,6 +224,27 @@ def run_column(grading: Grading, column: Column, settings: Settings,
             if name not in column.results] + _of_questions(grading, settings)
     if rest:
         run_tests(grading, column.name, settings, arrived, rest)
+        run_over_reference(grading, column, settings, arrived, rest)
+
+
+def run_over_reference(grading: Grading, column: Column, settings: Settings,
+                       arrived: Callable[[str, str], None], names: Collection[str]) -> None:
+    """Run what failed of `names` with the reference in place of what is unwritten."""
+    for tests, over in grading.over_reference(column, names):
+        if column.broken or not settings.filler:
+            return
+        filled, grading.unfilled = settings.filler(column.name, over)
+        if filled is None:
+            return
+        own = {name: column.results[name] for name in tests}
+
+        def came(name_of_column: str, name: str, own: dict[str, Result] = own,
+                 over: list[str] = over) -> None:
+            if name in own:
+                grading.ran_over(column, name, own[name], over)
+            arrived(name_of_column, name)
+
+        run_tests(grading, column.name, filled, came, tests)
 
 
 def _why_not_isolated(grading: Grading, settings: Settings) -> str:

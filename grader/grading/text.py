@@ -84,6 +84,9 @@ def _verdict_counts(grading: Grading, column: str, exercise: Exercise) -> str:
              for verdict, count in sorted(counts.items(), key=lambda item: item[0] != "PASS")
              if verdict != Verdict.BLOCKED.value]
     blocked = counts.get(Verdict.BLOCKED.value)
+    over = sum(bool(results[name].over) for name in grading.names(exercise) if name in results)
+    if over:
+        words.append(f"{over} of these over the reference's")
     if blocked:
         by = f" by {', '.join(sorted(blockers))}" if blockers else ""
         words.append(f"{blocked} BLOCKED{by}")
@@ -117,6 +120,8 @@ def summary(grading: Grading, console: Console | None = None) -> None:
             console.print(f"{column.name}: does not build:\n{error}")
         elif column.skipped:
             console.print(f"{column.name}: not run, {column.skipped}")
+    for line in unwritten_lines(grading):
+        console.print(escape(line))
     for text in grading.refused:
         console.print(f"refused: {escape(printable(text))}")
     troubles = grading.infrastructure
@@ -134,6 +139,23 @@ def summary(grading: Grading, console: Console | None = None) -> None:
                  and result.verdict is not Verdict.TODO]
         console.print(so_far(sum(result.passed for result in tests), len(tests) - len(waiting),
                              waiting))
+
+
+def unwritten_lines(grading: Grading) -> list[str]:
+    """What an exercise that is not written keeps from being known."""
+    over = {id_ for column in grading.columns.values() for result in column.results.values()
+            for id_ in result.over}
+    lines = [f"not written: {', '.join(id_ for id_ in grading.begun if id_ in over)}; the tests of "
+             "other exercises that came to it ran over the reference's"] if over else []
+    if grading.unfilled:
+        lines.append(f"not known: what is behind {', '.join(grading.begun)}: {grading.unfilled}")
+    for id_, others in grading.waiting().items():
+        total = sum(others.values(), Fraction(0))
+        names = ", ".join(f"{_number(value)} of {other}" for other, value in others.items())
+        lines.append(f"{id_} is not written, and tests worth {_number(total)} points of other "
+                     f"exercises came to it ({names}): what they are worth is not known yet. "
+                     "A grading that has the reference tries them with its functions there")
+    return lines
 
 
 def question_lines(grading: Grading) -> list[str]:
@@ -173,7 +195,11 @@ def explain(grading: Grading, name: str, result: Result, build: str = "build") -
     for section in exercise.manual:
         yield f"  manual: {section}"
     yield from _field("hint", exercise.hints[0])
-    yield f"  reproduce: {reproduce(grading, name, result)}"
+    if result.over:
+        yield (f"  seen over the reference's {', '.join(result.over)}, which is not written here: "
+               "write that, and it can be reproduced")
+    else:
+        yield f"  reproduce: {reproduce(grading, name, result)}"
 
 
 def _field(title: str, text: str) -> Iterator[str]:

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from course import starters
-from course.lab import unwritten as unwritten_of
 from course.registry import LABS, ROOT, SOLUTION, Course, Lab, load_course
+from course.unwritten import read
 from grader.grading import run
 from grader.grading.model import CUMULATIVE, Column, Grading, points
 from grader.machine.verdict import Verdict
@@ -73,7 +73,7 @@ class Desk(Workshop):
         if problem:
             raise UserError(f"lab {lab.number} without {', '.join(unwritten)} does not build:\n"
                             f"{problem}")
-        grading = Grading(course, lab, LABS, unwritten=unwritten_of(lab, self.tree))
+        grading = Grading(course, lab, LABS, unwritten=read(lab, self.tree / LABS))
         column = grading.columns.setdefault(CUMULATIVE, Column(CUMULATIVE))
         settings = run.Settings(impl=LABS, build=str(self.folder), seeds=(1,), prebuilt=True,
                                 only=only)

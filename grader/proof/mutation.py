@@ -25,6 +25,7 @@ from queue import SimpleQueue
 
 from course.registry import ROOT, load_course
 from grader.grading import run
+from grader.grading.filled import copy_tree
 from grader.grading.model import CUMULATIVE, Column, Grading
 from grader.machine.verdict import Verdict
 from tools.errors import UserError
@@ -147,19 +148,7 @@ class Workshop:
 
     def refresh(self) -> None:
         """Bring the copy up to date; a file that has not changed keeps its time, for make."""
-        for name in SOURCES:
-            top = ROOT / name
-            sources = [top] if top.is_file() else sorted(top.rglob("*"))
-            for source in filter(Path.is_file, sources):
-                target = self.tree / source.relative_to(ROOT)
-                if "__pycache__" in source.parts:
-                    continue
-                if not target.exists() or target.read_bytes() != source.read_bytes():
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copy(source, target)
-        for path in sorted(self.tree.rglob("*.[chS]")):
-            if not (ROOT / path.relative_to(self.tree)).exists():
-                path.unlink()
+        copy_tree(SOURCES, self.tree, {})
 
     def build(self, lab: int) -> str:
         """The image of a lab; the compiler's words when it does not build."""

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from course import lab as loop
-from course import lab_text, starters, submit
+from course import lab_text, starters, submit, unwritten
 from course.registry import ROOT, Course, load_course
 from grader.conftest import Lab
 from grader.machine import images
@@ -323,8 +323,9 @@ def test_the_next_exercise_is_the_first_that_still_says_todo(student: Path) -> N
     assert "next: exercise 2.1 " in loop.next_text(COURSE, 2, "reference", student)
     assert "next: exercise 5.2 " in loop.next_text(COURSE, 5, "reference", student)  # its `order`
     write_exercise(student, COURSE, "1.2")
-    assert "1.2" not in loop.unwritten(COURSE.labs[0], student)
-    assert loop.unwritten(COURSE.labs[0], student)["1.10"].startswith("labs/lab01-el2-boot/trap.c:")
+    left = unwritten.read(COURSE.labs[0], student / "labs")
+    assert "1.2" not in left.begun
+    assert left.where("1.10").startswith("labs/lab01-el2-boot/trap.c:")
     for exercise in COURSE.labs[0].exercises:
         write_exercise(student, COURSE, exercise.id)
     assert "10 of 10 exercises are written" in loop.next_text(COURSE, 1, "own", student)

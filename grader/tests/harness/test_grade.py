@@ -19,6 +19,7 @@ from rich.console import Console
 from course import questions
 from course.registry import ROOT, Lab, load_course
 from course.submit import hash_of_labs, pack, registered_files
+from course.unwritten import Place, Unwritten
 from grader.grading import budgets, formats, run, symptoms
 from grader.grading.model import (CUMULATIVE, EXIT_FAILED, EXIT_INFRASTRUCTURE, EXIT_NOT_BUILT,
                                   EXIT_PASSED, ISOLATED, Column, Grading, Result)
@@ -223,10 +224,11 @@ def test_what_is_not_written_has_its_result_in_both_columns(
     assert grading.columns[CUMULATIVE].results["f::c"].verdict == Verdict.BLOCKED
 
 
-def test_an_exercise_that_is_not_written_earns_nothing() -> None:
+def test_an_exercise_that_is_not_written_earns_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """However a machine that goes on without it makes its tests end."""
     grading = graded({"c": PASS})
-    grading.unwritten = {"1.1": "labs/x.c:7"}
+    grading.unwritten = unwritten_in_lab_1(("1.1", "boot.S", ""))
+    monkeypatch.setattr(Unwritten, "whole", ["1.1"])
     for name, verdict in (("a", PASS), ("b", FAIL)):
         grading.add(CUMULATIVE, {"test": f"f::{name}", **verdict})
     grading.block()
@@ -246,7 +248,7 @@ def test_what_is_not_written_is_asked_of_the_files_that_are_graded(
     for tree in (None, tmp_path):
         grading = Grading(COURSE, lab, "labs")
         run.grade(grading, run.Settings("labs", builder=lambda *_: "", tree=tree), lambda *_: None)
-        found.append(len(grading.unwritten))
+        found.append(len(grading.begun))
     assert found == [len(lab.exercises), 0]
 
 
@@ -270,6 +272,74 @@ def test_what_stands_on_an_unwritten_exercise_is_blocked() -> None:
     assert verdicts == [Verdict.TODO, Verdict.TODO, Verdict.BLOCKED]
     assert grading.columns[CUMULATIVE].results["f::c"].blocked_by == "1.1"
     assert grading.score == 0
+
+
+def unwritten_in_lab_1(*places: tuple[str, str, str]) -> Unwritten:
+    """Of exercises 1.1 and 1.5: their places, as (exercise, file, function)."""
+    return Unwritten(COURSE.lab(1), {}, tuple(Place(id_, file, name, 0, 0, 0)
+                                              for id_, file, name in places))
+
+
+def over_reference(grading: Grading, monkeypatch: pytest.MonkeyPatch,
+                   verdicts: dict[str, dict[str, Any]]) -> list[tuple[list[str], str]]:
+    """Run what failed over the reference, where tests end in these verdicts."""
+    ran: list[tuple[list[str], str]] = []
+
+    def run_tests(grading: Grading, name: str, settings: run.Settings,
+                  arrived: Any, names: list[str]) -> None:
+        ran.append((names, settings.build))
+        for test in names:
+            grading.add(name, {"test": test, **verdicts[test[-1]]})
+            arrived(name, test)
+
+    monkeypatch.setattr(run, "run_tests", run_tests)
+    settings = run.Settings("labs", filler=lambda column, over: (
+        run.Settings("labs", build="+".join(over)), ""))
+    run.run_over_reference(grading, grading.columns[CUMULATIVE], settings,
+                           lambda column, name: None, list(grading.tests))
+    grading.block()
+    return ran
+
+
+def test_an_unwritten_exercise_costs_its_own_points(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it keeps others from showing is tried over the reference; its own tests never are, and
+    what they show where nothing is done earns nothing."""
+    grading = graded({})
+    grading.unwritten = unwritten_in_lab_1(("1.1", "boot.S", ""))
+    monkeypatch.setattr(Unwritten, "whole", ["1.1"])
+    fill(grading, CUMULATIVE, {"a": PASS, "b": {"verdict": "FAIL", "what": "no ISB"},
+                               "c": {"verdict": "TODO", "observed": TODO.format("1.1")}})
+    results = grading.columns[CUMULATIVE].results
+    assert [result.verdict.value for result in results.values()] == ["TODO", "TODO", "BLOCKED"]
+    assert grading.waiting() == {"1.1": {"1.2": 13}}
+    assert over_reference(grading, monkeypatch, {"c": PASS}) == [(["f::c"], "1.1")]
+    assert (float(grading.score), results["f::c"].over) == (13, ["1.1"])
+    assert grading.waiting() == {}
+
+
+def test_over_the_reference_a_fault_of_ones_own_stays_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    grading = graded({})
+    grading.unwritten = unwritten_in_lab_1(("1.1", "boot.S", ""))
+    monkeypatch.setattr(Unwritten, "whole", ["1.1"])
+    fill(grading, CUMULATIVE, {"a": FAIL, "c": {"verdict": "TODO", "observed": TODO.format("1.1")}})
+    crash = {"verdict": "CRASH", "observed": "the reference's code is 0x1234",
+             "where": ["at x.c:1", "console:", "0x1234"]}
+    over_reference(grading, monkeypatch, {"c": crash})
+    result = grading.columns[CUMULATIVE].results["f::c"]
+    assert (result.verdict, result.over, result.blocked_by) == (Verdict.CRASH, ["1.1"], "")
+    assert "0x1234" not in json.dumps(grading.values())
+    assert float(grading.score) == 0
+
+
+def test_what_is_half_written_waits_for_others_and_not_for_itself(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    grading = graded({})
+    grading.unwritten = unwritten_in_lab_1(("1.1", "boot.S", ""), ("1.5", "trap.c", "f"))
+    monkeypatch.setattr(Unwritten, "whole", [])
+    fill(grading, CUMULATIVE, {"a": {"verdict": "TODO", "observed": TODO.format("1.5")},
+                               "b": {"verdict": "TODO", "observed": TODO.format("1.1")}, "c": PASS})
+    assert over_reference(grading, monkeypatch, {"a": PASS}) == [(["f::a"], "1.5")]
+    assert float(grading.score) == 9 / 2 + 13
 
 
 def test_what_shows_an_exercise_by_itself_is_judged_for_itself() -> None:
