@@ -38,15 +38,21 @@ bool vgic_irq_is_pending(const struct vgic_irq *irq)
 	return irq->line_level && (!irq->edge || irq->hw);
 }
 
-/* Not inlined: it takes locks, for which an interrupt that names its vCPU should not pay. */
+/*
+ * Of the vCPUs in @set, where bit n is vCPU n, the first that is not off, or the first; NULL: there is
+ * none. Not inlined: it takes locks, for which an interrupt that names its vCPU should not pay.
+ */
 EXERCISE_PRIVATE(3.3)
-static __attribute__((noinline)) struct vcpu *vgic_any_vcpu(struct vm *vm)
+static __attribute__((noinline)) struct vcpu *vgic_first_on(struct vm *vm, u64 set)
 {
-	u32 index = 0;
+	set &= BIT(vm->vcpu_count) - 1;
+	for (u64 rest = set; rest; rest &= rest - 1) {
+		struct vcpu *vcpu = vm->vcpus[__builtin_ctzl(rest)];
 
-	while (index + 1 < vm->vcpu_count && vcpu_is_off(vm->vcpus[index]))
-		index++;
-	return vm->vcpus[index];
+		if (!vcpu_is_off(vcpu))
+			return vcpu;
+	}
+	return set ? vm->vcpus[__builtin_ctzl(set)] : NULL;
 }
 
 /*
@@ -55,9 +61,9 @@ static __attribute__((noinline)) struct vcpu *vgic_any_vcpu(struct vm *vm)
  * An SGI or PPI is for its owner, irq->vcpu. An SPI is for the vCPU that irq->route names:
  *  - GICv3: the value of GICD_IROUTER<n>, an affinity. Our vCPUs use Aff0 alone, so the value is
  *    the index of a vCPU; any other names none. With Interrupt_Routing_Mode 1 (GICD_IROUTER_MODE)
- *    any vCPU may have it: take the first that is not vcpu_is_off(), or the last.
- *  - GICv2: its byte of GICD_ITARGETSR<n>, a set of CPU interfaces. The lowest takes it; an empty
- *    set names none. A VM of one vCPU has no choice, whatever the byte says (IHI 0048,
+ *    any vCPU may have it: the first that is not vcpu_is_off() takes it, or the first of all.
+ *  - GICv2: its byte of GICD_ITARGETSR<n>, a set of CPU interfaces. Of several, too, the first that
+ *    is not vcpu_is_off() takes it, or the first; an empty set names none. A VM of one vCPU has no choice, whatever the byte says (IHI 0048,
  *    "GICD_ITARGETSRn": RAZ/WI in a uniprocessor implementation).
  */
 EXERCISE(3.3)
@@ -69,10 +75,12 @@ struct vcpu *vgic_target_vcpu(struct vm *vm, const struct vgic_irq *irq)
 		return irq->vcpu;
 	if (gic->version == 2 && vm->vcpu_count == 1)
 		index = 0;
+	else if (gic->version == 2 && irq->route & (irq->route - 1))
+		return vgic_first_on(vm, irq->route);
 	else if (gic->version == 2)
 		index = irq->route ? (u64)__builtin_ctzl(irq->route) : VCPU_MAX;
 	else if (irq->route & GICD_IROUTER_MODE)
-		return vgic_any_vcpu(vm);
+		return vgic_first_on(vm, ~0UL);
 	return index < vm->vcpu_count ? vm->vcpus[index] : NULL;
 }
 

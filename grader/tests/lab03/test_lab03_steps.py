@@ -395,7 +395,7 @@ def test_an_interrupt_goes_where_it_is_routed(lab: Lab, gic: int) -> None:
     bench.put(stage.vcpus[1], state=RUNNING)
     routes = {0: 0, 2: 2, 3: None, 0x100: None, ROUTE_ANY: 1, ROUTE_ANY | 2: 1}
     if gic == 2:
-        routes = {0: None, 1: 0, 4: 2, 6: 1, 7: 0}
+        routes = {0: None, 1: 0, 4: 2, 6: 1, 7: 1, 5: 0}  # vCPU 1 alone is on
     for route, wanted in routes.items():
         bench.put(spi, route=route)
         expect(f"vgic_target_vcpu() of an SPI with route {route:#x} is vCPU",

@@ -28,6 +28,7 @@ REQ_RESCHEDULE = 1
 WFX, WFI, WFE, WFIT, WFET = 1, 0x0600_0000, 0x0600_0001, 0x0600_0002, 0x0600_0003
 A32_USER, Z, EQ = 0x10, 1 << 30, 1 << 25 | 1 << 24  # EQ: a syndrome with IL, CV and COND 0
 CPU_SUSPEND = 0xC400_0001
+INVALID_PARAMETERS = (1 << 64) - 2
 FAR = 1 << 50  # ticks that no test lives to see
 
 
@@ -342,8 +343,14 @@ def test_a_suspended_cpu_wakes_up_with_success(lab: Lab) -> None:
         result.append(vcpu.get("frame.x[0]"))
         return 0
 
-    returned = bench.call(bench.objects.hypercall(CPU_SUSPEND), vcpu.address,
-                          stubs={"vcpu_block": block})
+    suspend = bench.objects.hypercall(CPU_SUSPEND)
+    for state in (1 << 17, 1 << 24, 3 << 24, 1 << 31 | 1 << 16):
+        bench.put(vcpu, **{"frame.x[0]": CPU_SUSPEND, "frame.x[1]": 1 << 40 | state})
+        bench.call(suspend, vcpu.address, stubs={"vcpu_block": block})
+        expect(f"power state {state:#x}, which a VM does not have: the vCPU does not sleep, and X0",
+               (result, vcpu.get("frame.x[0]")), ([], INVALID_PARAMETERS))
+    bench.put(vcpu, **{"frame.x[0]": CPU_SUSPEND, "frame.x[1]": 1 << 40 | 0x1_1234})
+    returned = bench.call(suspend, vcpu.address, stubs={"vcpu_block": block})
     expect("psci_cpu_suspend() returns", returned & 0xFFFF_FFFF, RESUME, trap_result)
     expect("X0 when vcpu_block() is called, once", result, [0])
     expect("the guest goes on behind its HVC: PC", vcpu.get("frame.pc"), 0x1000)
