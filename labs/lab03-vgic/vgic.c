@@ -42,9 +42,9 @@ bool vgic_irq_is_pending(const struct vgic_irq *irq)
  * An SGI or PPI is for its owner, irq->vcpu. An SPI is for the vCPU that irq->route names:
  *  - GICv3: the value of GICD_IROUTER<n>, an affinity. Our vCPUs use Aff0 alone, so the value is
  *    the index of a vCPU; any other names none. With Interrupt_Routing_Mode 1 (GICD_IROUTER_MODE)
- *    any vCPU may have it: take the first that is not vcpu_is_off(), or the last.
- *  - GICv2: its byte of GICD_ITARGETSR<n>, a set of CPU interfaces. The lowest takes it; an empty
- *    set names none. A VM of one vCPU has no choice, whatever the byte says (IHI 0048,
+ *    any vCPU may have it: the first that is not vcpu_is_off() takes it, or the first of all.
+ *  - GICv2: its byte of GICD_ITARGETSR<n>, a set of CPU interfaces. Of several, too, the first that
+ *    is not vcpu_is_off() takes it, or the first; an empty set names none. A VM of one vCPU has no choice, whatever the byte says (IHI 0048,
  *    "GICD_ITARGETSRn": RAZ/WI in a uniprocessor implementation).
  */
 EXERCISE(3.3)

@@ -20,6 +20,9 @@
  * visible behind the other: either the sleeper finds the vCPU, or the other one finds its bit. A
  * store and then a load in their place could both miss, since a load may overtake an earlier store.
  * All are woken, since who comes first may run something else by then.
+ * The third case rests on the order of a queue, first in, first out: a vCPU that is loaded goes to the
+ * tail (cpu_take_next()). If it was queued before another one it is taken first, and leaves nothing
+ * behind that nobody may take; if it was queued after, the CPU loads the other one, and comes here.
  *
  * Locks: those of vcpu_steal() and vcpu_migrate(); what runs under a run_lock takes none.
  */

@@ -85,6 +85,8 @@ def write_vms(folder: Path) -> Path:
 def test_vcpus_of_linux_come_and_go_beside_a_vm_that_ends_under_load(
     tmp_path: Path, gic: str
 ) -> None:
+    if gic == "2" and not current().full:
+        pytest.skip("make test FULL=1 runs it")
     subprocess.run(command("image", "linux", LAB="6"), check=True, capture_output=True,
                    env=environment())
     seconds = SECONDS_FULL if current().full else SECONDS
