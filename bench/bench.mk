@@ -10,7 +10,7 @@ $(if $(PEERS),$(call accept,PEERS,0 1))
 .PHONY: bench bench-record measure
 bench: $(IMAGE) $(BUILD)/guests/payload.bin ready ## the paper's microbenchmarks, in build/bench (PEERS=1: KVM and Xen, too; BENCH=hypercall: one of them)
 	$(Q)$(if $(filter 1,$(PEERS)),tools/doctor --quiet --for peers || true)
-	$(Q)$(PYTHON) -m bench.bench --build '$(BUILD)' --qemu $(call quoted,$(QEMU)) --image $(IMAGE) \
+	$(Q)$(PYTHON) -m bench.bench --build '$(BUILD)' --qemu $(call quoted,$(QEMU)) --image $(IMAGE) --lab $(LAB) \
 		$(if $(filter 1,$(PEERS)),--peers) $(if $(BENCH),--benchmark $(BENCH))
 
 measure: image guests linux ## the table of costs of all layers, and build/measure.json; fails when a bar is missed

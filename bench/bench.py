@@ -147,17 +147,18 @@ def main() -> int:
     parser.add_argument("--build", type=Path, default=Path("build"))
     parser.add_argument("--qemu", default="qemu-system-aarch64")
     parser.add_argument("--image", type=Path, required=True, help="strata.bin")
+    parser.add_argument("--lab", type=int, default=6, help="the layers that it has")
     parser.add_argument("--peers", action="store_true", help="measure KVM and Xen, too")
     parser.add_argument("--benchmark", default="", choices=("", *BENCHMARKS))
     arguments = parser.parse_args()
-    setup = Setup(arguments.build, arguments.image, arguments.qemu, "bench")
+    setup = Setup(arguments.build, arguments.image, arguments.qemu, "bench", arguments.lab)
 
     jobs = own_jobs(setup, arguments.benchmark)
     missing: dict[str, str] = {}
     if arguments.peers:
         more, missing = peer_jobs(setup, arguments.benchmark)
         jobs += more
-    crowds = [] if arguments.benchmark else scaling.jobs(setup)
+    crowds = [] if arguments.benchmark or arguments.lab < 4 else scaling.jobs(setup)
     by_job, failed = run_jobs([*jobs, *crowds])
     missing |= failed
     results = [Measured(name, job.system, job.cpu, row)

@@ -48,6 +48,7 @@ ROWS = (
     PaperRow("vm_switch", "vm-switch", "VM Switch", THIRD),
     PaperRow("io_out", "io-out", "I/O Latency Out", THIRD, 500),
     PaperRow("io_in", "io-in", "I/O Latency In", THIRD, 500),
+    PaperRow("io_both", "io-in", "  out and in"),
 )
 BENCHMARKS = tuple(dict.fromkeys(row.benchmark for row in ROWS))
 

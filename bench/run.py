@@ -52,6 +52,7 @@ class Setup:
     image: Path
     qemu: str
     name: str = "measure"  # what its files stand below
+    lab: int = 6  # the layers that the image has
 
     @property
     def out(self) -> Path:

@@ -34,7 +34,7 @@
 #define GICD_BASE 0x08000000UL
 #define GICR_BASE 0x080a0000UL
 #define INTIDS 64
-#define PATIENCE 400 /* YIELDs until a vCPU has fallen asleep */
+#define PATIENCE 128 /* YIELDs until a vCPU has fallen asleep */
 #define PRIORITY 10
 
 struct vm;

@@ -3,8 +3,6 @@
 #include "payload.h"
 #include "shared.h"
 
-#define SETTLE 2000
-
 static volatile struct kvm_shared *const shared = (void *)(KVM_RAM + KVM_SHARED_OFFSET);
 
 static void ring(u64 bell)
@@ -50,7 +48,6 @@ static void take(bool asleep, const char *name)
 
 void kvm_rows(void)
 {
-	MEASURE("hypercall", 1, call(SMCCC_VERSION));
 	second_set(SECOND_OFF);
 	out();
 	gic_start_spi(KVM_INTID, true);

@@ -13,7 +13,6 @@
 #define UART_FR 0x18
 #define UART_FR_TXFF BIT(5)
 #define FDT_TOTAL_SIZE 4 /* offset in a device tree's header, big-endian */
-#define SETTLE 2000 /* ticks until the other CPU is back where it waits */
 
 void payload_main(const u8 *tree, u64 from_el2);
 void payload_exception(void) __attribute__((noreturn));
@@ -62,9 +61,13 @@ static bool is_told(const u8 *tree, const char *text)
 	return false;
 }
 
-static void hypercalls(void)
+static void hypercalls(const u8 *tree)
 {
-	MEASURE("hypercall_smccc", 1, call(SMCCC_VERSION));
+	if (is_told(tree, "bench=xen"))
+		MEASURE("hypercall_smccc", 1,
+			call(SMCCC_VERSION)); /* it has a faster one (xen.c) */
+	else
+		MEASURE("hypercall", 1, call(SMCCC_VERSION));
 	MEASURE("hypercall_psci", 1, call(PSCI_VERSION));
 }
 
@@ -124,8 +127,7 @@ static void between_cpus(enum second_mode mode, const char *to_vector, const cha
 
 static void measure_one(const u8 *tree)
 {
-	if (!platform.is_bare)
-		hypercalls();
+	gic_start();
 	interrupt_controller();
 	completion();
 	if (!second_start()) {
@@ -161,7 +163,8 @@ void payload_main(const u8 *tree, u64 from_el2)
 	platform.is_bare = from_el2;
 	MEASURE("empty", 1, (void)0);
 	rows_subtract_empty();
-	gic_start();
+	if (is_told(tree, ",one") && !platform.is_bare)
+		hypercalls(tree); /* before all else: layer 1 has them, and no GIC */
 	if (is_told(tree, "bench=strata,switch"))
 		strata_switch(is_second);
 	else if (is_told(tree, "bench=strata,alone"))

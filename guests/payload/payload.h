@@ -68,10 +68,13 @@ static inline u64 call(u64 fid)
 		row_add(row_name, samples, unit);                                                  \
 	} while (0)
 
-/** settle() - let other CPUs come to where they wait: @duration ticks; YIELD lets QEMU run them */
-static inline void settle(u64 duration)
+#define SETTLE 64 /* until another CPU is back where it waits or sleeps */
+#define BEGIN 20000 /* until another CPU or VM has begun, or has printed */
+
+/** settle() - @turns YIELDs: at each QEMU lets the other CPUs run until they wait, too */
+static inline void settle(u32 turns)
 {
-	for (u64 end = ticks() + duration; ticks() < end;)
+	while (turns--)
 		cpu_relax();
 }
 

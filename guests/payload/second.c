@@ -49,9 +49,9 @@ void second_set(enum second_mode next)
 {
 	mode = next;
 	send_sgi(BIT(1));
-	settle(20000);
+	settle(BEGIN);
 	while (next == SECOND_OFF && is_up)
 		cpu_relax();
 	if (next == SECOND_OFF)
-		settle(20000);
+		settle(BEGIN);
 }

@@ -24,8 +24,6 @@
 #define EVENTS_PENDING 48
 
 #define FIRST_PORT 10 /* of the first domain; the second has the next */
-#define SETTLE 4000 /* ticks until the other domain is back where it waits, asleep or not */
-#define START 1000000 /* until it has begun, or has printed */
 
 static inline u64 xen_call(u64 number, u64 a, u64 b)
 {
@@ -96,7 +94,7 @@ static void map_shared_page(void)
 	} argument = {XEN_DOMID_SELF, 0, 0, 0, SHARED_PAGE >> 12};
 
 	xen_call(XEN_MEMORY_OP, XEN_MEMORY_ADD_TO_PHYSMAP, (u64)&argument);
-	settle(START);
+	settle(BEGIN);
 	write8(SHARED_PAGE + UPCALL_PENDING, 0);
 	write64(SHARED_PAGE + PENDING_SELECTOR, 0);
 	write64(SHARED_PAGE + EVENTS_PENDING, 0);
@@ -134,7 +132,7 @@ static void send(const char *name)
 			sum += start;
 	}
 	print("SUM %s sent n=%d sum=%lu\n", name, SAMPLES, sum);
-	settle(START);
+	settle(BEGIN);
 }
 
 void xen_events(bool is_second)
@@ -142,13 +140,14 @@ void xen_events(bool is_second)
 	port = FIRST_PORT + is_second;
 	echoes = is_second;
 	on_interrupt = event_taken;
+	gic_start();
 	map_shared_page();
 	asm volatile("msr daifclr, #2" ::: "memory");
 	if (is_second) {
 		receive(false, "io_in");
 		receive(true, "io_in_asleep");
 	} else {
-		settle(START);
+		settle(BEGIN);
 		send("io_in");
 		send("io_in_asleep");
 	}
