@@ -89,6 +89,11 @@ class Interrupt:
     listed: int | None = None  # pending in a list register
     acknowledged: int | None = None
     completed: int | None = None
+    withdrawn: int | None = None  # the line fell before the guest took it
+
+    def end(self, at_the_end: int) -> int:
+        """When it was over; `at_the_end` of the run, if it never was."""
+        return self.completed or self.withdrawn or at_the_end
 
 
 @dataclass
@@ -257,6 +262,10 @@ class Timeline:
         is_up = bool(record.value & 3)  # line or latch
         if is_up and not self._lines.get(key) and key not in self._raised:
             self._raised[key] = Interrupt(record.who, record.number, record.time)
+        elif not is_up and key in self._raised:
+            withdrawn = self._raised.pop(key)  # the guest has seen to the device without it
+            withdrawn.withdrawn = record.time
+            self.interrupts.append(withdrawn)
         self._lines[key] = is_up
 
     def _listed(self, record: Record) -> None:
@@ -305,7 +314,7 @@ class Timeline:
             self._end_state(who, self.end)
         self.interrupts += [*self._active.values(), *self._raised.values()]
         self.interrupts = sorted((one for one in self.interrupts
-                                  if (one.completed or self.end) >= self.start),
+                                  if one.end(self.end) >= self.start),
                                  key=lambda one: one.raised)
         for deadline in self._armed.values():
             deadline.end = self.end
@@ -412,7 +421,7 @@ def trace_events(timeline: Timeline) -> dict[str, Any]:
             steps.append(("n", one.listed, "in a list register"))
         if one.acknowledged is not None:
             steps.append(("n", one.acknowledged, "acknowledged"))
-        steps.append(("e", one.completed or timeline.end, f"INTID {one.intid}"))
+        steps.append(("e", one.end(timeline.end), f"INTID {one.intid}"))
         events += [{"ph": phase, "cat": "interrupt", "name": name, "id": number,
                     "pid": 2 + (one.who >> 8), "tid": one.who & 0xFF, "ts": at / 1000}
                    for phase, at, name in steps]

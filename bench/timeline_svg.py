@@ -54,7 +54,7 @@ class Picture:
 
     def _interrupts(self, interrupts: list[Interrupt]) -> None:
         for one in interrupts:
-            end = one.completed or self.timeline.end
+            end = one.end(self.timeline.end)
             taken = one.acknowledged or end
             stops = (one.raised, one.listed or taken, taken, end)
             for (what, colour), start, stop in zip(STAGES, stops, stops[1:]):
@@ -63,6 +63,16 @@ class Picture:
                     self.parts.append(_rectangle(x, self.y - 1, width, 7, colour,
                                                  f"INTID {one.intid}: {what}, {stop - start:,} ns"))
         self.y += 12
+
+    def _step(self) -> int:
+        """The distance of the axis' marks: four to ten of them, at round times."""
+        steps = (digit * 10 ** power for power in range(12) for digit in (1, 2, 5))
+        return next(step for step in steps if step >= (self.end - self.start) / 10)
+
+    def _tick(self, at: int) -> str:
+        x = LEFT + at * self.scale
+        return (f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 6}" y2="{self.y}" stroke="#dfe5ea"/>'
+                + _text(x + 3, 14, f"{at / 1000:g} µs"))
 
     def draw(self) -> str:
         """The picture, as SVG."""
@@ -75,10 +85,7 @@ class Picture:
                 continue
             self._lane(self.timeline.name(who), inside, 15)
             self._interrupts([one for one in self.timeline.interrupts if one.who == who])
-        axis = "".join(
-            f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 6}" y2="{self.y}" stroke="#dfe5ea"/>'
-            + _text(x + 3, 14, f"+{(self.end - self.start) * part // 4 / 1000:g} µs")
-            for part in range(4) for x in (LEFT + (WIDTH - LEFT - 8) * part / 4,))
+        axis = "".join(self._tick(at) for at in range(0, self.end - self.start, self._step()))
         return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {self.y + 4}" '
                 f'font-family="system-ui, sans-serif" font-size="11" fill="#1d2733">'
                 f'<rect width="{WIDTH}" height="{self.y + 4}" fill="#fff"/>'

@@ -70,7 +70,7 @@ def page_data(timeline: Timeline) -> dict[str, object]:
                     if DEADLINES[one.number] != "time slice" and one.who == who]})
         lanes.append({
             "name": "interrupts", "kind": "irq",
-            "spans": [[one.raised, (one.completed or timeline.end) - one.raised, "i",
+            "spans": [[one.raised, one.end(timeline.end) - one.raised, "i",
                        who >> 8, text(f"INTID {one.intid}\n"), one.listed, one.acknowledged]
                       for one in timeline.interrupts if one.who == who]})
     return {"start": timeline.start, "end": timeline.end, "lanes": lanes, "texts": list(texts)}

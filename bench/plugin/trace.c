@@ -150,6 +150,24 @@ static void ask_for_time(unsigned cpu)
 
 /* ---- records --------------------------------------------------------------------------------- */
 
+static struct record before[PLAT_CPU_MAX]; /* what each CPU was doing when the part begins */
+
+static void write_record(const struct record *entry)
+{
+	struct record last = *entry;
+
+	if (record_count > record_max)
+		return;
+	if (record_count++ == record_max)
+		last.kind = FULL;
+	fwrite(&last, sizeof(last), 1, out);
+}
+
+static int tells_what_a_cpu_does(enum kind kind)
+{
+	return kind == EXIT || kind == ENTRY || kind == IDLE || kind == AWAKE;
+}
+
 static void record(unsigned cpu, u64 insn, enum kind kind, u16 who, u32 number, u64 value)
 {
 	struct record entry = {block_start[cpu] + insn + jumped,
@@ -160,15 +178,20 @@ static void record(unsigned cpu, u64 insn, enum kind kind, u16 who, u32 number, 
 			       number,
 			       value};
 
-	if (entry.time >= until || record_count > record_max)
+	if (entry.time >= until)
 		return;
-	/* What was so before @from is needed to know what is so at @from. */
-	if (entry.time < from &&
-	    (kind == EXIT || kind == ENTRY || kind == ACKNOWLEDGE || kind == COMPLETE))
+	/* What was so before is needed to know what is so at @from; of most, the last one is enough. */
+	if (entry.time < from && tells_what_a_cpu_does(kind))
+		before[cpu] = entry;
+	else if (entry.time >= from || (kind != ACKNOWLEDGE && kind != COMPLETE))
+		write_record(&entry);
+	if (entry.time < from || !before[cpu].time)
 		return;
-	if (record_count++ == record_max)
-		entry.kind = FULL;
-	fwrite(&entry, sizeof(entry), 1, out);
+	for (u32 i = 0; i < PLAT_CPU_MAX; i++) {
+		if (before[i].time)
+			write_record(&before[i]);
+		before[i].time = 0;
+	}
 }
 
 /* ---- objects of EL2 -------------------------------------------------------------------------- */

@@ -91,6 +91,13 @@ def test_a_shared_interrupt_is_taken_by_whichever_vcpu_it_goes_to() -> None:
     assert (one.who, one.raised, one.acknowledged, one.completed) == (BETA, 5, 11, 15)
 
 
+def test_an_interrupt_that_nobody_takes_ends_with_its_line() -> None:
+    timeline = Timeline([record(5, Kind.IRQ, number=27, value=1), record(9, Kind.IRQ, number=27),
+                         record(20, Kind.EXIT, value=IRQ)])
+    one, = timeline.interrupts
+    assert (one.withdrawn, one.acknowledged, one.end(timeline.end)) == (9, None, 9)
+
+
 def test_states_and_deadlines_last_until_they_change() -> None:
     timeline = Timeline([
         record(0, Kind.STATE, number=2, value=2), record(40, Kind.STATE, number=2, value=3),
@@ -159,6 +166,19 @@ def test_a_run_is_recorded_whole(traced: Path) -> None:
 def test_the_same_run_has_the_same_picture(traced: Path, tmp_path: Path, qemu: str) -> None:
     assert trace(tmp_path, qemu).returncode == 0
     assert (tmp_path / "trace.json").read_bytes() == (traced / "trace.json").read_bytes()
+
+
+def test_a_part_shows_what_a_cpu_did_before(tmp_path: Path, traced: Path, qemu: str) -> None:
+    """Of a part without an exit the CPU's lane is not empty."""
+    events = json.loads((traced / "trace.json").read_text("utf-8"))["traceEvents"]
+    spans = [event for event in events if event["ph"] == "X" and event["pid"] == 1]
+    span = next(one for one in spans[10:] if one["cat"] == "guest" and one["dur"] > 0.1)
+    at = round(span["ts"] * 1000)
+    done = trace(tmp_path, qemu, "--from", f"{at + 20}ns", "--for", f"{span['dur'] * 1000:.0f}ns")
+    assert done.returncode == 0, done.stderr
+    part = json.loads((tmp_path / "trace.json").read_text("utf-8"))["traceEvents"]
+    first = next(event for event in part if event["ph"] == "X" and event["pid"] == 1)
+    assert (first["name"], first["ts"]) == (span["name"], (at + 20) / 1000)
 
 
 def test_nothing_to_show_is_said(tmp_path: Path, qemu: str) -> None:
