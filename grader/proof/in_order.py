@@ -18,6 +18,7 @@ from course.registry import LABS, ROOT, SOLUTION, Course, Lab, load_course
 from course.unwritten import read
 from grader.grading import run
 from grader.grading.model import CUMULATIVE, Column, Grading, points
+from grader.grading.plan import patterns_of
 from grader.machine.verdict import Verdict
 from grader.proof.mutation import Workshop
 from tools.errors import UserError, run_main
@@ -32,7 +33,6 @@ class Stage:
     written: int  # points of the exercises that are written
     wrong: list[str] = field(default_factory=list)  # their tests that fail for no later exercise
     waiting: dict[str, int] = field(default_factory=dict)  # tests of theirs, by what they wait for
-    early: list[str] = field(default_factory=list)  # tests of later exercises that pass
 
     @property
     def waits(self) -> Fraction:
@@ -44,7 +44,6 @@ class Stage:
         words = [f"{self.exercise:>5} {points(self.earned):6g} of {self.written:3}"]
         words += [f"waiting {points(self.waits):g} ({after})"] if after else []
         words += [f"FAIL {name}" for name in self.wrong]
-        words += [f"EARLY {name}" for name in self.early]
         return "; ".join(words)
 
 
@@ -91,9 +90,7 @@ def stage_of(grading: Grading, exercise: str, unwritten: Collection[str]) -> Sta
                                 Fraction(0)), sum(entry.points for entry in written))
     for name, result in grading.columns[CUMULATIVE].results.items():
         owner = grading.tests[name]
-        if owner.id in unwritten:
-            stage.early += [f"{owner.id} {name}"] if result.passed else []
-        elif result.verdict is Verdict.BLOCKED and result.blocked_by in unwritten:
+        if result.verdict is Verdict.BLOCKED and result.blocked_by in unwritten:
             stage.waiting[result.blocked_by] = stage.waiting.get(result.blocked_by, 0) + 1
         elif not result.passed:
             stage.wrong.append(f"{owner.id} {name}: {result.verdict.value} {result.what}: "
@@ -103,13 +100,16 @@ def stage_of(grading: Grading, exercise: str, unwritten: Collection[str]) -> Sta
 
 def stages(build: str, lab: Lab, course: Course,
            after: Collection[str] = ()) -> Iterator[Stage]:
-    """The lab after each of its exercises, or after these."""
+    """The lab after each of its exercises, or after these. The tests of those that are not written
+    are not run: they earn nothing."""
     desk, order = Desk(build, 90 + lab.number), [exercise.id for exercise in lab.in_order]
     for count, exercise in enumerate(order, start=1):
         if after and exercise not in after:
             continue
         unwritten = order[count:]
-        yield stage_of(desk.grade(course, lab, unwritten), exercise, unwritten)
+        written = [entry for entry in lab.exercises if entry.id not in unwritten]
+        patterns = [pattern for entry in written for pattern in patterns_of(lab, entry)]
+        yield stage_of(desk.grade(course, lab, unwritten, tuple(patterns)), exercise, unwritten)
 
 
 def main() -> int:
@@ -127,7 +127,7 @@ def main() -> int:
     bad = False
     for stage in stages(arguments.build, lab, course, arguments.after):
         print(stage, flush=True)
-        bad = bad or bool(stage.wrong or stage.early)
+        bad = bad or bool(stage.wrong)
     return int(bad)
 
 
