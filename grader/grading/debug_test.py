@@ -4,11 +4,13 @@
 The test may be named by a part of its name, as `make why` takes it.
 
 The test's own debugger is taken away while the machine stands at the instruction at which the
-finding was made, and an interactive one takes its place at QEMU's stub.
+finding was made, and an interactive one takes its place at QEMU's stub. A test that only reads the
+image's code has none: GDB shows the function then.
 """
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -17,8 +19,9 @@ from typing import Any
 
 import pytest
 
+from grader.machine import images
 from grader.machine.machine import Machine
-from tools.debug import add_guest, debugger_command
+from tools.debug import add_guest, debugger_command, find_debugger
 from tools.errors import UserError, run_main
 
 
@@ -36,13 +39,33 @@ class HandOver:
 
         setattr(Machine, "__init__", init)
 
-    def pytest_exception_interact(self, call: pytest.CallInfo[None],
+    def pytest_exception_interact(self, node: pytest.Item, call: pytest.CallInfo[None],
                                   report: pytest.TestReport) -> None:
-        if self.machine is None or call.when != "call":
+        if call.when != "call":
             return
         self.ran = True
         print(f"\n{report.longrepr}\n", flush=True)
-        take_over(self.machine)
+        if self.machine is not None:
+            take_over(self.machine)
+        else:
+            look_at(node, f"{report.longrepr}")
+
+
+def commands_for(finding: str) -> list[str]:
+    """What shows, of an image that does not run, the function that a finding is about."""
+    place = re.search(r"\b([A-Za-z_]\w*)\+0x[0-9a-f]+", finding)
+    return [f"disassemble /s {place[1]}"] if place else []
+
+
+def look_at(node: pytest.Item, finding: str) -> None:
+    """A test of the image's code has no machine: GDB shows the code."""
+    lab = getattr(getattr(node, "module", None), "LAB", None)
+    if lab is None:
+        return
+    words = [word for line in ("set confirm off", "set pagination off", *commands_for(finding))
+             for word in ("-ex", line)]
+    subprocess.run([find_debugger(), "-q", "-nx", *words, str(images.hypervisor(lab).elf)],
+                   check=False)
 
 
 def take_over(machine: Machine) -> None:

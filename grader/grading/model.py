@@ -54,6 +54,7 @@ class Result:
     blocked_by: str = ""  # the exercise that has to work first
     shown: Verdict | None = None  # what the test itself ended in, when that was blocked
     over: list[str] = field(default_factory=list)  # exercises that the reference stood in for
+    alone: str = ""  # its verdict without them
 
     @property
     def passed(self) -> bool:
@@ -133,7 +134,9 @@ class Grading:
         fields["verdict"] = Verdict(line["verdict"])
         result = Result(**fields)
         mine = self.tests.get(name)
-        if mine and mine.id in self.whole and result.verdict is not Verdict.ERROR:
+        if mine and result.verdict is not Verdict.ERROR and (
+                mine.id in self.whole or (mine.id in self.begun and is_static(name)
+                                          and not result.passed)):
             result = self._unwritten(mine, result)
         elif not result.passed:
             result.symptom = symptoms.explain(result.facts, result.verdict.value, result.message)
@@ -182,7 +185,7 @@ class Grading:
         if not result.passed and result.verdict is not Verdict.ERROR and not self._todo(own):
             column.results[name] = own  # what it shows can be seen without them
             return
-        result.over = over
+        result.over, result.alone = over, own.verdict.value
         # What a submission says about memory that holds the reference's code is nobody's business.
         del result.where[result.where.index("console:") if "console:" in result.where else None:]
         if result.verdict is Verdict.CRASH:

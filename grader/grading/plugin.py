@@ -19,19 +19,20 @@ import pytest
 from grader.grading import budgets
 from grader.grading.findings import MACHINES, finding_of
 from grader.grading.lab import Lab
-from grader.grading.plan import selects
+from grader.grading.plan import selects, stands_alone
 from grader.machine import options
 from grader.machine.gdb_client import GdbError
 from grader.machine.machine import Machine, Stop
 from grader.machine.options import Options
 from grader.machine.verdict import Finding, Verdict
 from grader.oracle import crash, exits
+from grader.oracle.objects import Objects
 from grader.oracle.probe import varies
 
 # What the conditions of grader/grading/symptoms.toml can speak about, besides the crash mailbox.
 FACTS = ("pc", "sp", "PSTATE", "ESR_EL2", "ELR_EL2", "FAR_EL2", "HPFAR_EL2", "SPSR_EL2", "HCR_EL2",
          "VBAR_EL2", "VTTBR_EL2", "VTCR_EL2", "SCTLR_EL2", "CNTHCTL_EL2", "CNTHP_CTL_EL2",
-         "CNTV_CTL_EL0", "ESR_EL1", "ELR_EL1", "FAR_EL1", "VBAR_EL1")  # fmt: skip
+         "CNTV_CTL_EL0", "ESR_EL1", "ELR_EL1", "FAR_EL1", "VBAR_EL1", "SP_EL2")  # fmt: skip
 
 RUN = pytest.StashKey[dict[str, Any]]()
 
@@ -73,6 +74,8 @@ class Worker:
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         if self.told.select:
             items[:] = [item for item in items if selects(self.told.select, item.nodeid)]
+        # What shows an exercise by itself comes first: other tests fail for the same cause.
+        items.sort(key=lambda item: not stands_alone(item.nodeid))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
@@ -141,6 +144,10 @@ def facts(machine: Machine) -> dict[str, int]:
     for name in ("image_start", "image_end", "text_end", "vectors"):
         if name in machine.symbols:
             found[name] = machine.symbols[name]
+    try:
+        found["vcpu"] = Objects(machine).cpu(0).get("vcpu")
+    except (GdbError, Finding, LookupError, ValueError):
+        pass
     try:
         report = crash.read(machine)
     except ValueError:

@@ -7,6 +7,7 @@ With a terminal a bar moves; without one each test is a line. Nothing is said by
 from __future__ import annotations
 
 import io
+import re
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -20,14 +21,17 @@ from rich.table import Table
 from course.lab import so_far
 from course.registry import Exercise
 from grader.grading.model import CUMULATIVE, ISOLATED, Grading, Result, points
-from grader.grading.plan import path_of
+from grader.grading.plan import path_of, stands_alone
 from course.questions import counts
 from grader.machine.console import escape as printable
 from grader.machine.verdict import Verdict
 
 STYLES = {Verdict.PASS: "green", Verdict.BLOCKED: "dim", Verdict.TODO: "cyan",
           Verdict.ERROR: "magenta"}
-WIDTH = 100
+JUDGED = (Verdict.FAIL, Verdict.CRASH, Verdict.HANG, Verdict.BUDGET)
+WIDTH = 80
+# What a message and a hint can share: functions, fields, registers; no plain words.
+NAME = re.compile(r"\b(?=\w*[_A-Z0-9])[A-Za-z]\w{2,}\b")
 SHOWN_FAILURES = 3
 
 
@@ -48,6 +52,7 @@ class Live:
                                      TimeElapsedColumn(), console=self.console, transient=True)
             self.progress.start()
         self.tasks: dict[str, object] = {}
+        self.folded: dict[str, int] = {}  # column: failures that one of its own exercise explains
 
     def arrived(self, column: str, name: str) -> None:
         result = self.grading.columns[column].results[name]
@@ -58,13 +63,24 @@ class Live:
                 self.tasks[column] = self.progress.add_task(column, total=total)
             task = self.tasks[column]
             self.progress.update(task, completed=done, total=total)  # type: ignore[arg-type]
-        if not self.progress or not result.passed:
+        if not result.passed and self._follows(column, name):
+            self.folded[column] = self.folded.get(column, 0) + 1
+        elif not self.progress or not result.passed:
             style = STYLES.get(result.verdict, "red")
             verdict = f"[{style}]{result.verdict.value:7}[/]"
             self.console.print(f"{done:3}/{total} {column:10} {verdict} {result.seconds:5.1f} s  "
                                f"{escape(name)}")
 
+    def _follows(self, column: str, name: str) -> bool:
+        """Whether an exercise has failed by itself, of which a test that is no step may speak."""
+        return not stands_alone(name) and any(
+            stands_alone(other) and result.verdict in JUDGED
+            for other, result in self.grading.columns[column].results.items())
+
     def close(self) -> None:
+        for column, count in self.folded.items():
+            self.console.print(f"        {column:10} {count} more failed after those above, which "
+                               "show exercises by themselves: look at these first")
         if self.progress:
             self.progress.stop()
 
@@ -190,11 +206,11 @@ def explain(grading: Grading, name: str, result: Result, build: str = "build") -
     yield from _field("observed", result.observed)
     yield from _field("expected", result.expected)
     for line in result.where:
-        yield f"  {printable(line)}"
+        yield from _wrapped(printable(line))
     yield from _field("likely cause", result.symptom)
     for section in exercise.manual:
         yield f"  manual: {section}"
-    yield from _field("hint", exercise.hints[0])
+    yield from _field("hint", hint_for(exercise, result))
     if result.over:
         yield (f"  seen over the reference's {', '.join(result.over)}, which is not written here: "
                "write that, and it can be reproduced")
@@ -202,10 +218,21 @@ def explain(grading: Grading, name: str, result: Result, build: str = "build") -
         yield f"  reproduce: {reproduce(grading, name, result)}"
 
 
+def hint_for(exercise: Exercise, result: Result) -> str:
+    """The exercise's hint that speaks about what differed; the first if none does."""
+    names = set(NAME.findall(" ".join([result.what, result.observed, result.expected])))
+    return max(exercise.hints, key=lambda hint: len(names & set(NAME.findall(hint))))
+
+
 def _field(title: str, text: str) -> Iterator[str]:
     if text:
-        yield from textwrap.wrap(f"{title}: {printable(text)}", WIDTH, initial_indent="  ",
-                                 subsequent_indent="    ")
+        yield from _wrapped(f"{title}: {' '.join(printable(text).split())}")
+
+
+def _wrapped(text: str) -> list[str]:
+    """Lines of a terminal's width; no number is broken."""
+    return textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ",
+                         break_long_words=False, break_on_hyphens=False) or [""]
 
 
 def reproduce(grading: Grading, name: str, result: Result) -> str:

@@ -52,6 +52,8 @@ def infrastructure(what: str, detail: str = "") -> Finding:
 
 def show(value: object) -> str:
     """A machine's numbers, those in a list too, in hexadecimal; all else as Python prints it."""
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return "; ".join(value) or "none"
     if isinstance(value, list | tuple):
         inside = ", ".join(repr(item) if isinstance(item, str) else show(item) for item in value)
         return f"[{inside}]" if isinstance(value, list) else f"({inside})"

@@ -62,6 +62,32 @@ def successors(instruction: Instruction) -> list[int]:
     return [] if instruction.name in ("br", "ret", "eret") else [following]
 
 
+@cache
+def line_of(elf: Path, address: int) -> str:
+    """`file:line` of an instruction, as the student knows the file."""
+    done = subprocess.run([cross_prefix() + "addr2line", "-i", "-e", str(elf), f"{address:#x}"],
+                          capture_output=True, text=True, errors="backslashreplace", check=True)
+    # The last line: of the function that a student has written, not of a helper inside it.
+    name, _, line = done.stdout.splitlines()[-1].split(" ")[0].rpartition(":")
+    parts = Path(name).parts
+    tree = next((at for at, part in enumerate(parts) if part in ("labs", "solution", "kit")), 0)
+    return f"{'/'.join(parts[tree:])}:{line}"
+
+
+def said(elf: Path, address: int) -> str:
+    """An instruction with its place in the image and in its file: a part of a sentence."""
+    code = disassemble(elf)[address]
+    operands = re.sub(r"^[0-9a-f]+ <(.*)>$", r"\1", code.operands).strip()
+    words = code.name.upper() + (f" {operands.upper()}" if operands and "<" not in code.operands
+                                 else f" {operands}" if operands else "")
+    return f"{words} at {symbols_of(elf).place(address)} ({line_of(elf, address)})"
+
+
+def name_of(pattern: str) -> str:
+    """What a pattern of one instruction asks for."""
+    return re.sub(r"\((\w+)\|[^)]*\)", r"\1", pattern).rstrip("$").upper()
+
+
 def occurs(elf: Path, pattern: str) -> bool:
     """Whether the image has such an instruction: where there is none, no barrier can be missing."""
     return any(instruction.is_like(pattern) for instruction in disassemble(elf).values())
@@ -117,5 +143,5 @@ def findings(lab: int, start: str, barriers: tuple[str, ...], before: str,
     code = disassemble(elf)
     expect_that(f"there is an instruction like {start} in {function or 'the image'}",
                 any(one.is_like(start) for one in code.values() if one.address in within))
-    return [f"no {barrier.upper()} between {symbols.place(address)} and {symbols.place(end)}"
+    return [f"behind {said(elf, address)} no {name_of(barrier)} comes before {said(elf, end)}"
             for address, barrier, end in missing(elf, begin, barriers, before, within)]

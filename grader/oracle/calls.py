@@ -34,6 +34,7 @@ ISB = 0xD503_3FDF
 ROOM = 12  # bytes of two instructions, and of the breakpoint behind them
 ARGUMENTS = ("x0", "x1", "x2", "x3")  # of a stub
 STACK_BYTES = 4 * PAGE
+MOST_CALLS = 2_000  # of stubs, in one call of a function
 MASK = (1 << 64) - 1
 
 Stub = int | Callable[..., int]  # what it returns, or what computes that from the arguments
@@ -103,12 +104,17 @@ class Bench:
 
     @classmethod
     def cold(cls, machine: Machine, seed: int) -> Bench:
-        """At the image's first instruction: all that a function needs is made by hand."""
+        """At the image's first instruction: all that a function needs is made by hand.
+
+        A fault at EL2 is reported as such, by the vectors that are given: ESR, ELR and FAR.
+        """
         machine.run_to("*_start", EL2_ONLY)
         bench = cls(machine, seed)
         bench._home = machine.symbols["boot_not_el2"]
         bench._stack = bench.room(STACK_BYTES) + STACK_BYTES
         bench.sysreg("TPIDR_EL2", bench.cpu.address)
+        bench.sysreg("VBAR_EL2", machine.symbols["vectors"])
+        bench.put(bench.cpu, emergency_top=bench.room(STACK_BYTES) + STACK_BYTES)
         return bench
 
     @classmethod
@@ -275,6 +281,7 @@ class Bench:
         self, function: int, arguments: tuple[int, ...], stubs: Mapping[str | int, Stub]
     ) -> int:
         results = {self._address(stub): (str(stub), value) for stub, value in stubs.items()}
+        end = self.machine.budget.retired + CALL_BUDGET
         self.calls = []
         self.set_registers(
             x30=self._home,
@@ -291,6 +298,11 @@ class Bench:
             if stop.pc == self._home:
                 return self.machine.register("x0")
             name, value = results[stop.pc]
+            if len(self.calls) == MOST_CALLS or self.machine.budget.retired > end:
+                made = self.machine.call_text(function, arguments)
+                raise self.machine.finding(
+                    Verdict.BUDGET, f"{made} returns",
+                    observed=f"it calls {name} again and again: {len(self.calls)} calls so far")
             *values, home = self.machine.gdb.core_registers(*ARGUMENTS, "x30")
             self.calls.append(Call(name, tuple(values)))
             result = value(*values) if callable(value) else value

@@ -34,6 +34,7 @@ class Cost:
     lost: Fraction
     without: Fraction  # the same where the reference is not at hand
     others: tuple[str, ...]  # tests of other exercises that did not pass
+    blamed: tuple[str, ...]  # tests of others that do not say, in a handout, for what they wait
     problem: str = ""
 
     @property
@@ -45,7 +46,7 @@ class Cost:
                  f"{points(self.lost - self.exercise.points):6g} {points(self.without):8g}  "
                  f"{self.exercise.title}")
         return "\n".join([words, *([f"      {self.problem}"] if self.problem else []),
-                          *(f"      {name}" for name in self.others)])
+                          *(f"      {name}" for name in (*self.others, *self.blamed))])
 
 
 HEAD = "      points   lost others  handout"
@@ -98,7 +99,9 @@ def cost(course: Course, exercise: Exercise, build: str, qemu: str, workers: int
                    for name, result in column.results.items()
                    if not result.passed and grading.tests[name].id != exercise.id)
     problem = "; ".join(filter(None, [column.build_error, grading.unfilled, *column.broken]))
-    return Cost(exercise, lost, lost + sum(map(grading.worth, over)), others, problem)
+    blamed = tuple(f"in a handout {column.results[name].alone} {name}" for name in over
+                   if column.results[name].alone not in ("TODO", "BLOCKED"))
+    return Cost(exercise, lost, lost + sum(map(grading.worth, over)), others, blamed, problem)
 
 
 def costs(course: Course, exercises: list[Exercise], build: str, qemu: str,

@@ -38,9 +38,13 @@ EXERCISE_END
  */
 	.macro	exit_to function
 	.balign	128
+.Lvector\@:
 EXERCISE_BEGIN(1.2)
 	TODO(1.2)
 EXERCISE_END
+	.if	. - .Lvector\@ > 128
+	.error	"a vector holds 32 instructions: this one has more, save_guest included"
+	.endif
 	.endm
 
 /*

@@ -56,6 +56,7 @@ EXERCISE_END
  */
 	.macro	exit_to function
 	.balign	128
+.Lvector\@:
 EXERCISE_BEGIN(1.2)
 	save_guest
 	mov	x19, sp
@@ -67,6 +68,9 @@ EXERCISE_BEGIN(1.2)
 	bl	\function
 	b	guest_return
 EXERCISE_END
+	.if	. - .Lvector\@ > 128
+	.error	"a vector holds 32 instructions: this one has more, save_guest included"
+	.endif
 	.endm
 
 /*

@@ -517,7 +517,7 @@ def test_outputs_hold_no_control_characters_and_agree() -> None:
 def test_every_symptom_can_be_asked_for() -> None:
     names = {"EL", "pc", "vectors", "image_start", "text_end"}
     facts = dict.fromkeys([*names, "ESR_EL2", "VBAR_EL2", "CNTHP_CTL_EL2", "HCR_EL2", "ESR_EL1",
-                           "VBAR_EL1", "SPSR_EL2", "SCTLR_EL2",
+                           "VBAR_EL1", "SPSR_EL2", "SCTLR_EL2", "SP_EL2", "vcpu",
                            *(f"crash_{name}" for name in ("kind", "esr", "far", "sp", "vector"))],
                           0)
     for symptom in symptoms.table():
@@ -533,6 +533,12 @@ def test_every_symptom_can_be_asked_for() -> None:
       "vectors": 0x4020_0800}, "BUDGET", "exception loop at VBAR_EL2 + 0x200"),
     ({"EL": 1, "pc": 0x1234, "HCR_EL2": 0x8000_0000, "VBAR_EL1": 5, "ESR_EL1": 0}, "BUDGET",
      "HCR_EL2.IMO is clear"),
+    ({"EL": 1, "pc": 0x200, "VBAR_EL1": 0, "SPSR_EL2": 0, "SP_EL2": 0x1000, "vcpu": 0x2000}, "HANG",
+     "entered with SP_EL2 elsewhere"),
+    ({"EL": 1, "pc": 0x200, "VBAR_EL1": 0, "SPSR_EL2": 0, "SP_EL2": 0x2000, "vcpu": 0x2000}, "HANG",
+     "as it does when nobody has written"),
+    ({"crash_kind": 2, "crash_esr": 0x1E00_0000, "crash_vector": 0x200, "crash_sp": 0}, "CRASH",
+     "closed before they had been saved"),
     ({}, "FAIL", ""),
 ])
 def test_symptoms_are_recognised(facts: dict[str, int], verdict: str, words: str) -> None:

@@ -25,6 +25,7 @@ IL = 1 << 25
 RESUME, SKIP_INSN, REFLECT = 0, 1, 2
 NOT_SUPPORTED = (1 << 64) - 1
 GUEST_VBAR = 0x5_0000_0000 | 0x800
+MOST_NUMBERS, MOST_FIELDS = 3, 8  # that a failure lists one by one
 
 
 def cold(lab: Lab, seed: int, **options: object) -> Bench:
@@ -33,9 +34,25 @@ def cold(lab: Lab, seed: int, **options: object) -> Bench:
 
 def same_registers(what: str, observed: list[int], wanted: list[int]) -> None:
     """FAIL with the general registers that differ, by their names."""
-    words = [f"x{n} is {a:#x}, not {b:#x}"
-             for n, (a, b) in enumerate(zip(observed, wanted, strict=True)) if a != b]
-    expect_that(f"{what} holds the guest's x0 to x30", not words, "; ".join(words))
+    differ = [n for n, (a, b) in enumerate(zip(observed, wanted, strict=True)) if a != b]
+    words = [f"x{n} is {observed[n]:#x}, not {wanted[n]:#x}" for n in differ[:MOST_NUMBERS]]
+    if len(differ) > MOST_NUMBERS:
+        words.append(f"and {len(differ) - MOST_NUMBERS} more")
+    if len(differ) > len(wanted) // 2:
+        words.append(_displaced(observed, wanted))
+    expect_that(f"{what} holds the guest's x0 to x30", not words, "; ".join(filter(None, words)))
+
+
+def _displaced(observed: list[int], wanted: list[int]) -> str:
+    """What many wrong registers have in common."""
+    if not any(observed):
+        return "nothing was written there: does the code stand at its vector's offset, is SP right?"
+    for by in (*range(-4, 0), *range(1, 5)):
+        here = sum(observed[n] == wanted[n + by] for n in range(31) if 0 <= n + by < 31)
+        if here > len(wanted) // 2:
+            return (f"most stand {abs(by)} place{'s' * (abs(by) > 1)} too "
+                    f"{'low' if by > 0 else 'high'}: x{max(by, 0)} where x{max(-by, 0)} belongs")
+    return ""
 
 
 # 1.1 Entry at EL2.
@@ -58,6 +75,7 @@ def test_boot_prepares_the_cpu_for_c(lab: Lab, seed: int) -> None:
         bench.write_u64(at, *bench.noise(2))
     bench.sysreg("SCTLR_EL2", SCTLR_EL2_RES1 | 1 << 12 | 1 << 2)
     bench.sysreg("TPIDR_EL2", bench.noise(1)[0])
+    bench.sysreg("VBAR_EL2", 0)
     general = bench.noise(31)
     bench.general(general)
     bench.set_registers(sp=0xDEAD_0000_0000, cpsr=0x9)
@@ -163,8 +181,14 @@ WANTED_MDCR = 0x8_4E60  # and HPMN
 
 def same_fields(name: str, observed: int, wanted: int, bits: dict[int, str]) -> None:
     """FAIL with the fields that differ, by their names."""
-    words = [f"{bits.get(at, f'bit {at}')} is {observed >> at & 1}" for at in range(64)
-             if (observed ^ wanted) >> at & 1]
+    words = []
+    for value in (0, 1):
+        names = [bits.get(at, f"bit {at}") for at in range(64)
+                 if (observed ^ wanted) >> at & 1 and observed >> at & 1 == value]
+        if len(names) > MOST_FIELDS:
+            words.append(f"{value} in {len(names)} fields, {names[0]} to {names[-1]}")
+        else:
+            words += [f"{field} is {value}" for field in names]
     expect_that(f"{name} has the value that the specification lists", not words,
                 f"{observed:#x}: {', '.join(words)}", f"{wanted:#x}: the opposite of each")
 
@@ -196,7 +220,7 @@ def test_every_control_of_el2_is_written(lab: Lab, seed: int, cpu: str) -> None:
         ("CPTR_EL2", WANTED_CPTR, el2.CPTR_BITS, 1 << 30 | 1 << 12 | 1 << 8),
         ("MDCR_EL2", WANTED_MDCR | counters, el2.MDCR_BITS, 1 << 19 | 1 << 14),
         ("CNTHCTL_EL2", 1, el2.CNTHCTL_BITS, 0),
-        ("HSTR_EL2", 0, {}, 0),
+        ("HSTR_EL2", 0, {at: f"T{at}" for at in range(16)}, 0),
         ("CNTVOFF_EL2", 0, {}, 0),
     )
     for name, wanted, bits, elsewhere in controls:

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: MIT
+"""What a failure says: the field, the instruction, the line; not a heap of numbers."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from course.registry import load_course
+from grader.grading import symptoms
+from grader.grading.debug_test import commands_for
+from grader.grading.model import CUMULATIVE, Column, Grading, Result
+from grader.grading.text import Live, _field, hint_for
+from grader.machine import images
+from grader.machine.verdict import Finding, Verdict, show
+from grader.oracle.barriers import disassemble, name_of, said
+from grader.oracle.decode import el2_registers as el2
+from grader.tests.lab01.test_lab01_steps import same_fields, same_registers
+
+WANTED = [0x1000 + n for n in range(31)]
+
+
+def told(observed: list[int]) -> str:
+    with pytest.raises(Finding) as raised:
+        same_registers("the frame", observed, WANTED)
+    return raised.value.observed
+
+
+def test_few_registers_are_listed_and_many_are_explained() -> None:
+    assert told([7, *WANTED[1:]]) == "x0 is 0x7, not 0x1000"
+    assert "and 28 more; nothing was written there: does the code stand at its vector's offset" in (
+        told([0] * 31))
+    assert "most stand 1 place too low: x1 where x0 belongs" in told([*WANTED[1:], 0])
+
+
+def test_many_fields_of_one_value_are_one_range() -> None:
+    with pytest.raises(Finding) as raised:
+        same_fields("HSTR_EL2", 0xFFFF, 0, {at: f"T{at}" for at in range(16)})
+    assert raised.value.observed == "0xffff: 1 in 16 fields, T0 to T15"
+    with pytest.raises(Finding) as raised:
+        same_fields("HCR_EL2", 1 << 31, 1, el2.HCR_BITS)
+    assert raised.value.observed == "0x80000000: VM is 0, RW is 1"
+
+
+def test_lists_of_sentences_are_sentences() -> None:
+    assert (show(["a", "b"]), show([]), show([16, 2])) == ("a; b", "none", "[0x10, 2]")
+
+
+def test_a_missing_barrier_is_told_by_instruction_and_line() -> None:
+    elf = images.hypervisor(1, "solution").elf
+    address = next(at for at, one in disassemble(elf).items() if one.name == "eret")
+    assert "ERET at guest_return+" in said(elf, address)
+    assert "lab01-el2-boot/vectors.S:" in said(elf, address)
+    assert (name_of("dsb ish$"), name_of(r"(dmb|dsb) (ish|sy)$")) == ("DSB ISH", "DMB ISH")
+
+
+@pytest.mark.parametrize(("facts", "text", "cause"), [
+    ({"crash_kind": 2, "crash_esr": 0x25 << 26 | 0xB, "crash_far": 0, "crash_sp": 0,
+      "crash_vector": 0x200}, "", "Access flag fault at EL2"),
+    ({}, "the same exit again and again: 8 times data abort EC 0x24 access flag fault, level 3",
+     "Access flag is clear in its leaf"),
+    ({}, "the same exit again and again: 8 times SMC EC 0x17", "exercise 1.6"),
+])  # fmt: skip
+def test_the_fault_is_blamed_and_not_its_neighbour(facts: dict[str, int], text: str,
+                                                   cause: str) -> None:
+    assert cause in symptoms.explain(facts, "CRASH" if facts else "BUDGET", text)
+
+
+def test_debug_shows_the_code_that_a_static_test_is_about() -> None:
+    text = "behind TLBI at stage2_invalidate+0x9c (x.c:18) no ISB comes before RET at f+0x5c"
+    assert commands_for(text) == ["disassemble /s stage2_invalidate"]
+    assert commands_for("there is an instruction like tlbi in the image") == []
+
+
+def test_the_hint_is_the_one_that_speaks_about_what_differed() -> None:
+    exercise = load_course().exercise("2.4")
+    shown = Result(Verdict.FAIL, what="SCTLR_EL2.WXN is set", observed="SCTLR_EL2 is 0x30c50830")
+    assert "WXN" in hint_for(exercise, shown)
+    assert hint_for(exercise, Result(Verdict.FAIL, what="so it is")) == exercise.hints[0]
+
+
+def test_lines_fit_a_terminal_and_no_number_is_broken() -> None:
+    words = " ".join(f"{0x4020_0000 + n:#x}" for n in range(40))
+    lines = list(_field("observed", words))
+    assert max(map(len, lines)) <= 80
+    assert " ".join(" ".join(lines).split()) == f"observed: {words}"
+
+
+def test_what_follows_from_a_failed_step_is_one_line() -> None:
+    course = load_course()
+    grading = Grading(course, course.lab(1), "labs")
+    column = grading.columns[CUMULATIVE] = Column(CUMULATIVE)
+    live = Live(grading)
+    out = io.StringIO()
+    live.console = Console(file=out, soft_wrap=True)
+    for name in ("test_lab01_steps.py::a", "test_lab01.py::b", "test_lab01.py::c"):
+        grading.add(CUMULATIVE, {"test": name, "verdict": "FAIL", "what": "it is so"})
+        live.arrived(CUMULATIVE, name)
+    live.close()
+    lines = out.getvalue().splitlines()
+    assert len(column.results) == 3
+    assert len(lines) == 2
+    assert "2 more failed after those above" in lines[1]
