@@ -21,6 +21,10 @@ from grader.grading.model import Grading
 from tools.errors import UserError
 
 FOLDER = ROOT / "grader" / "proof" / "cheats"
+# A function of an exercise as starters have it; what it returns, if that is no number or pointer.
+UNWRITTEN = re.compile(r"(EXERCISE\([\d.]+\)\n(?:[^\n{}]*\n)+?)\{\n\tTODO\([\d.]+\);\n\}")
+TODO = re.compile(r"TODO\([\d.]+\);")
+RETURNS = re.compile(r"^(?:static |inline )*(void|struct \w+) \w+\(", re.MULTILINE)
 SAMPLE = ("prints-what-is-expected", "sleeps-for-ever", "incbin-of-a-host-file",
           "foreign-section-by-paste",
           "symlink-to-the-solution", "terminal-escapes", "patches-the-probe",
@@ -48,12 +52,29 @@ def all_cheats() -> list[Cheat]:
             for path in sorted(FOLDER.glob("*.toml"))]
 
 
+def emptied(text: str) -> str:
+    """A starter whose unwritten functions do nothing, and return zero."""
+    def body(match: re.Match[str]) -> str:
+        kind = RETURNS.search(match[1])
+        nothing = "return;" if kind and kind[1] == "void" else (
+            f"return ({kind[1]}){{0}};" if kind else "return 0;")
+        return f"{match[1]}{{\n\t{nothing}\n}}"
+
+    return TODO.sub("(void)0;", UNWRITTEN.sub(body, text))
+
+
+def _read(name: str, cheat: Cheat, course: Course) -> str:
+    base, own = cheat.values["base"], name.startswith(f"{course.lab(cheat.lab).directory}/")
+    if base == "solution" or (base == "empty" and not own):
+        return (ROOT / "solution" / name).read_text("utf-8")
+    text = (ROOT / "labs" / name).read_text("utf-8")
+    return emptied(text) if base == "empty" else text
+
+
 def _files(cheat: Cheat, course: Course) -> dict[str, str]:
-    base = cheat.values["base"]
-    if base == "nothing":
+    if cheat.values["base"] == "nothing":
         return {}
-    tree = ROOT / ("solution" if base == "solution" else "labs")
-    files = {name: (tree / name).read_text("utf-8") for name in registered_files(course, cheat.lab)}
+    files = {name: _read(name, cheat, course) for name in registered_files(course, cheat.lab)}
     for edit in cheat.values.get("edit", []):
         name = edit["file"]
         old, new = edit.get("old", "").removesuffix("\n"), edit.get("new", "").removesuffix("\n")

@@ -322,6 +322,7 @@ def test_a_skipped_instruction_moves_its_it_block_on(lab: Lab, seed: int) -> Non
          thumb | it_state(0b0000_1010)),
         ("last of an IT block", thumb | it_state(0b1010_1000), IL, 4, thumb),
         ("IT[7:5] stays", thumb | it_state(0b1101_0110), IL, 4, thumb | it_state(0b1100_1100)),
+        ("IT[5] too", thumb | it_state(0b1011_0110), IL, 4, thumb | it_state(0b1010_1100)),
     ))  # fmt: skip
 
 

@@ -336,7 +336,7 @@ def test_wfi_blocks_and_goes_on_behind_itself(lab: Lab) -> None:
 def test_a_suspended_cpu_wakes_up_with_success(lab: Lab) -> None:
     """Nobody comes back to psci_cpu_suspend(): X0 is right before the vCPU sleeps."""
     bench, vcpu, _ = before_guests(lab)
-    bench.put(vcpu, frame__pc=0x1000, **{"frame.x[0]": CPU_SUSPEND})
+    bench.put(vcpu, frame__pc=0x1000, **{"frame.x[0]": CPU_SUSPEND, "frame.x[1]": 0xDEAD << 32})
     result: list[int] = []
 
     def block(*_: int) -> int:

@@ -179,6 +179,7 @@ def test_an_entry_is_complete_before_it_is_valid(lab: Lab) -> None:
     vm = machine.register("x0")
     expect("smmu_create_space()", bench.call("smmu_create_space", vm) & ONES, 0)
     space = Object(bench.objects, "struct vm", vm)
+    bench.ask("guest_ram_populate", vm, space.get("ram_base"))
     refused: dict[str | int, Stub] = {"pgtable_map": ENOMEM}
     expect("space_fill() without memory for a table", bench.call("space_fill", vm, stubs=refused)
            & ONES, ENOMEM & ONES)
