@@ -427,6 +427,8 @@ def test_ranges_are_of_whole_pages_and_end_with_the_input_space(lab: Lab, seed: 
         bytes_ = size & (1 << 64) - 1
         expect(f"pgtable_map() of {what}", shop.call("pgtable_map", address, GIB, bytes_, READ),
                wanted)
+        there = [(address, GIB, size)] if size and not wanted else []
+        expect(f"pgtable_map() of {what}: what is mapped", summary(shop.leaves()), summary(there))
         expect(f"pgtable_unmap() of {what}", shop.call("pgtable_unmap", address, bytes_), wanted)
         expect("nothing is mapped", summary(shop.leaves()), "nothing")
         shop.check(f"after {what}")
