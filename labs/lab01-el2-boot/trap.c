@@ -152,7 +152,7 @@ static enum trap_result hypercall_dispatch(struct vcpu *vcpu)
 EXERCISE(1.6)
 enum trap_result trap_hvc(struct vcpu *vcpu, u64 esr)
 {
-	/* The calls that a guest cannot begin or end without. */
+	/* The calls that no guest of this lab can do without. */
 	switch ((u32)vcpu->frame.x[0]) {
 	case STRATA_CONSOLE_PUTC:
 		return strata_console_putc(vcpu);
@@ -160,6 +160,10 @@ enum trap_result trap_hvc(struct vcpu *vcpu, u64 esr)
 		return strata_vm_info(vcpu);
 	case PSCI_SYSTEM_OFF:
 		return psci_system_off(vcpu);
+	case SMCCC_VERSION:
+		return smccc_version(vcpu);
+	case STRATA_YIELD:
+		return strata_yield(vcpu);
 	}
 	TODO(1.6);
 }

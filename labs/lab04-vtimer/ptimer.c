@@ -26,7 +26,8 @@ static bool ptimer_is_due(const struct guest_timer *cntp, u64 now)
 EXERCISE(4.5)
 static void ptimer_update(struct vcpu *vcpu)
 {
-	TODO(4.5);
+	if (ctl_can_fire(vcpu->vtimer.cntp.ctl))
+		TODO(4.5);
 }
 
 /* The guest writes CNTP. */
@@ -61,7 +62,10 @@ void ptimer_expired(struct deadline *deadline)
 EXERCISE(4.5)
 enum trap_result cntp_ctl(struct vcpu *vcpu, struct sysreg_access *access)
 {
-	TODO(4.5);
+	if (access->is_write && (access->value & CNT_CTL_ENABLE))
+		TODO(4.5);
+	access->value = 0; /* it is off */
+	return TRAP_SKIP_INSN;
 }
 
 enum trap_result cntp_cval(struct vcpu *vcpu, struct sysreg_access *access)
