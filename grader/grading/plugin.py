@@ -28,6 +28,7 @@ from grader.machine.verdict import Finding, Verdict
 from grader.oracle import crash, exits
 from grader.oracle.objects import Objects
 from grader.oracle.probe import varies
+from grader.oracle.strata import ORACLE
 
 # What the conditions of grader/grading/symptoms.toml can speak about, besides the crash mailbox.
 FACTS = ("pc", "sp", "PSTATE", "ESR_EL2", "ELR_EL2", "FAR_EL2", "HPFAR_EL2", "SPSR_EL2", "HCR_EL2",
@@ -121,6 +122,8 @@ class Worker:
         else:
             details |= {"verdict": Verdict.ERROR.value, "what": f"{error!r}",
                         "where": report.longreprtext.splitlines()[-30:]}  # fmt: skip
+        if machines and call.when == "call" and details["verdict"] == Verdict.FAIL.value:
+            details |= came_to_todo(machines[-1])
         if machines and call.when == "call":
             details["facts"] = facts(machines[-1])
             if details["verdict"] == Verdict.BUDGET.value:
@@ -129,6 +132,17 @@ class Worker:
                 details["observed"] = "; ".join(filter(None, both))
                 self.looking = False
         report.user_properties = [*report.user_properties, ("finding", details)]
+
+
+def came_to_todo(machine: Machine) -> dict[str, str]:
+    """Whatever a test has missed, at an unwritten exercise the machine had come to its end."""
+    try:
+        crashed = ORACLE.crash(machine)
+    except (GdbError, Finding, LookupError, ValueError):
+        return {}
+    if crashed is None or crashed[0] is not Verdict.TODO:
+        return {}
+    return {"verdict": crashed[0].value, "observed": crashed[1], "expected": ""}
 
 
 def facts(machine: Machine) -> dict[str, int]:

@@ -62,6 +62,8 @@ def test_a_missing_barrier_is_told_by_instruction_and_line() -> None:
     ({}, "the same exit again and again: 8 times data abort EC 0x24 access flag fault, level 3",
      "Access flag is clear in its leaf"),
     ({}, "the same exit again and again: 8 times SMC EC 0x17", "exercise 1.6"),
+    ({}, "asleep in WFI at EL2; CNTHP armed for 0xffffffffffff1234, which is never",
+     "vtimer_deadline() of exercise 4.1"),
 ])  # fmt: skip
 def test_the_fault_is_blamed_and_not_its_neighbour(facts: dict[str, int], text: str,
                                                    cause: str) -> None:

@@ -286,6 +286,8 @@ def test_released_memory_leaves_the_table_at_once(lab: Lab) -> None:
         with machine.breakpoint(release, EL2_ONLY):
             stop = machine.run()
         if stop.kind is not StopKind.BREAKPOINT:
+            if not seen:
+                raise machine.finding_for(stop, "the probe releases memory")
             break
         vcpu = Objects(machine).loaded_vcpu()
         assert vcpu is not None
