@@ -87,12 +87,12 @@ bool vcpu_migrate(struct cpu *from, struct cpu *to,
 		  bool (*allowed)(const struct vcpu *vcpu, const struct cpu *to));
 
 /**
- * vcpu_prepare_entry() - everything that must happen before a guest runs again
+ * vcpu_prepare_entry() - serve the requests that @vcpu has now
  *
  * Called by the vectors when vcpu->requests is not empty, and to start the machine with NULL.
  * Switches vCPUs, lets layers do their work, idles while nothing can run.
  *
- * Return: the vCPU to enter.
+ * Return: the vCPU to enter, once it has no requests.
  */
 struct vcpu *vcpu_prepare_entry(struct vcpu *vcpu);
 

@@ -434,7 +434,8 @@ static void *cpu_main(void *cpu)
 	here = cpu;
 	random_state = (check_seed() + here->index) * 0x9e3779b97f4a7c15u | 1;
 	for (;;) {
-		vcpu = vcpu_prepare_entry(vcpu);
+		while (!vcpu || __atomic_load_n(&vcpu->requests, __ATOMIC_RELAXED))
+			vcpu = vcpu_prepare_entry(vcpu);
 		run_guest(vcpu);
 		yield_sometimes();
 	}
