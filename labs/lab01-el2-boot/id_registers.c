@@ -51,7 +51,32 @@ static u64 id_register_physical(u32 encoding)
 	}
 }
 
+/*
+ * By CRm and op2. 0: nobody has asked yet, or there is nothing to show. The CPUs are all of one kind:
+ * it does not matter which of them fills an entry, or how many at a time.
+ */
+static u64 shown[8][8];
+
+static __attribute__((noinline)) u64 id_register_learn(u32 encoding, u64 *entry)
+{
+	u64 value = id_register_shown(encoding, id_register_physical(encoding));
+
+	__atomic_store_n(entry, value, __ATOMIC_RELAXED);
+	return value;
+}
+
 u64 id_register_guest(u32 encoding)
 {
-	return id_register_shown(encoding, id_register_physical(encoding));
+	u64 *entry = &shown[sysreg_crm(encoding) & 7][sysreg_op2(encoding)];
+	u64 value = __atomic_load_n(entry, __ATOMIC_RELAXED);
+
+	return value ? value : id_register_learn(encoding, entry);
+}
+
+enum trap_result id_register(struct vcpu *vcpu, struct sysreg_access *access)
+{
+	if (access->is_write || (vcpu->frame.pstate & SPSR_M_MASK) == SPSR_EL0T)
+		return TRAP_REFLECT;
+	access->value = id_register_guest(access->encoding);
+	return TRAP_SKIP_INSN;
 }

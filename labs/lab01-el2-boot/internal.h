@@ -69,6 +69,8 @@ void inject_undefined(struct vcpu *vcpu, u64 esr);
  */
 u64 id_register_guest(u32 encoding);
 
+sysreg_handler_fn id_register;
+
 /** id_register_shown() - the same, of a CPU that has the value @physical */
 u64 id_register_shown(u32 encoding, u64 physical);
 

@@ -6,7 +6,7 @@
 #include "lib/types.h"
 #include "mailbox.h"
 
-#define LOOKUP_BITS 7
+#define LOOKUP_BITS 8
 #define LOOKUP_SLOTS (1u << LOOKUP_BITS)
 
 /** struct lookup - all zero: empty; a slot without a function is free */

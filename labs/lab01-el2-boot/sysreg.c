@@ -2,8 +2,8 @@
 /*
  * Trapped system registers that no layer claims one by one: whole groups with one answer.
  *
- *	identification	through the allow-list (id_registers.c); REVIDR_EL1 and AIDR_EL1, which
- *			HCR_EL2.TID1 traps together with SMIDR_EL1, have the CPU's value
+ *	identification	REVIDR_EL1 and AIDR_EL1, which HCR_EL2.TID1 traps together with SMIDR_EL1, have
+ *			the CPU's value; what TID3 traps is in id_registers.c
  *	debug		the guest's own (debug.c)
  *	DC xSW		ignored: set/way maintenance cannot be virtualized, and need not, since
  *			EL2 hands out memory that is clean to the point of coherency
@@ -21,12 +21,6 @@ static bool is_set_way(u32 encoding)
 	return encoding == SYSREG_ENCODING(1, 0, 7, 6, 2) ||
 	       encoding == SYSREG_ENCODING(1, 0, 7, 10, 2) ||
 	       encoding == SYSREG_ENCODING(1, 0, 7, 14, 2);
-}
-
-static bool is_id_register(u32 encoding)
-{
-	return sysreg_op0(encoding) == 3 && sysreg_op1(encoding) == 0 &&
-	       sysreg_crn(encoding) == 0 && sysreg_crm(encoding) >= 1 && sysreg_crm(encoding) <= 7;
 }
 
 enum trap_result sysreg_fallback(struct vcpu *vcpu, struct sysreg_access *access)
@@ -49,10 +43,6 @@ enum trap_result sysreg_fallback(struct vcpu *vcpu, struct sysreg_access *access
 	}
 	if (encoding == AIDR_EL1 && !access->is_write) {
 		access->value = read_sysreg(aidr_el1);
-		return TRAP_SKIP_INSN;
-	}
-	if (is_id_register(encoding) && !access->is_write) {
-		access->value = id_register_guest(encoding);
 		return TRAP_SKIP_INSN;
 	}
 	return TRAP_REFLECT;

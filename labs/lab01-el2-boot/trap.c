@@ -44,6 +44,12 @@ void trap_dispatch_init(void)
 	}
 	for (const struct sysreg_entry *e = registry_sysregs; e < registry_sysregs_end; e++)
 		lookup_add(&sysregs, e->encoding, (void (*)(void))e->handler);
+	/* HCR_EL2.TID3 traps these, those that no feature uses yet, too. */
+	for (u32 crm = 1; crm <= 7; crm++) {
+		for (u32 op2 = 0; op2 <= 7; op2++)
+			lookup_add(&sysregs, SYSREG_ENCODING(3, 0, 0, crm, op2),
+				   (void (*)(void))id_register);
+	}
 }
 
 /**

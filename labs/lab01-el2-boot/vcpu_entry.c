@@ -2,7 +2,8 @@
 /*
  * Which vCPU a CPU runs. vcpu_prepare_entry() is the story of a CPU between an exit and the next
  * entry: it serves the requests of the vCPU, and if that one does not go on picks another, has all
- * layers save the old and load the new, or waits for an interrupt when no vCPU can run.
+ * layers save the old and load the new, or waits for an interrupt when no vCPU can run. The vectors
+ * call it until the vCPU that it returns has no requests.
  *
  * States, locks and wake-ups: head of vcpu.c.
  */
@@ -147,23 +148,23 @@ static u32 vcpu_take_requests(struct vcpu *vcpu, u32 requests)
 	return __atomic_fetch_and(&vcpu->requests, ~requests, __ATOMIC_ACQUIRE) & requests;
 }
 
+/* A refill of list registers, the most frequent request, comes by with one look at them. */
 struct vcpu *vcpu_prepare_entry(struct vcpu *vcpu)
 {
 	struct cpu *cpu = this_cpu();
 	u32 requests = REQ_RESCHEDULE;
 
-	do {
-		if (vcpu)
-			requests = vcpu_take_requests(vcpu, REQ_STOP | REQ_RESCHEDULE);
-		if (requests)
-			cpu_charge(cpu, vcpu);
+	if (vcpu)
+		requests = vcpu_take_requests(vcpu, REQ_STOP | REQ_RESCHEDULE | REQ_VGIC);
+	if (requests & (REQ_STOP | REQ_RESCHEDULE)) {
+		cpu_charge(cpu, vcpu);
 		if (requests & REQ_STOP)
 			vcpu_retire(cpu, vcpu);
-		if (requests)
-			cpu_reschedule(cpu);
+		cpu_reschedule(cpu);
 		vcpu = cpu->vcpu;
-		if (vcpu_take_requests(vcpu, REQ_VGIC))
-			hook_vgic_flush(vcpu);
-	} while (__atomic_load_n(&vcpu->requests, __ATOMIC_RELAXED));
+		requests |= vcpu_take_requests(vcpu, REQ_VGIC);
+	}
+	if (requests & REQ_VGIC)
+		hook_vgic_flush(vcpu);
 	return vcpu;
 }

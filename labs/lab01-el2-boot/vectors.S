@@ -90,7 +90,7 @@ vectors:
 /*
  * Exercise 1.4: guest_return - enter the vCPU in x19
  *
- * Given: vcpu_prepare_entry() first, if the vCPU has requests. Then the entry: SP = the vCPU, where
+ * Given: vcpu_prepare_entry() first, as long as the vCPU has requests. Then the entry: SP = the vCPU, where
  * the next exit stores its frame; ELR_EL2 and SPSR_EL2 = PC and PSTATE of the frame; x0 to x30 from
  * the frame, x19 included; ERET; behind it DSB NSH and ISB.
  */
@@ -107,7 +107,7 @@ EXERCISE_END
 	mov	x0, x19
 	bl	vcpu_prepare_entry
 	mov	x19, x0
-	b	1b
+	b	guest_return
 
 /* void vcpu_enter(struct vcpu *vcpu) */
 	.globl	vcpu_enter

@@ -29,7 +29,7 @@ struct batch {
 	u64 start, end;
 	u64 bytes;
 	unsigned count;
-	struct piece pieces[BATCH_PIECES];
+	struct piece *pieces; /* room for BATCH_PIECES, of which @count are filled */
 };
 
 static int batch_add(void *context, u64 address, const struct pgtable_leaf *leaf)
@@ -56,10 +56,11 @@ static int batch_add(void *context, u64 address, const struct pgtable_leaf *leaf
 static void free_piece(pa_t pa, u64 bytes)
 {
 	while (bytes) {
-		unsigned order = PAGE_ORDER_MAX;
+		unsigned order = 0;
 
-		while (!is_aligned(pa.pa, PAGE_SIZE << order) || PAGE_SIZE << order > bytes)
-			order--;
+		while (order < PAGE_ORDER_MAX && is_aligned(pa.pa, PAGE_SIZE << (order + 1)) &&
+		       PAGE_SIZE << (order + 1) <= bytes)
+			order++;
 		page_free(pa, order);
 		pa = pa_add(pa, PAGE_SIZE << order);
 		bytes -= PAGE_SIZE << order;

@@ -49,22 +49,6 @@ static u64 vgic_encode(struct vcpu *vcpu, struct vgic_irq *irq)
 	TODO(3.3);
 }
 
-/*
- * ICH_HCR_EL2 while the list registers have room for the whole ap_list. With EOImode 1 any vCPU of
- * the VM may deactivate an SPI that a list register of this one holds (IHI 0069, "ICC_DIR_EL1"). In
- * its own interface that write would be lost, so it traps.
- */
-static u64 vgic_quiet_hcr(const struct vcpu *vcpu)
-{
-	return ICH_HCR_EL2_EN | (vcpu->vm->vcpu_count > 1 ? ICH_HCR_EL2_TDIR : 0);
-}
-
-/* When @vcpu was refilled last, no interrupt of its ap_list was left out. */
-static bool vgic_is_quiet(const struct vcpu *vcpu)
-{
-	return vcpu->vgic.hcr == vgic_quiet_hcr(vcpu);
-}
-
 void vgic_put(struct vcpu *vcpu, struct vgic_irq *irq)
 {
 	struct vgic_cpu *interface = &vcpu->vgic;
@@ -77,6 +61,20 @@ void vgic_put(struct vcpu *vcpu, struct vgic_irq *irq)
 	interface->lr_used |= 1U << n;
 	interface->lr_free &= ~(1U << n);
 	gic->write_lr(n, lr);
+}
+
+/*
+ * Whatever the guest has made of the list register: one that is pending stays so, one that is active
+ * will be pending once more, one that was completed is pending anew.
+ */
+void vgic_latch_in_place(struct vgic_irq *irq)
+{
+	u64 lr = gic->read_lr(irq->lr) | ICH_LR_EL2_STATE_PENDING;
+
+	irq->pending_latch = false;
+	irq->latch_in_lr = true;
+	irq->vcpu->vgic.lr[irq->lr] = lr;
+	gic->write_lr(irq->lr, lr);
 }
 
 /*
@@ -129,6 +127,8 @@ static bool vgic_refill_changed(struct vcpu *vcpu)
 		struct vgic_irq *irq = container_of(node, struct vgic_irq, node);
 
 		next = node->next;
+		if (irq->pending_latch && vgic_latches_in_place(vcpu->vm, irq))
+			vgic_latch_in_place(irq);
 		if (irq->lr != VGIC_NO_LR && !irq->changed)
 			continue;
 		if (irq->lr != VGIC_NO_LR) {
@@ -145,10 +145,11 @@ static bool vgic_refill_changed(struct vcpu *vcpu)
 
 void vgic_flush(struct vcpu *vcpu)
 {
+	struct spinlock *lock = &vcpu->vm->vgic.lock;
 	struct vgic_cpu *interface = &vcpu->vgic;
 	bool done = false;
 
-	spin_lock(&vcpu->vm->vgic.lock);
+	spin_lock(lock);
 	if (interface->loaded) {
 		done = vgic_is_quiet(vcpu) && vgic_refill_changed(vcpu);
 		if (!done)
@@ -157,7 +158,7 @@ void vgic_flush(struct vcpu *vcpu)
 	}
 	if (!done)
 		vgic_refill(vcpu);
-	spin_unlock(&vcpu->vm->vgic.lock);
+	spin_unlock(lock);
 }
 
 /*
@@ -192,6 +193,7 @@ void vgic_irq_fold(struct vgic_irq *irq)
 	}
 	lr = gic->read_lr(n);
 	gic->write_lr(n, 0);
+	interface->lr[n] = 0;
 	interface->lr_used &= ~(1U << n);
 	interface->lr_free |= 1U << n;
 	vgic_irq_merge(vcpu, irq, lr);

@@ -106,9 +106,9 @@ static void vgic_settle(struct vm *vm, struct vgic_irq *irq)
 /*
  * Exercise 3.6: the fields of all interrupts that a read covers, lowest INTID in the lowest bits.
  *
- * INTIDs outside of [bank->first, bank->end) read as zero. At an offset inside a field of 64 bits
+ * INTIDs outside of [bank->first, bank->end) read as zero; a read is of these alone or of none. At an offset inside a field of 64 bits
  * the other half is read. Before a field that a list register may know better (pending, active,
- * sources): vgic_settle(). Under vgic.lock.
+ * sources): vgic_settle(). Under vgic.lock, but for fields that a write to a register alone changes.
  */
 EXERCISE(3.6)
 u64 vmm_irq_bank_read(struct vcpu *vcpu, const struct irq_bank *bank, u64 offset, unsigned size)

@@ -20,7 +20,7 @@
  *
  * The SGI becomes pending at every vCPU of the sender's VM that @value names, if it belongs to the
  * register's group there; elsewhere nothing happens (IHI 0069, "Use of control registers for SGI
- * forwarding"). An SGI is edge-triggered: pending_latch, then vgic_irq_update(). Under vgic.lock.
+ * forwarding"). An SGI is edge-triggered: vgic_irq_latch(). Under vgic.lock.
  *
  * Fields: Aff3 [55:48], RS [47:44], IRM 40, Aff2 [39:32], INTID [27:24], Aff1 [23:16], TargetList
  * [15:0]. IRM 1: every vCPU but the sender, whatever the rest says. IRM 0: the vCPUs of that

@@ -146,6 +146,13 @@ struct vcpu *vgic_irq_relist_folded(struct vcpu *vcpu, struct vgic_irq *irq);
 void vgic_irq_update(struct vm *vm, struct vgic_irq *irq);
 
 /**
+ * vgic_irq_latch() - an edge of @irq has come: set pending_latch, and have its vCPU get it
+ *
+ * As vgic_irq_update(), but shorter where a list register holds an SGI or PPI already.
+ */
+void vgic_irq_latch(struct vm *vm, struct vgic_irq *irq);
+
+/**
  * vgic_irq_set_active() - make @irq active or inactive, in its list register too
  * @vcpu: irq->vcpu; NULL for an SPI on no ap_list
  */
@@ -208,6 +215,39 @@ static inline void vgic_free_lrs(struct vcpu *vcpu)
 	vcpu->vgic.lr_used = 0;
 	vcpu->vgic.lr_free = (1U << gic->lr_count) - 1;
 }
+
+/**
+ * vgic_quiet_hcr() - ICH_HCR_EL2 while the list registers have room for the whole ap_list
+ *
+ * With EOImode 1 any vCPU of the VM may deactivate an SPI that a list register of this one holds (IHI
+ * 0069, "ICC_DIR_EL1"). In its own interface that write would be lost, so it traps.
+ */
+static inline u64 vgic_quiet_hcr(const struct vcpu *vcpu)
+{
+	return ICH_HCR_EL2_EN | (vcpu->vm->vcpu_count > 1 ? ICH_HCR_EL2_TDIR : 0);
+}
+
+/** vgic_is_quiet() - when @vcpu was refilled last, no interrupt of its ap_list was left out */
+static inline bool vgic_is_quiet(const struct vcpu *vcpu)
+{
+	return vcpu->vgic.hcr == vgic_quiet_hcr(vcpu);
+}
+
+/**
+ * vgic_latches_in_place() - whether pending_latch, which is set, may go into the list register that has
+ *	@irq
+ *
+ * Nothing else of @irq has changed since that was written; and it is forwarded, not hw, nor an SPI that
+ * goes elsewhere next. A GICv2 SGI has no latch.
+ */
+static inline bool vgic_latches_in_place(const struct vm *vm, const struct vgic_irq *irq)
+{
+	return irq->lr != VGIC_NO_LR && !irq->changed && irq->intid < GIC_PRIVATE_COUNT &&
+	       !irq->hw && vgic_irq_is_forwarded(vm, irq);
+}
+
+/** vgic_latch_in_place() - do it; @irq is held by a list register of this CPU, whose vCPU is quiet */
+void vgic_latch_in_place(struct vgic_irq *irq);
 
 /** vgic_irq_fold() - @irq out of its list register, which is this CPU's, and into memory */
 void vgic_irq_fold(struct vgic_irq *irq);

@@ -176,6 +176,19 @@ void vgic_irq_update(struct vm *vm, struct vgic_irq *irq)
 		vgic_notify(target);
 }
 
+void vgic_irq_latch(struct vm *vm, struct vgic_irq *irq)
+{
+	irq->pending_latch = true;
+	if (!vgic_latches_in_place(vm, irq))
+		vgic_irq_update(vm, irq);
+	else if (!vcpu_runs_here(irq->vcpu))
+		vgic_notify(irq->vcpu);
+	else if (vgic_is_quiet(irq->vcpu))
+		vgic_latch_in_place(irq);
+	else
+		vgic_irq_update(vm, irq);
+}
+
 /*
  * A vCPU that runs looks at its requests before it enters its guest; on another CPU it has to be
  * kicked first. vcpu_kick() may count on vgic.lock: vgic_has_deliverable() and vgic_vcpu_load() take it,

@@ -105,22 +105,6 @@ static u64 vgic_encode(struct vcpu *vcpu, struct vgic_irq *irq)
 	return lr | vgic_encode_completion(irq, !irq->edge && irq->line_level);
 }
 
-/*
- * ICH_HCR_EL2 while the list registers have room for the whole ap_list. With EOImode 1 any vCPU of
- * the VM may deactivate an SPI that a list register of this one holds (IHI 0069, "ICC_DIR_EL1"). In
- * its own interface that write would be lost, so it traps.
- */
-static u64 vgic_quiet_hcr(const struct vcpu *vcpu)
-{
-	return ICH_HCR_EL2_EN | (vcpu->vm->vcpu_count > 1 ? ICH_HCR_EL2_TDIR : 0);
-}
-
-/* When @vcpu was refilled last, no interrupt of its ap_list was left out. */
-static bool vgic_is_quiet(const struct vcpu *vcpu)
-{
-	return vcpu->vgic.hcr == vgic_quiet_hcr(vcpu);
-}
-
 void vgic_put(struct vcpu *vcpu, struct vgic_irq *irq)
 {
 	struct vgic_cpu *interface = &vcpu->vgic;
@@ -133,6 +117,20 @@ void vgic_put(struct vcpu *vcpu, struct vgic_irq *irq)
 	interface->lr_used |= 1U << n;
 	interface->lr_free &= ~(1U << n);
 	gic->write_lr(n, lr);
+}
+
+/*
+ * Whatever the guest has made of the list register: one that is pending stays so, one that is active
+ * will be pending once more, one that was completed is pending anew.
+ */
+void vgic_latch_in_place(struct vgic_irq *irq)
+{
+	u64 lr = gic->read_lr(irq->lr) | ICH_LR_EL2_STATE_PENDING;
+
+	irq->pending_latch = false;
+	irq->latch_in_lr = true;
+	irq->vcpu->vgic.lr[irq->lr] = lr;
+	gic->write_lr(irq->lr, lr);
 }
 
 /*
@@ -208,6 +206,8 @@ static bool vgic_refill_changed(struct vcpu *vcpu)
 		struct vgic_irq *irq = container_of(node, struct vgic_irq, node);
 
 		next = node->next;
+		if (irq->pending_latch && vgic_latches_in_place(vcpu->vm, irq))
+			vgic_latch_in_place(irq);
 		if (irq->lr != VGIC_NO_LR && !irq->changed)
 			continue;
 		if (irq->lr != VGIC_NO_LR) {
@@ -224,10 +224,11 @@ static bool vgic_refill_changed(struct vcpu *vcpu)
 
 void vgic_flush(struct vcpu *vcpu)
 {
+	struct spinlock *lock = &vcpu->vm->vgic.lock;
 	struct vgic_cpu *interface = &vcpu->vgic;
 	bool done = false;
 
-	spin_lock(&vcpu->vm->vgic.lock);
+	spin_lock(lock);
 	if (interface->loaded) {
 		done = vgic_is_quiet(vcpu) && vgic_refill_changed(vcpu);
 		if (!done)
@@ -236,7 +237,7 @@ void vgic_flush(struct vcpu *vcpu)
 	}
 	if (!done)
 		vgic_refill(vcpu);
-	spin_unlock(&vcpu->vm->vgic.lock);
+	spin_unlock(lock);
 }
 
 /*
@@ -288,9 +289,27 @@ void vgic_irq_fold(struct vgic_irq *irq)
 	}
 	lr = gic->read_lr(n);
 	gic->write_lr(n, 0);
+	interface->lr[n] = 0;
 	interface->lr_used &= ~(1U << n);
 	interface->lr_free |= 1U << n;
 	vgic_irq_merge(vcpu, irq, lr);
+}
+
+/* Not inlined, for the same reason as vgic_sample(). */
+EXERCISE_PRIVATE(3.4)
+static __attribute__((noinline)) void vgic_fold_used(struct vcpu *vcpu)
+{
+	struct vgic_cpu *interface = &vcpu->vgic;
+
+	for (u32 used = interface->lr_used; used; used &= used - 1) {
+		unsigned n = (unsigned)__builtin_ctz(used);
+		u64 lr = gic->read_lr(n);
+		struct vgic_irq *irq = vgic_irq_find(vcpu, lr & ICH_LR_EL2_VINTID_MASK);
+
+		interface->lr[n] = lr;
+		vgic_irq_merge(vcpu, irq, lr);
+		vgic_irq_relist_folded(vcpu, irq);
+	}
 }
 
 /*
@@ -309,28 +328,26 @@ void vgic_fold(struct vcpu *vcpu)
 	if (interface->hcr & ICH_HCR_EL2_LRENPIE)
 		vgic_retire_spilled(vcpu);
 	vgic_set_loaded(interface, false);
-	for (u32 used = interface->lr_used; used; used &= used - 1) {
-		unsigned n = (unsigned)__builtin_ctz(used);
-		u64 lr = gic->read_lr(n);
-		struct vgic_irq *irq = vgic_irq_find(vcpu, lr & ICH_LR_EL2_VINTID_MASK);
-
-		interface->lr[n] = lr;
-		vgic_irq_merge(vcpu, irq, lr);
-		vgic_irq_relist_folded(vcpu, irq);
-	}
+	if (interface->lr_used)
+		vgic_fold_used(vcpu);
 }
 
+/* Not inlined: a world switch, which nearly always finds nothing here, saves no registers for it. */
 EXERCISE_PRIVATE(3.4)
-static __attribute__((noinline)) void vgic_irq_sample(struct vcpu *vcpu, struct vgic_irq *irq)
+static __attribute__((noinline)) void vgic_sample(struct vcpu *vcpu, u32 mask)
 {
-	if (irq->request != VGIC_IRQ_NO_REQUEST)
-		vgic_irq_set_active(vcpu, irq, irq->request == VGIC_IRQ_ACTIVATE);
-	if (irq->line_level && !irq->is_asserted(vcpu)) {
-		irq->line_level = false;
-		if (!irq->active && !irq->pending_latch)
-			gic->set_active(irq->pintid, false);
+	for (; mask; mask &= mask - 1) {
+		struct vgic_irq *irq = &vcpu->vgic.private_irqs[__builtin_ctz(mask)];
+
+		if (irq->request != VGIC_IRQ_NO_REQUEST)
+			vgic_irq_set_active(vcpu, irq, irq->request == VGIC_IRQ_ACTIVATE);
+		if (irq->line_level && !irq->is_asserted(vcpu)) {
+			irq->line_level = false;
+			if (!irq->active && !irq->pending_latch)
+				gic->set_active(irq->pintid, false);
+		}
+		vgic_irq_relist(vcpu->vm, irq);
 	}
-	vgic_irq_relist(vcpu->vm, irq);
 }
 
 /*
@@ -348,14 +365,18 @@ static __attribute__((noinline)) void vgic_irq_sample(struct vcpu *vcpu, struct 
 EXERCISE(3.4)
 void vgic_resample(struct vcpu *vcpu)
 {
-	for (u32 mask = vcpu->vgic.hw_mask; mask; mask &= mask - 1) {
-		struct vgic_irq *irq = &vcpu->vgic.private_irqs[__builtin_ctz(mask)];
+	u32 some = 0;
 
-		if (irq->lr != VGIC_NO_LR)
+	for (u32 mask = vcpu->vgic.hw_mask; mask; mask &= mask - 1) {
+		const struct vgic_irq *irq = &vcpu->vgic.private_irqs[__builtin_ctz(mask)];
+
+		if (!irq->line_level && !irq->request)
 			continue;
-		if (irq->line_level || irq->request != VGIC_IRQ_NO_REQUEST)
-			vgic_irq_sample(vcpu, irq);
+		if (irq->lr == VGIC_NO_LR)
+			some |= mask & -mask;
 	}
+	if (some)
+		vgic_sample(vcpu, some);
 }
 
 /*

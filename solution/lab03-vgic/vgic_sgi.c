@@ -32,7 +32,7 @@ static u64 sgir_targets(u64 value, const struct vcpu *sender)
  *
  * The SGI becomes pending at every vCPU of the sender's VM that @value names, if it belongs to the
  * register's group there; elsewhere nothing happens (IHI 0069, "Use of control registers for SGI
- * forwarding"). An SGI is edge-triggered: pending_latch, then vgic_irq_update(). Under vgic.lock.
+ * forwarding"). An SGI is edge-triggered: vgic_irq_latch(). Under vgic.lock.
  *
  * Fields: Aff3 [55:48], RS [47:44], IRM 40, Aff2 [39:32], INTID [27:24], Aff1 [23:16], TargetList
  * [15:0]. IRM 1: every vCPU but the sender, whatever the rest says. IRM 0: the vCPUs of that
@@ -51,8 +51,7 @@ static void vgic_send_sgi(struct vcpu *sender, u64 value, bool group1)
 
 		if (irq->group1 != group1)
 			continue;
-		irq->pending_latch = true;
-		vgic_irq_update(vm, irq);
+		vgic_irq_latch(vm, irq);
 	}
 	spin_unlock(&vm->vgic.lock);
 }

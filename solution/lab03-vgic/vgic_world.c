@@ -68,8 +68,9 @@ EXERCISE(3.8)
 void vgic_vcpu_save(struct vcpu *vcpu)
 {
 	struct vgic_cpu *interface = &vcpu->vgic;
+	struct spinlock *lock = &vcpu->vm->vgic.lock;
 
-	spin_lock(&vcpu->vm->vgic.lock);
+	spin_lock(lock);
 	if (interface->loaded)
 		vgic_fold(vcpu);
 	gic->save(interface);
@@ -79,7 +80,7 @@ void vgic_vcpu_save(struct vcpu *vcpu)
 	vgic_free_lrs(vcpu);
 	interface->hcr = 0;
 	interface->resident = false;
-	spin_unlock(&vcpu->vm->vgic.lock);
+	spin_unlock(lock);
 }
 
 /*
@@ -90,10 +91,12 @@ void vgic_vcpu_save(struct vcpu *vcpu)
 EXERCISE(3.8)
 void vgic_vcpu_load(struct vcpu *vcpu)
 {
-	spin_lock(&vcpu->vm->vgic.lock);
+	struct spinlock *lock = &vcpu->vm->vgic.lock;
+
+	spin_lock(lock);
 	gic->load(&vcpu->vgic);
 	vcpu->vgic.resident = true;
-	spin_unlock(&vcpu->vm->vgic.lock);
+	spin_unlock(lock);
 	vcpu_make_request(vcpu, REQ_VGIC);
 }
 
