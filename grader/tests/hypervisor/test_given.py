@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from grader.conftest import MakeLab
+from grader.conftest import WHOLE, MakeLab
 from grader.machine.machine import EL2_ONLY
 from grader.machine.verdict import expect, expect_that
 from grader.oracle.barriers import findings
@@ -194,3 +194,9 @@ def test_a_device_that_its_handler_makes_quiet_is_asked_once(make_lab: MakeLab, 
     bench.call("vgic_flush", stage.vcpus[0].address, stubs={bench.nowhere: line})
     expect("it has been completed, and its line is asked for: LR0",
            ListRegister(stage.vcpus[0].get("vgic.lr[0]")).state, line)
+
+
+def test_the_distributor_is_looked_for_first(make_lab: MakeLab, gic: int) -> None:
+    """A guest's access finds its device one region after the other, and uses this one most."""
+    machine = in_guest(make_lab(WHOLE, gic), "gic_enable")
+    expect("base of the first region", Objects(machine).vm(0).get("stage2.regions[0].base"), GICD)
