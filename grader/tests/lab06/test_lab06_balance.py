@@ -74,8 +74,12 @@ def waiting(machine: Machine) -> dict[int, tuple[str, int, int]]:
 
 @pytest.mark.parametrize("smp", [2, 4])
 def test_no_cpu_sleeps_while_a_vcpu_waits(lab: Lab, smp: int, seed: int) -> None:
-    """Seen from outside: for 2 ms one that might run the vCPU does not leave WFI."""
-    vms = [ProbeVm("smp_migrate", cpus=4), ProbeVm("smp_timer", cpus=4)]
+    """Seen from outside: for 2 ms one that might run the vCPU does not leave WFI.
+
+    Some vCPUs sleep and wake up all the time; two compute, and have whole time slices.
+    """
+    vms = [ProbeVm("smp_migrate", cpus=4), ProbeVm("smp_timer", cpus=4), ProbeVm("sched_fair"),
+           ProbeVm("sched_fair")]
     machine = lab.start(*vms, smp=smp)
     machine.run_to(RAM_BASE + LOAD_OFFSET, EL1_ONLY)
     chooser = random.Random(seed)
