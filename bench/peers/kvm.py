@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from bench.paper import KVM, KVM_VHE, ONE
+from bench.paper import KVM, KVM_VHE, ONE, SWITCH
 from bench.peers import fetch
 from bench.run import Setup
 from bench.systems import Job, outer_machine
@@ -20,6 +20,7 @@ from tools.vms import MIB
 COMPILER = "aarch64-linux-gnu-gcc"  # the one of Debian's two names that has a C library
 VMM = Path(__file__).parent / "vmm.c"
 VM_MEMORY = 16 * MIB
+VMS = {ONE: 1, SWITCH: 2}  # that a part has
 # On a CPU with VHE Linux uses it; without, or when told, it does not.
 MODES = ((KVM, "cortex-a72", ""), (KVM, "cortex-a76", "kvm-arm.mode=nvhe"),
          (KVM_VHE, "cortex-a76", ""))
@@ -54,14 +55,14 @@ def initramfs(setup: Setup) -> Path:
 
 
 def jobs(setup: Setup, parts: list[str], say: Callable[[str], None]) -> list[Job]:
-    """One machine a mode: the VMM runs all parts, one after another."""
+    """A machine for each mode and part."""
     kernel, package = fetch.kernel(setup, say)
     initrd = initramfs(setup)
 
-    def command(cpu: str, mode: str) -> list[str]:
+    def command(cpu: str, mode: str, part: str) -> list[str]:
         return [*outer_machine(setup.qemu, cpu, smp=2, memory=1024 * MIB),
                 "-kernel", str(kernel), "-initrd", str(initrd),
-                "-append", f"console=ttyAMA0 loglevel=4 {mode}".strip()]
-    return [Job(system, cpu, ONE, setup.qemu, partial(command, cpu, mode),
-                ends=3, versions={"KVM": package})
-            for system, cpu, mode in MODES]
+                "-append", f"console=ttyAMA0 loglevel=4 payload={part} {mode}".strip()]
+    return [Job(system, cpu, part, setup.qemu, partial(command, cpu, mode, part),
+                ends=VMS[part], versions={"KVM": package})
+            for system, cpu, mode in MODES for part in parts]

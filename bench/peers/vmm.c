@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * The VMM under which KVM runs the payload, as /init of the host. GIC and PSCI are KVM's; the PL011
- * and the devices of guests/payload/shared.h are this program's. First one VM with two vCPUs, each on
- * a CPU of its own; then two VMs that share CPU 0, for the switch between them.
+ * and the devices of guests/payload/shared.h are this program's. It runs one VM with two vCPUs, each on
+ * a CPU of its own; or, with payload=switch on the host's command line, two VMs that share CPU 0.
  *
  * API: Linux, Documentation/virt/kvm/api.rst and devices/arm-vgic-v3.rst.
  */
@@ -59,7 +59,6 @@ struct vm {
 static int kvm;
 static pthread_barrier_t together;
 static pthread_t device;
-static volatile bool device_runs;
 
 /* The host's count; this VMM's VMs read the physical one, and the host's offset is zero. */
 static uint64_t now(void)
@@ -159,7 +158,7 @@ static void create_vcpu(struct vcpu *vcpu, const struct kvm_vcpu_init *target)
 	set_register(vcpu->fd, CORE_REGISTER(regs.regs[0]), KVM_RAM + KVM_TREE_OFFSET);
 }
 
-static void create_vm(struct vm *vm, int vcpu_count, const char *tree)
+static void create_vm(struct vm *vm, int vcpu_count)
 {
 	struct kvm_create_device gic = {.type = KVM_DEV_TYPE_ARM_VGIC_V3};
 	struct kvm_ioeventfd event = {.addr = KVM_EVENT, .len = 4};
@@ -169,7 +168,7 @@ static void create_vm(struct vm *vm, int vcpu_count, const char *tree)
 
 	vm->vcpu_count = vcpu_count;
 	vm->fd = must(ioctl(kvm, KVM_CREATE_VM, 0), "KVM_CREATE_VM");
-	create_memory(vm, tree);
+	create_memory(vm, vcpu_count > 1 ? "/one.dtb" : "/switch.dtb");
 	must(ioctl(vm->fd, KVM_ARM_PREFERRED_TARGET, &target), "KVM_ARM_PREFERRED_TARGET");
 	for (int i = 0; i < vcpu_count; i++) {
 		vm->vcpus[i].vm = vm;
@@ -196,7 +195,7 @@ static void *device_main(void *argument)
 	uint64_t seen = 0;
 
 	run_on(1);
-	while (device_runs) {
+	for (;;) {
 		uint64_t acknowledged = vm->shared->acknowledged;
 
 		if (vm->shared->asked == seen) {
@@ -209,10 +208,10 @@ static void *device_main(void *argument)
 		line.level = 1;
 		vm->shared->in_at = now();
 		must(ioctl(vm->fd, KVM_IRQ_LINE, &line), "KVM_IRQ_LINE");
-		while (vm->shared->acknowledged == acknowledged && device_runs)
+		while (vm->shared->acknowledged == acknowledged)
 			give_way();
 		line.level = 0;
-		ioctl(vm->fd, KVM_IRQ_LINE, &line);
+		must(ioctl(vm->fd, KVM_IRQ_LINE, &line), "KVM_IRQ_LINE");
 	}
 	return NULL;
 }
@@ -226,7 +225,6 @@ static void ring(struct vm *vm, uint64_t bell)
 	} else if (bell == KVM_BELL_TOGETHER) {
 		pthread_barrier_wait(&together);
 	} else if (bell == KVM_BELL_DEVICE) {
-		device_runs = true;
 		must(-pthread_create(&device, NULL, device_main, vm), "a thread");
 	}
 }
@@ -297,26 +295,40 @@ static void set_up_host(void)
 	kvm = must(open("/dev/kvm", O_RDWR), "/dev/kvm");
 }
 
-int main(void)
+static void run_one(void)
 {
-	static struct vm alone, pair[2];
+	static struct vm alone;
 
-	set_up_host();
-	create_vm(&alone, 2, "/one.dtb");
+	create_vm(&alone, 2);
 	start(&alone, 1, 1);
 	start(&alone, 0, 0);
 	pthread_join(alone.vcpus[0].thread, NULL);
-	device_runs = false;
-	pthread_join(device, NULL);
+}
+
+static void run_pair(void)
+{
+	static struct vm pair[2];
 
 	pthread_barrier_init(&together, NULL, 2);
 	for (int i = 0; i < 2; i++) {
 		pair[i].is_real_time = true;
-		create_vm(&pair[i], 1, "/switch.dtb");
+		create_vm(&pair[i], 1);
 	}
 	for (int i = 0; i < 2; i++)
 		start(&pair[i], 0, 0);
 	for (int i = 0; i < 2; i++)
 		pthread_join(pair[i].vcpus[0].thread, NULL);
+}
+
+/* Linux hands what it does not know of its command line to its first process. */
+int main(void)
+{
+	const char *part = getenv("payload");
+
+	set_up_host();
+	if (part && strcmp(part, "switch") == 0)
+		run_pair();
+	else
+		run_one();
 	end();
 }
