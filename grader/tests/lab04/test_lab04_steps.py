@@ -104,6 +104,7 @@ def test_timer_goes_into_the_hardware_and_comes_back(lab: Lab, seed: int) -> Non
     set_active = [call for call in calls(bench, 2) if call[0] == "gic_set_active"]
     expect("PPI 27 is made inactive for a vCPU that has it not", set_active,
            [("gic_set_active", CNTV, 0)])
+    expect("cpu->cntv_active says that it is inactive", cpu.get("cntv_active"), 0)
     bench.call(save, vcpu.address, stubs=off)
     expect("CNTV_CTL_EL0 after vtimer_save()", bench.machine.register("CNTV_CTL_EL0") & 1, 0)
     armed = [call for call in calls(bench, 2) if call[0] == "deadline_arm"]
@@ -123,6 +124,7 @@ def test_timer_goes_into_the_hardware_and_comes_back(lab: Lab, seed: int) -> Non
         if live:
             expect("PPI 27 is made active for a vCPU that has it",
                    ("gic_set_active", CNTV, 1) in calls(bench, 2), True)
+            expect("cpu->cntv_active says that it is active", cpu.get("cntv_active"), 1)
         bench.call(save, vcpu.address, stubs={**away, "vgic_is_live": live})
         watched = any(call.name == "deadline_arm" for call in bench.calls)
         expect(f"vtimer_save() arms a deadline: timer {name}", watched, wanted)
@@ -170,6 +172,12 @@ def test_deadlines_are_in_order(lab: Lab, seed: int) -> None:
     expect("the queue after deadline_pop_due()", queue_of(bench, head.address), wanted[1:])
     what = "what deadline_pop_due() returns is marked as unarmed: its node points at itself"
     expect(what, bench.machine.memory.u64(popped), popped)
+    for count in (1 << 63, ALL):
+        bench.put(head, next=head.address, prev=head.address)
+        [alone] = unarmed(bench, [count])
+        bench.call("deadline_insert", head.address, alone.address)
+        expect(f"deadline_pop_due() at 5 with {count:#x} at the head: counts have no sign",
+               bench.call("deadline_pop_due", head.address, 5), 0)
 
 
 def test_the_first_deadline_is_in_cnthp(lab: Lab) -> None:
