@@ -19,6 +19,7 @@ class Done:
     returncode: int
     output: bytes
     ended: str = ""  # why it was ended, if it did not end by itself
+    took_too_long: bool = False  # and that this was for the time of the host
 
     @property
     def text(self) -> str:
@@ -32,7 +33,7 @@ def bounded(command: list[str], seconds: float, most: int, cwd: Path | None = No
     itself, as for a pipe.
     """
     ours, theirs = socket.socketpair()
-    why: list[str] = []
+    why, late = list[str](), list[bool]()
     with ours:
         with theirs:
             process = subprocess.Popen(command, stdin=subprocess.DEVNULL, cwd=cwd,
@@ -43,7 +44,11 @@ def bounded(command: list[str], seconds: float, most: int, cwd: Path | None = No
             process.kill()
             ours.shutdown(socket.SHUT_RDWR)  # what it has started may still hold the other end
 
-        clock = threading.Timer(seconds, end, [f"it took longer than {seconds:g} seconds"])
+        def too_long() -> None:
+            late.append(True)
+            end(f"it took longer than {seconds:g} seconds")
+
+        clock = threading.Timer(seconds, too_long)
         clock.start()
         output = bytearray()
         try:
@@ -57,7 +62,7 @@ def bounded(command: list[str], seconds: float, most: int, cwd: Path | None = No
             clock.cancel()
             process.kill()
             process.wait()
-    return Done(process.returncode, bytes(output[:most]), why[0] if why else "")
+    return Done(process.returncode, bytes(output[:most]), why[0] if why else "", bool(late))
 
 
 def _receive(ours: socket.socket) -> bytes:

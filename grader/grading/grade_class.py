@@ -20,7 +20,6 @@ tables to a call without it.
 from __future__ import annotations
 
 import argparse
-import concurrent.futures
 import hashlib
 import json
 import os
@@ -29,7 +28,9 @@ import signal
 import socket
 import sys
 import tomllib
-from contextlib import suppress
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ from tools.files import scratch, write_atomically
 
 JUDGES = ("Makefile", "course.toml", "course", "kit", "guests", "grader", "labs",
           "solution", "tools")
+KEPT_BYTES = 2 << 20
 NO_VERDICT = ("points", "hints", "manual", "hours", "isolated_factor")  # keys of the registry
 
 
@@ -83,6 +85,7 @@ class Class:
                              seeds=tuple(arguments.seed + 1000 * i
                                          for i in range(arguments.seeds)))
         self.digests: dict[Entry, str] = {}
+        self.taken: dict[Entry, Submission] = {}
         self.stopped = False
         self.key = f"{self.judge} lab {arguments.lab} seeds {self.grader.seeds}"
 
@@ -95,13 +98,22 @@ class Class:
 
     def digest(self, entry: Entry) -> str:
         if entry not in self.digests:
-            self.digests[entry] = self.read(entry).digest
+            try:
+                self.digests[entry] = self.read(entry).digest
+            except Finding:  # the host is too slow; who grades it will say so
+                return f"unread {entry.path}"
         return self.digests[entry]
 
     def read(self, entry: Entry) -> Submission:
+        """A reader is a process: what is not large is kept until it is graded."""
+        if entry in self.taken:
+            return self.taken.pop(entry)
         if entry.problem:
             return Submission(refused=[entry.problem])
-        return submission.read(entry.path, self.grader.course, self.grader.lab)
+        taken = submission.read(entry.path, self.grader.course, self.grader.lab)
+        if sum(map(len, taken.files.values())) <= KEPT_BYTES:
+            self.taken[entry] = taken
+        return taken
 
     def cached(self, name: str, entry: Entry) -> bool:
         """Whether this very work has its verdicts already; then its result is put in place."""
@@ -127,8 +139,7 @@ class Class:
         """Grade one; what breaks in here is written down, and not cached."""
         work = self.folder / "work" / hashlib.sha256(name.encode()).hexdigest()[:16]
         try:
-            grading = (self.grader.judge(self.read(entry), work) if entry.problem
-                       else self.grader.grade(entry.path, work))
+            grading = self.grader.judge(self.read(entry), work)
             if self.stopped:  # its processes were killed: what they did not do is no verdict
                 raise InterruptedError("ended from outside")
             grading.values()
@@ -179,10 +190,25 @@ def end_children() -> None:
                 os.kill(int(child), signal.SIGKILL)
 
 
+@contextmanager
+def ended_together(course: Class, pool: ThreadPoolExecutor) -> Iterator[ThreadPoolExecutor]:
+    """A pool whose work ends when this process is to end."""
+    with pool:
+        try:
+            yield pool
+        except BaseException:
+            course.stopped = True
+            pool.shutdown(wait=False, cancel_futures=True)
+            end_children()
+            raise
+
+
 def grade_all(todo: dict[str, Entry], arguments: argparse.Namespace, folder: Path) -> None:
     """What has no result yet; `folder` is for what is not needed afterwards."""
     course = Class(arguments, folder)
-    wanted = {name: entry for name, entry in todo.items() if not course.cached(name, entry)}
+    with ended_together(course, ThreadPoolExecutor(arguments.jobs)) as pool:
+        known = dict(zip(todo, pool.map(course.cached, todo, todo.values())))
+    wanted = {name: entry for name, entry in todo.items() if not known[name]}
     print(f"{len(todo)} submissions, {len(todo) - len(wanted)} known already", flush=True)
     if not wanted:
         return
@@ -191,18 +217,13 @@ def grade_all(todo: dict[str, Entry], arguments: argparse.Namespace, folder: Pat
     for name, entry in wanted.items():
         first.setdefault(course.digest(entry), name)
     bind = bind_to_a_cpu if arguments.jobs > 1 else None
-    with concurrent.futures.ThreadPoolExecutor(arguments.jobs, initializer=bind) as pool:
+    executor = ThreadPoolExecutor(arguments.jobs, initializer=bind)
+    with ended_together(course, executor) as pool:
         futures = {pool.submit(course.grade, name, wanted[name]): name for name in first.values()}
-        try:
-            for number, future in enumerate(concurrent.futures.as_completed(futures), start=1):
-                values = future.result()
-                print(f"{number}/{len(first)} {futures[future]}: {values['score']:g} "
-                      f"({status_of(values)})", flush=True)
-        except BaseException:
-            course.stopped = True
-            pool.shutdown(wait=False, cancel_futures=True)
-            end_children()
-            raise
+        for number, future in enumerate(as_completed(futures), start=1):
+            values = future.result()
+            print(f"{number}/{len(first)} {futures[future]}: {values['score']:g} "
+                  f"({status_of(values)})", flush=True)
     for name in wanted.keys() - set(first.values()):
         if not course.cached(name, wanted[name]):
             course.grade(name, wanted[name])

@@ -15,6 +15,7 @@ from grader.grading.filled import NO_IMAGE
 from grader.grading.model import ISOLATED, Grading
 from grader.grading.sandbox import Template
 from grader.machine import images
+from grader.machine.budget import build_plugin
 from tools.files import scratch, write_atomically
 
 
@@ -37,6 +38,7 @@ class Grader:
         images.make("guests", build=self.build)
         self.guests = (ROOT / self.build / "guests").resolve()
         self.template = sandbox.make_template(folder, self.lab, self.build)
+        build_plugin(self.qemu, self.template.plugin)
 
     def grade(self, source: Path, work: Path,
               arrived: Callable[[Grading, str, str], None] | None = None) -> Grading:
@@ -93,6 +95,7 @@ class Grader:
         done = sandbox.build(wrapped, work / "build")
         if done.returncode:
             return sandbox.cut(run.build_error(done.text, work))
+        shutil.copytree(self.template.plugin, work / "build" / "grader", dirs_exist_ok=True)
         return submission.foreign_text(work / "build", names)
 
     def _fill(self, grading: Grading, settings: run.Settings, files: dict[str, bytes], work: Path,

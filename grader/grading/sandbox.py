@@ -25,7 +25,7 @@ INSIDE = "/strata"  # the tree's place in the sandbox: the same for all, so obje
 GIVEN = ("Makefile", "course.toml", "course", "kit", "tools", "labs")
 GIB = 1 << 30
 BUILD_CPU_SECONDS, BUILD_MEMORY, BUILD_FILE = 60, 2 * GIB, 8 << 20
-BUILD_SECONDS, BUILD_OUTPUT, BUILD_DISK = 180, 4 << 20, 64 << 20
+BUILD_SECONDS, BUILD_OUTPUT, BUILD_DISK = 900, 4 << 20, 64 << 20
 # The file is that of a machine's memory, which QEMU shares with the grader.
 RUN_CPU_SECONDS, RUN_MEMORY, RUN_FILE = 900, 16 * GIB, 6 * GIB
 PROCESSES, OPEN_FILES = 512, 1024
@@ -109,6 +109,11 @@ class Template:
     def build(self) -> Path:
         return self.folder / "build"
 
+    @property
+    def plugin(self) -> Path:
+        """The emulator's plugin: put into place when no submission's build can write any more."""
+        return self.folder / "plugin"
+
 
 def _copy(names: Iterable[str], target: Path) -> None:
     for name in names:
@@ -151,6 +156,8 @@ def make_template(folder: Path, lab: int, build: str) -> Template:
 def build(command: list[str], folder: Path) -> Done:
     """Run what build_command() returns, with an end to its time, its words and its files' sizes."""
     done = bounded(command, BUILD_SECONDS, BUILD_OUTPUT)
+    if done.took_too_long:  # its processor time has a limit of its own: the host was too slow
+        raise infrastructure("the image can be built", done.ended)
     if done.ended:
         return replace(done, returncode=done.returncode or 1,
                        output=done.output[-OUTPUT_BYTES:] + f"\nerror: {done.ended}\n".encode())

@@ -25,6 +25,7 @@ from course.submit import content_hash, registered_files
 from grader.grading import frames
 from grader.grading.bounded import bounded
 from grader.grading.unpack import shown
+from grader.machine.verdict import infrastructure
 
 # Sections that any object of ours may have. Registries are filled by the kit's macros.
 SECTIONS = re.compile(
@@ -47,7 +48,7 @@ SECTION = re.compile(rf"\bsection{BLANK}\(|__section__|\.(push)?section\b|\.subs
 REGISTRY = re.compile(rf"\b(LAYER|DEVICE|GUEST_MEMORY|HOOK|VCPU_HOOKS|REGISTRY_\w+){BLANK}\("
                       rf"|\bregistry_\w+{BLANK}\[")
 
-UNPACK_MEMORY, UNPACK_CPU_SECONDS, UNPACK_SECONDS = 512 << 20, 20, 60
+UNPACK_MEMORY, UNPACK_CPU_SECONDS, UNPACK_SECONDS = 512 << 20, 20, 600
 UNPACK_OUTPUT = 64 << 20
 
 
@@ -88,6 +89,8 @@ def _unpack(source: Path, lab: int) -> Submission:
     command = ["prlimit", f"--as={UNPACK_MEMORY}", f"--cpu={UNPACK_CPU_SECONDS}", "--core=0", "--",
                sys.executable, "-m", "grader.grading.unpack", str(source.absolute()), str(lab)]
     done = bounded(command, UNPACK_SECONDS, UNPACK_OUTPUT, cwd=ROOT)
+    if done.took_too_long:  # by the clock: the host was too slow
+        raise infrastructure(f"{source.name} can be read", done.ended)
     if done.returncode:
         why = done.ended or f"its reader ended with status {done.returncode}"
         return Submission(refused=[f"{shown(source.name)}: cannot be read: {why}"])

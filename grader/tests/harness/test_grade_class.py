@@ -12,6 +12,7 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from markupsafe import escape
@@ -21,11 +22,13 @@ from grader.grading import grade_class, gradebook, stored
 from grader.grading.collection import Entry, entries, name_of
 from grader.grading.grade_submission import Grader
 from grader.grading.model import CUMULATIVE, Column, Grading, Result
+from grader.grading.submission import Submission
 from grader.grading.text import whole
 from grader.machine.verdict import Verdict
 from tools.errors import UserError
 
 COURSE = load_course()
+POINTS = COURSE.exercise("1.1").points  # of the one test that Room knows
 TEST = "test_lab01_steps.py::test_boot_prepares_the_cpu_for_c"
 
 
@@ -52,26 +55,28 @@ class Room:
         self.graded: list[str] = []
         self.broken = {"breaks"}
         self.changes: list[gradebook.Change] | None = None
-        real = Grader.grade
+        judge, grade = Grader.judge, grade_class.Class.grade
 
-        def grade(grader: Grader, source: Path, work: Path, arrived: object = None) -> Grading:
-            if not source.is_dir():
-                return real(grader, source, work)
-            self.graded.append(source.name)
-            boot = source / "labs" / COURSE.lab(1).directory / "boot.S"
-            word = boot.read_text("utf-8").split()[1]
+        def judged(grader: Grader, taken: Submission, work: Path) -> Grading:
+            if taken.refused:
+                return judge(grader, taken, work)
+            word = taken.files[f"{COURSE.lab(1).directory}/boot.S"].decode().split()[1]
             if word in self.broken:
                 raise OSError("no space left on device")
-            grading = Grading(COURSE, COURSE.lab(1), "labs", source=course.digest(Entry(source)),
-                              complete=True)
+            grading = Grading(COURSE, COURSE.lab(1), "labs", source=taken.digest, complete=True)
             grading.collected([TEST])
             result = Result(Verdict.PASS if word == "good" else Verdict.FAIL)
             grading.columns[CUMULATIVE] = Column(CUMULATIVE, {TEST: result})
             return grading
 
-        monkeypatch.setattr(Grader, "grade", grade)
+        def graded(course: grade_class.Class, name: str, entry: Entry) -> dict[str, Any]:
+            if entry.path.is_dir():
+                self.graded.append(entry.path.name)
+            return grade(course, name, entry)
+
+        monkeypatch.setattr(Grader, "judge", judged)
+        monkeypatch.setattr(grade_class.Class, "grade", graded)
         monkeypatch.setattr(Grader, "prepare", lambda grader, path: None)
-        course = grade_class.Class(self.arguments(), dest)
 
     def arguments(self) -> argparse.Namespace:
         return argparse.Namespace(lab=1, dest=self.dest, build="build", qemu="", jobs=2, seeds=1,
@@ -107,7 +112,7 @@ def test_every_entry_is_a_line_and_what_broke_is_tried_again(room: Room) -> None
     assert room.run() == ["anna", "cora", "dora"], "bert's work is anna's"
     table = room.table()
     assert list(table) == ["anna", "bert", "cora", "dora", "emil", "fred"]
-    assert table["anna"] == table["bert"] == ("10.0", "graded", "")
+    assert table["anna"] == table["bert"] == (f"{POINTS}.0", "graded", "")
     assert table["cora"] == ("0.0", "graded", "")
     assert table["dora"] == ("0.0", "not graded: infrastructure",
                              "cumulative: OSError: no space left on device")
@@ -150,7 +155,7 @@ def test_work_that_changed_is_graded_again_and_nothing_else(room: Room) -> None:
     boot = room.folder / "cora" / "labs" / COURSE.lab(1).directory / "boot.S"
     boot.write_text("/* good indeed */\n", "utf-8")
     assert room.run() == ["cora"]
-    assert room.table()["cora"][0] == "10.0"
+    assert room.table()["cora"][0] == f"{POINTS}.0"
 
 
 def test_two_submissions_of_one_student_are_a_mistake(submissions: Path) -> None:
@@ -196,16 +201,16 @@ def test_what_another_call_changes_is_told_and_the_old_results_are_kept(room: Ro
     room.run()
     assert room.changes is not None
     assert {change.name: (change.kind, *change.cells) for change in room.changes} == {
-        "bert": ("down", "10", "0"), "cora": ("up", "0", "10"), "fred": ("withdrawn", "0", ""),
+        "bert": ("down", f"{POINTS}", "0"), "cora": ("up", "0", f"{POINTS}"), "fred": ("withdrawn", "0", ""),
         "gerd": ("new", "", "0")}
     lines = list(gradebook.change_lines(room.changes))
     assert lines[0] == "since the last time: 1 down, 1 up, 1 withdrawn, 1 new"
-    assert "  cora: 0 -> 10 (1.1: 0 -> 10, 1 other verdicts, other files)" in lines
+    assert f"  cora: 0 -> {POINTS} (1.1: 0 -> {POINTS}, 1 other verdicts, other files)" in lines
     for name, text in old.items():
         assert (room.dest / "earlier/001" / name).read_text("utf-8") == text
     assert not (room.dest / "earlier/001/students/anna.json").exists(), "it is what it was"
     assert "Since the last time" in (room.dest / "summary.html").read_text("utf-8")
-    assert "cora,up,0,10" in (room.dest / "changes.csv").read_text("utf-8")
+    assert f"cora,up,0,{POINTS}" in (room.dest / "changes.csv").read_text("utf-8")
     room.run()
     assert room.changes == [] and not (room.dest / "earlier/002").exists()
 
@@ -220,7 +225,7 @@ def test_points_that_changed_are_counted_anew_without_a_run(
                                    *COURSE.labs[1:]))
     monkeypatch.setattr(stored, "load_course", lambda: course)
     assert room.run() == []
-    assert room.table()["anna"][0] == "15.0"
+    assert room.table()["anna"][0] == f"{POINTS + 5}.0"
     assert room.changes is not None
     assert [change.name for change in room.changes] == ["anna", "bert"]
     assert all("the same files" in change.why for change in room.changes)

@@ -22,6 +22,7 @@ from grader.grading import submission
 from grader.grading.bounded import bounded
 from grader.grading.unpack import UNPACKED_BYTES_MAX, unpack
 from grader.machine import options
+from grader.machine.verdict import Finding
 
 COURSE = load_course()
 WANTED = set(registered_files(COURSE, 1))
@@ -232,7 +233,16 @@ def test_a_program_without_end_is_ended() -> None:
     forever = [sys.executable, "-c", "while True: print('x' * 1000)"]
     assert "printed more than" in bounded(forever, 600, 1 << 20).ended
     asleep = ["sh", "-c", "sleep 600 & wait"]
-    assert "took longer than" in bounded(asleep, 1, 1 << 20).ended
+    done = bounded(asleep, 1, 1 << 20)
+    assert done.took_too_long and "took longer than" in done.ended
+
+
+def test_a_slow_host_is_no_fault_of_a_submission(tmp_path: Path,
+                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "anna.tar.gz").write_bytes(tar(starter()))
+    monkeypatch.setattr(submission, "UNPACK_SECONDS", 0.001)
+    with pytest.raises(Finding, match="can be read"):
+        submission.read(tmp_path / "anna.tar.gz", COURSE, 1)
 
 
 def test_a_program_cannot_wait_for_its_own_words() -> None:
