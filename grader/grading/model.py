@@ -410,6 +410,7 @@ class Grading:
                            "problem": row.problem, "text": str(row)} for row in self.questions],
             "answers_error": self.answers.error,
             "unwritten": self.begun,
+            "untouched": self.whole,
             "unfilled": self.unfilled,
         }  # fmt: skip
 

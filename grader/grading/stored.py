@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from course.questions import Answers
-from course.registry import load_course
+from course.registry import Lab, load_course
+from course.unwritten import Place, Unwritten
 from grader.grading.model import CUMULATIVE, ISOLATED, Column, Grading, Result
 from grader.machine.verdict import Verdict
 from tools.errors import UserError
@@ -30,6 +31,9 @@ def restore(values: dict[str, Any]) -> Grading:
                       values["exercise"])
     grading.complete, grading.source = values["complete"], values["source"]
     grading.refused, grading.ignored = values["refused"], values["ignored"]
+    grading.unwritten = _unwritten(grading.lab, values.get("unwritten", []),
+                                   values.get("untouched", []))
+    grading.unfilled = values.get("unfilled", "")
     rows = values["questions"]
     grading.answers = Answers({row["id"]: row["answer"] for row in rows
                                if row["answer"] is not None}, values["answers_error"])
@@ -50,6 +54,21 @@ def restore(values: dict[str, Any]) -> Grading:
                         fields[key] = Verdict(fields[key])
                 column.results[test["id"]] = Result(**fields)
     return grading
+
+
+def _unwritten(lab: Lab, begun: list[str], whole: list[str]) -> Unwritten | None:
+    """Which exercises these are; where their places were is not written down."""
+    places = []
+    for exercise in lab.exercises:
+        if exercise.id in whole:
+            names = [("", ""), *((file, name) for file, names in exercise.functions.items()
+                                 if not file.endswith(".S") for name in names)]
+        elif exercise.id in begun:
+            names = [(next(iter(exercise.functions)), "")]
+        else:
+            continue
+        places += [Place(exercise.id, file, name, 0, 0, 0) for file, name in names]
+    return Unwritten(lab, {}, tuple(places)) if places else None
 
 
 def is_enough(grading: Grading) -> bool:

@@ -428,6 +428,13 @@ def test_a_result_survives_being_written_and_read() -> None:
     grading = graded({"a": PASS, "b": {**FAIL, "where": ["vCPU at EL2"], "seed": "3"}, "c": PASS})
     again = restore(json.loads(json.dumps(grading.values())))
     assert again.values() == grading.values()
+    functions = COURSE.exercise("1.2").functions
+    places = [Place("1.2", file, name, 0, 0, 0) for file, names in functions.items()
+              for name in names if file.endswith(".c")]
+    grading.unwritten = Unwritten(COURSE.lab(1), {}, (
+        *places, Place("1.2", "", "", 0, 0, 0), Place("1.3", "", "", 0, 0, 0)))
+    again = restore(json.loads(json.dumps(grading.values())))
+    assert (again.begun, again.whole) == (grading.begun, grading.whole)
 
 
 def test_a_failure_says_what_to_do_next() -> None:

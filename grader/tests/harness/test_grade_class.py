@@ -201,7 +201,8 @@ def test_what_another_call_changes_is_told_and_the_old_results_are_kept(room: Ro
     room.run()
     assert room.changes is not None
     assert {change.name: (change.kind, *change.cells) for change in room.changes} == {
-        "bert": ("down", f"{POINTS}", "0"), "cora": ("up", "0", f"{POINTS}"), "fred": ("withdrawn", "0", ""),
+        "bert": ("down", f"{POINTS}", "0"), "cora": ("up", "0", f"{POINTS}"),
+        "fred": ("withdrawn", "0", ""),
         "gerd": ("new", "", "0")}
     lines = list(gradebook.change_lines(room.changes))
     assert lines[0] == "since the last time: 1 down, 1 up, 1 withdrawn, 1 new"
