@@ -183,7 +183,7 @@ static void row_ends(unsigned cpu, void *data)
 	fflush(out);
 	memset(counts, 0, sizeof(counts));
 	alike_count = 0;
-	for (u32 i = 0; i < PLAT_CPU_MAX; i++)
+	for (unsigned i = 0; i < PLAT_CPU_MAX; i++)
 		current[i] = NOT_AT_EL2;
 }
 
@@ -248,7 +248,7 @@ EXPORT int qemu_plugin_install(plugin_id id, const struct plugin_info *info, int
 	if (!out || !image_end || !vectors || !cpus_at || !ram_bytes || !marks[0])
 		return -1;
 	node_count = 1; /* the first one: the vector itself */
-	for (u32 i = 0; i < PLAT_CPU_MAX; i++)
+	for (unsigned i = 0; i < PLAT_CPU_MAX; i++)
 		current[i] = NOT_AT_EL2;
 	qemu_plugin_register_vcpu_tb_trans_cb(id, translated);
 	return 0;

@@ -187,7 +187,7 @@ static void record(unsigned cpu, u64 insn, enum kind kind, u16 who, u32 number, 
 		write_record(&entry);
 	if (entry.time < from || !before[cpu].time)
 		return;
-	for (u32 i = 0; i < PLAT_CPU_MAX; i++) {
+	for (unsigned i = 0; i < ARRAY_SIZE(before); i++) {
 		if (before[i].time)
 			write_record(&before[i]);
 		before[i].time = 0;
@@ -339,7 +339,7 @@ static u16 whose(u64 address)
 
 static void look_at_cpus(unsigned cpu, u64 insn)
 {
-	for (u32 i = 0; i < PLAT_CPU_MAX; i++) {
+	for (unsigned i = 0; i < ARRAY_SIZE(loaded); i++) {
 		const struct cpu *other = at(cpus_at + i * sizeof(*other), sizeof(*other));
 		u16 who;
 
@@ -604,7 +604,7 @@ EXPORT int qemu_plugin_install(plugin_id id, const struct plugin_info *info, int
 	}
 	if (!out || !image_end || !vectors || !vms_at || !cpus_at || !ram_bytes)
 		return -1;
-	for (u32 i = 0; i < PLAT_CPU_MAX; i++) {
+	for (unsigned i = 0; i < ARRAY_SIZE(loaded); i++) {
 		loaded[i] = NOBODY;
 		slice_armed[i] = NEVER;
 	}

@@ -85,9 +85,9 @@ static void vcpu_retire(struct cpu *cpu, struct vcpu *vcpu)
 
 /*
  * No vCPU can run: wait for an interrupt. Interrupts stay masked: the one that ends WFI is taken by
- * a call of its handler and not by a vector.
+ * a call of its handler and not by a vector. A function of its own, for who looks with a debugger.
  */
-static void cpu_idle(struct cpu *cpu)
+static __attribute__((noinline)) void cpu_idle(struct cpu *cpu)
 {
 	wait_for_interrupt();
 	if (hook_awake)
