@@ -160,10 +160,11 @@ static void cpu_does(struct vcpu *vcpu)
 	}
 }
 
+typedef void call_fn(struct vcpu *caller);
+
 int main(void)
 {
-	static void (*const calls[])(struct vcpu * caller) = {cpu_on, cpu_on, cpu_on, affinity_info,
-							      cpu_off};
+	static call_fn *const calls[] = {cpu_on, cpu_on, cpu_on, affinity_info, cpu_off};
 
 	vm.vcpu_count = VCPUS;
 	vm.ram_base = RAM_BASE;
