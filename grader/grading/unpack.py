@@ -186,6 +186,15 @@ def _tar(source: Path, taker: _Taker) -> None:
                     return data.read()
 
                 taker.file(entry.name, entry.size, contents)
+        _ends_there(archive)
+
+
+def _ends_there(archive: tarfile.TarFile) -> None:
+    """A header that tarfile cannot read ends the archive for its newer versions, without a word."""
+    assert archive.fileobj is not None
+    archive.fileobj.seek(archive.offset)
+    if any(archive.fileobj.read(tarfile.BLOCKSIZE)):
+        raise tarfile.ReadError("a header that cannot be read")
 
 
 def _zip(source: Path, taker: _Taker) -> None:

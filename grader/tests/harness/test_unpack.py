@@ -6,6 +6,7 @@ from __future__ import annotations
 import gzip
 import io
 import random
+import re
 import sys
 import tarfile
 import time
@@ -82,7 +83,8 @@ BEHIND = {
                              + header(b"a", 512, b"0") + padded(b"no number\n"), "not a tar.gz"),
     "a sparse map in records": (pax(GNU_sparse_size=b"x", GNU_sparse_map=b"a,b")
                                 + header(b"a", 0, b"0"), "not a tar.gz"),
-    "a negative size": (pax(size=b"-5000000") + header(b"a", 0, b"0"), "grows beyond"),
+    "a negative size": (pax(size=b"-5000000") + header(b"a", 0, b"0"),
+                        "grows beyond|not a tar.gz"),
     "headers without end": (1500 * (header(b"././@LongLink", 2, b"L") + padded(b"a\0"))
                             + header(b"a", 0, b"0"), "not a tar.gz"),
     "the same file again": (header(b"./labs/./" + TRAP.encode(), 0, b"0"), "is there twice"),
@@ -94,7 +96,7 @@ def test_a_strange_entry_is_told(tmp_path: Path, kind: str) -> None:
     blocks, words = BEHIND[kind]
     (tmp_path / "anna.tar.gz").write_bytes(tar(starter(), blocks))
     found = submission.read(tmp_path / "anna.tar.gz", COURSE, 1)
-    assert any(words in text for text in found.refused), found.refused
+    assert any(re.search(words, text) for text in found.refused), found.refused
     assert found.digest and "".join(found.refused).isprintable()
 
 
