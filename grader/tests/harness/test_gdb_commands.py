@@ -100,8 +100,10 @@ def test_several_cpus(make_lab: MakeLab) -> None:
     assert all(line.startswith("CPU ") for line in queues)
     text = typed(machine, "strata timers")
     assert all(f"CPU {cpu}: CNTHP" in text for cpu in range(4))
-    for cpu in (1, 2, 3):
+    for cpu in range(4):
         loaded = typed(machine, f"strata lrs cpu{cpu}")
+        if loaded.startswith("CPU 0 has no vCPU loaded"):
+            continue  # alpha sleeps or is over: its CPU may have let go of it
         name = loaded.partition(" ")[0]
         assert f"{name} (loaded on CPU {cpu})" in loaded
         assert f"EL1 state in CPU {cpu}:" in typed(machine, f"strata vcpu {name}")
