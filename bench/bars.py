@@ -58,6 +58,21 @@ BOOT_BLOCKS = {
     BOOT_TIME: Bar("boot_time_2m", "by 2 MiB blocks: the emulator's time, ratio",
                    None, unit="ratio"),
 }
+# By what guests/linux/init calls the work. They inform: what they cost is that of their exits.
+WORKLOADS = {work: Bar(f"work_{work}", title, None, unit="ratio") for work, title in (
+    ("compute", "Linux computes: a loop of the shell, instructions, ratio"),
+    ("processes", "Linux forks and executes 300 processes, instructions, ratio"),
+    ("memory", "Linux fills and frees 64 MiB three times, instructions, ratio"),
+    ("console", "Linux prints 19,200 characters, instructions, ratio"),
+)}
+# By the name that guests/linux/init-work knows. They inform: work costs what its exits cost.
+WORKLOADS = {name: Bar(f"work_{name}", f"Linux {does}, instructions, ratio", None, unit="ratio")
+             for name, does in (("compute", "computes: a loop of the shell"),
+                                ("processes", "forks and executes 300 processes"),
+                                ("memory", "fills 64 MiB of files and frees it"),
+                                ("console", "prints 19,200 characters"))}
+WORKLOAD_TIME = {name: Bar(f"{bar.key}_time", "the same and the boot: the emulator's time, ratio",
+                           None, unit="ratio") for name, bar in WORKLOADS.items()}
 # A GICv2 has list registers of another format, and one more look at memory for each access to them.
 INTERRUPT = {
     3: Bar("intx_to_handler", "interrupt of an assigned device, line to the vector", 400),
@@ -97,6 +112,9 @@ SMP_SPEED = Bar("smp_speed", "work of 8 VMs on 2 CPUs against 1, time without ic
                 unit="ratio")
 EL2_SIZE = Bar("el2_bytes", "EL2 text + data", 192 * 1024, unit="bytes")
 TABLE_SIZE = Bar("table_bytes", "tables of a 512 MiB VM", 32 * 1024, unit="bytes")
+VM_LIFE = Bar("vm_life", "a VM of 64 MiB: made, one line said, gone", 200_000)
+VM_PAGES = Bar("vm_bytes", "EL2's pages of a VM that sleeps", None, unit="bytes")
+VM_TABLES = Bar("vm_table_bytes", "of which tables of stage 2", None, unit="bytes")
 MANY_VMS = Bar("vms_missing", "VMs of 64 MiB out of 32 that did not end well", 0, unit="VMs")
 
 

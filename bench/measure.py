@@ -17,7 +17,7 @@ from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
 
-from bench import devices, smp
+from bench import devices, lives, smp, workloads
 from bench.bars import (BOOT_BLOCKS, BOOT_INSTRUCTIONS, BOOT_TIME, EL2_SIZE, MANY_VMS, ROWS,
                         TABLE_SIZE, Bar, Result, print_table)
 from bench.rows import read_rows
@@ -171,13 +171,20 @@ def measure(setup: Setup, skip: set[str], rounds: int) -> list[Result]:
             say(f"microbenchmarks, {cpu}, GICv{gic}")
             results += microbenchmarks(setup, cpu, gic)
     say("sizes")
-    results += [el2_size(setup.image), table_size(setup)]
+    results += [el2_size(setup.image), table_size(setup), lives.life(setup),
+                *lives.memory(setup)]
     if "devices" not in skip:
         results += measure_devices(setup, skip, rounds)
     if "smp" not in skip:
         results += measure_smp(setup, skip, rounds)
     say("32 VMs")
     results.append(many_vms(setup))
+    if "work" not in skip:
+        say("Linux at work, instructions")
+        results += workloads.instructions(setup, BOOT_CPUS[0])
+        if "time" not in skip:
+            say(f"Linux at work, the emulator's time, {rounds} rounds")
+            results += workloads.times(setup, BOOT_CPUS[0], rounds)
     for cpu in BOOT_CPUS:
         if "boot" not in skip:
             say(f"Linux boot, instructions, {cpu}")
@@ -197,7 +204,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=5,
                         help="rounds of the emulator's time (default: 5)")
     parser.add_argument("--skip", action="append", default=[],
-                        choices=("micro", "boot", "time", "devices", "smp"))
+                        choices=("micro", "boot", "time", "devices", "smp", "work"))
     arguments = parser.parse_args()
     setup = Setup(arguments.build, arguments.image or highest_image(arguments.build),
                   arguments.qemu)

@@ -87,7 +87,7 @@ warmup-debug: $(WARMUP_NEEDS)
 linux: $(BUILD)/linux/vms.toml $(BUILD)/linux/debugger
 $(BUILD)/linux/source.flags: FORCE
 	$(call keep,KERNEL=$(KERNEL) INITRD=$(INITRD))
-$(BUILD)/linux/vms.toml: guests/linux/vms.toml guests/linux/fetch.py guests/linux/init guests/linux/init-devices $(BUILD)/linux/source.flags $(call one_name,$(KERNEL)) $(call one_name,$(INITRD)) | ready
+$(BUILD)/linux/vms.toml: guests/linux/vms.toml guests/linux/fetch.py guests/linux/init guests/linux/init-devices guests/linux/init-work $(BUILD)/linux/source.flags $(call one_name,$(KERNEL)) $(call one_name,$(INITRD)) | ready
 	$(Q)$(PYTHON) -m guests.linux.fetch --out $(@D) $(if $(KERNEL),--kernel $(call quoted,$(KERNEL))) $(if $(INITRD),--initrd $(call quoted,$(INITRD)))
 	$(Q)cp $< $@
 

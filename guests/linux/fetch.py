@@ -172,6 +172,8 @@ def main() -> int:
             *module_files(out / "modules"),
             cpio.executable("init", (HERE / "init-devices").read_bytes()),
         ]))
+        write_atomically(out / "work.cpio.gz", cpio.make_initramfs([
+            *common_files(out), cpio.executable("init", (HERE / "init-work").read_bytes())]))
     write_atomically(out / "initramfs.cpio.gz", initramfs)
     for name in DISKS:
         if not (out / name).exists():

@@ -138,8 +138,10 @@ static int destroy_pre(struct walk *walk, const struct step *step)
 void pgtable_destroy(struct pgtable *table)
 {
 	struct walk walk = {.table = table, .start = 0, .end = 1UL << table->input_bits};
+	bool is_root_alone = table->table_bytes == PGTABLE_PAGE_SIZE << table->root_order;
 
-	walk_range(&walk, destroy_pre, destroy_post);
+	if (!is_root_alone) /* a root has up to 8192 entries, most tables were unmapped before */
+		walk_range(&walk, destroy_pre, destroy_post);
 	table->format->table_free(table->root, table->root_order);
 	table->table_bytes = 0;
 	table->mapped_bytes = 0;

@@ -216,6 +216,7 @@ def by_hand(shop: Shop) -> tuple[int, int, int]:
     # Bit 0 is clear: invalid, whatever else is set.
     put(shop, level3, 2, 0xFFFF_F000 | RWX_NORMAL & ~0)
     put(shop, level3, 511, 0x6000_0000 | RWX_NORMAL | 3)
+    shop.struct.set("table_bytes", 3 * PAGE)
     return root, level2, level3
 
 
