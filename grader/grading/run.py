@@ -111,8 +111,10 @@ def run_tests(grading: Grading, column: str, settings: Settings,
                    seeds=settings.seeds, prebuilt=True, select=tuple(patterns), results=str(write),
                    patience=settings.patience, measure=settings.measure)
     workers = ["-n", str(settings.workers)] if settings.workers else ["-p", "no:xdist"]
-    command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "-p", "no:cacheprovider",
-               "-p", "grader.grading.plugin", *workers, *told.arguments(), *files]
+    # The files come first: pytest does not know our options before it has found conftest.py by the
+    # first file, and takes a word with a space in it, a test's name say, for one.
+    command = [sys.executable, "-m", "pytest", *files, "-q", "--tb=no", "-p", "no:cacheprovider",
+               "-p", "grader.grading.plugin", *workers, *told.arguments()]
     log = settings.build_path / "grade" / f"pytest-{column}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as output:
