@@ -115,7 +115,7 @@ TABLE_SIZE = Bar("table_bytes", "tables of a 512 MiB VM", 32 * 1024, unit="bytes
 VM_LIFE = Bar("vm_life", "a VM of 64 MiB: made, one line said, gone", 200_000)
 VM_PAGES = Bar("vm_bytes", "EL2's pages of a VM that sleeps", None, unit="bytes")
 VM_TABLES = Bar("vm_table_bytes", "of which tables of stage 2", None, unit="bytes")
-MANY_VMS = Bar("vms_missing", "VMs of 64 MiB out of 32 that did not end well", 0, unit="VMs")
+MANY_VMS = Bar("vms_missing", "VMs of 64 MiB out of 64 that did not end well", 0, unit="VMs")
 
 
 @dataclass

@@ -114,11 +114,11 @@ def table_size(setup: Setup) -> Result:
 
 
 def many_vms(setup: Setup) -> Result:
-    """32 VMs at once, each checking that its registers and memory stay its own."""
-    vms = [VmConfig(f"vm{i:02}", 64 * MIB, setup.guest("many_vms")) for i in range(32)]
+    """64 VMs at once, each checking that its registers and memory stay its own."""
+    vms = [VmConfig(f"vm{i:02}", 64 * MIB, setup.guest("many_vms")) for i in range(64)]
     outcome = run_hypervisor(setup, vms, cpu="cortex-a76")
     good = [m for m in DONE.finditer(outcome.console) if m[1] == m[2] != "0"]
-    return Result(MANY_VMS, "image", 32 - len(good))
+    return Result(MANY_VMS, "image", 64 - len(good))
 
 
 def highest_image(build: Path) -> Path:
@@ -177,7 +177,7 @@ def measure(setup: Setup, skip: set[str], rounds: int) -> list[Result]:
         results += measure_devices(setup, skip, rounds)
     if "smp" not in skip:
         results += measure_smp(setup, skip, rounds)
-    say("32 VMs")
+    say("64 VMs")
     results.append(many_vms(setup))
     if "work" not in skip:
         say("Linux at work, instructions")

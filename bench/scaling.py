@@ -11,7 +11,7 @@ from bench.run import Setup, hypervisor_command
 from bench.systems import Job
 from tools.vms import MIB, VmConfig
 
-VM_COUNTS = (1, 4, 16, 32)  # 32 are all that a machine may have
+VM_COUNTS = (1, 4, 16, 64)  # 64 are all that a machine may have
 SHARERS = (2, 8, 32)
 CPU = "cortex-a76"
 EXITS = {"hypercall": "Hypercall", "gic_trap": "Interrupt Controller Trap"}

@@ -24,7 +24,7 @@
 
 #define BUNDLE_DEVICE_MAX 16 /* that one VM owns */
 
-#define VM_MAX 32
+#define VM_MAX 64
 #define VCPU_MAX 8 /* of one VM */
 
 /** struct bundle_segment - a piece of the VM's pristine memory; the rest of its RAM is zero */

@@ -14,7 +14,7 @@ from tools.errors import UserError
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 
-VM_MAX = 32
+VM_MAX = 64
 VCPU_MAX = 8  # of one VM
 MACHINE_CPUS_MAX = 8
 MEMORY_STEP = 2 * MIB  # one stage-2 block; also the least that a VM can have

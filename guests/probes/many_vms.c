@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * One of many: keeps a pattern in registers and in each megabyte of its memory while all the others
- * do the same. To be packed as up to 32 VMs.
+ * do the same. To be packed as up to 64 VMs.
  */
 #include "probe.h"
 
