@@ -1,48 +1,53 @@
 # SPDX-License-Identifier: MIT
-"""The bars that `make measure` holds, what KVM and Xen reach, and the table that compares."""
+"""The rows that `make measure` measures, their bars, and the table that compares them."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+OURS = ("Strata", "native")  # systems of bench.json that are no peers
+
 
 @dataclass(frozen=True)
 class Bar:
-    """A limit: `value <= limit` must hold; None only informs. kvm, xen: what they reach there."""
+    """A limit: `value <= limit` must hold; None only informs.
+
+    `paper`: the row of bench/paper.py that measures the same on every system.
+    """
 
     key: str
     title: str
     limit: float | None
-    kvm: str = ""
-    xen: str = ""
+    paper: str = ""
     unit: str = "instructions"
 
 
-# Peers: KVM of Debian 12 (nVHE / VHE) and Xen 4.17, same emulator, same clock, same method.
 ROWS = (
-    Bar("hypercall_smccc_version", "hypercall: SMCCC_VERSION by HVC", 100, "1480 / 986", "456"),
-    Bar("gicd_iidr_read", "trapped read of GICD_IIDR", 180, "2284 / 1814", "583"),
-    Bar("virq_ack_eoi", "virtual IRQ: acknowledge + EOI", 2, "2", "2"),
-    Bar("vm_switch_yield", "switch between two VMs (yield)", 720, "7600+", "2581"),
-    Bar("hypercall_psci_version", "hypercall: PSCI_VERSION", None, "1542 / 1048", "472"),
-    Bar("hypercall_unknown", "hypercall: unknown id", None, "1479 / 985", ""),
-    Bar("gicd_isenabler1_read", "trapped read of GICD_ISENABLER1", None, "4598 / 4128", "677"),
-    Bar("self_sgi_send", "SGI to itself, sender's trap", None, "3040 / 2577", "1098"),
+    Bar("hypercall_smccc_version", "hypercall: SMCCC_VERSION by HVC", 100, "hypercall"),
+    Bar("gicd_iidr_read", "trapped read of GICD_IIDR", 180, "gic_trap"),
+    Bar("virq_ack_eoi", "virtual IRQ: acknowledge + EOI", 2, "virq_completion"),
+    Bar("vm_switch_yield", "switch between two VMs (yield)", 720, "vm_switch"),
+    Bar("hypercall_psci_version", "hypercall: PSCI_VERSION", None, "hypercall_psci"),
+    Bar("hypercall_unknown", "hypercall: unknown id", None),
+    Bar("gicd_isenabler1_read", "trapped read of GICD_ISENABLER1", 340, "gic_trap_enable"),
+    Bar("self_sgi_send", "SGI to itself, sender's trap", 360, "self_sgi"),
     Bar("vm_switch_yield_simd", "switch when both use SIMD", None),
-    Bar("yield_alone", "yield with nobody else", None, "", "2167"),
-    Bar("id_register_read", "trapped ID register", None),
+    Bar("yield_alone", "yield with nobody else", None),
+    Bar("id_register_read", "trapped ID register", 150),
     Bar("uart_fr_read", "trapped read of the PL011", None),
     Bar("cntp_ctl_read", "trapped read of CNTP_CTL_EL0", None),
     Bar("self_sgi_to_handler", "SGI to itself, to the vector", None),
-    Bar("timer_expiry_to_handler", "CNTV deadline to the vector", None),
+    Bar("timer_expiry_to_handler", "CNTV deadline to the vector", 500),
     Bar("cntp_expiry_to_handler", "CNTP deadline to the vector", None),
     Bar("wfi_wake_up", "CNTV deadline to the end of WFI", None),
-    Bar("release_page", "give a page back", None),
-    Bar("touch_released_page", "touch it again", None),
+    Bar("release_page", "give a page back", 800),
+    Bar("touch_released_page", "touch it again", 800),
 )
 
 BOOT_INSTRUCTIONS = Bar("boot_instructions", "Linux boot to power-off, instructions, ratio",
@@ -58,13 +63,6 @@ BOOT_BLOCKS = {
     BOOT_TIME: Bar("boot_time_2m", "by 2 MiB blocks: the emulator's time, ratio",
                    None, unit="ratio"),
 }
-# By what guests/linux/init calls the work. They inform: what they cost is that of their exits.
-WORKLOADS = {work: Bar(f"work_{work}", title, None, unit="ratio") for work, title in (
-    ("compute", "Linux computes: a loop of the shell, instructions, ratio"),
-    ("processes", "Linux forks and executes 300 processes, instructions, ratio"),
-    ("memory", "Linux fills and frees 64 MiB three times, instructions, ratio"),
-    ("console", "Linux prints 19,200 characters, instructions, ratio"),
-)}
 # By the name that guests/linux/init-work knows. They inform: work costs what its exits cost.
 WORKLOADS = {name: Bar(f"work_{name}", f"Linux {does}, instructions, ratio", None, unit="ratio")
              for name, does in (("compute", "computes: a loop of the shell"),
@@ -89,10 +87,10 @@ DISK_INSTRUCTIONS = Bar("disk_instructions", "Linux reads 256 MiB of its disk, i
 DISK_TIME = Bar("disk_time", "Linux reads 256 MiB, the emulator's time, ratio", 1.15, unit="ratio")
 # Instructions of both CPUs: the emulator runs one at a time.
 IPI_ROWS = (
-    Bar("ipi_running", "IPI to a vCPU that runs, to its vector", 400, "5081 / 4136", "1626"),
-    Bar("ipi_running_send", "of which the sender's trap", 215, "2695 / 2221", "859"),
-    Bar("ipi_asleep", "IPI to a vCPU in WFI, its CPU idle", 1000, "9909 / 9466", "4542"),
-    Bar("ipi_asleep_send", "of which the sender's trap", None, "", "1587"),
+    Bar("ipi_running", "IPI to a vCPU that runs, to its vector", 400, "ipi_running"),
+    Bar("ipi_running_send", "of which the sender's trap", 215, "ipi_running_send"),
+    Bar("ipi_asleep", "IPI to a vCPU in WFI, its CPU idle", 1000, "ipi_asleep"),
+    Bar("ipi_asleep_send", "of which the sender's trap", None, "ipi_asleep_send"),
 )
 LINUX_SMP = Bar("linux_smp", "Linux boot with 4 vCPUs on 4 CPUs, instructions, ratio", 1.02,
                 unit="ratio")
@@ -132,8 +130,12 @@ class Result:
         return self.bar.limit is None or self.value <= self.bar.limit
 
     def as_json(self) -> dict[str, Any]:
-        return {**asdict(self.bar), "machine": self.machine, "value": self.value,
-                "passed": self.passed, **self.detail}
+        """As the rows of bench.json are, and the bar with what it was computed from."""
+        return {"name": self.bar.key, "system": "Strata", "cpu": self.machine,
+                "median": self.value, "mean": self.detail.get("mean", self.value),
+                "min": self.detail.get("min", self.value), "n": self.detail.get("samples", 1),
+                "unit": self.bar.unit, "title": self.bar.title, "limit": self.bar.limit,
+                "passed": self.passed, "detail": self.detail}
 
 
 def number(value: float) -> str:
@@ -141,15 +143,27 @@ def number(value: float) -> str:
     return f"{int(value)}" if is_whole else f"{value:.4f}"
 
 
-def print_table(results: list[Result]) -> None:
-    """One line for each quantity, one column for each machine."""
+Peers = dict[str, dict[str, int]]  # of each system the medians by the paper's row
+
+
+def read_peers(path: Path, cpu: str) -> Peers:
+    """What the last `make bench PEERS=1` found on this CPU; nothing without one."""
+    if not path.exists():
+        return {}
+    found: Peers = {}
+    for row in json.loads(path.read_text("utf-8"))["rows"]:
+        if row["system"] not in OURS and row["cpu"] == cpu:
+            found.setdefault(row["system"], {})[row["name"]] = row["median"]
+    return found
+
+
+def print_table(results: list[Result], peers: Peers) -> None:
+    """One line for each quantity, one column for each machine and each peer."""
     machines = list(dict.fromkeys(r.machine for r in results))
     bars = list(dict.fromkeys(r.bar for r in results))
     table = Table(title="Strata: costs (median; instructions under -icount shift=0, 1 GHz counter)")
     table.add_column("", no_wrap=True)
-    for machine in machines:
-        table.add_column(machine.removeprefix("cortex-"), justify="right", no_wrap=True)
-    for header in ("reach", "KVM nVHE / VHE", "Xen"):
+    for header in (*(machine.removeprefix("cortex-") for machine in machines), "reach", *peers):
         table.add_column(header, justify="right", no_wrap=True)
     for bar in bars:
         cells = []
@@ -161,5 +175,6 @@ def print_table(results: list[Result]) -> None:
                 text = number(found[0].value)
                 cells.append(text if found[0].passed else f"[bold red]{text} ![/]")
         limit = "" if bar.limit is None else f"<= {number(bar.limit)}"
-        table.add_row(bar.title, *cells, limit, bar.kvm, bar.xen)
+        table.add_row(bar.title, *cells, limit,
+                      *(str(theirs.get(bar.paper, "")) for theirs in peers.values()))
     Console(width=max(140, Console().width)).print(table)

@@ -19,7 +19,7 @@ from elftools.elf.elffile import ELFFile
 
 from bench import devices, lives, smp, workloads
 from bench.bars import (BOOT_BLOCKS, BOOT_INSTRUCTIONS, BOOT_TIME, EL2_SIZE, MANY_VMS, ROWS,
-                        TABLE_SIZE, Bar, Result, print_table)
+                        TABLE_SIZE, Bar, Result, print_table, read_peers)
 from bench.rows import read_rows
 from bench.run import (DONE, Setup, bare_command, ended_well, execute, hypervisor_command,
                        plugin_arguments, run_hypervisor)
@@ -209,11 +209,14 @@ def main() -> int:
     setup = Setup(arguments.build, arguments.image or highest_image(arguments.build),
                   arguments.qemu)
     results = measure(setup, set(arguments.skip), arguments.rounds)
-    print_table(results)
+    peers = read_peers(setup.build / "bench" / "bench.json", BOOT_CPUS[0])
+    print_table(results, peers)
     missed = [r for r in results if not r.passed]
     report = {"qemu": ".".join(map(str, qemu_version(setup.qemu))), "image": str(setup.image),
-              "passed": not missed, "results": [r.as_json() for r in results]}
+              "passed": not missed, "rows": [r.as_json() for r in results]}
     write_atomically(setup.build / "measure.json", json.dumps(report, indent=1) + "\n")
+    if not peers:
+        print("KVM and Xen get columns here after `make bench PEERS=1`")
     for result in missed:
         print(f"missed: {result.bar.title}, {result.machine}: "
               f"{result.value:g} > {result.bar.limit:g} {result.bar.unit}")

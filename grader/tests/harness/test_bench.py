@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import json
 import struct
 from pathlib import Path
 
 import pytest
 
+from bench.bars import ROWS as MEASURED
+from bench.bars import Bar, Result, print_table, read_peers
 from bench.paper import BENCHMARKS, KVM, ROWS, STRATA, XEN, Measured, verdicts
 from bench.peers.xen import SCENARIOS, domain
 from bench.published import Published
@@ -44,6 +47,32 @@ def test_a_bar_is_a_share_of_the_better_peer() -> None:
 def test_a_bar_of_its_own_needs_no_peer() -> None:
     bar, = verdicts([measured("virq_completion", STRATA, 3)])
     assert (bar.limit, bar.passed) == (2, False)
+
+
+def test_a_measurement_stands_beside_the_peers_of_the_last_bench(
+        tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert read_peers(tmp_path / "none.json", "cortex-a76") == {}
+    rows = [{"name": "gic_trap", "system": system, "cpu": cpu, "median": median}
+            for system, cpu, median in (("Strata", "cortex-a76", 1), ("Xen", "cortex-a76", 583),
+                                        ("Xen", "cortex-a72", 2), ("native", "cortex-a76", 3))]
+    path = tmp_path / "bench.json"
+    path.write_text(json.dumps({"rows": rows}), "utf-8")
+    peers = read_peers(path, "cortex-a76")
+    assert peers == {"Xen": {"gic_trap": 583}}
+    bar = next(bar for bar in MEASURED if bar.paper == "gic_trap")
+    result = Result(bar, "cortex-a76 v3", 181, {"mean": 181.5, "min": 180, "samples": 9})
+    print_table([result, Result(Bar("other", "another", None), "image", 7)], peers)
+    shown = [line.split() for line in capsys.readouterr().out.splitlines() if "GICD_IIDR" in line]
+    assert shown and "583" in shown[0] and "!" in shown[0]
+    assert {key: result.as_json()[key] for key in ("name", "system", "cpu", "median", "mean", "min",
+                                                   "n", "unit", "passed")} == {
+        "name": "gicd_iidr_read", "system": "Strata", "cpu": "cortex-a76 v3", "median": 181,
+        "mean": 181.5, "min": 180, "n": 9, "unit": "instructions", "passed": False}
+
+
+def test_each_row_that_peers_have_is_one_of_the_paper() -> None:
+    names = {row.name for row in ROWS}
+    assert {bar.paper for bar in MEASURED if bar.paper} <= names
 
 
 def test_the_makefile_takes_the_benchmarks_that_there_are() -> None:
