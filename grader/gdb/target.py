@@ -31,6 +31,16 @@ def exception_level() -> int:
     return register("cpsr") >> 2 & 3
 
 
+def leave_inlined() -> None:
+    """Select the function that the machine stands in, out of helpers that are inlined there."""
+    frame = gdb.newest_frame()
+    while frame.type() == gdb.INLINE_FRAME and frame.older():
+        frame = frame.older()
+    if frame != gdb.selected_frame():
+        frame.select()
+        gdb.execute("frame")
+
+
 def quietly(command: str) -> None:
     """A command whose failure and whose output mean nothing here."""
     with contextlib.suppress(gdb.error):

@@ -74,7 +74,8 @@ def take_over(machine: Machine) -> None:
     config = machine.config
     guests = [add_guest(guest.elf, guest.load_address) for guest in config.guests]
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    subprocess.Popen(debugger_command(config.elf, machine._process.stub.path, guests, []),
+    subprocess.Popen(debugger_command(config.elf, machine._process.stub.path, guests,
+                                      ["python target.leave_inlined()"]),
                      preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)).wait()
     signal.signal(signal.SIGINT, handler)
 
