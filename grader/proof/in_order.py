@@ -32,7 +32,7 @@ class Stage:
     earned: Fraction
     written: int  # points of the exercises that are written
     wrong: list[str] = field(default_factory=list)  # their tests that fail for no later exercise
-    waiting: dict[str, int] = field(default_factory=dict)  # tests of theirs, by what they wait for
+    waiting: dict[str, list[str]] = field(default_factory=dict)  # theirs, by what they wait for
 
     @property
     def waits(self) -> Fraction:
@@ -40,11 +40,12 @@ class Stage:
         return self.written - self.earned
 
     def __str__(self) -> str:
-        after = ", ".join(f"{count} for {id_}" for id_, count in sorted(self.waiting.items()))
-        words = [f"{self.exercise:>5} {points(self.earned):6g} of {self.written:3}"]
-        words += [f"waiting {points(self.waits):g} ({after})"] if after else []
+        words = [f"{self.exercise:>5} {points(self.earned):6g} of {self.written:3}"
+                 f", waiting {points(self.waits):g}"]
+        words += [f"for {id_}: {name}" for id_, names in sorted(self.waiting.items())
+                  for name in names]
         words += [f"FAIL {name}" for name in self.wrong]
-        return "; ".join(words)
+        return "\n      ".join(words)
 
 
 class Desk(Workshop):
@@ -91,7 +92,8 @@ def stage_of(grading: Grading, exercise: str, unwritten: Collection[str]) -> Sta
     for name, result in grading.columns[CUMULATIVE].results.items():
         owner = grading.tests[name]
         if result.verdict is Verdict.BLOCKED and result.blocked_by in unwritten:
-            stage.waiting[result.blocked_by] = stage.waiting.get(result.blocked_by, 0) + 1
+            stage.waiting.setdefault(result.blocked_by, []).append(
+                f"{points(grading.worth(name)):g} of {owner.id} {name}")
         elif not result.passed:
             stage.wrong.append(f"{owner.id} {name}: {result.verdict.value} {result.what}: "
                                f"{result.observed}"[:300])
