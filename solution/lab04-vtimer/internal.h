@@ -19,6 +19,7 @@ void console_start_clock(void);
 
 /* ---- vtimer.c ---- */
 
+u64 vtimer_deadline(u64 cval, u64 offset);
 int vtimer_vm_create(struct vm *vm);
 void vtimer_vm_destroy(struct vm *vm);
 void vtimer_reset(struct vcpu *vcpu);

@@ -338,6 +338,8 @@ def test_active_state_in_a_list_register_is_left_to_the_fold(lab: Lab) -> None:
     stage.load()
     what = "vgic_irq_set_active(): (active, request, calls of gic->set_active())"
     expect(f"{what} in a list register, to active", set_active(cached, 1), (0, ACTIVATE, []))
+    expect("and its vCPU, which runs here, is to fold: requests", stage.vcpus[0].get("requests"),
+           REQ_VGIC)
     expect(f"{what} in a list register, to inactive", set_active(cached, 0), (0, DEACTIVATE, []))
     expect(f"{what} in memory, to active", set_active(plain, 1), (1, 0, []))
     expect(f"{what} in memory, to inactive", set_active(plain, 0), (0, 0, []))
@@ -346,6 +348,35 @@ def test_active_state_in_a_list_register_is_left_to_the_fold(lab: Lab) -> None:
     bench.put(stage.vcpus[0], vgic__resident=0)
     bench.put(hardware, active=1)
     expect(f"{what} hw, its vCPU loaded nowhere, to inactive", set_active(hardware, 0), (0, 0, []))
+
+
+def test_the_cpu_that_reaches_a_physical_interrupt_is_told(lab: Lab) -> None:
+    """Only the CPU on which the vCPU is resident has its PPIs."""
+    stage = stage_of(lab)
+    stage.hold_lock()
+    bench, vcpu = stage.bench, stage.vcpus[0]
+    elsewhere = bench.allocate("struct cpu")[0].address
+    stage.load()
+    bench.put(vcpu, cpu=elsewhere)
+    hardware = stage.irq(TIMER)
+    bench.put(stage.gic, set_active=bench.nowhere)
+    for active, request in ((0, DEACTIVATE), (1, ACTIVATE)):
+        bench.put(hardware, hw=1, pintid=TIMER, active=1 - active, request=0)
+        bench.put(vcpu, requests=0)
+        bench.call("vgic_irq_set_active", vcpu.address, hardware.address, active,
+                   stubs={bench.nowhere: 0, "vcpu_kick": 1})
+        name = ("inactive", "active")[active]
+        expect(f"vgic_irq_set_active() of a hw interrupt whose vCPU runs on another CPU, to {name}:"
+               " active and the request that is left", (hardware.get("active"),
+                                                        hardware.get("request")),
+               (1 - active, request))
+        expect("gic->set_active(), which reaches this CPU's PPI, is not called",
+               [call.arguments[0] for call in bench.calls if call.name == str(bench.nowhere)], [])
+        expect("the vCPU on the other CPU is asked to fold: requests", vcpu.get("requests"),
+               REQ_VGIC)
+        expect("and its CPU is told, or it would not look: calls of vcpu_kick()",
+               [call.arguments[0] for call in bench.calls if call.name == "vcpu_kick"],
+               [vcpu.address])
 
 
 def test_a_line_that_rises_latches_an_edge(lab: Lab) -> None:
@@ -537,6 +568,29 @@ def test_what_the_guest_did_is_folded_back(lab: Lab) -> None:
     expect("vgic.loaded", vcpu.get("vgic.loaded"), 0)
     relisted = sorted(call.arguments[1] for call in bench.calls)
     expect("each is relisted", relisted, [irq.address for irq in (waits, taken, done, ordered)])
+
+
+def test_completions_are_counted_before_the_fold(lab: Lab) -> None:
+    """EOIcount stands in ICH_HCR_EL2, whose next write loses it."""
+    stage = stage_of(lab)
+    stage.hold_lock()
+    bench, vcpu = stage.bench, stage.vcpus[0]
+    stage.load()
+    irq = stage.pend(40, pending_latch=0, latch_in_lr=1)
+    held: list[tuple[int, int]] = []
+
+    def retire(*_: int) -> int:
+        held.append((irq.get("lr"), vcpu.get("vgic.loaded")))
+        return 0
+
+    for hcr, wanted in ((1 | LRENPIE | TDIR, [(0, 1)]), (1 | NPIE, [])):
+        stage.fill([irq], [ListRegister.make(40).value])
+        bench.put(vcpu, vgic__hcr=hcr)
+        held.clear()
+        bench.call("vgic_fold", vcpu.address,
+                   stubs={"vgic_retire_spilled": retire, "vgic_irq_relist_folded": 0})
+        expect(f"vgic_fold() with vgic.hcr {ich_hcr(hcr)}: each call of vgic_retire_spilled(), and "
+               "(lr of an interrupt, vgic.loaded) then, before anything is folded", held, wanted)
 
 
 def test_a_physical_line_is_sampled_again(lab: Lab) -> None:

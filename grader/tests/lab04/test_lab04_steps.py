@@ -70,6 +70,22 @@ def test_the_count_of_a_vm_begins_at_its_creation(lab: Lab) -> None:
     )
 
 
+def test_a_deadline_is_the_physical_count_of_its_virtual_one(lab: Lab, seed: int) -> None:
+    """Virtual count = physical count - offset, so the way back is an addition."""
+    bench = Bench.at(lab.start("counter"), LAB, "vm_create")
+    cval, offset = (random.Random(seed).getrandbits(40) | 1 for _ in range(2))
+    for compare, later, wanted, note in (
+        (cval, 0, cval, "the virtual count is the physical one"),
+        (cval, offset, cval + offset, "physical = virtual + offset"),
+        (0, offset, offset, "due when the VM was created"),
+        (ALL - offset - 1, offset, ALL - 1, "the last count that fits"),
+        (ALL - offset + 1, offset, ALL, "CNT_NEVER: the sum does not fit into 64 bits"),
+        (ALL, offset, ALL, "CNT_NEVER"),
+    ):
+        expect(f"vtimer_deadline() of CVAL {compare:#x}, offset {later:#x} ({note})",
+               bench.call("vtimer_deadline", compare, later), wanted)
+
+
 def test_timer_goes_into_the_hardware_and_comes_back(lab: Lab, seed: int) -> None:
     bench, vcpu, cpu = before_guests(lab)
     numbers = random.Random(seed)
