@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -68,7 +68,7 @@ class Result:
 
     def values(self) -> dict[str, Any]:
         """For JSON: only what there is."""
-        found = {key: value for key, value in asdict(self).items()
+        found = {key: value for key, value in vars(self).items()
                  if value not in ("", [], {}, None, 0)}
         found["verdict"] = self.verdict.value
         if self.shown:
@@ -314,7 +314,9 @@ class Grading:
 
     def waits_for(self, name: str) -> str:
         """The exercise, not written yet, that a test cannot do without; "" for any other test."""
-        result = self.result_of(name)
+        return self._waits_for(self.result_of(name))
+
+    def _waits_for(self, result: Result | None) -> str:
         if result is None or result.verdict is not Verdict.BLOCKED:
             return ""
         unwritten = result.shown is Verdict.TODO or result.blocked_by in self.whole
@@ -333,11 +335,12 @@ class Grading:
         """The column that counts."""
         if CUMULATIVE not in self.columns:
             return ISOLATED
+        if ISOLATED not in self.columns or not self.columns[ISOLATED].results:
+            return CUMULATIVE
         cumulative = self.column_score(CUMULATIVE)
         isolated = self.column_score(ISOLATED) * self.factor
-        ran = ISOLATED in self.columns and bool(self.columns[ISOLATED].results)
         # Without points in either, the one over working layers says more about this lab.
-        return ISOLATED if isolated > cumulative or (ran and not cumulative) else CUMULATIVE
+        return ISOLATED if isolated > cumulative or not cumulative else CUMULATIVE
 
     @property
     def score(self) -> Fraction:
@@ -378,12 +381,14 @@ class Grading:
     def values(self) -> dict[str, Any]:
         """The JSON object, as docs/grading.md describes it."""
         best = self.best
+        first = {exercise.id: name for name, exercise in self.tests.items()}
+        worth = {id_: points(self.worth(name)) for id_, name in first.items()}
         return {
             "lab": self.lab.number,
             "impl": self.impl,
             "score": points(self.score),
             "max": self.maximum,
-            "tests": [self._test_values(name, best) for name in self.tests],
+            "tests": [self._test_values(name, best, worth) for name in self.tests],
             "schema": SCHEMA,
             "complete": self.complete,
             "exit_code": self.status,
@@ -414,18 +419,23 @@ class Grading:
             "unfilled": self.unfilled,
         }  # fmt: skip
 
-    def _test_values(self, name: str, best: str) -> dict[str, Any]:
+    def _test_values(self, name: str, best: str, worth: Mapping[str, float]) -> dict[str, Any]:
         result = self.columns[best].results.get(name) if best in self.columns else None
-        waits_for = self.waits_for(name)
-        return {"id": name, "exercise": self.tests[name].id, "max": points(self.worth(name)),
+        waits_for, exercise = self._waits_for(result), self.tests[name].id
+        return {"id": name, "exercise": exercise, "max": worth[exercise],
                 "verdict": result.verdict.value if result else "",
                 **({"waits_for": waits_for} if waits_for else {}),
                 **{column.name: column.results[name].values() for column in self.columns.values()
                    if name in column.results}}  # fmt: skip
 
     def write(self, path: Path, more: Mapping[str, Any] | None = None) -> None:
-        """In one step: a reader never sees half a file. `more`: what else is known of it."""
-        write_atomically(path, json.dumps({**self.values(), **(more or {})}, indent=1) + "\n")
+        """In one step: a reader never sees half a file. `more`: what else is known of it.
+
+        What is replaced by the next result is not laid out for people, which takes longer.
+        """
+        indent = 1 if self.complete else None
+        values = {**self.values(), **(more or {})}
+        write_atomically(path, json.dumps(values, indent=indent) + "\n")
 
 
 def points(value: Fraction) -> float:
