@@ -12,7 +12,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 from grader.machine import images
@@ -32,8 +32,12 @@ class Instruction:
     name: str
     operands: str
 
+    @cached_property
+    def text(self) -> str:
+        return f"{self.name} {self.operands}".strip()
+
     def is_like(self, pattern: str) -> bool:
-        return bool(re.match(pattern, f"{self.name} {self.operands}".strip()))
+        return bool(re.match(pattern, self.text))
 
 
 @cache
@@ -49,6 +53,14 @@ def disassemble(elf: Path) -> dict[int, Instruction]:
             address = int(match[1], 16)
             found[address] = Instruction(address, match[2], match[3])
     return found
+
+
+@cache
+def alike(elf: Path, pattern: str) -> tuple[Instruction, ...]:
+    """The instructions of an image that look like this. All tests of barriers ask for some, each of
+    an image of 10,000 instructions."""
+    match = re.compile(pattern).match
+    return tuple(one for one in disassemble(elf).values() if match(one.text))
 
 
 def successors(instruction: Instruction) -> list[int]:
@@ -90,7 +102,7 @@ def name_of(pattern: str) -> str:
 
 def occurs(elf: Path, pattern: str) -> bool:
     """Whether the image has such an instruction: where there is none, no barrier can be missing."""
-    return any(instruction.is_like(pattern) for instruction in disassemble(elf).values())
+    return bool(alike(elf, pattern))
 
 
 def missing(elf: Path, start: str | int, barriers: tuple[str, ...], before: str,
@@ -99,14 +111,13 @@ def missing(elf: Path, start: str | int, barriers: tuple[str, ...], before: str,
     its address, the barrier that is missing, and the address where it should have been in effect.
     `start` is what instructions look like, or the address of a function."""
     code = disassemble(elf)
-    for instruction in code.values():
-        if instruction.address not in within:
-            continue
-        if isinstance(start, int) and instruction.address == start:
-            todo = [(start, 0)]
-        elif isinstance(start, str) and instruction.is_like(start):
-            todo = [(address, 0) for address in successors(instruction)]
-        else:
+    if isinstance(start, int):
+        ways = [(start, [(start, 0)])]
+    else:
+        ways = [(one.address, [(address, 0) for address in successors(one)])
+                for one in alike(elf, start)]
+    for begin, todo in ways:
+        if begin not in within:
             continue
         seen: set[tuple[int, int]] = set()
         while todo:
@@ -120,7 +131,7 @@ def missing(elf: Path, start: str | int, barriers: tuple[str, ...], before: str,
                 if passed == len(barriers):
                     continue
             elif here.is_like(before):
-                yield instruction.address, barriers[passed], address
+                yield begin, barriers[passed], address
                 break
             todo += [(following, passed) for following in successors(here)]
 
@@ -140,8 +151,7 @@ def findings(lab: int, start: str, barriers: tuple[str, ...], before: str,
         within = symbols.extent(function)
     if first:
         begin, barriers = within.start, (start, *barriers)
-    code = disassemble(elf)
     expect_that(f"there is an instruction like {start} in {function or 'the image'}",
-                any(one.is_like(start) for one in code.values() if one.address in within))
+                any(one.address in within for one in alike(elf, start)))
     return [f"behind {said(elf, address)} no {name_of(barrier)} comes before {said(elf, end)}"
             for address, barrier, end in missing(elf, begin, barriers, before, within)]

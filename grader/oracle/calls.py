@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from grader.machine.machine import EL2_ONLY, Machine, StopKind
 from grader.machine.memory import RAM_BASE
 from grader.machine.verdict import Finding, Verdict
-from grader.oracle.barriers import Instruction, disassemble
+from grader.oracle.barriers import Instruction, alike
 from grader.oracle.decode.sysreg_names import ENCODINGS
 from grader.oracle.objects import Object, Objects
 
@@ -316,8 +316,8 @@ class Bench:
 
     def executed(self, like: str, function: str | int, *arguments: int) -> Iterator[Instruction]:
         """Call a function; stop before each instruction like this (grader/oracle/barriers.py)."""
-        code = disassemble(self.machine.config.elf)
-        places = [self.nowhere, *(one.address for one in code.values() if one.is_like(like))]
+        code = {one.address: one for one in alike(self.machine.config.elf, like)}
+        places = [self.nowhere, *code]
         self.enter(function, x30=self.nowhere,
                    **{f"x{index}": value for index, value in enumerate(arguments)})
         with ExitStack() as stack:
