@@ -70,18 +70,14 @@ def read_u64(address: int) -> int:
 
 @contextlib.contextmanager
 def physical_reader() -> Iterator[object]:
-    """A fast reader of 64-bit words for a whole table walk: one page is fetched at a time."""
-    pages: dict[int, bytes] = {}
+    """A reader of 64-bit words for a whole walk of tables."""
     inferior = gdb.selected_inferior()
 
-    def word(address: int) -> int:
-        page = address & ~0xFFF
-        if page not in pages:
-            pages[page] = bytes(inferior.read_memory(page, 4096))
-        return int(struct.unpack_from("<Q", pages[page], address & 0xFFF)[0])
+    def words(address: int, count: int) -> tuple[int, ...]:
+        return struct.unpack(f"<{count}Q", bytes(inferior.read_memory(address, 8 * count)))
 
     with physical():
-        yield word
+        yield words
 
 
 def symbol_address(name: str) -> int | None:

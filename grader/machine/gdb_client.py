@@ -24,6 +24,7 @@ from tools.qemu import ends_with_us
 
 REPLY_SECONDS = 60.0
 MASK64 = (1 << 64) - 1
+_UNHEARD = (b"=", b"&", b"@")  # notifications, log and target's output, of which there is much
 
 # QEMU gives some EL1 registers other names than the manual's.
 QEMU_NAMES = {
@@ -262,6 +263,8 @@ class Gdb:
             if not newline:
                 return None
             self._buffer = rest
+            if line.startswith(_UNHEARD):
+                continue
             record = parse(line.decode("utf-8", "replace"))
             if record is not None:
                 return record
@@ -273,9 +276,13 @@ class Gdb:
         self.command(f"-target-select remote {socket_path}")
         # A step masks interrupts but does not stop the clock: a stopped clock with a deadline in
         # the past leaves no instruction to execute under icount.
-        self._execute("maintenance packet Qqemu.sstep=3")
+        self.send_packet("Qqemu.sstep=3")
         # Where there are several CPUs, a step is one of the selected CPU, and the others stand.
         self.command("-gdb-set scheduler-locking step")
+
+    def send_packet(self, packet: str) -> None:
+        """Tell QEMU's stub something that GDB has no command for."""
+        self._execute(f"maintenance packet {packet}")
 
     def insert_breakpoint(self, place: str, condition: str = "", once: bool = False) -> int:
         """Number of a new breakpoint; `place` is anything GDB's break takes."""

@@ -253,7 +253,7 @@ class Machine:
         self.gdb.command("-gdb-set scheduler-locking on")
         self.select_cpu(cpu)
         # A stop by the monitor is told of the CPU that stopped last, which GDB has not let go.
-        self.gdb.execute(f"maintenance packet Hcp1.{self.gdb.threads()[cpu][0]:x}")
+        self.gdb.send_packet(f"Hcp1.{self.gdb.threads()[cpu][0]:x}")
         try:
             yield
         finally:

@@ -68,6 +68,10 @@ class PhysicalMemory:
             self.read(address, 8)  # which says so
         return int(_U64.unpack_from(self._map, address - RAM_BASE)[0])
 
+    def words(self, address: int, count: int) -> tuple[int, ...]:
+        """64-bit words from an address on."""
+        return struct.unpack(f"<{count}Q", self.read(address, 8 * count))
+
     def text(self, address: int, limit: int = 256) -> str:
         """A NUL-terminated string, at most `limit` bytes; empty when it is not in RAM."""
         if not self.contains(address):

@@ -34,7 +34,7 @@ class Range:
 def stage2_of(machine: Machine, vm: Vm) -> Stage2:
     """The VM's table as its objects record it."""
     fwb = el2.hcr_has(vm.vcpu(0).get("hcr"), "FWB")
-    return Stage2(vm.get("stage2.vtcr"), vm.get("stage2.vttbr"), machine.memory.u64, fwb)
+    return Stage2(vm.get("stage2.vtcr"), vm.get("stage2.vttbr"), machine.memory.words, fwb)
 
 
 def leaves_of(machine: Machine, vm: Vm) -> list[tuple[Walk, Leaf]]:
@@ -74,7 +74,7 @@ def hypervisor_map(machine: Machine) -> Stage1:
         machine.register("TCR_EL2"),
         machine.register("TTBR0_EL2"),
         machine.register("MAIR_EL2"),
-        machine.memory.u64,
+        machine.memory.words,
     )
 
 

@@ -74,7 +74,7 @@ class Smmu:
         return self.register(offset) | self.register(offset + 4) << 32
 
     def words(self, address: int, count: int) -> tuple[int, ...]:
-        return tuple(self.machine.memory.u64(address + 8 * i) for i in range(count))
+        return self.machine.memory.words(address, count)
 
     @property
     def is_on(self) -> bool:
@@ -143,7 +143,7 @@ class Smmu:
     def space(self, stream: int) -> list[Reach]:
         """All that a device may reach."""
         ste = self.ste(stream)
-        read = self.machine.memory.u64
+        read = self.machine.memory.words
         if ste.config == STAGE_2:
             return [Reach(walk, leaf.writable, leaf.is_device)
                     for walk, leaf in ste.stage2(read).leaves()]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from grader.oracle.decode.fields import bit, bits
 from grader.oracle.decode.stage1 import Stage1, Tcr
 from grader.oracle.decode.stage2 import Stage2, Vtcr
-from grader.oracle.decode.table import ReadU64
+from grader.oracle.decode.table import ReadWords
 
 STE_BYTES = CD_BYTES = 64
 ADDRESS_MASK = (1 << 52) - 1
@@ -88,7 +88,7 @@ class Ste:
     def root(self) -> int:
         return bits(self.words[3], 51, 4) << 4
 
-    def stage2(self, read: ReadU64) -> Stage2:
+    def stage2(self, read: ReadWords) -> Stage2:
         return Stage2(self.vtcr.value, self.root, read)
 
     @property
@@ -157,7 +157,7 @@ class Cd:
     def mair(self) -> int:
         return self.words[3]
 
-    def stage1(self, read: ReadU64) -> Stage1:
+    def stage1(self, read: ReadWords) -> Stage1:
         return Stage1(self.tcr.value, self.root, self.mair, read)
 
     @property

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from grader.oracle.decode.fields import bit, bits
 from grader.oracle.decode.stage2 import GRANULES, PA_SIZES, SHAREABILITY
-from grader.oracle.decode.table import ReadU64, Table, Walk
+from grader.oracle.decode.table import ReadWords, Table, Walk
 
 SCTLR_M, SCTLR_C, SCTLR_I, SCTLR_WXN = 0, 2, 12, 19
 
@@ -112,7 +112,7 @@ class Leaf:
 class Stage1:
     """EL2's virtual address space, from the registers that define it."""
 
-    def __init__(self, tcr: int, ttbr: int, mair: int, read: ReadU64) -> None:
+    def __init__(self, tcr: int, ttbr: int, mair: int, read: ReadWords) -> None:
         self.tcr = Tcr(tcr)
         self.mair = mair
         root = bits(ttbr, 47, 1) << 1

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from grader.oracle.decode.fields import bit, bits
-from grader.oracle.decode.table import ReadU64, Table, Walk, level_shift
+from grader.oracle.decode.table import ReadWords, Table, Walk, level_shift
 
 PA_SIZES = {0: 32, 1: 36, 2: 40, 3: 42, 4: 44, 5: 48, 6: 52}
 CACHEABILITY = {
@@ -195,7 +195,7 @@ class Leaf:
 class Stage2:
     """A VM's guest-physical address space, from its registers; `fwb`: HCR_EL2.FWB."""
 
-    def __init__(self, vtcr: int, vttbr: int, read: ReadU64, fwb: bool = False) -> None:
+    def __init__(self, vtcr: int, vttbr: int, read: ReadWords, fwb: bool = False) -> None:
         self.fwb = fwb
         self.vtcr = Vtcr(vtcr)
         self.vttbr = Vttbr(vttbr)

@@ -8,12 +8,12 @@ stage1.py and stage2.py.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from grader.oracle.decode.fields import bits
 
-ReadU64 = Callable[[int], int]
+ReadWords = Callable[[int, int], Sequence[int]]  # so many 64-bit words from an address on
 
 ENTRIES = 512
 PAGE = 4096
@@ -86,7 +86,7 @@ class Table:
     root: int
     start_level: int
     input_bits: int
-    read: ReadU64
+    read: ReadWords
 
     def walk(self, address: int) -> Walk:
         """Translate one input address."""
@@ -100,7 +100,7 @@ class Table:
             if level > self.start_level:
                 index &= ENTRIES - 1
             entry = table + 8 * index
-            descriptor = self.read(entry)
+            descriptor = self.read(entry, 1)[0]
             steps.append(Step(level, entry, descriptor))
             kind = bits(descriptor, 1, 0)
             if kind in (0, 2):
@@ -127,19 +127,19 @@ class Table:
     def _leaves(
         self, table: int, level: int, base: int, count: int, way: tuple[Step, ...]
     ) -> Iterator[Walk]:
-        for index in range(count):
-            entry = table + 8 * index
-            descriptor = self.read(entry)
-            kind = descriptor & 3
-            if kind in (0, 2):
-                continue
-            address = base + index * level_size(level)
-            steps = (*way, Step(level, entry, descriptor))
-            if level == 3 or kind == 1:
-                yield self._leaf(address, steps, level, kind)
+        for index, descriptor in self._valid(table, count):
+            address = base + (index << level_shift(level))
+            steps = (*way, Step(level, table + 8 * index, descriptor))
+            if level == 3 or descriptor & 3 == 1:
+                yield self._leaf(address, steps, level, descriptor & 3)
             else:
                 below = descriptor & ADDRESS_MASK
                 yield from self._leaves(below, level + 1, address, ENTRIES, steps)
+
+    def _valid(self, table: int, count: int) -> list[tuple[int, int]]:
+        """Index and descriptor of the entries that lead somewhere."""
+        return [(index, descriptor) for index, descriptor in enumerate(self.read(table, count))
+                if descriptor & 1]
 
     def tables(self) -> Iterator[int]:
         """Physical address of every 4 KiB table, the root's first; ValueError as leaves()."""
@@ -155,8 +155,7 @@ class Table:
     def _tables(self, table: int, level: int, count: int) -> Iterator[int]:
         if level == 3:
             return
-        for index in range(count):
-            descriptor = self.read(table + 8 * index)
+        for _, descriptor in self._valid(table, count):
             if descriptor & 3 == 3:
                 below = descriptor & ADDRESS_MASK
                 yield below

@@ -21,14 +21,14 @@ TABLE, PAGE, BLOCK = 3, 3, 1
 
 
 class Memory(dict[int, int]):
-    """Physical memory that is zero where nothing was written; counts what is read."""
+    """Physical memory that is zero where nothing was written."""
 
     def __missing__(self, key: int) -> int:
         return 0
 
-    def read(self, address: int) -> int:
+    def read(self, address: int, count: int) -> list[int]:
         assert address % 8 == 0
-        return self[address]
+        return [self[address + 8 * index] for index in range(count)]
 
 
 def test_vtcr_fields() -> None:

@@ -140,7 +140,7 @@ class Shop:
     @property
     def table(self) -> Table:
         return Table(self.get("root.pa"), self.get("start_level"), self.input_bits,
-                     self.bench.machine.memory.u64)
+                     self.bench.machine.memory.words)
 
     def leaves(self) -> list[tuple[int, int, int]]:
         """(input, output, size) of all that is mapped."""
