@@ -468,10 +468,14 @@ class Streams(Command):
                      f"{record.get('last.address'):#x}")
 
 
+EVENTQ_PROD = 0x0906_00A8  # a register of the SMMU, where QEMU's virt has it
+
+
 class Events(Command):
     """strata events [N]: the last N records of the SMMU's event queue (10), oldest first.
 
-    They stay in memory when EL2 has read them, until the queue has gone round."""
+    They stay in memory when EL2 has read them, until the queue has gone round. Those that wait for
+    EL2, between EVENTQ_CONS and EVENTQ_PROD, are marked."""
 
     name = "events"
     most = 1
@@ -480,12 +484,14 @@ class Events(Command):
         found = smmu()
         entries, size = found.get("events.entries"), 1 << found.get("events.log2_count")
         cons = found.get("events.cons")
+        (prod,) = struct.unpack("<I", target.read(EVENTQ_PROD, 4))
+        waiting = (prod - cons) % (2 * size)  # indexes and wrap bits; flags above do not matter
         count = min(number(words[0]) if words else 10, size)
         shown = 0
-        for position in range(cons - count, cons):
+        for position in range(cons + waiting - count, cons + waiting):
             event = smmu_memory.Event(words_at(entries + 32 * (position % size), 4))
             if event.kind:
-                show(f"[{position % size}] {event}")
+                show(f"[{position % size}] {event}{', not read yet' * (position >= cons)}")
                 shown += 1
         if not shown:
             show("no access was refused so far")

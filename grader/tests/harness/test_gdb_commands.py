@@ -9,7 +9,7 @@ import pytest
 
 from grader.conftest import LABS, WHOLE, Lab, MakeLab
 from grader.machine.images import ROOT
-from grader.machine.machine import EL1_ONLY, Machine
+from grader.machine.machine import EL1_ONLY, EL2_ONLY, Machine
 from grader.oracle.probe import LOAD_OFFSET, RAM_BASE, ProbeVm, ram_bases
 from tools.vms import DeviceConfig
 
@@ -197,6 +197,10 @@ def test_the_smmu_its_streams_and_its_events(make_lab: MakeLab) -> None:
     assert "no access was refused so far" in typed(machine, "strata events")
     assert "00:02.0 alpha: attached, STE stage" in typed(machine, "strata streams")
     assert "PROBLEM" not in typed(machine, "strata streams alpha")
+    machine.run_to("*smmu_event_irq", EL2_ONLY)
+    assert typed(machine, "strata events").count("not read yet") == 2  # of 8 bytes
+    machine.finish()
+    assert "not read yet" not in typed(machine, "strata events")
     machine.run_to("*machine_off")
     assert "00:02.0 F_TRANSLATION write to 0x4110" in typed(machine, "strata events 3")
     assert "refused, among the last: F_TRANSLATION, write to" in typed(machine, "strata streams")
