@@ -10,6 +10,7 @@ import pty
 import re
 import select
 import shutil
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -17,15 +18,28 @@ from random import Random
 
 import pytest
 
+from grader.conftest import LABS, WHOLE
 from grader.machine import options
 from grader.machine.images import build_directory
 from grader.machine.verdict import infrastructure
 from tools import cpio
 from tools.qemu import qemu_version
+from tools.vms import load_vms
 
 ROOT = Path(__file__).parents[3]
 NET_SECONDS = 240  # a run that takes this long says nothing about the hypervisor
-BATCH_MACHINES = [{}, {"GIC": "2", "CPU": "cortex-a57"}, {"CPU": "max"}]
+SEES_INPUT = LABS[2:]  # with interrupts EL2 sees a key while a guest runs
+
+
+def own_guests(lab: int) -> Path:
+    """The VMs that show what a lab adds. `make run LAB=` of a lab without them starts Linux."""
+    return ROOT / "guests" / "demos" / f"lab{lab:02}.toml"
+
+
+LINUX = tuple(lab for lab in LABS if not own_guests(lab).exists())
+SMALL = tuple(lab for lab in LABS if own_guests(lab).exists())
+BATCH_MACHINES = [*((lab, {}) for lab in LINUX),
+                  (LINUX[0], {"GIC": "2", "CPU": "cortex-a57"}), (WHOLE, {"CPU": "max"})]
 
 
 def command(*goals: str, **variables: str) -> list[str]:
@@ -40,17 +54,41 @@ def environment() -> dict[str, str]:
             if not key.startswith(("MAKE", "MFLAGS"))}
 
 
-@pytest.mark.parametrize("machine", BATCH_MACHINES, ids=lambda m: "-".join(m.values()) or "default")
-def test_without_a_terminal_both_vms_reach_userspace_and_power_off(machine: dict[str, str]) -> None:
-    try:
-        done = subprocess.run(command("run", LAB="4", **machine), check=False,
-                              capture_output=True, text=True,
-                              errors="replace", stdin=subprocess.DEVNULL, env=environment(),
-                              timeout=NET_SECONDS)
-    except subprocess.TimeoutExpired as late:
-        raise infrastructure(f"no end after {NET_SECONDS} s", str(late.stdout)[-2000:])
+def run(variables: dict[str, str], seconds: int = NET_SECONDS
+        ) -> subprocess.CompletedProcess[str]:
+    """`make run` without a terminal, to its end."""
+    with subprocess.Popen(command("run", **variables), stdin=subprocess.DEVNULL, text=True,
+                          errors="replace", stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                          env=environment(), start_new_session=True) as process:
+        try:
+            out, err = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired as late:
+            os.killpg(process.pid, signal.SIGKILL)  # the machine as well, not make alone
+            raise infrastructure(f"no end after {seconds} s", str(late.stdout)[-2000:])
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def build(*goals: str, **variables: str) -> None:
+    subprocess.run(command(*goals, **variables), check=True, capture_output=True,
+                   env=environment())
+
+
+@pytest.mark.parametrize("lab, machine", BATCH_MACHINES, ids=lambda value: (
+    "-".join(value.values()) or "default" if isinstance(value, dict) else f"lab{value}"))
+def test_without_a_terminal_both_vms_reach_userspace_and_power_off(
+        lab: int, machine: dict[str, str]) -> None:
+    done = run({"LAB": str(lab), "SMP": "1", **machine})  # several CPUs: test_linux_smp.py
     for name in ("alpha", "beta"):
         assert f"userspace: Linux {name} " in done.stdout, done.stdout[-2000:] + done.stderr
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+
+
+@pytest.mark.parametrize("lab", SMALL)
+def test_small_guests_show_what_a_lab_adds(lab: int) -> None:
+    done = run({"LAB": str(lab)})
+    for vm in load_vms(build_directory() / "guests" / own_guests(lab).name, lab=lab):
+        assert f"[strata] {vm.name}: powered off" in done.stdout, done.stdout[-2000:] + done.stderr
+    assert "FAIL" not in done.stdout, done.stdout[-2000:] + done.stderr
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
 
 
@@ -66,22 +104,14 @@ kernel = "{build_directory()}/linux/Image"
 initrd = "empty.cpio.gz"
 cmdline = "console=ttyAMA0"
 """)
-    subprocess.run(command("image", "linux", LAB="4"), check=True, capture_output=True,
-                   env=environment())
-    try:
-        done = subprocess.run(command("run", LAB="4", VMS=str(vms)), check=False,
-                              capture_output=True, text=True, errors="replace",
-                              stdin=subprocess.DEVNULL, env=environment(), timeout=NET_SECONDS)
-    except subprocess.TimeoutExpired:
-        raise infrastructure(f"no end after {NET_SECONDS} s")
+    build("image", "linux")
+    done = run({"VMS": str(vms)})
     assert "Kernel panic - not syncing" in done.stdout
     assert done.returncode != 0 and "panicked" in done.stderr
 
 
 def test_without_el2_the_image_says_so_and_fails() -> None:
-    done = subprocess.run(command("run", LAB="1", QEMU_EXTRA="-machine virtualization=off"),
-                          check=False, capture_output=True, text=True, errors="replace",
-                          stdin=subprocess.DEVNULL, env=environment(), timeout=NET_SECONDS)
+    done = run({"LAB": str(LABS[0]), "QEMU_EXTRA": "-machine virtualization=off"})
     assert "not entered at EL2: start QEMU with -M virt,virtualization=on" in done.stdout
     assert done.returncode != 0, done.stdout + done.stderr
 
@@ -89,9 +119,7 @@ def test_without_el2_the_image_says_so_and_fails() -> None:
 def test_a_machine_smaller_than_the_bundle_says_is_refused_in_one_line() -> None:
     """EL2 believes the machine's device tree, not the bundle's header."""
     vms = build_directory() / "guests" / "hypercalls.toml"
-    done = subprocess.run(command("run", LAB="4", VMS=str(vms), QEMU_EXTRA="-m 200M"), check=False,
-                          capture_output=True, text=True, errors="replace",
-                          stdin=subprocess.DEVNULL, env=environment(), timeout=NET_SECONDS)
+    done = run({"VMS": str(vms), "QEMU_EXTRA": "-m 200M"})
     said = [line for line in done.stdout.splitlines() if "[strata]" in line]
     assert len(said) == 1 and "MiB, this one has 200 MiB" in said[0], done.stdout + done.stderr
     assert done.returncode != 0, done.stdout + done.stderr
@@ -160,9 +188,8 @@ class Terminal:
 
 @pytest.fixture
 def terminal() -> object:
-    subprocess.run(command("image", "linux", LAB="4"), check=True, capture_output=True,
-                   env=environment())
-    opened = Terminal(command("run", LAB="4"))
+    build("image", "linux", LAB=str(LINUX[0]))
+    opened = Terminal(command("run", LAB=str(LINUX[0])))
     yield opened
     opened.close()
 
@@ -188,8 +215,8 @@ def test_a_shell_answers_and_the_focus_moves(terminal: Terminal) -> None:
     assert terminal.status() == 0
 
 
-@pytest.mark.parametrize("lab", ["3", "4"])
-def test_focus_moves_from_a_guest_that_never_reads(tmp_path: Path, lab: str) -> None:
+@pytest.mark.parametrize("lab", SEES_INPUT)
+def test_focus_moves_from_a_guest_that_never_reads(tmp_path: Path, lab: int) -> None:
     """With a clock EL2 waits for the guest to make room; else keys that find no room are lost."""
     vms = tmp_path / "vms.toml"
     vms.write_text("".join(f"""
@@ -198,9 +225,8 @@ name = "{name}"
 memory = "16M"
 kernel = "{build_directory()}/guests/hostile_spin.bin"
 """ for name in ("alpha", "beta")))
-    subprocess.run(command("image", "guests", LAB=lab), check=True, capture_output=True,
-                   env=environment())
-    opened = Terminal(command("run", LAB=lab, VMS=str(vms)))
+    build("image", "guests", LAB=str(lab))
+    opened = Terminal(command("run", LAB=str(lab), VMS=str(vms)))
     try:
         opened.read_until("[alpha] PASS: about to spin")
         for name in ("beta", "alpha", "beta"):
@@ -236,15 +262,9 @@ LARGE_BYTES = 8 << 20
 
 def run_linux(vms: str) -> str:
     """What `make run` with these VMs prints; they power off by themselves."""
-    seconds = 2 * NET_SECONDS  # modules are loaded, and disks read again and again
-    subprocess.run(command("image", "linux", LAB="5"), check=True, capture_output=True,
-                   env=environment())
-    try:
-        done = subprocess.run(command("run", LAB="5", **{"VMS" if "/" in vms else "DEMO": vms}),
-                              check=False, capture_output=True, text=True, errors="replace",
-                              stdin=subprocess.DEVNULL, env=environment(), timeout=seconds)
-    except subprocess.TimeoutExpired as late:
-        raise infrastructure(f"no end after {seconds} s", str(late.stdout)[-2000:])
+    build("image", "linux")
+    # Modules are loaded, and disks read again and again.
+    done = run({"VMS" if "/" in vms else "DEMO": vms}, 2 * NET_SECONDS)
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
     return done.stdout
 
