@@ -9,6 +9,7 @@
 
 #include "bundle.h"
 #include "check.h"
+#include "lib/bits.h"
 #include "lib/errno.h"
 #include "platform/qemu_virt.h"
 
@@ -373,6 +374,9 @@ static void test_damage_under_a_right_crc(void)
 
 static void test_most_vms(void)
 {
+	u64 behind = align_up(sizeof(struct bundle_header) + VM_MAX * sizeof(struct bundle_vm),
+			      4096);
+
 	make_valid();
 	header()->vm_count = VM_MAX;
 	for (unsigned i = 0; i < VM_MAX; i++) {
@@ -381,6 +385,8 @@ static void test_most_vms(void)
 		vm(i)->memory_bytes = MIB(2);
 		vm(i)->dtb_offset = BUNDLE_NO_DTB;
 		vm(i)->segment_count = 1;
+		vm(i)->segments[0].file_offset = behind;
+		vm(i)->segments[0].size_bytes = VALID_BYTES - 8 - behind;
 		vm(i)->devices[0] = (u16)i;
 	}
 	seal();
