@@ -481,13 +481,14 @@ static void run_geometry(const struct geometry *geometry, const struct pgtable_f
 static void check_attributes(void)
 {
 	unsigned rw = PROT_READ | PROT_WRITE, rx = PROT_READ | PROT_EXEC;
+	u64 shareability = 3UL << 8; /* of Device memory means nothing */
 
 	CHECK(pgtable_stage1_leaf(rx) == 0x7c4);
 	CHECK(pgtable_stage1_leaf(rw) == (1UL << 54 | 0x744));
-	CHECK(pgtable_stage1_leaf(rw | PROT_DEVICE) == (1UL << 54 | 0x740));
+	CHECK((pgtable_stage1_leaf(rw | PROT_DEVICE) | shareability) == (1UL << 54 | 0x740));
 	CHECK(pgtable_stage2_leaf(rw | PROT_EXEC) == 0x7fc);
 	CHECK(pgtable_stage2_leaf(PROT_READ) == (1UL << 54 | 0x77c));
-	CHECK(pgtable_stage2_leaf(rw | PROT_DEVICE) == (1UL << 54 | 0x7c4));
+	CHECK((pgtable_stage2_leaf(rw | PROT_DEVICE) | shareability) == (1UL << 54 | 0x7c4));
 	for (unsigned prot = 0; prot < 16; prot++)
 		for (unsigned f = 0; f < ARRAY_SIZE(formats); f++) {
 			table.format = &formats[f];
