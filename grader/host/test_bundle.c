@@ -374,8 +374,8 @@ static void test_damage_under_a_right_crc(void)
 
 static void test_most_vms(void)
 {
-	u64 behind = align_up(sizeof(struct bundle_header) + VM_MAX * sizeof(struct bundle_vm),
-			      4096);
+	u64 records = sizeof(struct bundle_header) + VM_MAX * sizeof(struct bundle_vm);
+	u64 behind = align_up(records, 4096);
 
 	make_valid();
 	header()->vm_count = VM_MAX;

@@ -51,15 +51,43 @@ def infrastructure(what: str, detail: str = "") -> Finding:
 
 
 def show(value: object) -> str:
-    """A machine's numbers, those in a list too, in hexadecimal; all else as Python prints it."""
+    """A machine's numbers, those in a list too, in hexadecimal; a tuple that begins with a name as
+    a call; all else as Python prints it."""
+    if value is None:
+        return "none"
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return "; ".join(value) or "none"
+    is_call = isinstance(value, tuple) and value and f"{value[0]}".isidentifier()
+    if isinstance(value, tuple) and is_call:
+        return f"{value[0]}({', '.join(map(show, value[1:]))})"
     if isinstance(value, list | tuple):
         inside = ", ".join(repr(item) if isinstance(item, str) else show(item) for item in value)
         return f"[{inside}]" if isinstance(value, list) else f"({inside})"
     if isinstance(value, bool) or not isinstance(value, int):
         return str(value)
     return f"{value:#x}" if abs(value) > 9 else str(value)
+
+
+def members(what: str, count: int) -> list[str]:
+    """The names that a sentence gives, in parentheses, to the members of a tuple."""
+    begins, found = [], list[str]()
+    for at, letter in enumerate(what):
+        if letter == "(":
+            begins.append(at)
+        elif letter == ")" and begins:
+            begin = begins.pop()
+            names = what[begin + 1:at].split(", ")
+            if len(names) == count > 1:
+                found = names
+    return found
+
+
+def with_names(what: str, value: tuple[object, ...]) -> str:
+    """A tuple whose members a sentence names: "a 1, b 2"."""
+    names = members(what, len(value))
+    if not names:
+        return show(value)
+    return ", ".join(f"{name} {show(item)}" for name, item in zip(names, value, strict=True))
 
 
 def expect(
@@ -73,7 +101,7 @@ def expect(
         return
     texts = []
     for value in (observed, expected):
-        text = show(value)
+        text = with_names(what, value) if isinstance(value, tuple) else show(value)
         if decode is not None and isinstance(value, int):
             text += f"  [{decode(value)}]"
         texts.append(text)

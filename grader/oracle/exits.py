@@ -13,9 +13,11 @@ from contextlib import ExitStack
 from grader.machine.gdb_client import GdbError
 from grader.machine.machine import EL2_ONLY, Machine, StopKind
 from grader.machine.verdict import Finding
+from grader.oracle.decode.el2_registers import page_of
 from grader.oracle.decode.esr import Esr
 from grader.oracle.objects import Objects
 
+ABORTS = (0x20, 0x24)  # ESR_EL2.EC: instruction and data aborts of a guest
 LOOKS = 8  # for each CPU
 LEAST = 6  # exits of one CPU that have to be seen
 DISTINCT = 2  # as many places of one loop are named
@@ -40,8 +42,8 @@ def repeated(machine: Machine) -> str:
 
 
 def _sample(machine: Machine) -> dict[int, Counter[tuple[int, ...]]]:
-    """By CPU: how often each (vector, ESR_EL2 of a synchronous exit, ELR_EL2, VM, registers) was
-    seen."""
+    """By CPU: how often each (vector, ESR_EL2 of a synchronous exit, HPFAR_EL2 of an abort,
+    ELR_EL2, VM, registers) was seen."""
     base, seen = machine.register("VBAR_EL2"), defaultdict[int, Counter[tuple[int, ...]]](Counter)
     with ExitStack() as stack:
         numbers = {stack.enter_context(machine.breakpoint(base + offset, EL2_ONLY)): offset
@@ -52,8 +54,9 @@ def _sample(machine: Machine) -> dict[int, Counter[tuple[int, ...]]]:
                 break
             offset = numbers[stop.number]
             esr = machine.register("ESR_EL2") if VECTORS[offset] != "IRQ" else 0
+            page = machine.register("HPFAR_EL2") if Esr(esr).ec in ABORTS else 0
             registers = machine.gdb.core_registers(*REGISTERS)
-            key = offset, esr, machine.register("ELR_EL2"), _vm(machine), *registers
+            key = offset, esr, page, machine.register("ELR_EL2"), _vm(machine), *registers
             seen[stop.cpu][key] += 1
     return seen
 
@@ -70,8 +73,9 @@ def _describe(machine: Machine, cpu: int, seen: Counter[tuple[int, ...]]) -> str
     if seen.total() < LEAST or len(seen) > DISTINCT:
         return ""
     words = []
-    for (offset, esr, elr, vm, *_), count in seen.most_common():
+    for (offset, esr, page, elr, vm, *_), count in seen.most_common():
         kind = str(Esr(esr)) if VECTORS[offset] != "IRQ" else "an IRQ"
+        kind += f", page {page_of(page):#x} of the guest (HPFAR_EL2)" if page else ""
         where = f" (VM {vm})" if vm >= 0 else ""
         words.append(f"{count} times {kind} at ELR_EL2 {machine.place(elr, el=1)}{where}")
     on = f" on CPU {cpu}" if machine.config.smp > 1 else ""

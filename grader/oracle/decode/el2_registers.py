@@ -65,6 +65,11 @@ def hcr_has(value: int, *names: str) -> bool:
     return all(bit(value, by_name[name]) for name in names)
 
 
+def page_of(hpfar: int) -> int:
+    """HPFAR_EL2, Hypervisor IPA Fault Address Register: FIPA, bits [43:4], is IPA[51:12]."""
+    return bits(hpfar, 43, 4) << 12
+
+
 def cptr(value: int) -> str:
     """CPTR_EL2, Architectural Feature Trap Register."""
     return _listed(value, CPTR_BITS)

@@ -14,7 +14,7 @@ from grader.grading.debug_test import commands_for
 from grader.grading.model import CUMULATIVE, Column, Grading, Result
 from grader.grading.text import Live, _field, hint_for
 from grader.machine import images
-from grader.machine.verdict import Finding, Verdict, show
+from grader.machine.verdict import Finding, Verdict, expect, show, with_names
 from grader.oracle.barriers import disassemble, name_of, said
 from grader.oracle.decode import el2_registers as el2
 from grader.tests.lab01.test_lab01_steps import same_fields, same_registers
@@ -46,6 +46,16 @@ def test_many_fields_of_one_value_are_one_range() -> None:
 
 def test_lists_of_sentences_are_sentences() -> None:
     assert (show(["a", "b"]), show([]), show([16, 2])) == ("a; b", "none", "[0x10, 2]")
+    assert (show([("gic_set_active", 27, 1)]), show(None)) == ("[gic_set_active(0x1b, 1)]", "none")
+
+
+def test_members_of_a_tuple_have_the_names_that_the_sentence_gives() -> None:
+    with pytest.raises(Finding) as raised:
+        expect("f() (VM 1, on CPU 0): (active, request, calls of gic->set_active()), to active",
+               (0, 16, []), (0, 2, []))
+    assert raised.value.observed == "active 0, request 0x10, calls of gic->set_active() none"
+    assert raised.value.expected == "active 0, request 2, calls of gic->set_active() none"
+    assert with_names("without names", (1, 2)) == "(1, 2)"
 
 
 def test_a_missing_barrier_is_told_by_instruction_and_line() -> None:

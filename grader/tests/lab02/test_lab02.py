@@ -113,7 +113,7 @@ def test_stage_2_registers_are_what_the_architecture_allows(lab: Lab) -> None:
     expect("SL0 is the level where the table begins", vtcr.start_level,
            vm.get(f"{table}.start_level"))
     hcr = machine.register("HCR_EL2")
-    expect_that("stage 2 is on (HCR_EL2.VM)", el2.hcr_has(hcr, "VM"), hcr)
+    expect_that("stage 2 is on (HCR_EL2.VM)", el2.hcr_has(hcr, "VM"), el2.hcr(hcr))
     root = Vttbr(machine.register("VTTBR_EL2")).root
     expect("the root is aligned to its size", root % (vtcr.root_tables * PAGE), 0)
 
@@ -363,7 +363,7 @@ def test_abort_reports_the_right_guest_address(lab: Lab) -> None:
     for _ in range(3):
         machine.run_to(handler, f"{EL2_ONLY} && $ESR_EL2 >> 26 == {DATA_ABORT}")
         vm = Objects(machine).vm(0)
-        page = (machine.register("HPFAR_EL2") >> 4 & (1 << 40) - 1) << 12
+        page = el2.page_of(machine.register("HPFAR_EL2"))
         pc = machine.register("ELR_EL2")
         expect_that(
             f"{page:#x} is not mapped yet", space.stage2_of(machine, vm).walk(page).output is None
