@@ -164,8 +164,11 @@ include course/$(if $(HANDOUT),handout,authors).mk
 LAB_DEMO := $(if $(LAB_IS_TOLD)$(filter 1 2 3,$(LAB)),$(wildcard guests/demos/lab0$(LAB).toml))
 DEFAULT_VMS := $(if $(DEMO),$(BUILD)/linux/$(DEMO).toml,$(if $(LAB_DEMO),$(BUILD)/guests/lab0$(LAB).toml,$(BUILD)/linux/vms.toml))
 RUN_VMS := $(or $(VMS),$(DEFAULT_VMS))
-DEMO_GUESTS = $(shell sed -n 's,^kernel = "\(.*\)",$(BUILD)/guests/\1,p' $(LAB_DEMO))
-RUN_NEEDS := $(IMAGE) $(if $(call own_guest,$(VMS))$(call own_guest,$(GUEST)),guests) $(if $(VMS),,$(if $(DEMO),linux $(DEFAULT_VMS),$(if $(LAB_DEMO),$(DEFAULT_VMS) $(DEMO_GUESTS),linux)))
+kernels_of = $(if $1,$(shell sed -n 's,^kernel = "\(.*\)",$(BUILD)/guests/\1,p' $1))
+DEMO_GUESTS = $(call kernels_of,$(LAB_DEMO))
+# What VMS= and GUEST= name, as far as guests/ has the sources: those guests, and no other.
+NAMED_GUESTS = $(if $(call own_guest,$(VMS)),$(VMS) $(call kernels_of,$(wildcard guests/demos/$(notdir $(VMS))))) $(if $(call own_guest,$(GUEST)),$(GUEST))
+RUN_NEEDS := $(IMAGE) $(NAMED_GUESTS) $(if $(VMS),,$(if $(DEMO),linux $(DEFAULT_VMS),$(if $(LAB_DEMO),$(DEFAULT_VMS) $(DEMO_GUESTS),linux)))
 MACHINE = --qemu $(call quoted,$(QEMU)) --cpu $(CPU) --gic $(GIC) --smp $(SMP) $(if $(MEM),--memory $(MEM)) \
 	$(if $(filter 1,$(ICOUNT)),--icount) $(if $(QEMU_EXTRA),--extra=$(call quoted,$(QEMU_EXTRA)))
 GUEST_TEXT = $(if $(APPEND),--append $(call quoted,$(APPEND))) $(if $(SEED),--seed $(call quoted,$(SEED)))

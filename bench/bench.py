@@ -109,12 +109,13 @@ def print_table(results: list[Measured], bars: list[Verdict], missing: dict[str,
             m.system == s and m.cpu == cpu for m in results)]
         for system in columns:
             table.add_column(system, justify="right", no_wrap=True)
-        table.add_column("Strata may take", no_wrap=True)
+        rows = [row for row in ROWS if not benchmark or row.benchmark == benchmark]
+        has_bars = any(b.row in rows and b.cpu == cpu for b in bars)
+        if has_bars:
+            table.add_column("Strata may take", no_wrap=True)
         for name in published.columns:
             table.add_column(name, justify="right", no_wrap=True)
-        for row in ROWS:
-            if benchmark and row.benchmark != benchmark:
-                continue
+        for row in rows:
             its_bars = [b for b in bars if b.row == row and b.cpu == cpu]
             cells = []
             for system in columns:
@@ -123,8 +124,9 @@ def print_table(results: list[Measured], bars: list[Verdict], missing: dict[str,
                 is_over = system == STRATA and not all(b.passed for b in its_bars)
                 cells.append(f"[bold red]{text} ![/]" if is_over else text)
             least = min(its_bars, key=lambda b: b.limit, default=None)
-            told = f"{least.limit:.0f}: {least.reason}" if least else ""
-            table.add_row(row.title, *cells, told, *published.cells(row.name))
+            if has_bars:
+                cells.append(f"{least.limit:.0f}: {least.reason}" if least else "")
+            table.add_row(row.title, *cells, *published.cells(row.name))
         Console(width=max(120, Console().width)).print(table)
     for system, reason in missing.items():
         print(f"{system}: not measured: {reason}")

@@ -11,6 +11,7 @@ import pytest
 
 from bench.bars import ROWS as MEASURED
 from bench.bars import Bar, Result, print_table, read_peers
+from bench.bench import print_table as print_paper_table
 from bench.paper import BENCHMARKS, KVM, ROWS, STRATA, XEN, Measured, verdicts
 from bench.peers.xen import SCENARIOS, domain
 from bench.published import Published
@@ -47,6 +48,16 @@ def test_a_bar_is_a_share_of_the_better_peer() -> None:
 def test_a_bar_of_its_own_needs_no_peer() -> None:
     bar, = verdicts([measured("virq_completion", STRATA, 3)])
     assert (bar.limit, bar.passed) == (2, False)
+
+
+@pytest.mark.parametrize(("benchmark", "has_bars"), [("gic-trap", False), ("completion", True)])
+def test_the_column_of_bars_is_there_if_a_row_has_one(
+        benchmark: str, has_bars: bool, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [measured("gic_trap", STRATA, 88), measured("virq_completion", STRATA, 2)]
+    print_paper_table(rows, verdicts(rows), {}, Published({}), benchmark)
+    told = capsys.readouterr().out
+    assert ("Strata may take" in told) == has_bars
+    assert ("Interrupt Controller Trap" in told) != has_bars
 
 
 def test_a_measurement_stands_beside_the_peers_of_the_last_bench(
