@@ -52,7 +52,12 @@ extern struct guest guest;
 /** probe() - the probe itself; returning from it is probe_finish() */
 void probe(void);
 
-/** report() - one property; @observed and @expected are for the text of a failure */
+/**
+ * report() - one property; @observed and @expected are for the text of a failure
+ *
+ * It prints its text, which exits to EL2: once a character, by hypercall or by a store to the PL011
+ * (console_use_pl011()). Who counts exits or needs an interrupt to wait reports afterwards.
+ */
 void report(bool passed, const char *text, u64 observed, u64 expected);
 
 /** report_equal() - the property that @observed is @expected */
