@@ -452,8 +452,9 @@ class Machine:
         try:
             stop = self._run_alone() if self._gdb is None and command == "-exec-continue" else None
             if stop is None:
+                start = self.budget.retired  # before: the machine may be far by the time it is asked
                 self.gdb.resume(command)
-                stop = self._wait(command)
+                stop = self._wait(command, start)
             self.last_stop = stop
         except GdbError as error:
             raise self._lost(str(error)) from error
@@ -496,10 +497,9 @@ class Machine:
         kind = StopKind.FINISHED if self.budget.finished else StopKind.BUDGET
         return Stop(kind, self.budget.pc, self.budget.cpu)
 
-    def _wait(self, command: str) -> Stop:
-        """Until the machine stands for a reason that a test wants to know."""
-        start = last = self.budget.retired
-        quiet = 0
+    def _wait(self, command: str, start: int) -> Stop:
+        """Until the machine, resumed at `start` instructions, stands for a reason to be told."""
+        last, quiet = start, 0
         self._last_stop_allowed = self.qmp.stops + MOST_STOPS
         while True:
             record = self._next_stop()

@@ -80,6 +80,29 @@ def test_a_vcpu_that_is_held_while_nothing_seems_to_happen_is_let_go(
     assert machine.run(budget=10_000).kind is StopKind.BUDGET
 
 
+def test_a_breakpoint_that_is_reached_before_anybody_looks_is_not_passed(
+        start_selftest: StartSelftest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a loaded host the machine may be there before resume() returns, and be interrupted there.
+
+    Continue would step over the breakpoint.
+    """
+    machine = start_selftest("spin")
+    resume, commands = machine.gdb.resume, []
+
+    def at_once(command: str) -> None:
+        commands.append(command.split()[0])
+        resume(command)
+        while len(commands) == 1 and machine.gdb.next_stop() is None:
+            select.select([machine.gdb], [], [], 1)
+
+    with machine.breakpoint("*spin_work"):
+        monkeypatch.setattr(machine.gdb, "resume", at_once)
+        monkeypatch.setattr(machine, "_look", lambda: None)
+        stop = machine.run()
+    assert (stop.kind, stop.pc) == (StopKind.BREAKPOINT, machine.symbols["spin_work"])
+    assert commands == ["-exec-continue", "-exec-jump"]
+
+
 def test_an_exit_that_comes_again_and_again_is_named(start_selftest: StartSelftest) -> None:
     machine = start_selftest("smc_for_ever")
     machine.run_to("guest")
