@@ -452,7 +452,7 @@ class Machine:
         try:
             stop = self._run_alone() if self._gdb is None and command == "-exec-continue" else None
             if stop is None:
-                start = self.budget.retired  # before: the machine may be far by the time it is asked
+                start = self.budget.retired  # before: it may be far when it is asked
                 self.gdb.resume(command)
                 stop = self._wait(command, start)
             self.last_stop = stop

@@ -120,7 +120,10 @@ static void wake_cpus(u32 set)
 EXERCISE(6.6)
 struct cpu *balance_place(struct vcpu *vcpu, struct cpu *cpu)
 {
-	TODO(6.6);
+	NOT_YET(6.6);
+	/* Each vCPU keeps a CPU; those of one VM have different ones. */
+	cpu = &cpus[(vcpu->vm->index + vcpu->index) % (32 - (u32)__builtin_clz(cpus_online))];
+	return may_run_on(vcpu, cpu) ? cpu : first_cpu(vcpu_cpus(vcpu));
 }
 
 /**
@@ -134,7 +137,7 @@ struct cpu *balance_place(struct vcpu *vcpu, struct cpu *cpu)
 EXERCISE(6.6)
 void balance_queued(struct vcpu *vcpu, struct cpu *cpu)
 {
-	TODO(6.6);
+	NOT_YET(6.6);
 }
 
 /**
@@ -147,7 +150,9 @@ void balance_queued(struct vcpu *vcpu, struct cpu *cpu)
 EXERCISE(6.6)
 struct vcpu *balance_steal(struct cpu *cpu)
 {
-	TODO(6.6);
+	NOT_YET(6.6);
+	cpu->slice_end = 0;
+	return NULL;
 }
 
 void balance_awake(struct cpu *cpu)
@@ -199,7 +204,7 @@ static void count_missed(const struct vcpu *vcpu)
 EXERCISE(6.6)
 static void balance_share(struct cpu *cpu, bool slice_is_over)
 {
-	TODO(6.6);
+	NOT_YET(6.6);
 }
 
 /* Not inlined: a machine with one CPU, which never comes here, would save registers for it. */
