@@ -66,7 +66,7 @@ struct layer {
 };
 
 /**
- * struct vcpu_hooks - the hooks of a layer that keeps state of a vCPU; each may be NULL
+ * struct vcpu_hooks - the hooks of a layer that keeps state of a vCPU; it has all three
  * @layer: its number; @reset and @load run in ascending order, @save in descending order
  * @reset: architectural reset values of the state
  * @load: the vCPU is about to run on this CPU: put the state into the hardware
@@ -209,7 +209,7 @@ struct irq_entry {
 	REGISTRY_ENTRY(layer, "layer." #layer_number, layer_##layer_name) = {                      \
 		.number = layer_number, .name = #layer_name, __VA_ARGS__}
 
-/** VCPU_HOOKS() - declare those for its state of a vCPU: VCPU_HOOKS(2, .reset = ..., .load = ...) */
+/** VCPU_HOOKS() - declare those for its state of a vCPU: VCPU_HOOKS(2, .reset = ..., ...) */
 #define VCPU_HOOKS(layer_number, ...)                                                              \
 	REGISTRY_CLAIM(REGISTRY_JOIN(vcpu_hooks_, layer_number));                                  \
 	REGISTRY_ENTRY(vcpu_hooks, "vcpu." #layer_number,                                          \

@@ -223,6 +223,10 @@ static void vcpu_off(struct vcpu *vcpu)
 	CHECK(here->vcpu == NULL);
 }
 
+static void layer_6_reset(struct vcpu *vcpu)
+{
+}
+
 #ifndef WITH_LAYER_6
 static void layer_6_load(struct vcpu *vcpu)
 {
@@ -294,7 +298,7 @@ const struct layer registry_layers[] = {
 };
 const struct vcpu_hooks registry_vcpu_hooks[] = {
 	{.reset = reset, .load = load, .save = save},
-	{.load = layer_6_load, .save = layer_6_save},
+	{.reset = layer_6_reset, .load = layer_6_load, .save = layer_6_save},
 };
 HOOK(vgic_flush, NULL);
 HOOK(time_slice, enter);
