@@ -65,11 +65,28 @@ static void affinity_info(u64 me)
 		     AFFINITY_ON);
 }
 
+/* Levels above that of a CPU, and bits that are reserved; of X1 the lower half counts. */
+static void suspend(void)
+{
+	static const u32 states[] = {1u << 17, 1u << 24, 1u << 25, 1u << 26 | 1u << 16, 1u << 31};
+	u64 taken = 0;
+
+	for (unsigned i = 0; i < ARRAY_SIZE(states); i++) {
+		u64 state = states[i] | random() << 32;
+
+		taken |= psci(PSCI_CPU_SUSPEND_64, state, 0, 0) != INVALID_PARAMETERS ? BIT(i) : 0;
+		taken |= psci(PSCI_CPU_SUSPEND_32, state, 0, 0) != INVALID_PARAMETERS ? BIT(i) : 0;
+	}
+	report_equal("CPU_SUSPEND to a power state that there is not: INVALID_PARAMETERS", taken,
+		     0);
+}
+
 void probe(void)
 {
 	u64 me = sysreg_read(mpidr_el1) & MPIDR_AFFINITY;
 
 	features();
+	suspend();
 	cpu_on(me);
 	affinity_info(me);
 }

@@ -32,6 +32,12 @@
 
 #define SMCCC_64BIT 0x40000000 /* of a function id: its arguments are X registers */
 
+/*
+ * Bits of CPU_SUSPEND's power state (DEN 0022, "CPU_SUSPEND", "Original format") that are set in none
+ * that a VM has: reserved ones, and the power level, 0, for a VM is made of CPUs alone.
+ */
+#define PSCI_POWER_STATE_NONE 0xfffe0000
+
 /* What X0 holds after a call. */
 #define SMCCC_SUCCESS 0
 #define SMCCC_NOT_SUPPORTED (~0UL)
