@@ -263,20 +263,28 @@ static void nobody(void)
 }
 
 /* GICv2: several targets; GICv3: any vCPU, where the distributor has 1 of N. */
+static bool has_one_of_many(void)
+{
+	return gic_version() == 2 || !(read32(GICD_BASE + GICD_TYPER) & BIT(25)); /* No1N */
+}
+
+static void route_to_one_of(u32 spi, u64 set)
+{
+	if (gic_version() == 2)
+		write8(GICD_BASE + GICD_ITARGETSR + spi, (u8)set);
+	else
+		write64(GICD_BASE + GICD_IROUTER + 8 * spi, GICD_IROUTER_MODE);
+}
+
 static void one_of_many(void)
 {
 	u64 wrong = 0, all = BIT(count) - 1;
 
-	if (gic_version() == 3 && (read32(GICD_BASE + GICD_TYPER) & BIT(25)))
-		return; /* GICD_TYPER.No1N */
 	for (u32 round = 0; round < 16; round++) {
 		u32 spi = random_spi();
 		u64 set = gic_version() == 2 ? 1 + random() % all : all;
 
-		if (gic_version() == 2)
-			write8(GICD_BASE + GICD_ITARGETSR + spi, (u8)set);
-		else
-			write64(GICD_BASE + GICD_IROUTER + 8 * spi, GICD_IROUTER_MODE);
+		route_to_one_of(spi, set);
 		gic_enable(spi);
 		wrong |= reaches(spi, set) ? 0 : BIT(round);
 		gic_disable(spi);
@@ -284,28 +292,60 @@ static void one_of_many(void)
 	report_equal("of several targets one takes it, and one alone (bit n: round n)", wrong, 0);
 }
 
-/* Any vCPU, the first of which is switched off while the interrupt is pending there. */
-static void one_of_many_goes_off(void)
+static void masked_everywhere(void)
 {
 	u32 spi = random_spi();
+	u64 who;
 
-	if (gic_version() == 2 || (read32(GICD_BASE + GICD_TYPER) & BIT(25)))
-		return;
-	for (u32 cpu = 0; cpu < count; cpu++)
-		if (cpu != 3)
-			cpu ? (void)smp_call(cpu, close_interrupts, 0) : irq_disable();
-	smp_call(3, close_interrupts, 0);
+	smp_call_all(count, close_interrupts, 0);
 	forget();
-	write64(GICD_BASE + GICD_IROUTER + 8 * spi, GICD_IROUTER_MODE);
+	route_to_one_of(spi, BIT(count) - 1);
 	gic_enable(spi);
 	gic_set_pending(spi);
 	wait_a_while();
-	for (u32 cpu = 0; cpu < count; cpu++)
-		cpu ? (void)smp_call(cpu, reopen_interrupts, 0) : irq_enable();
+	smp_call_all(count, reopen_interrupts, 0);
 	wait_a_while();
-	u64 who = who_took();
+	who = who_took();
 	report(who && !(who & (who - 1)), "masked everywhere, then opened: one takes it", who, 1);
 	gic_disable(spi);
+}
+
+static u64 took_over;
+
+static void end_probe(u64 spi)
+{
+	report_equal("its target goes off: the other one takes it", took_over, BIT(1));
+	report_equal("and it is idle then", gic_is_active((u32)spi) << 1 | gic_is_pending((u32)spi),
+		     0);
+	probe_finish();
+}
+
+/* On vCPU 1, while vCPU 0 goes off. Reports are vCPU 0's: it is switched on again. */
+static void take_over(u64 spi)
+{
+	for (u32 step = 0; smp_patient(step) && smp_affinity(0) != AFFINITY_INFO_OFF; step++)
+		smp_relax(step);
+	smp_wait_for(&taken[1], 1);
+	wait_a_while();
+	took_over = who_took();
+	smp_on(0);
+	smp_post(0, end_probe, spi);
+}
+
+/* Of two targets, or of all, the first has it, which is vCPU 0. It does not take it, and goes off. */
+static void target_goes_off(void)
+{
+	u32 spi = random_spi();
+
+	irq_disable();
+	forget();
+	route_to_one_of(spi, BIT(0) | BIT(1));
+	gic_enable(spi);
+	gic_set_pending(spi);
+	wait_a_while();
+	report_equal("masked at the first of its targets it waits there", who_took(), 0);
+	smp_post(1, take_over, spi);
+	psci(PSCI_CPU_OFF, 0, 0, 0);
 }
 
 static void target_registers(void)
@@ -396,8 +436,12 @@ void probe(void)
 	disabled_and_moved();
 	moved_while_pending();
 	moved_while_active();
-	one_of_many();
-	one_of_many_goes_off();
+	if (has_one_of_many()) {
+		one_of_many();
+		masked_everywhere();
+	}
 	nobody();
 	flood();
+	if (has_one_of_many())
+		target_goes_off(); /* does not come back */
 }
