@@ -14,8 +14,8 @@ from grader.machine.shared import Shared, Word
 from grader.machine.verdict import infrastructure
 from tools.qemu import option_value, qemu_version
 
-SOURCE = Path(__file__).parent / "plugin" / "budget.c"
-INTERFACE = SOURCE.parent / "qemu_plugin.h"
+SOURCES = Path(__file__).parent / "plugin"
+KIT = Path(__file__).parents[2] / "kit"
 NO_LIMIT = (1 << 64) - 1
 _IN_LOOP, _FINISHED = 2, 3  # enum reason in plugin/budget.c
 
@@ -31,27 +31,28 @@ def plugin_api(version: tuple[int, int]) -> int:
     return 4
 
 
-def build_plugin(qemu: str, directory: Path) -> Path:
-    """Compile the plugin for this QEMU once; safe when several processes ask at the same time."""
+def build_plugin(qemu: str, directory: Path, name: str = "budget") -> Path:
+    """Compile a plugin for this QEMU once; safe when several processes ask at the same time."""
     api = plugin_api(qemu_version(qemu)[:2])
+    source = SOURCES / f"{name}.c"
     directory.mkdir(parents=True, exist_ok=True)
-    target = directory / f"budget-api{api}.so"
-    with (directory / "budget.lock").open("w") as lock:
+    target = directory / f"{name}-api{api}.so"
+    with (directory / f"{name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        newest = max(path.stat().st_mtime for path in (SOURCE, INTERFACE))
+        newest = max(path.stat().st_mtime for path in (source, *SOURCES.glob("*.h")))
         if target.exists() and target.stat().st_mtime >= newest:
             return target
         compiler = shutil.which("gcc") or shutil.which("cc") or shutil.which("clang")
         if compiler is None:
-            raise infrastructure("a host C compiler is needed for the budget plugin")
+            raise infrastructure(f"a host C compiler is needed for the {name} plugin")
         partial = target.with_suffix(".new")
         command = [compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
-        command += ["-fvisibility=hidden", f"-DPLUGIN_API_VERSION={api}"]
+        command += ["-fvisibility=hidden", f"-DPLUGIN_API_VERSION={api}", f"-I{KIT}"]
         done = subprocess.run(
-            [*command, "-o", str(partial), str(SOURCE)], capture_output=True, text=True
+            [*command, "-o", str(partial), str(source)], capture_output=True, text=True
         )
         if done.returncode:
-            raise infrastructure("the budget plugin does not compile", done.stderr)
+            raise infrastructure(f"the {name} plugin does not compile", done.stderr)
         partial.rename(target)
     return target
 
