@@ -29,9 +29,14 @@ static bool names_caller(const struct vcpu *vcpu, u64 target, u64 level)
 	return !(difference & ~0UL << 8 * level);
 }
 
-/* A standby that ends at once is allowed ("CPU_SUSPEND"). Others may have the CPU meanwhile. */
+/*
+ * W1 is the power state. A standby that ends at once is allowed ("CPU_SUSPEND"). Others may have the
+ * CPU meanwhile.
+ */
 enum trap_result one_cpu_suspend(struct vcpu *vcpu)
 {
+	if ((u32)vcpu->frame.x[1] & PSCI_POWER_STATE_NONE)
+		return hypercall_return(vcpu, PSCI_INVALID_PARAMETERS);
 	vcpu_make_request(vcpu, REQ_RESCHEDULE);
 	return hypercall_return(vcpu, SMCCC_SUCCESS);
 }

@@ -38,16 +38,17 @@ void vcpu_reset(struct vcpu *vcpu, u64 entry, u64 x0)
 	vcpu->frame.x[0] = x0;
 	vcpu->frame.pstate = SPSR_EL1H | SPSR_DAIF;
 	__atomic_store_n(&vcpu->requests, 0, __ATOMIC_RELAXED);
-	for_each_vcpu_hooks (hooks) {
-		if (hooks->reset)
-			hooks->reset(vcpu);
-	}
+	for_each_vcpu_hooks (hooks)
+		hooks->reset(vcpu);
 }
 
-/* This CPU looks at its queue and at requests anyway before its next entry or sleep. */
+/*
+ * This CPU looks at its queue and at requests anyway before its next entry or sleep. Another one was
+ * started by the layer that has the hook.
+ */
 static void cpu_kick(struct cpu *cpu)
 {
-	if (cpu != this_cpu() && hook_kick)
+	if (cpu != this_cpu())
 		hook_kick(cpu);
 }
 

@@ -24,8 +24,7 @@ static void cpu_set_loaded(struct cpu *cpu, struct vcpu *vcpu)
  * First, if a vCPU is loaded (cpu->vcpu), the save hooks of all layers for it, in descending order: a
  * higher layer may need the registers of a lower one to save its own. Then cpu_set_loaded() with
  * @next. Last, unless that is NULL, the load hooks of all layers for it, in ascending order.
- * for_each_vcpu_hooks() and for_each_vcpu_hooks_reverse() go through the layers' struct vcpu_hooks,
- * where a hook may be NULL.
+ * for_each_vcpu_hooks() and for_each_vcpu_hooks_reverse() go through the layers' struct vcpu_hooks.
  */
 EXERCISE(1.8)
 static void world_switch(struct cpu *cpu, struct vcpu *next)

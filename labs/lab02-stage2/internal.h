@@ -32,6 +32,7 @@ bool stage2_forbids(struct vm *vm, ipa_t ipa, unsigned prot);
 
 void stage2_vcpu_reset(struct vcpu *vcpu);
 void stage2_vcpu_arrive(struct vcpu *vcpu);
+void stage2_vcpu_save(struct vcpu *vcpu);
 
 /* ---- abort.c ---- */
 

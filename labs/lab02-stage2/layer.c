@@ -16,7 +16,7 @@
 
 LAYER(2, stage2, .init = hyp_mmu_init, .init_cpu = hyp_mmu_init_cpu, .vm_create = mmio_create,
       .vm_destroy = mmio_destroy);
-VCPU_HOOKS(2, .reset = stage2_vcpu_reset, .load = stage2_vcpu_arrive);
+VCPU_HOOKS(2, .reset = stage2_vcpu_reset, .load = stage2_vcpu_arrive, .save = stage2_vcpu_save);
 
 /* A VM's RAM is its stage 2: that is created and destroyed with it. */
 GUEST_MEMORY(2, .name = "paged", .create = paged_create, .release = paged_release,

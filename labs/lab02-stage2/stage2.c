@@ -301,3 +301,8 @@ void stage2_vcpu_arrive(struct vcpu *vcpu)
 	else
 		stage2_vcpu_load(vcpu, vttbr);
 }
+
+/* A guest changes neither VTTBR_EL2 nor VTCR_EL2: memory has both. */
+void stage2_vcpu_save(struct vcpu *vcpu)
+{
+}

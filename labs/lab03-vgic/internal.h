@@ -111,15 +111,18 @@ static inline bool vgic_irq_counts_sources(const struct vgic_irq *irq)
 /** vgic_irq_is_pending() - pending, or active and pending */
 bool vgic_irq_is_pending(const struct vgic_irq *irq);
 
-/**
- * vgic_irq_is_forwarded() - pending, enabled, and its group enabled in GICD_CTLR: the distributor
- * would send it to a CPU interface
- */
-static inline bool vgic_irq_is_forwarded(const struct vm *vm, const struct vgic_irq *irq)
+/** vgic_irq_is_enabled() - itself, and its group in GICD_CTLR */
+static inline bool vgic_irq_is_enabled(const struct vm *vm, const struct vgic_irq *irq)
 {
 	u32 group = irq->group1 ? GICD_CTLR_ENABLE_GRP1 : GICD_CTLR_ENABLE_GRP0;
 
-	return irq->enabled && (vm->vgic.ctlr & group) && vgic_irq_is_pending(irq);
+	return irq->enabled && (vm->vgic.ctlr & group);
+}
+
+/** vgic_irq_is_forwarded() - pending and enabled: the distributor would send it to a CPU interface */
+static inline bool vgic_irq_is_forwarded(const struct vm *vm, const struct vgic_irq *irq)
+{
+	return vgic_irq_is_enabled(vm, irq) && vgic_irq_is_pending(irq);
 }
 
 /** vgic_target_vcpu() - the vCPU that @irq is for; NULL: it is routed to one that does not exist */
@@ -227,23 +230,26 @@ static inline u64 vgic_quiet_hcr(const struct vcpu *vcpu)
 	return ICH_HCR_EL2_EN | (vcpu->vm->vcpu_count > 1 ? ICH_HCR_EL2_TDIR : 0);
 }
 
-/** vgic_is_quiet() - when @vcpu was refilled last, no interrupt of its ap_list was left out */
+/**
+ * vgic_is_quiet() - when @vcpu was refilled last, no interrupt of its ap_list was left out: its
+ *	interface asks for no maintenance interrupt
+ */
 static inline bool vgic_is_quiet(const struct vcpu *vcpu)
 {
-	return vcpu->vgic.hcr == vgic_quiet_hcr(vcpu);
+	return !(vcpu->vgic.hcr & ~(ICH_HCR_EL2_EN | ICH_HCR_EL2_TDIR));
 }
 
 /**
  * vgic_latches_in_place() - whether pending_latch, which is set, may go into the list register that has
  *	@irq
  *
- * Nothing else of @irq has changed since that was written; and it is forwarded, not hw, nor an SPI that
+ * Nothing else of @irq has changed since that was written; and it is enabled, not hw, nor an SPI that
  * goes elsewhere next. A GICv2 SGI has no latch.
  */
 static inline bool vgic_latches_in_place(const struct vm *vm, const struct vgic_irq *irq)
 {
 	return irq->lr != VGIC_NO_LR && !irq->changed && irq->intid < GIC_PRIVATE_COUNT &&
-	       !irq->hw && vgic_irq_is_forwarded(vm, irq);
+	       !irq->hw && vgic_irq_is_enabled(vm, irq);
 }
 
 /** vgic_latch_in_place() - do it; @irq is held by a list register of this CPU, whose vCPU is quiet */

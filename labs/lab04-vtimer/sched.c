@@ -17,12 +17,6 @@
 
 #define SLICES_PER_SECOND 100 /* of 10 ms */
 
-/*
- * Bits of CPU_SUSPEND's power state (DEN 0022, "CPU_SUSPEND", "Original format") that are set in none
- * that a VM has: reserved ones, and the power level, 0, for a VM is made of CPUs alone.
- */
-#define POWER_STATE_NONE 0xfffe0000U
-
 static u64 slice_ticks; /* length of a time slice in ticks of the counter */
 
 void sched_begin_slice(struct vcpu *vcpu)
@@ -85,7 +79,7 @@ enum trap_result wfx_trap(struct vcpu *vcpu, u64 esr)
 /**
  * Exercise 4.6: psci_cpu_suspend() - CPU_SUSPEND as a standby state: WFI that returns SUCCESS in X0
  *
- * W1 is the power state. If a bit of POWER_STATE_NONE is set in it, there is no such state:
+ * W1 is the power state. If a bit of PSCI_POWER_STATE_NONE is set in it, there is no such state:
  * hypercall_return() of PSCI_INVALID_PARAMETERS, at once. Any other one is a standby:
  * DEN 0022, "CPU_SUSPEND", allows that: a power-down request may be downgraded to standby, from
  * which the call returns. When the vCPU wakes nobody comes back here.
