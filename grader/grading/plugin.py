@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: MIT
 """The pytest plugin of a graded run: `-p grader.grading.plugin`.
 
-In the workers it picks the lab's tests, runs each on every seed until one fails, and adds to a
-finding what the symptom table asks for. In the process that started them it passes each result on
-at once, one JSON object a line, so that nothing is lost when the run is cut short.
+It picks the lab's tests, runs each on every seed until one fails, and adds to a finding what the
+symptom table asks for. Each result is passed on at once, one JSON object a line, so that nothing is
+lost when the run is cut short. With --workers several processes share the tests (workers.py).
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import IO, Any
@@ -20,6 +22,7 @@ from grader.grading import budgets
 from grader.grading.findings import MACHINES, finding_of
 from grader.grading.lab import Lab
 from grader.grading.plan import selects, stands_alone
+from grader.grading.workers import Workers
 from grader.machine import options
 from grader.machine.gdb_client import GdbError
 from grader.machine.machine import Machine, Stop
@@ -39,7 +42,7 @@ RUN = pytest.StashKey[dict[str, Any]]()
 
 
 class Worker:
-    """Where tests run: a worker of xdist, or the only process without it."""
+    """How tests run."""
 
     def __init__(self, told: Options) -> None:
         self.told = told
@@ -180,16 +183,15 @@ class Reporter:
         target = told.results
         self.out: IO[str] = (os.fdopen(int(target), "w") if target.isdigit()
                              else open(target, "a", encoding="utf-8"))
+        self.turn = tempfile.TemporaryFile()
         self.spent: dict[str, float] = {}
 
     def write(self, **values: Any) -> None:
+        """A whole line, whoever else writes: a pipe takes a long one in pieces."""
+        fcntl.lockf(self.turn, fcntl.LOCK_EX)
         self.out.write(json.dumps(values) + "\n")
         self.out.flush()
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_xdist_node_collection_finished(self, node: object, ids: list[str]) -> None:
-        del node
-        self.write(kind="collected", tests=ids)
+        fcntl.lockf(self.turn, fcntl.LOCK_UN)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         if session.items:
@@ -225,8 +227,6 @@ class Reporter:
 
 def pytest_configure(config: pytest.Config) -> None:
     told = Options.of(config)
-    is_worker = hasattr(config, "workerinput")
-    if is_worker or not config.getoption("numprocesses", None):
-        config.pluginmanager.register(Worker(told), "strata-worker")
-    if not is_worker:
-        config.pluginmanager.register(Reporter(told), "strata-reporter")
+    config.pluginmanager.register(Worker(told), "strata-worker")
+    config.pluginmanager.register(Reporter(told), "strata-reporter")
+    config.pluginmanager.register(Workers(told.workers), "strata-workers")

@@ -22,6 +22,7 @@ from grader.machine.verdict import Finding, infrastructure
 from tools.files import full_disk
 
 OUTPUT_LINES = 40
+UNUSED = ("cacheprovider", "xdist", "junitxml", "doctest")  # what pytest would read for nothing
 
 
 @dataclass(frozen=True)
@@ -109,12 +110,13 @@ def run_tests(grading: Grading, column: str, settings: Settings,
     told = Options(build=settings.build, impl=settings.impl,
                    base="reference" if column == ISOLATED else "own", qemu=settings.qemu,
                    seeds=settings.seeds, prebuilt=True, select=tuple(patterns), results=str(write),
-                   patience=settings.patience, measure=settings.measure)
-    workers = ["-n", str(settings.workers)] if settings.workers else ["-p", "no:xdist"]
+                   patience=settings.patience, measure=settings.measure,
+                   workers=settings.workers)
     # The files come first: pytest does not know our options before it has found conftest.py by the
     # first file, and takes a word with a space in it, a test's name say, for one.
-    command = [sys.executable, "-m", "pytest", *files, "-q", "--tb=no", "-p", "no:cacheprovider",
-               "-p", "grader.grading.plugin", *workers, *told.arguments()]
+    command = [sys.executable, "-m", "pytest", *files, "-q", "--tb=no", "--capture=no",
+               *(f"-pno:{name}" for name in UNUSED), "-p", "grader.grading.plugin",
+               *told.arguments()]
     log = settings.build_path / "grade" / f"pytest-{column}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("w") as output:

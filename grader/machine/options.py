@@ -41,6 +41,7 @@ class Options:
     results: str = _option("", "file descriptor or path that results go to, one JSON object a line")
     patience: int = _option(
         0, "how many times the solution's instructions a machine may take; 0: grading/budgets.py")
+    workers: int = _option(0, "processes that share the tests; 0: the first runs them all")
     measure: bool = _option(
         False, "whatever properties the probes have, they are right, and are noted")
 
