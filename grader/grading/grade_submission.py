@@ -15,7 +15,7 @@ from grader.grading.filled import NO_IMAGE
 from grader.grading.model import ISOLATED, Grading
 from grader.grading.sandbox import Template
 from grader.machine import images
-from grader.machine.budget import build_plugin
+from grader.machine.budget import build_plugin, build_prestart
 from tools.files import scratch, write_atomically
 
 
@@ -39,6 +39,7 @@ class Grader:
         self.guests = (ROOT / self.build / "guests").resolve()
         self.template = sandbox.make_template(folder, self.lab, self.build)
         build_plugin(self.qemu, self.template.plugin)
+        build_prestart(self.template.plugin)
 
     def grade(self, source: Path, work: Path,
               arrived: Callable[[Grading, str, str], None] | None = None) -> Grading:

@@ -34,25 +34,32 @@ def plugin_api(version: tuple[int, int]) -> int:
 def build_plugin(qemu: str, directory: Path, name: str = "budget") -> Path:
     """Compile a plugin for this QEMU once; safe when several processes ask at the same time."""
     api = plugin_api(qemu_version(qemu)[:2])
-    source = SOURCES / f"{name}.c"
-    directory.mkdir(parents=True, exist_ok=True)
-    target = directory / f"{name}-api{api}.so"
-    with (directory / f"{name}.lock").open("w") as lock:
+    return _library(f"{name}.c", directory / f"{name}-api{api}.so", "-fvisibility=hidden",
+                    f"-DPLUGIN_API_VERSION={api}", f"-I{KIT}")
+
+
+def build_prestart(directory: Path) -> Path:
+    """The same for what the emulator is started with (grader/machine/prestart.py)."""
+    return _library("prestart.c", directory / "prestart.so")
+
+
+def _library(name: str, target: Path, *flags: str) -> Path:
+    source = SOURCES / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         newest = max(path.stat().st_mtime for path in (source, *SOURCES.glob("*.h")))
         if target.exists() and target.stat().st_mtime >= newest:
             return target
         compiler = shutil.which("gcc") or shutil.which("cc") or shutil.which("clang")
         if compiler is None:
-            raise infrastructure(f"a host C compiler is needed for the {name} plugin")
+            raise infrastructure(f"a host C compiler is needed for {name}")
         partial = target.with_suffix(".new")
-        command = [compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
-        command += ["-fvisibility=hidden", f"-DPLUGIN_API_VERSION={api}", f"-I{KIT}"]
-        done = subprocess.run(
-            [*command, "-o", str(partial), str(source)], capture_output=True, text=True
-        )
+        command = [compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", *flags]
+        done = subprocess.run([*command, "-o", str(partial), str(source)], capture_output=True,
+                              text=True)
         if done.returncode:
-            raise infrastructure(f"the {name} plugin does not compile", done.stderr)
+            raise infrastructure(f"{name} does not compile", done.stderr)
         partial.rename(target)
     return target
 

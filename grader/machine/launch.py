@@ -5,18 +5,16 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from grader.machine import options
-from grader.machine.budget import Budget, build_plugin
+from grader.machine import options, prestart
+from grader.machine.budget import Budget, build_plugin, build_prestart
 from grader.machine.console import Console
 from grader.machine.memory import PhysicalMemory
 from grader.machine.verdict import infrastructure
-from tools.qemu import (HEARTBEAT, MachineOptions, ends_with_us, option_value, qemu_command,
-                        qemu_version)
+from tools.qemu import HEARTBEAT, MachineOptions, option_value, qemu_command, qemu_version
 from tools.stub import Stub
 from tools.vms import DeviceConfig
 
@@ -66,6 +64,7 @@ class Process:
         self.stub = Stub(folder)
         self._stderr_path = folder / "stderr"
         plugin = build_plugin(config.qemu, config.build / "grader")
+        library = build_prestart(config.build / "grader")
         self.version = qemu_version(config.qemu)
         self.budget = Budget()
         self.memory = PhysicalMemory(config.memory_mib * MIB)
@@ -102,14 +101,12 @@ class Process:
         fds = (monitor_child.fileno(), self.stub.fileno(), self.memory.fd)
         with self._stderr_path.open("wb") as stderr:
             try:
-                self._qemu = subprocess.Popen(
-                    ends_with_us(command),
-                    stdin=subprocess.DEVNULL,
-                    stdout=stderr,
-                    stderr=stderr,
-                    pass_fds=(*fds, *self.budget.child_fds),
-                    env={**os.environ, **ENVIRONMENT},
-                    start_new_session=True,
+                self._qemu = prestart.start(
+                    command,
+                    library,
+                    {**os.environ, **ENVIRONMENT},
+                    stderr.fileno(),
+                    (*fds, *self.budget.child_fds),
                 )
             except OSError as error:
                 raise infrastructure(f"{config.qemu} cannot be run", str(error)) from error
@@ -141,10 +138,7 @@ class Process:
 
     def status(self, seconds: float) -> int | None:
         """How QEMU ended, negative for a signal; None when it still runs after `seconds`."""
-        try:
-            return self._qemu.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return None
+        return self._qemu.wait(seconds)
 
     def close(self) -> None:
         """End QEMU and give everything back."""
