@@ -14,7 +14,7 @@ bench: $(IMAGE) $(BUILD)/guests/payload.bin ready ## the paper's microbenchmarks
 		$(if $(filter 1,$(PEERS)),--peers) $(if $(BENCH),--benchmark $(BENCH))
 
 measure: image guests linux ## the table of costs of all layers, and build/measure.json; fails when a bar is missed
-	$(Q)$(PYTHON) -m bench.measure --build '$(BUILD)' --qemu $(call quoted,$(QEMU)) --image $(IMAGE)
+	$(Q)$(PYTHON) -m bench.measure --build '$(BUILD)' --qemu $(call quoted,$(QEMU)) --image $(IMAGE) --lab $(LAB)
 
 bench-record: $(IMAGE) $(BUILD)/guests/payload.bin $(BUILD)/guests/bench.bin ready ## (authors) write bench/counts.json, which make test compares with, anew
 	$(Q)$(PYTHON) -m bench.gate --build '$(BUILD)' --qemu $(call quoted,$(QEMU)) --image $(IMAGE) --record

@@ -50,6 +50,15 @@ def _is_given(name: str, course: Course, number: int) -> bool:
     return not any(fnmatch.fnmatchcase(name, pattern) for pattern in course.handout_exclude)
 
 
+def pictures_of_later_labs(course: Course, number: int) -> set[str]:
+    """Pictures in docs/ that the texts of later labs show, and no page that everybody gets does."""
+    docs = ROOT / "docs"
+    earlier = "".join(path.read_text("utf-8") for path in
+                      (*sorted(docs.glob("*.md")), *(ROOT / SOLUTION / lab.directory / LAB_TEXT
+                                                     for lab in course.labs[:number])))
+    return {f"docs/{path.name}" for path in docs.glob("*.svg") if path.name not in earlier}
+
+
 def symptoms_of(text: str, number: int) -> str:
     """The table of symptoms without those that speak of later labs alone."""
     head, *entries = text.split(SYMPTOM)
@@ -86,8 +95,9 @@ def build_reference(number: int, build: Path) -> list[Path]:
 
 def fill(dest: Path, course: Course, tree: Tree, number: int, archives: list[Path]) -> None:
     """Write the handout into an empty directory."""
+    later = pictures_of_later_labs(course, number)
     for path in repository_files():
-        if _is_given(path.as_posix(), course, number):
+        if _is_given(path.as_posix(), course, number) and path.as_posix() not in later:
             if path.is_symlink():
                 raise UserError(f"{path}: a handout has no symbolic links")
             (dest / path).parent.mkdir(parents=True, exist_ok=True)

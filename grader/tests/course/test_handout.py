@@ -155,3 +155,10 @@ def test_symptoms_of_later_labs_stay_with_the_authors() -> None:
     assert sorted(known.values()) == list(known.values()) and known[1] < known[6]
     assert known[6] == text.count(handout.SYMPTOM)
     assert not re.search(r"exercise [2-6]\.", handout.symptoms_of(text, 1))
+
+
+def test_pictures_of_later_labs_stay_with_the_authors() -> None:
+    later = {number: handout.pictures_of_later_labs(COURSE, number) for number in (2, 3, 4, 6)}
+    assert "docs/time-vgic.svg" in later[2] and "docs/time-vgic.svg" not in later[3]
+    assert "docs/time-smp.svg" in later[4] and "docs/time-smp.svg" not in later[6]
+    assert "docs/kick.svg" not in later[2]  # docs/architecture.md shows it
