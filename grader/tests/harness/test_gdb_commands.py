@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
 
 import pytest
 
 from grader.conftest import LABS, WHOLE, Lab, MakeLab
-from grader.machine.images import ROOT
+from grader.machine.images import ROOT, cross_prefix
 from grader.machine.machine import EL1_ONLY, EL2_ONLY, Machine
+from grader.machine.symbols import symbols_of
 from grader.oracle.probe import LOAD_OFFSET, RAM_BASE, ProbeVm, ram_bases
 from tools.vms import DeviceConfig
 
@@ -62,6 +64,19 @@ def test_what_the_cpu_does_and_who_waits_for_it(make_lab: MakeLab, number: int) 
     machine.run_to("trap_dispatch")
     assert "CPU 0: in EL2 for alpha.0, 0x4020" in typed(machine, "strata cpus")
     assert "trap_dispatch" in typed(machine, "strata cpus")
+
+
+def test_what_is_inlined_is_left_for_the_function_that_has_it(make_lab: MakeLab) -> None:
+    """As make debug TEST=... does: a student has not written esr_ec()."""
+    machine = in_guest(make_lab(1), *TWO)
+    symbols = symbols_of(machine.config.elf)
+    places = subprocess.run([cross_prefix() + "addr2line", "-i", "-e", str(machine.config.elf),
+                             *map(hex, symbols.extent("trap_dispatch")[::4])],
+                            capture_output=True, text=True, check=True).stdout.splitlines()
+    inlined = next(at for at, line in enumerate(places) if "/trap.c:" not in line)
+    machine.run_to(symbols["trap_dispatch"] + 4 * inlined)
+    assert "trap_dispatch" not in typed(machine, "frame").splitlines()[0]
+    assert " trap_dispatch (" in typed(machine, "python target.leave_inlined()")
 
 
 def test_a_cpu_without_a_vcpu_that_can_run_is_idle(make_lab: MakeLab) -> None:
