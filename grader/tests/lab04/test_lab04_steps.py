@@ -73,7 +73,8 @@ def test_the_count_of_a_vm_begins_at_its_creation(lab: Lab) -> None:
 def test_a_deadline_is_the_physical_count_of_its_virtual_one(lab: Lab, seed: int) -> None:
     """Virtual count = physical count - offset, so the way back is an addition."""
     bench = Bench.at(lab.start("counter"), LAB, "vm_create")
-    cval, offset = (random.Random(seed).getrandbits(40) | 1 for _ in range(2))
+    numbers = random.Random(seed)
+    cval, offset = (numbers.getrandbits(40) | 1 for _ in range(2))
     for compare, later, wanted, note in (
         (cval, 0, cval, "the virtual count is the physical one"),
         (cval, offset, cval + offset, "physical = virtual + offset"),
