@@ -209,7 +209,7 @@ def explain(grading: Grading, name: str, result: Result, build: str = "build") -
         yield from _wrapped(printable(line))
     yield from _field("likely cause", result.symptom)
     for section in exercise.manual:
-        yield f"  manual: {section}"
+        yield from _field("manual", section)
     yield from _field("hint", hint_for(exercise, result))
     if result.over:
         yield (f"  seen over the reference's {', '.join(result.over)}, which is not written here: "
@@ -264,7 +264,8 @@ def print_failures(grading: Grading) -> None:
         print()
         print("\n".join(explain(grading, name, result)))
     if len(found) > len(shown):
-        print(f"\n{len(found) - len(shown)} more failures; "
-              "each in full: make why TEST=name, for example")
+        more = len(found) - len(shown)
+        print(f"\n{more} more failure{'s' if more > 1 else ''}, in full: make why TEST=name, "
+              "for example")
         print(f"  make why TEST='{found[-1][1].split('::')[1]}'")
     sys.stdout.flush()

@@ -372,8 +372,8 @@ def test_the_cpu_that_reaches_a_physical_interrupt_is_told(lab: Lab) -> None:
                (1 - active, request))
         expect("gic->set_active(), which reaches this CPU's PPI, is not called",
                [call.arguments[0] for call in bench.calls if call.name == str(bench.nowhere)], [])
-        expect("the vCPU on the other CPU is asked to fold: requests", vcpu.get("requests"),
-               REQ_VGIC)
+        expect("the vCPU on the other CPU is asked to fold: requests (REQ_VGIC 2)",
+               vcpu.get("requests"), REQ_VGIC)
         expect("and its CPU is told, or it would not look: calls of vcpu_kick()",
                [call.arguments[0] for call in bench.calls if call.name == "vcpu_kick"],
                [vcpu.address])
@@ -699,7 +699,8 @@ def test_a_maintenance_interrupt_has_the_list_registers_filled_anew(lab: Lab) ->
 
     stage.load()
     bench.put(vcpu, vgic__hcr=1 | NPIE, requests=0)
-    expect("vgic_maintenance() calls", interrupt(), ["vgic_pull", "write_hcr"])
+    expect("vgic_maintenance() pulls, then switches the interface off in ICH_HCR_EL2: it calls",
+           interrupt(), ["vgic_pull", "write_hcr"])
     expect("ICH_HCR_EL2 is written: 0", bench.calls[-1].arguments[0], 0)
     expect("with vgic.lock", (locked, stage.vm.get("vgic.lock.taken")), ([1], 0))
     left = (ich_hcr(vcpu.get("vgic.hcr")), vcpu.get("requests"))
