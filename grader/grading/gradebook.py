@@ -11,6 +11,7 @@ import csv
 import io
 import json
 import os
+import re
 import statistics
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -29,6 +30,8 @@ STATUS = {0: "all points", 1: "graded", 2: "not built", 3: "not graded: infrastr
 TABLE = "table.json"  # the last table, for the next comparison
 TABLES = ("grades.csv", "summary.html", "changes.csv")
 SHOWN_CHANGES = 20
+# Where one begins, in the wide characters of East Asia, too.
+FORMULA = re.compile(r"((?:^|[;|])[\s\"']*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])")
 
 Results = list[tuple[str, dict[str, Any]]]
 
@@ -41,7 +44,13 @@ def notes_of(values: dict[str, Any]) -> list[str]:
     """Why there are no points, or no grade."""
     errors = [column["build_error"].split("\n")[0] for column in values.get("columns", {}).values()
               if column["build_error"]]
-    return [*values.get("refused", []), *values.get("infrastructure", []), *dict.fromkeys(errors)]
+    notes = [*values.get("refused", []), *values.get("infrastructure", []), *dict.fromkeys(errors)]
+    return [_line(note) for note in notes]
+
+
+def _line(text: str) -> str:
+    """In one line, printable."""
+    return escape(text).replace("\n", " ")
 
 
 def read_result(path: Path) -> dict[str, Any] | None:
@@ -198,9 +207,11 @@ def _rows(path: Path, rows: Iterable[Iterable[object]]) -> None:
 
 
 def _cell(value: object) -> object:
-    """A text that a spreadsheet would take for a formula is no formula."""
-    is_formula = isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r")
-    return f"'{value}" if is_formula else value
+    """A text as a spreadsheet is to show it: no formula, nor one behind what separates cells where
+    a comma is part of a number."""
+    if not isinstance(value, str):
+        return value
+    return FORMULA.sub(r"\1'", _line(value))
 
 
 def write_csv(dest: Path, found: Results) -> None:

@@ -26,6 +26,7 @@ from pathlib import Path, PurePosixPath
 
 from course.registry import LABS, load_course
 from course.submit import FILE_BYTES_MAX, registered_files
+from grader.machine.console import escape
 
 ENTRIES_MAX = 10_000  # of a whole copy of this repository
 UNPACKED_BYTES_MAX = 64 << 20
@@ -50,8 +51,9 @@ class _TooMuch(Exception):
 
 
 def shown(name: str) -> str:
-    """A name that anything can print: bytes that are no UTF-8 are escaped, and it has an end."""
-    text = name.encode("utf-8", "backslashreplace").decode()
+    """A name that anything can print, and that has an end: what is no UTF-8, ends a line, moves a
+    cursor or turns the direction of writing round is escaped."""
+    text = escape(name.encode("utf-8", "backslashreplace").decode()).replace("\n", "\\x0a")
     return text if len(text) <= NAME_MAX else text[:NAME_MAX] + "…"
 
 

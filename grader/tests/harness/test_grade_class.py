@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import io
 import os
 import signal
 import subprocess
@@ -264,6 +265,28 @@ def test_a_page_holds_nothing_that_a_name_brings(tmp_path: Path) -> None:
     for tag in ("<script", "<i>", "<u>", "<b>&", "\x1b"):
         assert tag not in html.split("</h1>")[1].replace("<b>0.0", "")
     assert "handed in late" in html
+
+
+@pytest.mark.parametrize("name", [
+    "=cmd|' /C calc'!A0", " \t@SUM(1)", "lab.zip;=1+1", 'a;"=1+1"', "a\n=1+1\r-1",
+    "\u202ezip.=1", "\uff1d1", "a\udcff;\x1b[2J+1", "+1", "-1",
+])
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_a_table_shows_what_was_handed_in_and_computes_nothing(tmp_path: Path, name: str,
+                                                               separator: str) -> None:
+    """Whatever separates cells where the table is opened."""
+    grading = Grading(COURSE, COURSE.lab(1), "labs", complete=True, refused=[f"x; {name}"])
+    values = {**grading.values(), "file": Entry(Path(name)).file, "refused": [name]}
+    gradebook.write_csv(tmp_path, [(name_of(name), values)])
+    written = (tmp_path / "grades.csv").read_text("utf-8")
+    assert written.count("\n") == 2 and written.replace("\n", "").isprintable()
+    for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_NONE):
+        for row in csv.reader(io.StringIO(written), delimiter=separator, quoting=quoting):
+            for cell in row:
+                shown = cell.strip(" \t'\"") if quoting else cell.strip()
+                assert not shown.startswith(("=", "+", "-", "@", "\uff1d")) or "'" in cell, row
+    page = gradebook.notes_of(values)
+    assert all(note.isprintable() for note in page)
 
 
 def test_results_of_two_labs_do_not_meet(tmp_path: Path) -> None:
