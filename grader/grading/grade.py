@@ -102,6 +102,9 @@ def graded_submission(arguments: argparse.Namespace, seeds: tuple[int, ...]) -> 
 
     missing = grade_submission.no_sandbox()
     if missing and arguments.unconfined:
+        if (ROOT / "solution").is_dir():
+            raise infrastructure("without a sandbox a submission is graded from a handout",
+                                 f"{missing}; and here it could read solution/")
         print(f"no sandbox here, so graded without one: {missing}", file=sys.stderr)
         return None
     if missing:

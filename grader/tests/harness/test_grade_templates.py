@@ -17,6 +17,7 @@ import pytest
 from course.registry import ROOT
 from grader.grading import grade, grade_submission
 from grader.grading.model import Grading
+from grader.machine.verdict import Finding
 
 TEMPLATES = ROOT / "templates"
 SHELL = ["slurm.sh", "gradescope/setup.sh", "gradescope/run_autograder"]
@@ -87,11 +88,23 @@ def test_unconfined_is_only_where_there_is_no_sandbox(
 
     monkeypatch.setattr(grade_submission, "no_sandbox", lambda: reason)
     monkeypatch.setattr(grade_submission, "grade_one", in_the_sandbox)
+    monkeypatch.setattr(grade, "ROOT", tmp_path)
     monkeypatch.setattr(sys, "argv", ["grade", "--lab", "2", "--submission", str(tmp_path),
                                       "--unconfined", "--out", str(tmp_path)])
     grade.main()
     assert bool(sandboxed) is confined
     assert ("without one: no user namespaces" in capsys.readouterr().err) is not confined
+
+
+def test_unconfined_is_not_where_the_solution_is(tmp_path: Path,
+                                                 monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "solution").mkdir()
+    monkeypatch.setattr(grade_submission, "no_sandbox", lambda: "no user namespaces")
+    monkeypatch.setattr(grade, "ROOT", tmp_path)
+    monkeypatch.setattr(sys, "argv", ["grade", "--lab", "2", "--submission", str(tmp_path),
+                                      "--unconfined", "--out", str(tmp_path)])
+    with pytest.raises(Finding, match="from a handout"):
+        grade.main()
 
 
 @pytest.mark.skipif(shutil.which("shellcheck") is None, reason="shellcheck is not installed")
