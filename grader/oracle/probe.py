@@ -259,7 +259,8 @@ def judge(machine: Machine, reports: list[Report], ignore: tuple[str, ...] = ())
             "properties", where=[*lines, *machine.where()],
         )
     for report in reports:
-        numbers = [entry.number for entry in report.entries if entry.number]
+        numbers = [entry.number for entry in report.entries
+                   if entry.number or not report.is_bait(entry)]
         expect(
             f"{report.vm}: {report.probe} ran once, from its start to its end",
             numbers,

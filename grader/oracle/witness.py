@@ -95,12 +95,14 @@ class Witness:
         if self._shared.get(Word.MOVED_COUNT):
             start, to, how = (self._shared.get(word)
                               for word in (Word.MOVED_FROM, Word.MOVED_TO, Word.MOVED_HOW))
+            left = f"left the block at {start:#x} by EL2's vector +{how:#x}"
             found += [
                 Finding(
                     Verdict.FAIL,
                     "after an exit a guest goes on where it was, or at its vectors",
-                    observed=f"left the block at {start:#x} by EL2's vector +{how:#x},"
-                    f" went on at {to:#x}",
+                    observed=(f"{left}, went on at {to:#x}" if start and to else
+                              f"{left}, in which nothing traps" if start else
+                              f"came from EL2 to {to:#x}, where it had not been interrupted"),
                     expected="the instruction that trapped, or the one behind it, and no exception "
                     "while it reports",
                 )

@@ -22,8 +22,11 @@
  * at the probe's addresses must be the probe's, each time that it is translated. And after a trip to
  * EL2 a probe must go on where it was, or at its exception vectors, having left by an instruction
  * that can trap: EL2 neither moves a probe about nor steps it from instruction to instruction. No
- * synchronous exception interrupts a report: it would change what the probe is about to say. All that
- * is watched where one vCPU runs; among several nobody can say for certain which one came back.
+ * synchronous exception interrupts a report: it would change what the probe is about to say.
+ *
+ * Among several vCPUs nobody can say for certain which one came back. There two things are watched: a
+ * block in which nothing can trap is not left for a synchronous exception, and nobody comes back into
+ * a report who was not interrupted there.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -44,6 +47,12 @@
 #define CPU_MAX 8
 #define PAGE_MAX 1024
 #define PAGE_MASK 0xfffUL
+#define LEFT_MAX 64
+#define SUSPECT_MAX 8
+#define SYNCHRONOUS 0x400 /* EL2's vector for that, from an AArch64 guest */
+/* So often EL2 may, on several CPUs, take memory away in which another one runs: to map it anew. */
+#define STEPS_MAX 4
+#define SUSPECTS_MAX 1
 
 /* The code of a probe, at the addresses where it runs. Offsets count from base. */
 struct program {
@@ -98,6 +107,7 @@ struct block {
 	uint64_t pc;
 	uint64_t insns;
 	int may_repeat; /* it can lead to itself without an exception */
+	int cannot_trap; /* neither can what follows: no reason to be left for EL2 but an interrupt */
 	const struct program *program; /* NULL: EL2, or a guest that is not watched */
 	uint64_t host_page; /* where its code lies in the emulator's memory */
 	uint64_t foreign_pc;
@@ -118,6 +128,12 @@ static unsigned loops[CPU_MAX]; /* how often the last one was entered in a row *
 static const struct block *inside[CPU_MAX]; /* the block of a probe that a CPU is in */
 static int reported; /* the one VM has completed an entry since it began */
 static struct left left; /* where the one VM was, until it comes back; or nobody came back to it */
+static struct left lefts[LEFT_MAX]; /* of several: where interrupts came in or before a report */
+static unsigned left_count;
+static uint64_t suspects[SUSPECT_MAX]; /* pages of code whose next report somebody came back into */
+static unsigned suspect_count, suspect_total, steps;
+static unsigned cpus_seen; /* a bit each: they ran code of probes */
+static atomic_flag several_lock = ATOMIC_FLAG_INIT; /* for the lines since @lefts */
 static uint64_t pages[PAGE_MAX]; /* of host memory, from which code of probes has run */
 static unsigned page_count;
 static int notify_fd = -1;
@@ -195,6 +211,30 @@ static int leads_to(const struct block *block, uint64_t pc)
 	return insn_leads_to(last, insn_at(block, last), pc);
 }
 
+static int same_page(uint64_t a, uint64_t b)
+{
+	return !((a ^ b) & ~PAGE_MASK);
+}
+
+/* Whether nothing in a block can trap, and what it leads to lies in its own page, which is mapped. */
+static int cannot_trap(const struct block *block)
+{
+	uint64_t last = end_of(block) - 4;
+	uint32_t word = insn_at(block, last);
+
+	for (uint64_t pc = block->pc; pc <= last; pc += 4)
+		if (can_trap(block, pc))
+			return 0;
+	if (!same_page(block->pc, end_of(block)) || (word & 0xfe000000) == 0xd6000000)
+		return 0;
+	if ((word & 0x7c000000) == 0x14000000)
+		return same_page(block->pc, branch_target(last, word, 0, 26));
+	if ((word & 0xfe000000) == 0x54000000 || (word & 0x7e000000) == 0x34000000)
+		return same_page(block->pc, branch_target(last, word, 5, 19));
+	return (word & 0x7e000000) != 0x36000000 ||
+	       same_page(block->pc, branch_target(last, word, 5, 14));
+}
+
 static int page_is_new(uint64_t page)
 {
 	for (unsigned i = 0; i < page_count; i++)
@@ -212,13 +252,20 @@ static int may_go_on(const struct left *place, const struct block *block, int ne
 	uint64_t pc = block->pc;
 	int within = is_in(pc, from->pc, 4 * from->insns + 1);
 
-	if (place->how != 0x400) /* an interrupt; or code of the guest that is not the probe's */
+	/* An interrupt; or code of the guest that is not the probe's. */
+	if (place->how != SYNCHRONOUS)
 		return within || leads_to(from, pc);
 	if (within && pc > from->pc && can_trap(from, pc - 4))
 		return 1;
 	if (within && pc < end_of(from) && can_trap(from, pc))
 		return 1;
 	return new_page && (within || leads_to(from, pc)); /* it was not mapped yet */
+}
+
+/* Whether an address is in report(), up to the store that ends the entry. */
+static int in_report(const struct program *program, uint64_t pc)
+{
+	return is_in(pc - program->base, program->report, program->commit - program->report + 4);
 }
 
 /*
@@ -229,26 +276,119 @@ static int amid_report(const struct block *block)
 {
 	const struct program *program = block->program;
 
-	return left.how == 0x400 && reported &&
-	       is_in(block->pc - program->base, program->report,
-		     program->commit - program->report + 4);
+	return left.how == SYNCHRONOUS && reported && in_report(program, block->pc);
 }
+
+static void moved(const struct block *from, uint64_t how, uint64_t to)
+{
+	if (!shared->moved_count++) {
+		shared->moved_from = from ? from->pc : 0;
+		shared->moved_how = how;
+		shared->moved_to = to;
+	}
+}
+
+/* ---- several vCPUs ---- */
+
+/* Whether an interrupt behind this block can find its vCPU in a report. */
+static int leads_into_report(const struct block *block)
+{
+	const struct program *program = block->program;
+	uint64_t start = program->base + program->report, last = end_of(block) - 4;
+	int is_indirect = (insn_at(block, last) & 0xfe000000) == 0xd6000000;
+
+	return (block->pc <= program->base + program->commit && end_of(block) > start) ||
+	       (!is_indirect && leads_to(block, start));
+}
+
+/* One of several is left for EL2. */
+static void one_left(const struct block *block, uint64_t how)
+{
+	int is_interrupt = how & 0x180; /* IRQ, FIQ, SError */
+	unsigned most = cpus_seen & (cpus_seen - 1) ? STEPS_MAX : 0;
+
+	if (is_interrupt && leads_into_report(block))
+		lefts[left_count++ % LEFT_MAX] = (struct left){block, how};
+	if (how == SYNCHRONOUS && block->cannot_trap && ++steps > most)
+		moved(block, how, 0);
+}
+
+/* Whether somebody was interrupted where one of several goes on; each of them comes back once. */
+static int was_interrupted(const struct block *block)
+{
+	for (unsigned i = 0; i < LEFT_MAX; i++) {
+		if (!lefts[i].block || !may_go_on(&lefts[i], block, 0))
+			continue;
+		lefts[i].block = NULL;
+		return 1;
+	}
+	return 0;
+}
+
+/* One of several comes from EL2. The report is judged when its number is known: the first may be the
+ * first to need the memory. */
+static void one_entered(const struct block *block)
+{
+	if (was_interrupted(block) || !in_report(block->program, block->pc))
+		return;
+	if (suspect_count < SUSPECT_MAX)
+		suspects[suspect_count++] = block->host_page;
+}
+
+static void one_committed(const struct block *block, uint64_t number)
+{
+	unsigned most = cpus_seen & (cpus_seen - 1) ? SUSPECTS_MAX : 0;
+
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < suspect_count; i++) {
+		if (suspects[i] != block->host_page)
+			suspects[kept++] = suspects[i];
+		else if (number && ++suspect_total > most)
+			moved(NULL, SYNCHRONOUS, block->program->base + block->program->report);
+	}
+	suspect_count = kept;
+}
+
+static void lock_several(void)
+{
+	while (atomic_flag_test_and_set_explicit(&several_lock, memory_order_acquire))
+		;
+}
+
+static void unlock_several(void)
+{
+	atomic_flag_clear_explicit(&several_lock, memory_order_release);
+}
+
+/* ---- one, and all of them ---- */
 
 static void probe_left(unsigned cpu, const struct block *next)
 {
 	left.block = inside[cpu];
 	left.how = next->pc & 0x7ff;
+	if (shared->vcpu_count > 1) {
+		lock_several();
+		one_left(inside[cpu], next->pc & 0x7ff);
+		unlock_several();
+	}
 	inside[cpu] = NULL;
 }
 
 /* The CPU runs a probe's code, and did not before. */
-static void probe_entered(const struct block *block)
+static void probe_entered(unsigned cpu, const struct block *block)
 {
 	uint64_t offset = block->pc - block->program->base;
-	int new_page = page_is_new(block->host_page);
+	int new_page;
 
-	if (shared->vcpu_count > 1)
-		return; /* which of them comes back, and from where, cannot be told for certain */
+	if (shared->vcpu_count > 1) {
+		lock_several();
+		cpus_seen |= 1U << cpu;
+		one_entered(block);
+		unlock_several();
+		return;
+	}
+	new_page = page_is_new(block->host_page);
 	if (left.block && may_go_on(&left, block, new_page) && !amid_report(block)) {
 		left.block = NULL;
 		return;
@@ -257,11 +397,7 @@ static void probe_entered(const struct block *block)
 		page_count = reported = 0; /* the VM begins anew: its memory too */
 	if (!offset || (is_in(offset, block->program->vectors, 0x800) && offset % 0x80 == 0))
 		return;
-	if (!shared->moved_count++) {
-		shared->moved_from = left.block ? left.block->pc : 0;
-		shared->moved_how = left.how;
-		shared->moved_to = block->pc;
-	}
+	moved(left.block, left.how, block->pc);
 }
 
 static void watch(unsigned cpu, const struct block *block)
@@ -272,7 +408,7 @@ static void watch(unsigned cpu, const struct block *block)
 		return;
 	}
 	if (!inside[cpu])
-		probe_entered(block);
+		probe_entered(cpu, block);
 	inside[cpu] = block;
 }
 
@@ -327,9 +463,14 @@ static void entry_committed(unsigned cpu, uint32_t info, uint64_t vaddr, void *d
 
 	reported = 1;
 	(void)cpu;
-	(void)data;
-	if (index < ENTRY_MAX && end >= bytes && end <= ram_bytes)
-		memcpy(shared->entries[index], ram + end - bytes, bytes);
+	if (index >= ENTRY_MAX || end < bytes || end > ram_bytes)
+		return;
+	memcpy(shared->entries[index], ram + end - bytes, bytes);
+	if (shared->vcpu_count > 1) {
+		lock_several();
+		one_committed(data, shared->entries[index][ENTRY_WORDS - 1]);
+		unlock_several();
+	}
 }
 
 static void probe_finished(unsigned cpu, void *data)
@@ -403,13 +544,14 @@ static void tb_translated(plugin_id id, struct plugin_block *tb)
 	block->host_page = (uintptr_t)qemu_plugin_insn_haddr(first) & ~PAGE_MASK;
 	commit = finish = block->insns;
 	if (block->program) {
+		block->cannot_trap = cannot_trap(block);
 		commit = (block->program->base + block->program->commit - block->pc) / 4;
 		finish = (block->program->base + block->program->finish - block->pc) / 4;
 	}
 	if (commit < block->insns)
 		qemu_plugin_register_vcpu_mem_cb(qemu_plugin_tb_get_insn(tb, commit),
 						 entry_committed, PLUGIN_NO_REGISTERS, PLUGIN_WRITE,
-						 NULL);
+						 block);
 	if (finish < block->insns)
 		qemu_plugin_register_vcpu_insn_exec_cb(qemu_plugin_tb_get_insn(tb, finish),
 						       probe_finished, PLUGIN_NO_REGISTERS, block);
