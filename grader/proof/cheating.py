@@ -22,8 +22,9 @@ from tools.errors import UserError
 
 FOLDER = ROOT / "grader" / "proof" / "cheats"
 # A function of an exercise as starters have it; what it returns, if that is no number or pointer.
-UNWRITTEN = re.compile(r"(EXERCISE\([\d.]+\)\n(?:[^\n{}]*\n)+?)\{\n\tTODO\([\d.]+\);\n\}")
+FUNCTION = re.compile(r"(EXERCISE\([\d.]+\)\n(?:[^\n{}]*\n)+?)(\{\n.*?^\})", re.DOTALL | re.MULTILINE)
 TODO = re.compile(r"TODO\([\d.]+\);")
+ASSEMBLY_TODO = re.compile(r"^\tTODO\([\d.]+\)$", re.MULTILINE)
 RETURNS = re.compile(r"^(?:static |inline )*(void|struct \w+) \w+\(", re.MULTILINE)
 SAMPLE = ("prints-what-is-expected", "sleeps-for-ever", "incbin-of-a-host-file",
           "foreign-section-by-paste",
@@ -54,13 +55,13 @@ def all_cheats() -> list[Cheat]:
 
 def emptied(text: str) -> str:
     """A starter whose unwritten functions do nothing, and return zero."""
-    def body(match: re.Match[str]) -> str:
+    def written(match: re.Match[str]) -> str:
         kind = RETURNS.search(match[1])
         nothing = "return;" if kind and kind[1] == "void" else (
             f"return ({kind[1]}){{0}};" if kind else "return 0;")
-        return f"{match[1]}{{\n\t{nothing}\n}}"
+        return match[1] + TODO.sub(nothing, match[2])
 
-    return TODO.sub("(void)0;", UNWRITTEN.sub(body, text))
+    return ASSEMBLY_TODO.sub("\tnop", TODO.sub("(void)0;", FUNCTION.sub(written, text)))
 
 
 def _read(name: str, cheat: Cheat, course: Course) -> str:
