@@ -15,6 +15,7 @@ from grader.oracle.decode.smmu import positions
 from grader.oracle.dma import Smmu
 from grader.oracle.objects import Objects
 from grader.oracle.probe import LOAD_OFFSET, RAM_BASE, ProbeVm
+from grader.oracle.witness import Witness
 from tools.vms import DeviceConfig
 
 LAB = 5
@@ -125,6 +126,13 @@ def test_a_device_that_asks_for_ever_harms_its_owner_alone(lab: Lab, gic: int) -
         ProbeVm("pci_edu", name="neighbour", devices=(SECOND,)),
     )
     machine, _ = lab.probe(*vms, devices=EDU, budget=BUDGET)
+    expect_flood(machine)
+
+
+def expect_flood(machine: Machine) -> None:
+    """VM 0 has seen an interrupt since it began to ask, and EL2 lives."""
+    told = [entry.number for entry in Witness(machine.budget.shared).entries(0) if entry.passed]
+    expect_that("VM 0 says that it is being flooded", 2 in told, f"its reports: {told}")
     expect_that("EL2 lives", crash.read(machine) is None, crash.read(machine))
 
 
@@ -135,7 +143,7 @@ def test_the_neighbour_of_a_flood_keeps_its_share(lab: Lab) -> None:
         ProbeVm("victim", name="victim"),
     )
     machine, _ = lab.probe(*vms, devices=edus(*addresses), budget=BUDGET)
-    expect_that("EL2 lives", crash.read(machine) is None, crash.read(machine))
+    expect_flood(machine)
 
 
 # ---- 5.7 -----------------------------------------------------------------------------------------

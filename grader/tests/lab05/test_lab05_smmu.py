@@ -99,6 +99,8 @@ def test_an_smmu_without_owners_is_on_all_the_same(lab: Lab) -> None:
 
 
 def test_a_machine_without_an_smmu_is_as_before(lab: Lab) -> None:
+    """Which says something of a hypervisor that uses one where there is one."""
+    expect_that("an SMMU translates", Smmu(without_owners(lab)).is_on)
     lab.probe("hypercalls")
 
 
