@@ -22,7 +22,8 @@ from tools.errors import UserError
 
 FOLDER = ROOT / "grader" / "proof" / "cheats"
 # A function of an exercise as starters have it; what it returns, if that is no number or pointer.
-FUNCTION = re.compile(r"(EXERCISE\([\d.]+\)\n(?:[^\n{}]*\n)+?)(\{\n.*?^\})", re.DOTALL | re.MULTILINE)
+FUNCTION = re.compile(r"(EXERCISE\([\d.]+\)\n(?:[^\n{}]*\n)+?)(\{\n.*?^\})",
+                      re.DOTALL | re.MULTILINE)
 TODO = re.compile(r"TODO\([\d.]+\);")
 ASSEMBLY_TODO = re.compile(r"^\tTODO\([\d.]+\)$", re.MULTILINE)
 RETURNS = re.compile(r"^(?:static |inline )*(void|struct \w+) \w+\(", re.MULTILINE)

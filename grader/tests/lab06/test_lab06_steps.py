@@ -5,12 +5,8 @@ from __future__ import annotations
 
 import itertools
 
-import pytest
-
 from grader.conftest import Lab
-from grader.machine import images
 from grader.machine.machine import EL2_ONLY, Machine, StopKind
-from grader.machine.symbols import symbols_of
 from grader.machine.verdict import expect, expect_that
 from grader.oracle.barriers import disassemble
 from grader.oracle.calls import Bench, Stub, hook_of, trap_result
@@ -163,27 +159,6 @@ def test_a_vcpu_that_was_started_again_does_not_go_off(lab: Lab, seed: int) -> N
     bench.call("psci_cpu_off", vcpus[0].address, stubs={"vm_stop": 0})
     expect("CPU_OFF of the other one, which is not the last: calls of vm_stop()",
            [call.name for call in bench.calls], [])
-
-
-# 6.3 and 6.4: what is ordered by instructions that QEMU does not need.
-
-
-@pytest.mark.parametrize(("function", "send"), [("gic_v3_send_sgi", r"msr icc_sgi1r_el1"),
-                                                ("gic_v2_send_sgi", r"str w")])
-def test_a_kick_comes_behind_what_was_written_for_it(function: str, send: str) -> None:
-    """Arm ARM, "Barriers": only a DSB orders stores before what a device, or a register of the
-    interrupt controller, does to another CPU. STLR and DMB do not."""
-    elf = images.hypervisor(LAB).elf
-    symbols = symbols_of(elf)
-    expect_that(f"the image has {function}()", function in symbols)
-    seen = []
-    for address, instruction in disassemble(elf).items():
-        if (symbols.place(address) or "").partition("+")[0] == function:
-            seen.append(instruction)
-    sends = [index for index, one in enumerate(seen) if one.is_like(send)]
-    expect_that("it sends an SGI", bool(sends))
-    before = [one.name for one in seen[:sends[-1]] if one.name == "dsb"]
-    expect_that("a DSB stands before the SGI is sent", bool(before))
 
 
 def executed(machine: Machine, steps: int) -> list[str]:
