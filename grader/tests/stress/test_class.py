@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -118,8 +119,8 @@ def results_in(lines: list[str]) -> int:
     return sum("/" in line.split(" ")[0] for line in lines)
 
 
-def verdicts(dest: Path) -> dict[str, object]:
-    found = {}
+def verdicts(dest: Path) -> dict[str, tuple[Any, ...]]:
+    found: dict[str, tuple[Any, ...]] = {}
     for path in sorted((dest / "students").glob("*.json")):
         if ".gradescope" not in path.name:
             values = json.loads(path.read_text("utf-8"))
@@ -170,5 +171,5 @@ def test_a_class_is_graded_whatever_is_in_it_and_whoever_kills_it(tmp_path: Path
         assert "Traceback" not in (tmp_path / name / "summary.html").read_text("utf-8")
     assert [list(folder.iterdir()) for folder in temporary] == [[], []]
     assert first["alice"] == first["bert"] == first["ekemil_11"]
-    assert first["alice"][1] == 0  # type: ignore[index]
+    assert first["alice"][1] == 0
     shutil.rmtree(tmp_path / "in")
