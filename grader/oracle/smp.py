@@ -17,7 +17,8 @@ from grader.oracle.objects import Object, Objects
 
 OFF, RUNNABLE, RUNNING, BLOCKED = range(4)  # enum vcpu_state
 HOLD_BUDGET = 60_000  # instructions that the others execute while one CPU stands
-STEPS = 90  # instructions behind a function's first one
+STEPS = 80  # instructions behind a function's first one, up to the beginning of a block
+STEPS_IN_BLOCK = 10  # and from there: each is a round trip through GDB
 VTTBR_BADDR = (1 << 48) - 2
 
 
@@ -152,7 +153,11 @@ def make_races(machine: Machine, functions: tuple[str, ...], holds: int, seed: i
         if stop.kind is not StopKind.BREAKPOINT:
             return stop
         with machine.alone(stop.cpu):
-            machine.step_instruction(chooser.randrange(1, STEPS))
+            ended = machine.run(chooser.randrange(1, STEPS))
+            if ended.kind is StopKind.BUDGET:
+                ended = machine.step_instruction(chooser.randrange(1, STEPS_IN_BLOCK))
+        if ended.kind not in (StopKind.BUDGET, StopKind.QUIET, StopKind.STEP):
+            return ended
         others = [cpu for cpu in range(machine.config.smp) if cpu != stop.cpu]
         chooser.shuffle(others)
         for cpu in others:

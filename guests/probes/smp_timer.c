@@ -7,7 +7,7 @@
 #include "smp.h"
 #include "timer.h"
 
-#define ROUNDS 12
+#define ROUNDS 6
 #define LATE_US 20000
 
 static u32 count;

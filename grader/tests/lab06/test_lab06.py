@@ -28,6 +28,8 @@ HOLDS, HOLDS_FULL = 6, 40
 LOOKS, LOOKS_FULL = 24, 120
 AT_ONCE = 100_000  # a hundredth of a time slice
 REQ_STOP = 1 << 2
+EACH_ONCE = (("probe_rounds", 5),)  # of smp_power: each vCPU resets the VM, the first one twice
+MOVES = (("probe_rounds", 20),)  # of smp_migrate
 # GIC and CPUs: what an interrupt controller or a number of CPUs could spoil is tried on these.
 MACHINES = pytest.mark.parametrize(("gic", "smp"), [(3, 4), (2, 2)], indirect=["gic"],
                                    ids=["gicv3-4", "gicv2-2"])
@@ -123,7 +125,7 @@ def test_psci_of_several_vcpus(lab: Lab, gic: int, probe: str, smp: int) -> None
 
 @MACHINES
 def test_a_vm_resets_under_load(lab: Lab, gic: int, smp: int) -> None:
-    machine, _ = lab.probe(four("smp_power"), smp=smp, budget=BUDGET)
+    machine, _ = lab.probe(four("smp_power", words=EACH_ONCE), smp=smp, budget=BUDGET)
     resets = Objects(machine).vm(0).get("reset_count")
     expect_that("the VM was reset by several of its vCPUs", resets >= 4, resets)
 
@@ -187,7 +189,7 @@ def test_psci_whatever_comes_in_between(lab: Lab, gic: int, probe: str, seed: in
 def test_reset_whatever_comes_in_between(lab: Lab, gic: int, seed: int) -> None:
     functions = ("vm_stop", "vm_request_reset", "vm_leave", "vcpu_evict", "vm_vcpu_left",
                  "vcpu_retire", "vm_reap", "vcpu_start")
-    races(lab, [four("smp_power")], functions, seed)
+    races(lab, [four("smp_power", words=EACH_ONCE)], functions, seed)
 
 
 # 6.3: interrupts between CPUs.
@@ -262,11 +264,12 @@ def test_stage_1_of_several_vcpus(lab: Lab, smp: int) -> None:
 @MACHINES
 @pytest.mark.parametrize("probe", ["smp_migrate", "smp_timer"])
 def test_a_vcpu_keeps_what_it_has(lab: Lab, gic: int, probe: str, smp: int) -> None:
-    lab.probe(four(probe), smp=smp, budget=BUDGET)
+    words = MOVES if probe == "smp_migrate" else ()
+    lab.probe(four(probe, words=words), smp=smp, budget=BUDGET)
 
 
 def test_two_vms_share_cpus(lab: Lab, gic: int) -> None:
-    lab.probe(four("smp_migrate"), four("smp_migrate"), smp=2, budget=BUDGET)
+    lab.probe(*[four("smp_migrate", words=MOVES)] * 2, smp=2, budget=BUDGET)
 
 
 def test_state_of_the_scheduler_at_any_moment(lab: Lab, gic: int, seed: int) -> None:

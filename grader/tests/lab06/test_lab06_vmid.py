@@ -28,8 +28,8 @@ CPU_MAX = 8
 @pytest.mark.parametrize(("cpus", "vms", "vmids"), [(1, 2, 1), (1, 3, 2), (2, 5, 2), (2, 6, 3)])
 def test_more_vms_than_vmids_run_side_by_side(lab: Lab, cpus: int, vms: int, vmids: int) -> None:
     """None sees another's memory, however often a VMID changes hands."""
-    machine, _ = lab.probe(*[ProbeVm("memory_isolation")] * vms, vmids=vmids, smp=cpus,
-                           ignore=("cntkctl_el1",))
+    machine, _ = lab.probe(*[ProbeVm("memory_isolation", memory_mib=4)] * vms, vmids=vmids,
+                           smp=cpus, ignore=("cntkctl_el1",))
     space = Object(Objects(machine), "struct vmid_space", machine.symbols["vmid_space"])
     expect("VMIDs that are used", space.get("last"), vmids)
     expect_that("all VMIDs were given out anew", space.get("generation") > 1,
