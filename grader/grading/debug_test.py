@@ -68,8 +68,21 @@ def look_at(node: pytest.Item, finding: str) -> None:
                    check=False)
 
 
+def how_to_repeat(name: str | None, function: int, arguments: tuple[int, ...]) -> str:
+    """What to type to see a call that a test made, and that has returned."""
+    has_name = name is not None and name.isidentifier()  # not one of the compiler's, with dots
+    place, start = (name, name) if has_name else (f"*{function:#x}", f"{function:#x}")
+    return ("The call is over. To step through it once more, on the state that it left:\n"
+            f"  tbreak {place}\n"
+            f"  print/x ((unsigned long (*)()){start})({', '.join(map(hex, arguments))})\n"
+            "Functions that the test answers for are the real ones then.\n")
+
+
 def take_over(machine: Machine) -> None:
     """Replace the machine's debugger by one that a person has."""
+    if machine.returned:
+        print(how_to_repeat(machine.symbols.place(machine.returned[0]), *machine.returned),
+              flush=True)
     machine.gdb.close()
     config = machine.config
     guests = [add_guest(guest.elf, guest.load_address) for guest in config.guests]

@@ -22,7 +22,7 @@ from course import questions, unwritten
 from course.registry import LABS, ROOT, Course, load_course
 from course.submit import hash_of_labs
 from grader.grading import budgets, filled, formats, properties, run, text
-from grader.grading.model import EXIT_INFRASTRUCTURE, Grading
+from grader.grading.model import EXIT_FAILED, EXIT_INFRASTRUCTURE, Column, Grading
 from grader.machine.verdict import Finding, infrastructure
 from tools.errors import UserError, run_main
 from tools.files import FULL
@@ -81,6 +81,29 @@ def digests(grading: Grading) -> dict[str, list[str]]:
     results = grading.columns[grading.best].results
     return {name: result.properties for name, result in results.items()
             if result.passed and result.properties}
+
+
+def not_measured(grading: Grading) -> list[str]:
+    """The tests, those of the questions too, that did not pass: --measure needs all of them."""
+    column = grading.columns.get(grading.best, Column(grading.best))
+    bad = [name for name in grading.tests
+           if not ((result := column.results.get(name)) and result.passed)]
+    bad += [f"{name}: not measured" for name in column.unmeasured]
+    return bad or ([] if grading.tests and grading.complete and not grading.infrastructure
+                   else ["the run did not come to its end"])
+
+
+def measured(grading: Grading, stem: Path) -> int:
+    """Write what was measured, if it was measured of every test; else nothing, and say why."""
+    bad = not_measured(grading)
+    if not bad:
+        budgets.write(instructions(grading))
+        properties.write(digests(grading))
+    status = finish(grading, stem)
+    if bad:
+        print(f"error: --measure has written nothing, since these tests did not pass: "
+              f"{', '.join(bad)}", file=sys.stderr)
+    return status or (EXIT_FAILED if bad else status)
 
 
 def finish(grading: Grading, stem: Path) -> int:
@@ -153,10 +176,7 @@ def main() -> int:
     finally:
         live.close()
         formats.write_all(grading, stem)
-    if arguments.measure:
-        budgets.write(instructions(grading))
-        properties.write(digests(grading))
-    return finish(grading, stem)
+    return measured(grading, stem) if arguments.measure else finish(grading, stem)
 
 
 def guarded() -> int:

@@ -10,6 +10,7 @@ from grader.grading import properties
 from grader.machine.launch import MachineConfig
 from grader.machine.machine import Machine
 from grader.machine.options import current
+from grader.machine.verdict import Finding
 from grader.oracle.probe import ProbeVm, Report, expect_turns, judge, prepare, run_probes
 
 PROBE_BUDGET = 200_000_000
@@ -63,5 +64,9 @@ class Lab:
         if turns:
             expect_turns(reports)
         if not current().measure:
-            properties.expect_all(self.test, (report.digest for report in reports))
+            try:
+                properties.expect_all(self.test, (report.digest for report in reports))
+            except Finding as finding:
+                finding.where += machine.where()
+                raise
         return machine, reports

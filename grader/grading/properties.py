@@ -9,15 +9,20 @@ checksum over their words.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
+from course.registry import ROOT
 from grader.grading.plan import short
-from grader.machine.verdict import Finding, Verdict, infrastructure
+from grader.machine.options import current
+from grader.machine.verdict import Finding, Verdict
 from tools.files import write_atomically
 
 FILE = Path(__file__).resolve().parent / "properties.json"
+WHAT = "looks at all of its properties"  # of a finding that is about the probe
+REMEDY = "when that is as it should be: "  # before the command that writes the file anew
 
 
 @cache
@@ -33,22 +38,31 @@ def write(digests: Mapping[str, list[str]]) -> None:
     measured.cache_clear()
 
 
+def remedy(nodeid: str) -> list[str]:
+    """How to write the file anew, for who has the solution: nobody else changes probes."""
+    lab = re.match(r"test_lab(\d\d)", short(nodeid))
+    if lab is None or not (ROOT / "solution").is_dir():
+        return []
+    return [f'{REMEDY}"$(tools/doctor --python)" -m grader.grading.grade --lab {int(lab[1])} '
+            "--impl solution --measure"]
+
+
 def expect_all(nodeid: str, digests: Iterable[str]) -> None:
     """FAIL unless the test's probes report exactly the known properties; tests of a lab alone."""
     if not short(nodeid).startswith("test_lab"):
         return
     known = measured().get(short(nodeid))
     if known is None:
-        raise infrastructure(f"{FILE.name} does not know this test",
-                             "grader.grading.grade --impl solution --measure adds it")
+        raise Finding(Verdict.ERROR, f"{FILE.name} knows this test", where=remedy(nodeid))
     for digest in digests:
         if digest not in known:
             probe = digest.split(":")[0]
             counts = [text.split()[-2] for text in known if text.startswith(probe + ":")]
             raise Finding(
                 Verdict.FAIL,
-                f"{probe} looks at all of its properties",
+                f"{probe} {WHAT}",
                 observed=f"{digest.split()[-2]} properties, checksum {digest.split()[-1]}",
                 expected=f"{' or '.join(counts)} properties, "
                          "as grader/grading/properties.json has them",
+                where=remedy(nodeid) if current().impl == "solution" else [],
             )

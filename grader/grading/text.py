@@ -22,6 +22,7 @@ from course.lab import so_far
 from course.registry import Exercise
 from grader.grading.model import CUMULATIVE, ISOLATED, Grading, Result, points
 from grader.grading.plan import path_of, stands_alone
+from grader.grading.properties import REMEDY, WHAT
 from course.questions import counts
 from grader.machine.console import escape as printable
 from grader.machine.verdict import Verdict
@@ -183,10 +184,11 @@ def question_lines(grading: Grading) -> list[str]:
 
 
 def failures(grading: Grading) -> list[tuple[str, str, Result]]:
-    """What is worth looking at first: not what is blocked, the lowest exercise first."""
+    """What is worth looking at first: not what is blocked, the lowest exercise first, and of its
+    tests those that show it by itself."""
     found = []
     for exercise in grading.exercises:
-        for name in grading.names(exercise):
+        for name in sorted(grading.names(exercise), key=lambda name: not stands_alone(name)):
             result = grading.result_of(name)
             if result and not result.passed and result.verdict is not Verdict.BLOCKED:
                 found.append((exercise.id, name, result))
@@ -206,11 +208,12 @@ def explain(grading: Grading, name: str, result: Result, build: str = "build") -
     yield from _field("observed", result.observed)
     yield from _field("expected", result.expected)
     for line in result.where:
-        yield from _wrapped(printable(line))
+        yield from [f"  {line}"] if line.startswith(REMEDY) else _wrapped(printable(line))
     yield from _field("likely cause", result.symptom)
     for section in exercise.manual:
         yield from _field("manual", section)
-    yield from _field("hint", hint_for(exercise, result))
+    if result.verdict is not Verdict.ERROR and WHAT not in result.what:
+        yield from _field("hint", hint_for(exercise, result))
     if result.over:
         yield (f"  seen over the reference's {', '.join(result.over)}, which is not written here: "
                "write that, and it can be reproduced")
@@ -263,9 +266,10 @@ def print_failures(grading: Grading) -> None:
     for name, result in shown:
         print()
         print("\n".join(explain(grading, name, result)))
-    if len(found) > len(shown):
-        more = len(found) - len(shown)
-        print(f"\n{more} more failure{'s' if more > 1 else ''}, in full: make why TEST=name, "
-              "for example")
-        print(f"  make why TEST='{found[-1][1].split('::')[1]}'")
+    more = [name for _, name, _ in found if name not in dict(shown)]
+    if more:
+        example = next(filter(stands_alone, more), more[-1])
+        print(f"\n{len(more)} more failure{'s' if len(more) > 1 else ''}, in full: "
+              "make why TEST=name, for example")
+        print(f"  make why TEST='{example.split('::')[1]}'")
     sys.stdout.flush()

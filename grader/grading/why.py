@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,7 +46,9 @@ def find(folder: Path, wanted: str) -> tuple[Grading, str]:
         ran += found
     if ran:
         raise UserError(f"TEST={wanted}: {ran[0]} passed when it last ran")
-    raise UserError(f"TEST={wanted}: no test of that name has run; make grade runs the tests")
+    lab = re.search(r"lab0(\d)", wanted)
+    raise UserError(f"TEST={wanted}: no result of a test of that name; make grade "
+                    f"LAB={lab[1] if lab else 'n'} makes them, make test and pytest keep none")
 
 
 def find_submission(folders: list[Path], source: Path) -> Grading:

@@ -20,15 +20,17 @@ from course import questions
 from course.registry import ROOT, Lab, load_course
 from course.submit import hash_of_labs, pack, registered_files
 from course.unwritten import Place, Unwritten
-from grader.grading import budgets, formats, run, symptoms
+from grader.grading import budgets, formats, grade, properties, run, symptoms
 from grader.grading.model import (CUMULATIVE, EXIT_FAILED, EXIT_INFRASTRUCTURE, EXIT_NOT_BUILT,
                                   EXIT_PASSED, ISOLATED, Column, Grading, Result)
 from grader.grading.plan import (assign, matches, measures, patterns_of, prerequisites,
                                  question_patterns, short)
-from grader.grading.text import explain, summary
+from grader.grading.debug_test import how_to_repeat
+from grader.grading.text import explain, print_failures, summary
 from grader.grading.stored import is_enough, restore
 from grader.grading.why import failed, find, find_submission
-from grader.machine.verdict import Verdict
+from grader.machine.options import Options
+from grader.machine.verdict import Finding, Verdict
 from grader.oracle.decode.esr import Esr
 from grader.proof.mutation import all_mutants
 from tools.errors import UserError
@@ -55,6 +57,29 @@ def test_measuring_one_exercise_does_not_drop_the_numbers_of_the_others(tmp_path
     assert done.returncode == 2
     assert done.stderr == ("error: --measure replaces the numbers of a whole lab: "
                            "give no --exercise\n")
+
+
+def test_measuring_writes_nothing_unless_every_test_passed(
+        monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+        capsys: pytest.CaptureFixture[str]) -> None:
+    """A test without a number would have lost the one that it had."""
+    written: list[str] = []
+    monkeypatch.setattr(budgets, "write", lambda counts: written.extend(counts))
+    monkeypatch.setattr(properties, "write", lambda digests: written.extend(digests))
+    seen = {**PASS, "instructions": 7}
+    grading = graded({"a": seen, "b": FAIL, "c": seen})
+    assert grade.measured(grading, tmp_path / "lab01") == EXIT_FAILED
+    assert (written, capsys.readouterr().err) == ([], (
+        "error: --measure has written nothing, since these tests did not pass: f::b\n"))
+    grading = graded({"a": seen, "b": seen, "c": seen})
+    grading.columns[CUMULATIVE].unmeasured["test_q"] = "BUDGET: it ends"
+    assert grade.measured(grading, tmp_path / "lab01") == EXIT_FAILED
+    assert (written, "pass: test_q: not" in capsys.readouterr().err) == ([], True)
+    grading = graded({"a": seen, "b": seen})
+    assert grade.measured(grading, tmp_path / "lab01") != EXIT_PASSED  # interrupted before c
+    grading = graded({"a": seen, "b": seen, "c": seen})
+    grade.measured(grading, tmp_path / "lab01")
+    assert written == ["f::a", "f::b", "f::c"]
 
 
 @pytest.mark.parametrize("lab", COURSE.labs, ids=lambda lab: f"lab{lab.number}")
@@ -375,6 +400,8 @@ def test_why_shows_no_failure_that_has_been_repaired(tmp_path: Path) -> None:
         os.utime(path, (1000 - age, 1000 - age))
     with pytest.raises(UserError, match="f::a passed when it last ran"):
         find(tmp_path, "f::a")
+    with pytest.raises(UserError, match="make grade LAB=3 makes them, make test and pytest keep"):
+        find(tmp_path, "grader/tests/lab03/test_lab03_steps.py::test_new")
 
 
 def test_why_finds_the_result_of_a_submission(tmp_path: Path) -> None:
@@ -445,6 +472,52 @@ def test_a_failure_says_what_to_do_next() -> None:
     for words in ("tested: it is so", "manual: ", "hint: ",
                   "reproduce: make debug TEST='grader/tests/f::a' IMPL=labs"):
         assert words in text
+
+
+def test_properties_that_are_not_the_known_ones_say_what_makes_them_known(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    """In one line, for who has the solution; the exercise's hint has nothing to do with it."""
+    monkeypatch.setattr(properties, "measured", lambda: {"test_lab01.py::a": ["vm0 x: 21 ab"]})
+    monkeypatch.setattr(properties, "current", lambda: Options(impl="solution"))
+    command = ('  when that is as it should be: "$(tools/doctor --python)" -m grader.grading.grade '
+               "--lab 1 --impl solution --measure")
+    for name, verdict in (("new", Verdict.ERROR), ("a", Verdict.FAIL)):
+        with pytest.raises(Finding) as raised:
+            properties.expect_all(f"lab01/test_lab01.py::{name}", ["vm0 x: 23 cd"])
+        found = raised.value
+        assert found.verdict is verdict
+        grading = graded({"a": {"verdict": verdict.value, "what": found.what,
+                                "observed": found.observed, "where": found.where}})
+        result = grading.result_of("f::a")
+        assert result is not None
+        lines = list(explain(grading, "f::a", result))
+        assert command in lines
+        assert not any(line.startswith("  hint:") for line in lines)
+    monkeypatch.setattr(properties, "ROOT", Path("/handout"))
+    assert properties.remedy("test_lab01.py::a") == []
+
+
+def test_what_else_failed_is_shown_by_a_test_that_stands_alone(
+        capsys: pytest.CaptureFixture[str]) -> None:
+    names = ("test_lab01.py::x", "test_lab01_steps.py::y", "test_lab01_steps.py::z")
+    grading = graded({})
+    grading.tests = dict.fromkeys(names, COURSE.exercise("1.1"))
+    for name in names:
+        grading.add(CUMULATIVE, {"test": f"tests/{name}", **FAIL})
+    print_failures(grading)
+    told = capsys.readouterr().out
+    assert "FAIL test_lab01_steps.py::y" in told
+    assert "\n2 more failures, in full" in told and told.endswith("make why TEST='z'\n")
+    del grading.tests[names[0]]
+    print_failures(grading)
+    assert "\n1 more failure, in full" in capsys.readouterr().out
+
+
+def test_a_call_that_is_over_can_be_repeated() -> None:
+    told = how_to_repeat("vgic_fold", 0x4020_0000, (0x4A00_7000, 1))
+    assert "tbreak vgic_fold\n" in told
+    assert "print/x ((unsigned long (*)())vgic_fold)(0x4a007000, 0x1)\n" in told
+    assert "tbreak *0x50\n" in how_to_repeat("vgic_fold.part.0", 0x50, ())
 
 
 def test_debug_takes_a_part_of_a_name() -> None:
