@@ -287,7 +287,8 @@ class Lrs(Command):
     """strata lrs [VM[.N] | cpuN]: a vCPU's list registers as EL2 wrote or read them last.
 
     QEMU shows no ICH register to GDB, so this is the copy in memory (struct vgic_cpu), in the
-    layout of the GICv3 on both GICs."""
+    layout of the GICv3 on both GICs. Of ICH_VMCR_EL2, which the guest itself changes, it is that of
+    the last save as long as a CPU has the interface; the command says so."""
 
     name = "lrs"
     most = 1
@@ -297,7 +298,8 @@ class Lrs(Command):
         vcpu = target.vcpu_named(words[0] if words else "")
         show(f"{target.vcpu_name(vcpu)} ({target.loaded_mark(vcpu)}): "
              f"ICH_HCR_EL2 {ich_hcr(vcpu.get('vgic.hcr'))}")
-        show(f"  ICH_VMCR_EL2 {Vmcr(vcpu.get('vgic.vmcr'))}")
+        when = " as of its last save" if vcpu.get("vgic.resident") else ""
+        show(f"  ICH_VMCR_EL2{when} {Vmcr(vcpu.get('vgic.vmcr'))}")
         used = vcpu.get("vgic.lr_used")
         for index in range(16):
             value = vcpu.get(f"vgic.lr[{index}]")

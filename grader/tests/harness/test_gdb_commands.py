@@ -147,6 +147,8 @@ def test_commands_about_layers_that_are_not_linked_say_so(make_lab: MakeLab) -> 
 def test_interrupts_and_list_registers(make_lab: MakeLab) -> None:
     machine = in_guest(make_lab(3), ProbeVm("gic_enable", name="alpha"), TWO[1])
     assert "alpha.0 (loaded): ICH_HCR_EL2" in typed(machine, "strata lrs")
+    assert "ICH_VMCR_EL2 as of its last save 0x" in typed(machine, "strata lrs alpha")
+    assert "ICH_VMCR_EL2 0x" in typed(machine, "strata lrs beta")  # in memory, and nowhere else
     assert "beta: GICD_CTLR 0x0" in typed(machine, "strata irqs beta")
 
 
