@@ -219,3 +219,38 @@ def test_the_timer_of_a_vcpu_that_has_moved_is_on_no_queue(lab: Lab, seed: int) 
     expect_that("and it is not on the queue of CPU 0", deadline not in
                 listed(bench.objects, bench.address_of(cpus[0], "deadlines"), "struct deadline",
                        "node"))
+
+
+def test_who_goes_to_sleep_says_so_before_it_looks(lab: Lab, seed: int) -> None:
+    """The other way round a vCPU that is queued between the two is seen by nobody."""
+    bench, vcpus = bench_of(lab, seed)
+    machine, cpus = bench.machine, [bench.objects.cpu(index) for index in range(2)]
+    asleep = machine.symbols["cpus_asleep"]
+    machine.memory.write(machine.symbols["cpus_online"], bytes([0b11, 0, 0, 0]))
+    bench.put(cpus[0], slice_end=FAR)
+    bench.put(cpus[1], runnable_count=0)
+    bench.enter("balance_steal", x0=cpus[0].address, x30=bench.nowhere)
+    count = bench.address_of(cpus[1], "runnable_count")
+    with machine.watchpoint(f"*(unsigned int *){count:#x}", reads=True):
+        stop = machine.run(LOCK_STEPS)
+    expect("balance_steal() looks how many vCPUs wait on CPU 1", stop.kind, StopKind.WATCHPOINT)
+    expect("bit 0 of cpus_asleep at that look", machine.memory.u32(asleep) & 1, 1)
+
+    seen: list[int] = []
+
+    def steal(given: int) -> Stub:
+        def answer(*_: int) -> int:
+            seen.append(machine.memory.u32(asleep) & 1)
+            return given
+        return answer
+
+    bench.put(cpus[1], runnable_count=1)
+    for vcpu, what in ((0, "of a CPU whose vCPU was taken meanwhile"),
+                       (vcpus[1].address, "of a CPU on which one waits")):
+        found = bench.call("balance_steal", cpus[0].address, stubs={"vcpu_steal": steal(vcpu)})
+        expect(f"balance_steal() {what}: the vCPU, or NULL", found, vcpu)
+        expect(f"{what}: CPU 0 is asleep while it looks, and behind it",
+               (seen.pop(), machine.memory.u32(asleep) & 1), (1, int(not vcpu)))
+        if not vcpu:
+            expect("while the CPU sleeps nobody uses up a time slice: its end",
+                   cpus[0].get("slice_end"), 0)

@@ -87,6 +87,38 @@ def test_vmids_change_hands_behind_an_invalidation_and_not_of_loaded_vms(
         has = now | {index: vmid}
 
 
+def test_a_cpu_that_loads_a_vm_in_a_roll_over_is_seen_or_sees(lab: Lab, seed: int) -> None:
+    """CPU 1 loads a VM at the worst moment: all VMs have lost their VMIDs, nobody has looked yet.
+
+    CPU 1 has found the VMID still there: it stored cpu->vcpu before. What it stored is visible
+    behind the barrier at the latest, so the VM keeps its VMID.
+    """
+    machine = lab.start(*["memory_isolation"] * 3, vmids=3)
+    bench = Bench.at_first_entry(machine, seed)
+    vms, cpu = bench.objects.vms(), bench.objects.cpu(1)
+    lock = Object(bench.objects, "struct spinlock", machine.symbols["vmid_lock"])
+    space = Object(bench.objects, "struct vmid_space", machine.symbols["vmid_space"])
+    bench.put(lock, taken=1)
+    for number, vm in enumerate(vms, start=1):
+        bench.ask("stage2_set_vmid", vm.address, number)
+    bench.put(space, next=4, last=3)
+    bench.put(cpu, vcpu=0)
+    told: list[tuple[str, list[int]]] = []
+    for instruction in bench.executed(r"(dmb|dsb) (ish|sy)$|tlbi alle1is", "vmid_new"):
+        told.append((instruction.text, [vm.get("vmid") for vm in vms]))
+        if not any(told[-1][1]):
+            bench.put(cpu, vcpu=vms[1].vcpu(0).address)
+    names = [text for text, _ in told]
+    expect_that("a roll-over drops what TLBs hold: TLBI ALLE1IS", "tlbi alle1is" in names, told)
+    before = told[:names.index("tlbi alle1is")]
+    expect_that("first every VM loses its VMID, and a barrier (DMB ISH) comes then",
+                any(not any(vmids) for _, vmids in before),
+                f"(barrier, VMIDs of the three VMs) until TLBI ALLE1IS: {before}")
+    expect("CPU 0 had the first VM loaded all the time, CPU 1 loads the second at that barrier: "
+           "VMIDs of the three VMs at TLBI ALLE1IS", told[names.index("tlbi alle1is")][1],
+           [1, 2, 0])
+
+
 @pytest.mark.parametrize(("cpu", "count"), [("cortex-a53", 255), ("cortex-a76", 65535)])
 def test_there_are_as_many_vmids_as_the_cpu_has(lab: Lab, cpu: str, count: int) -> None:
     machine = lab.start("memory_isolation", cpu=cpu)
