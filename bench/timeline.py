@@ -17,6 +17,7 @@ from typing import Any
 
 from grader.oracle.decode.esr import CLASSES, Esr
 from grader.oracle.decode.sysreg_names import SysregAccess
+from tools.guest_map import GUEST_MAP
 
 RECORD = struct.Struct("<QQBBHIQ")  # struct record of plugin/trace.c
 NOBODY = 0xFFFF
@@ -26,9 +27,15 @@ STATES = ("off", "waits", "runs", "sleeps")  # enum vcpu_state
 DEADLINES = ("virtual timer", "physical timer", "time slice")  # enum deadline_of
 SPI_FIRST = 32
 LR_PENDING, LR_ACTIVE = 1 << 62, 1 << 63  # IHI 0069: ICH_LR<n>_EL2
-EC_WFX, EC_SYSREG = 0x01, 0x18
+EC_WFX, EC_SYSREG, EC_DATA_ABORT = 0x01, 0x18, 0x24
 SHORT = {0x07: "SIMD access", 0x12: "HVC", 0x13: "SMC", 0x16: "HVC", 0x17: "SMC",
-         0x20: "instruction abort", 0x24: "data abort"}
+         0x20: "instruction abort", EC_DATA_ABORT: "data abort"}
+PAGE = 4096
+# What is where in a guest: the first region that is not behind an address has it.
+REGIONS = tuple((GUEST_MAP[f"{name}_BASE"], text) for name, text in (
+    ("PCI_ECAM", "access to PCI"), ("RAM", "memory fault"), ("PCI_MMIO", "access to PCI"),
+    ("VIRTIO", "access to virtio"), ("UART", "access to UART"), ("GICR", "access to GICR"),
+    ("GICC", "access to GICC"), ("GICD", "access to GICD"), ("FLASH", "access to flash")))
 
 
 class Kind(IntEnum):
@@ -136,8 +143,9 @@ class _List:
         return intid
 
 
-def reason_of(esr: int) -> tuple[str, str]:
-    """A short name of a synchronous exit's reason, and all of its syndrome."""
+def reason_of(esr: int, ipa: int = 0) -> tuple[str, str]:
+    """A short name of a synchronous exit's reason, and all of its syndrome. `ipa`: of an abort's
+    page; 0 if EL2 has not noted it."""
     syndrome = Esr(esr)
     iss = esr & 0x1FFFFFF
     if syndrome.ec == EC_WFX:
@@ -145,10 +153,16 @@ def reason_of(esr: int) -> tuple[str, str]:
     elif syndrome.ec == EC_SYSREG:
         access = SysregAccess.of(iss)
         short = f"{'MRS' if access.is_read else 'MSR'} {access.name}"
+    elif syndrome.ec == EC_DATA_ABORT and ipa:
+        short = next(text for base, text in REGIONS if ipa >= base)
+        return short, f"{syndrome}, IPA page {ipa:#x}"
     else:
         named = CLASSES.get(syndrome.ec, f"exception class {syndrome.ec:#04x}")
         short = SHORT.get(syndrome.ec, named)
     return short, str(syndrome)
+
+
+NO_REASON = reason_of(0)
 
 
 @dataclass
@@ -197,9 +211,9 @@ class Timeline:
         if kind is Kind.EXIT:
             self._cpu_does(record, "exit", vector=record.value)
         elif kind is Kind.ENTRY:
-            self._cpu_does(record, "guest", esr=record.value)
+            self._cpu_does(record, "guest", reason_of(record.value, record.number * PAGE))
         elif kind is Kind.IDLE:
-            self._cpu_does(record, "idle", esr=record.value)
+            self._cpu_does(record, "idle", reason_of(record.value, record.number * PAGE))
         elif kind is Kind.AWAKE:
             self._cpu_does(record, "exit", vector=0)
         elif kind is Kind.STATE:
@@ -219,13 +233,16 @@ class Timeline:
         elif kind is Kind.FULL:
             self.is_cut = True
 
-    def _cpu_does(self, record: Record, kind: str, vector: int = 0, esr: int = 0) -> None:
+    def _cpu_does(self, record: Record, kind: str, reason: tuple[str, str] = NO_REASON,
+                  vector: int = 0) -> None:
+        """From now on; `reason`: of the exit that ends, if it was a synchronous one."""
         cpu = self._cpus.get(record.cpu)
         if cpu is not None:
-            self._add_span(record.cpu, cpu, record.time, esr, record.executed)
+            self._add_span(record.cpu, cpu, record.time, reason, record.executed)
         self._cpus[record.cpu] = _Cpu(record.time, record.executed, kind, record.who, vector)
 
-    def _add_span(self, number: int, cpu: _Cpu, end: int, esr: int, executed: int) -> None:
+    def _add_span(self, number: int, cpu: _Cpu, end: int, reason: tuple[str, str],
+                  executed: int) -> None:
         label, detail = cpu.kind, ""
         if cpu.kind == "guest":
             label = self.name(cpu.who)
@@ -234,7 +251,7 @@ class Timeline:
         elif cpu.kind == "exit" and cpu.vector in (IRQ_VECTOR, SERROR_VECTOR):
             label = "IRQ" if cpu.vector == IRQ_VECTOR else "SError"
         elif cpu.kind == "exit":
-            label, detail = reason_of(esr)
+            label, detail = reason
         start = max(cpu.since, self.start)
         if end >= start:
             self.cpus.setdefault(number, []).append(
@@ -309,7 +326,7 @@ class Timeline:
     def _close(self) -> None:
         for number, cpu in self._cpus.items():
             if cpu.kind != "exit":
-                self._add_span(number, cpu, self.end, 0, cpu.executed)
+                self._add_span(number, cpu, self.end, NO_REASON, cpu.executed)
         for who in list(self._states):
             self._end_state(who, self.end)
         self.interrupts += [*self._active.values(), *self._raised.values()]

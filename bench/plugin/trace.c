@@ -38,8 +38,12 @@
 
 enum kind {
 	EXIT, /* @value: vector, as an offset; @who: the guest that is left */
-	ENTRY, /* @value: ESR_EL2 of the exit, if it was a synchronous one; @who: the guest entered */
-	IDLE, /* @value: as for ENTRY */
+	/*
+	 * @value: ESR_EL2 of the exit, if it was a synchronous one; @number: page of the last fault of
+	 * stage 2; @who: the guest entered
+	 */
+	ENTRY,
+	IDLE, /* @value, @number: as for ENTRY */
 	AWAKE,
 	LOADED,
 	STATE, /* @value: enum vcpu_state; @number: the CPU */
@@ -409,15 +413,20 @@ static void el2_stored(unsigned told, uint32_t info, uint64_t vaddr, void *insn)
 
 static u16 left_by[PLAT_CPU_MAX];
 
-static u64 esr_of(u16 who)
+static struct vcpu_exit exit_of(u16 who)
 {
 	for (unsigned i = 0; i < object_count; i++)
 		if (objects[i].kind == A_VCPU && objects[i].who == who) {
 			const struct vcpu *vcpu = at(objects[i].address, sizeof(*vcpu));
 
-			return vcpu ? vcpu->exit.esr : 0;
+			return vcpu ? vcpu->exit : (struct vcpu_exit){0};
 		}
-	return 0;
+	return (struct vcpu_exit){0};
+}
+
+static u32 page_of(const struct vcpu_exit *exit)
+{
+	return (u32)(exit->address >> 12);
 }
 
 static void vector_executed(unsigned told, void *vector)
@@ -433,27 +442,29 @@ static void vector_executed(unsigned told, void *vector)
 static void eret_executed(unsigned told, void *insn)
 {
 	unsigned cpu = running_cpu(told);
-	u64 esr;
+	struct vcpu_exit exit;
 
 	if (cpu >= PLAT_CPU_MAX)
 		return;
-	esr = esr_of(left_by[cpu]); /* before objects of a VM that has ended are forgotten */
+	exit = exit_of(left_by[cpu]); /* before objects of a VM that has ended are forgotten */
 	if (stale || !object_count)
 		look_around(cpu);
 	look_at_cpus(cpu, (u64)(uintptr_t)insn);
-	record(cpu, (u64)(uintptr_t)insn, ENTRY, loaded[cpu], 0, esr);
+	record(cpu, (u64)(uintptr_t)insn, ENTRY, loaded[cpu], page_of(&exit), exit.esr);
 }
 
 static void el2_waits(unsigned told, void *insn)
 {
 	unsigned cpu = running_cpu(told);
+	struct vcpu_exit exit;
 
 	if (cpu >= PLAT_CPU_MAX)
 		return;
 	if (stale)
 		look_around(cpu);
 	waited[cpu] = idle[cpu] = 1;
-	record(cpu, (u64)(uintptr_t)insn, IDLE, NOBODY, 0, esr_of(left_by[cpu]));
+	exit = exit_of(left_by[cpu]);
+	record(cpu, (u64)(uintptr_t)insn, IDLE, NOBODY, page_of(&exit), exit.esr);
 }
 
 static void guest_waits(unsigned told, void *insn)

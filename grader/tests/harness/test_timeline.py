@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bench.timeline import (NEVER, NOBODY, Kind, Record, Timeline, exits_by_reason, read_records,
-                            shares, stages_of_interrupts)
+                            reason_of, shares, stages_of_interrupts)
 from bench.timeline_svg import Picture
 from bench.trace import nanoseconds, render
 from grader.machine import images
@@ -54,6 +54,18 @@ def test_a_cpu_is_in_a_guest_at_el2_or_idle() -> None:
                     "WFI": (1, 30, (300, 330)), "wake-up": (1, 5, (1000, 1005))}
     share = shares(timeline)[0]
     assert share == pytest.approx({"guest": 100 / 905, "exit": 135 / 905, "idle": 670 / 905})
+
+
+def test_a_device_access_is_no_memory_fault() -> None:
+    """Nor is one device another; what EL2 has not noted has the name of its class."""
+    reasons = [reason_of(0x24 << 26, ipa)[0]
+               for ipa in (0x0800_0000, 0x080B_0000, 0x0900_0000, 0x4000_0000, 0x7FFF_F000, 0)]
+    assert reasons == ["access to GICD", "access to GICR", "access to UART", "memory fault",
+                       "memory fault", "data abort"]
+    timeline = Timeline([record(0, Kind.ENTRY), record(5, Kind.EXIT, value=SYNCHRONOUS),
+                         record(9, Kind.ENTRY, number=0x9000, value=0x24 << 26)])
+    row, = exits_by_reason(timeline)
+    assert row.name == "access to UART"
 
 
 def test_instructions_of_an_exit_are_the_cpus_own() -> None:
@@ -157,7 +169,9 @@ def test_a_run_is_recorded_whole(traced: Path) -> None:
         for (start, length), (following, _) in zip(spans, spans[1:]):
             assert start + length == pytest.approx(following, abs=2)
     names = {event["name"] for event in events if event["ph"] == "X"}
-    assert {"HVC", "IRQ", "MSR ICC_SGI1R_EL1", "runs on CPU 0", "waits"} <= names
+    assert {"HVC", "IRQ", "MSR ICC_SGI1R_EL1", "runs on CPU 0", "waits",
+            "access to GICD"} <= names
+    assert "data abort" not in names
     finished = [event for event in events if event["ph"] == "e" and event["cat"] == "interrupt"]
     taken = [event for event in events if event.get("name") == "acknowledged"]
     assert len(taken) > 10 and len(finished) >= len(taken)
