@@ -28,7 +28,7 @@ from grader.machine.gdb_client import GdbError
 from grader.machine.machine import Machine, Stop
 from grader.machine.options import Options
 from grader.machine.verdict import Finding, Verdict
-from grader.oracle import crash, exits
+from grader.oracle import crash, exits, quiescence
 from grader.oracle.objects import Objects
 from grader.oracle.probe import varies
 from grader.oracle.strata import ORACLE
@@ -133,8 +133,11 @@ class Worker:
             details["facts"] = facts(machines[-1])
             if details["verdict"] == Verdict.BUDGET.value:
                 self.looking = True
-                both = (details["observed"], exits.repeated(machines[-1]))
-                details["observed"] = "; ".join(filter(None, both))
+                slept = quiescence.beside_a_queue(machines[-1])
+                words = (details["observed"], exits.repeated(machines[-1]))
+                # A kick may have been under way; by now it would have arrived.
+                still = [text for text in quiescence.beside_a_queue(machines[-1]) if text in slept]
+                details["observed"] = "; ".join(filter(None, (*words, *still)))
                 self.looking = False
         report.user_properties = [*report.user_properties, ("finding", details)]
 

@@ -52,7 +52,8 @@ def reason(machine: Machine) -> str | None:
     machine.gdb.select_thread(threads[0][0])
     if looping:
         return " | ".join(looping + asleep)
-    words = " | ".join(asleep) + _blocked(machine) + _queued(machine)
+    words = " | ".join(asleep) + _blocked(machine) + "".join(
+        f" | {text}" for text in beside_a_queue(machine))
     return f"all vCPUs asleep and no timer ahead: {words}"
 
 
@@ -96,16 +97,16 @@ def _blocked(machine: Machine) -> str:
     return words
 
 
-def _queued(machine: Machine) -> str:
-    """Which CPUs sleep although a vCPU waits for them."""
-    words = ""
+def beside_a_queue(machine: Machine) -> list[str]:
+    """Which CPUs sleep although a vCPU waits for them, in words."""
+    found = []
     try:
-        for index in range(machine.config.smp):
-            if Objects(machine).cpu(index).get("runnable_count"):
-                words += f" | a vCPU waits on the run queue of CPU {index}"
+        for index, (_, description) in enumerate(machine.gdb.threads()):
+            if "halted" in description and Objects(machine).cpu(index).get("runnable_count"):
+                found.append(f"a vCPU waits on the run queue of CPU {index}, which sleeps")
     except (Finding, GdbError, LookupError, ValueError, struct.error):
         pass
-    return words
+    return found
 
 
 def _blocked_vcpu(vm: Vm, index: int, guest: Guest) -> str:

@@ -64,7 +64,7 @@ static void cpu_set_online(const struct cpu *cpu)
  * index, the other affinities are 0. It will read its struct cpu with its caches off: clean that
  * first (dcache_clean_invalidate()). Between two looks whether it is online: cpu_relax().
  *
- * Return: 0, or -EIO if the firmware refuses.
+ * Return: 0, or -EIO if the firmware refuses: which CPU, and PSCI's error, are on the console then.
  */
 EXERCISE(6.1)
 static int smp_start_cpu(struct cpu *cpu)

@@ -653,7 +653,8 @@ def test_an_interrupt_that_el2_does_not_get_is_told() -> None:
 
 def test_a_cpu_that_sleeps_beside_its_queue_is_told() -> None:
     text = ("all vCPUs asleep and no timer ahead: CPU 0 in WFI at EL2, 0x4020487c; CNTHP off | "
-            "CPU 1 in WFI at EL2, 0x4020487c; CNTHP off | a vCPU waits on the run queue of CPU 1")
+            "CPU 1 in WFI at EL2, 0x4020487c; CNTHP off | "
+            "a vCPU waits on the run queue of CPU 1, which sleeps")
     assert "exercise 6.3" in symptoms.explain({"EL": 2}, "HANG", text)
 
 
