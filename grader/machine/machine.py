@@ -118,6 +118,9 @@ class Machine:
         # The function and the arguments of a test's own call that has returned
         # (grader/oracle/calls.py).
         self.returned: tuple[int, tuple[int, ...]] | None = None
+        # A machine that executes nothing is stopped, to see whether it can. QEMU then ends all the
+        # requests of disks, slowed ones as well: who wants them under way has more patience.
+        self.patience_seconds = 0.0
         self._log = log
         self._gdb: Gdb | None = None
         self._last_stop_allowed = 0  # which of QMP's stops is the last that this run may have
@@ -467,14 +470,17 @@ class Machine:
     def _run_alone(self) -> Stop | None:
         """Run without debugger until the machine ends or the plugin stops it; None: attach one."""
         self.qmp.command("cont", deadline=self._deadline)
-        last = self.budget.retired
+        last, since = self.budget.retired, time.monotonic()
         while True:
             ready = select.select([self.qmp, self.budget.notify_fd], [], [], LOOK_SECONDS)[0]
             printed = self.console.poll()
             self.qmp.poll()
             if self.qmp.closed:
                 raise self._lost("QEMU closed its monitor")
-            quiet = not ready and not printed and self.budget.retired == last
+            if self.budget.retired != last:
+                since = time.monotonic()
+            quiet = (not ready and not printed and self.budget.retired == last
+                     and time.monotonic() - since >= self.patience_seconds)
             stopped = quiet or self.budget.notify_fd in ready or self._is_slow()
             if stopped:
                 self._stop_by_monitor()
@@ -499,7 +505,7 @@ class Machine:
 
     def _wait(self, command: str, start: int) -> Stop:
         """Until the machine, resumed at `start` instructions, stands for a reason to be told."""
-        last, quiet = start, 0
+        last, quiet, since = start, 0, time.monotonic()
         self._last_stop_allowed = self.qmp.stops + MOST_STOPS
         while True:
             record = self._next_stop()
@@ -514,8 +520,9 @@ class Machine:
             if spent:
                 return self._hold_at_once(spent)
             if self.budget.retired != last:
-                last, quiet = self.budget.retired, 0
-            elif command == "-exec-continue":
+                last, quiet, since = self.budget.retired, 0, time.monotonic()
+            elif (command == "-exec-continue"
+                  and time.monotonic() - since >= self.patience_seconds):
                 stop = self._look()
                 if stop is not None and stop.kind is not StopKind.QUIET:
                     return stop

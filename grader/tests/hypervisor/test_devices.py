@@ -150,6 +150,7 @@ CARD, NOTES = "00:04.0", "00:05.0"
 DISK_BYTES = 1 << 20
 SECTOR_BYTES = 4096
 ENDS_QUICK, ENDS_FULL = 12, 1000
+PATIENCE_SECONDS = 60  # of the host, which may be busy with other things
 
 
 def with_disks(folder: Path) -> tuple[DeviceConfig, ...]:
@@ -165,10 +166,14 @@ def with_disks(folder: Path) -> tuple[DeviceConfig, ...]:
 
 
 def slow_down(machine: Machine) -> None:
-    """A byte a second: what is submitted stays under way for an hour, unless the disk is reset."""
+    """A byte a second: what is submitted stays under way for an hour, unless the disk is reset or
+    the machine stopped. The first request would pass, since nothing was read before: it is ours."""
     for address in DISKS:
-        machine.qmp.command("block_set_io_throttle", device=f"device{pci_number(address):x}", bps=1,
+        device = f"device{pci_number(address):x}"
+        machine.qmp.command("block_set_io_throttle", device=device, bps=1,
                             bps_rd=0, bps_wr=0, iops=0, iops_rd=0, iops_wr=0)
+        machine.qmp.hmp(f'qemu-io {device} "read -q 0 {SECTOR_BYTES}"')
+    machine.patience_seconds = PATIENCE_SECONDS
 
 
 def reads_done(machine: Machine) -> list[int]:
@@ -184,7 +189,7 @@ def test_requests_under_way_end_before_memory_is_given_on(lab: Lab, tmp_path: Pa
     ends = ENDS_FULL if options.current().full else ENDS_QUICK
     vm = ProbeVm("dma_lives", devices=(*DISKS, CARD, NOTES), memory_mib=4,
                  words=(("lives", ends + 1),))
-    machine = lab.start(vm, devices=with_disks(tmp_path))
+    machine = lab.start(vm, devices=with_disks(tmp_path), processor_seconds=60 + ends)
     slow_down(machine)
     before = reads_done(machine)  # the emulator's own
     judge(machine, run_probes(machine, [vm], LAB, budget=BUDGET * (1 + ends // 100)))
@@ -216,7 +221,7 @@ def test_frames_under_way_are_written_to_no_later_life(lab: Lab) -> None:
     machine = lab.start(*vms, devices=(
         DeviceConfig(CARD, "e1000e", hub=WIRE), DeviceConfig(NOTES, "edu"),
         DeviceConfig(NET, "virtio-net-pci", hub=WIRE),
-        DeviceConfig(NEIGHBOURS_CARD, "e1000e", hub=WIRE)))
+        DeviceConfig(NEIGHBOURS_CARD, "e1000e", hub=WIRE)), processor_seconds=60 + ends)
     judge(machine, run_probes(machine, vms, LAB, budget=BUDGET * (1 + ends // 100)))
     owner, neighbour = Objects(machine).vms()
     expect("lives before the last", owner.get("reset_count"), ends)
@@ -262,7 +267,8 @@ def test_hostile_operations_on_devices_harm_nobody(make_lab: MakeLab, gic: int) 
            ProbeVm("victim_device", "victim", devices=(NEIGHBOUR,),
                    words=(("rounds", operations // OPERATIONS_A_ROUND),))]
     machine = make_lab(LAB, gic).start(
-        *vms, devices=tuple(DeviceConfig(address, "edu") for address in (*HOSTILE, NEIGHBOUR)))
+        *vms, devices=tuple(DeviceConfig(address, "edu") for address in (*HOSTILE, NEIGHBOUR)),
+        processor_seconds=60 + operations // 200)
     judge(machine, run_probes(machine, vms, LAB, BUDGET * (1 + operations // 5000)))
     expect_that("EL2 lives", crash.read(machine) is None, crash.read(machine))
     hostile, victim = Objects(machine).vms()
