@@ -108,6 +108,7 @@ static int virtio_reset(const struct pci_device *device)
 #define NVME_CSTS 0x1c
 #define NVME_CSTS_RDY BIT(0)
 #define DRAINS_PER_SECOND 100
+#define DRAINS_IN_VAIN 3
 #define NVME_QUEUE_MAX 65 /* admin queue and what QEMU's controller has at most */
 
 /* Register of "Completion Queue y Head Doorbell", at CAP.DSTRD 0. */
@@ -120,21 +121,27 @@ static inline u64 nvme_head_doorbell(const struct pci_device *device, u32 queue)
  * A controller that is reset while a completion is not acknowledged should forget it. QEMU's does not:
  * its INTx never falls again, in no later life. So the completions are acknowledged, before the queues
  * go. EL2 does not know how far the guest was: it tries all positions until the line is down. A guest
- * that has reset the controller itself has spoilt its own line for good, and may do so again and again:
- * no other VM is to wait for that.
+ * that has reset the controller itself has spoilt its own line for good, and may end again and again:
+ * the other VMs wait for that DRAINS_IN_VAIN times at most, as long as the machine is on.
  */
 static void nvme_drain(const struct pci_device *device)
 {
 	u32 last = mmio_read32(pci_register(device, 0, NVME_CAP)) & NVME_CAP_MQES;
 	u64 end = counter_read() + counter_frequency() / DRAINS_PER_SECOND;
+	static u8 in_vain[PCI_FUNCTION_COUNT];
 
-	if (!(mmio_read32(pci_register(device, 0, NVME_CC)) & NVME_CC_EN))
+	if (!(mmio_read32(pci_register(device, 0, NVME_CC)) & NVME_CC_EN) ||
+	    in_vain[device->function.address] == DRAINS_IN_VAIN)
 		return;
+	in_vain[device->function.address]++; /* until the line is down */
 	mmio_write32(pci_register(device, 0, NVME_INTMC), ~0U);
 	for (u32 queue = 0; queue < NVME_QUEUE_MAX; queue++) {
 		for (u32 head = 0; head <= last; head++) {
-			if (!(pci_read(device->config, PCI_COMMAND) & PCI_STATUS_INTX) ||
-			    counter_read() > end)
+			if (!(pci_read(device->config, PCI_COMMAND) & PCI_STATUS_INTX)) {
+				in_vain[device->function.address]--;
+				return;
+			}
+			if (counter_read() > end)
 				return;
 			mmio_write32(nvme_head_doorbell(device, queue), head);
 		}

@@ -233,22 +233,26 @@ def test_frames_under_way_are_written_to_no_later_life(lab: Lab) -> None:
 # ---- a guest that is hostile with its devices ----------------------------------------------------
 
 STOP_INSTRUCTIONS = 10_000
+DRAINS_IN_VAIN = 3
 
 
 def test_a_line_that_stays_up_costs_the_neighbour_nothing(lab: Lab, tmp_path: Path) -> None:
-    """An NVMe that its guest disabled too early asks for ever. Nobody tries to talk it out of it
-    each time that the guest is reset."""
+    """An NVMe that its guest disabled too early asks for ever. EL2 tries three times to talk it out
+    of that, and not each time that the guest is reset."""
     vms = [ProbeVm("hostile_nvme", "hostile", devices=DISKS[1:], memory_mib=4, reports=False),
            ProbeVm("victim", "victim")]
     machine = lab.start(*vms, devices=with_disks(tmp_path)[1:2])
-    for _ in range(2):
+    judge(machine, run_probes(machine, vms, LAB, BUDGET))
+    taken = []
+    for _ in range(2 * DRAINS_IN_VAIN):
         machine.run_to("*nvme_reset", EL2_ONLY, budget=BUDGET)
         before = machine.budget.retired
         machine.finish()
-        taken = machine.budget.retired - before
-        expect_that(f"instructions to stop the device: {STOP_INSTRUCTIONS} at most",
-                    taken <= STOP_INSTRUCTIONS, taken)
-    judge(machine, run_probes(machine, vms, LAB, BUDGET))
+        taken.append(machine.budget.retired - before)
+    dear = [count for count in taken if count > STOP_INSTRUCTIONS]
+    expect_that(f"resets of more than {STOP_INSTRUCTIONS} instructions: {DRAINS_IN_VAIN} at most, "
+                "and not the last", len(dear) <= DRAINS_IN_VAIN
+                and taken[-1] <= STOP_INSTRUCTIONS, taken)
     expect_that("EL2 lives", crash.read(machine) is None, crash.read(machine))
 
 
