@@ -20,6 +20,7 @@ from pathlib import Path
 
 from grader.machine import images
 from grader.machine.budget import NO_LIMIT
+from grader.machine.console import CONSOLE_BYTES
 from grader.machine.gdb_client import Gdb, GdbError
 from grader.machine.launch import Guest, MachineConfig, Process
 from grader.machine.memory import RAM_BASE
@@ -60,6 +61,7 @@ class StopKind(enum.Enum):
     BUDGET = "instruction budget used up"
     SLOW = "the emulator's processor time is used up"
     PASSED = "a breakpoint was passed too often"
+    FLOODED = "it printed more than the console takes"
     QUIET = "nothing can happen any more"
 
 
@@ -429,6 +431,10 @@ class Machine:
                 f"test's condition; {self._instructions()} used, "
                 f"at {self.place(stop.pc)}"
             )
+        elif stop.kind is StopKind.FLOODED:
+            verdict = Verdict.BUDGET
+            observed = (f"the machine printed more than {CONSOLE_BYTES >> 20} MiB; "
+                        f"{self._instructions()} used, at {self.place(stop.pc)}")
         elif stop.kind is StopKind.QUIET:
             verdict = Verdict.HANG
             observed = stop.reason
@@ -458,7 +464,9 @@ class Machine:
                 start = self.budget.retired  # before: it may be far when it is asked
                 self.gdb.resume(command)
                 stop = self._wait(command, start)
-            self.last_stop = stop
+            # However it ended: that it had printed too much may have been seen late.
+            self.console.poll()
+            self.last_stop = replace(stop, kind=StopKind.FLOODED) if self.console.dropped else stop
         except GdbError as error:
             raise self._lost(str(error)) from error
         except Finding as error:
@@ -481,7 +489,8 @@ class Machine:
                 since = time.monotonic()
             quiet = (not ready and not printed and self.budget.retired == last
                      and time.monotonic() - since >= self.patience_seconds)
-            stopped = quiet or self.budget.notify_fd in ready or self._is_slow()
+            stopped = (quiet or self.budget.notify_fd in ready or self._is_slow()
+                       or bool(self.console.dropped))
             if stopped:
                 self._stop_by_monitor()
             if stopped and self.budget.reached:
@@ -586,6 +595,8 @@ class Machine:
         """Which of the nets under the instruction budget holds the machine."""
         if self.qmp.stops > self._last_stop_allowed:
             return StopKind.PASSED
+        if self.console.dropped:
+            return StopKind.FLOODED
         return StopKind.SLOW if self._is_slow() else None
 
     def _is_slow(self) -> bool:
