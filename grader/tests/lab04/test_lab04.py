@@ -107,6 +107,8 @@ def test_guests_own_cntv_and_nothing_else(lab: Lab) -> None:
     cnthctl = machine.register("CNTHCTL_EL2")
     expect("reading the physical counter does not trap (EL1PCTEN)", cnthctl & 1, 1, el2.cnthctl)
     expect("the physical timer traps (EL1PCEN = 0)", cnthctl & 2, 0, el2.cnthctl)
+    offset = machine.register("CNTVOFF_EL2")
+    expect_that("the virtual counter has the VM's offset, not 0", offset > 0, offset)
 
 
 def test_offset_of_a_vm_is_in_force_while_it_runs(lab: Lab) -> None:
