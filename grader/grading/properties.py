@@ -53,7 +53,7 @@ def expect_all(nodeid: str, digests: Iterable[str]) -> None:
         return
     known = measured().get(short(nodeid))
     if known is None:
-        raise Finding(Verdict.ERROR, f"{FILE.name} knows this test", where=remedy(nodeid))
+        raise Finding(Verdict.ERROR, f"{FILE.name} does not know this test", where=remedy(nodeid))
     for digest in digests:
         if digest not in known:
             probe = digest.split(":")[0]
