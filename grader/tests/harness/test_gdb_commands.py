@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 from grader.conftest import LABS, WHOLE, Lab, MakeLab
+from grader.machine import gdb_client
 from grader.machine.images import ROOT, cross_prefix
 from grader.machine.machine import EL1_ONLY, EL2_ONLY, Machine
 from grader.machine.symbols import symbols_of
@@ -17,6 +18,13 @@ from tools.vms import DeviceConfig
 
 COMMANDS = ["vms", "vcpu", "cpus", "runq", "s2walk", "esr", "lrs", "irqs", "timers", "smmu",
             "streams", "events", "break-exit"]
+
+
+@pytest.fixture(autouse=True)
+def debugger_with_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where tests need no commands written in it GDB goes without."""
+    monkeypatch.setattr(gdb_client, "WITHOUT_PYTHON", ())
+    monkeypatch.setattr(gdb_client, "_idle", [])
 
 
 def typed(machine: Machine, line: str) -> str:
