@@ -70,7 +70,7 @@ def show(value: object) -> str:
 
 def members(what: str, count: int) -> list[str]:
     """The names that a sentence gives, in parentheses, to the members of a tuple."""
-    begins, found = [], list[str]()
+    begins, found = list[int](), list[str]()
     for at, letter in enumerate(what):
         if letter == "(":
             begins.append(at)
