@@ -155,6 +155,25 @@ def test_a_command_that_is_not_taken_is_told_and_passed(lab: Lab) -> None:
     expect("without an error nothing happens", smmu.get("command_errors"), 1)
 
 
+def test_a_global_error_is_acknowledged_and_no_later_one(lab: Lab) -> None:
+    bench = at_start(lab)
+    command_queue(bench)
+    smmu, registers = smmu_of(bench), Smmu(bench.machine)
+    issue(bench, 0xFF)
+    bench.put(smmu, lock__taken=0)
+    before = registers.register(dma.GERRORN)
+    # As if the command error came behind the look of command_take_error().
+    bench.call("smmu_error_irq", bench.cpu.address, 0, stubs={"command_take_error": 0})
+    expect("command_take_error() is asked once", len(bench.calls), 1)
+    expect("a command error that has come since is not acknowledged: GERRORN",
+           registers.register(dma.GERRORN), before)
+    bench.call("smmu_error_irq", bench.cpu.address, 0)
+    expect("its own interrupt acknowledges it: GERRORN", registers.register(dma.GERRORN),
+           registers.register(dma.GERROR))
+    expect("and counts it", smmu.get("command_errors"), 1)
+    expect("the lock is given back", smmu.get("lock.taken"), 0)
+
+
 def test_a_command_is_in_memory_before_prod_says_so(lab: Lab) -> None:
     """IHI 0070, "SMMU circular queues": at some DSB the words are there, and PROD is as before."""
     bench = at_start(lab)
@@ -243,6 +262,25 @@ def test_records_are_read_to_the_last_and_charged(lab: Lab) -> None:
     seen = tuple(last.get(f"last.{name}") for name in names)
     expect(f"the last event of stream 0x10: {names}", seen, (0x10, 0x13, 0, 0x2008))
     expect("nothing was lost", smmu.get("overflows"), 0)
+
+
+def test_what_is_new_of_a_device_is_told(lab: Lab) -> None:
+    """Within one window: the first event, and each that is not the last one going on."""
+    bench = at_start(lab)
+    told = []
+    for what, data in (("the first", record(0x10, 0x10, 0x1000)),
+                       ("the same page", record(0x10, 0x10, 0x1008)),
+                       ("another page", record(0x10, 0x10, 0x3000)),
+                       ("that page, read", record(0x10, 0x10, 0x3000, read=True)),
+                       ("that page, for another reason", record(0x10, 0x13, 0x3000, read=True)),
+                       ("the same again", record(0x10, 0x13, 0x3000, read=True))):
+        event_queue(bench, 0, [data])
+        bench.call("smmu_drain_events", stubs={"console_printf": 0})
+        told.append((what, len(bench.calls)))
+    expect("lines on the console for each event", told,
+           [("the first", 1), ("the same page", 0), ("another page", 1), ("that page, read", 1),
+            ("that page, for another reason", 1), ("the same again", 0)])
+    expect("window_told", stream_of(bench, 0x10).get("window_told"), 4)
 
 
 def test_lost_records_are_counted_once(lab: Lab) -> None:
@@ -455,7 +493,8 @@ def test_a_device_is_stopped_before_it_is_cut_off(lab: Lab) -> None:
     expect("and nobody gets it any more", device.get("is_broken"), 1)
 
 
-BAR_AT, BAR_SIZE = 0x10100000, 0x4000
+BAR_FLAGS = 0xC  # 64 bits, prefetchable
+BAR_AT, BAR_SIZE = 0x10100000 | BAR_FLAGS, 0x4000
 # A function whose hardware reads as a pattern, with a vendor's capability behind another one.
 HARDWARE = {0x00: 0x10441AF4, 0x04: 0x00180000, 0x08: 0x00FF0001, 0x0C: 0x00800000,
             0x2C: 0x11001AF4, 0x34: 0x40, 0x3C: 0x00000155, 0x40: 0x00005005, 0x44: 0x1234,
@@ -538,7 +577,8 @@ def test_what_a_guest_writes_to_configuration_space(lab: Lab) -> None:
         expect(f"a BAR does not move, {by}", view.register(0x10, 4), BAR_AT)
         if size >= 4:
             view.set_register(0x10, size, ONES)
-            expect(f"all ones ask for its size, {by}", view.register(0x10, 4), ONES & -BAR_SIZE)
+            expect(f"all ones ask for its size, the flags stay, {by}", view.register(0x10, 4),
+                   ONES & -BAR_SIZE | BAR_FLAGS)
             view.set_register(0x10, size, BAR_AT)
             expect(f"until anything else is written, {by}", view.register(0x10, 4), BAR_AT)
         view.set_register(0x04, size, ONES)
