@@ -50,7 +50,7 @@ enum smmu_stream_state {
 /**
  * struct smmu_fault - what an event record says
  * @stream: StreamID; may be that of a device that is not there
- * @kind: SMMU_EVENT_* of layer 5
+ * @kind: EVENT_* of layer 5
  * @is_write, @is_stage2: of the access, and where it was refused; only with an address
  * @address: what the device asked for
  */

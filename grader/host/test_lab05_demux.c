@@ -16,6 +16,7 @@ struct pci_device pci_devices[PCI_DEVICE_MAX];
 u32 pci_device_count = DEVICES;
 struct spinlock pci_lock;
 struct vm *vms[VM_MAX];
+u32 vm_count = VMS;
 
 static struct vm vm[VMS];
 static struct vcpu vcpu[VMS];

@@ -164,7 +164,7 @@ enum irq_result smmu_event_irq(struct cpu *cpu, u32 intid)
  *
  * Exercise 5.2: a bit of GERROR that differs from GERRORN is an error that nobody has seen yet;
  * making them equal says that it was ("SMMU_GERROR"). A command error: command_take_error(). Event
- * records could not be written, because the queue is full: events_lost(), make room by
+ * records could not be written (QEMU says so of a full queue): events_lost(), make room by
  * smmu_drain_events(). Anything else is told on the console. Acknowledge what was active, and
  * nothing that has come since.
  */

@@ -117,9 +117,9 @@ static void stream_quarantine(struct smmu_stream *stream, const struct smmu_faul
  * event_charge() - account for @fault, which has been read from the queue at @now
  *
  * Exercise 5.5: its stream, or the last one for a StreamID beyond the table, counts it; so does the
- * VM that owns the stream. While the stream is not quarantined it keeps it in `last`; its budget is
- * charged, and if it is_news() it is told (event_say()) and counted in window_told. One too many:
- * stream_quarantine(), unless its STE is just CHANGING.
+ * VM that owns the stream. While the stream is not quarantined its budget is charged, and if @fault
+ * is_news(), compared with `last`, it is told (event_say()) and counted in window_told; then it is
+ * the `last`. One too many: stream_quarantine(), unless its STE is just CHANGING.
  */
 EXERCISE(5.5)
 static void event_charge(const struct smmu_fault *fault, u64 now)

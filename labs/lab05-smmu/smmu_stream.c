@@ -24,7 +24,7 @@
 /**
  * ste_stage2() - see internal.h
  *
- * Exercise 5.3: Config says stage 2 alone. Word 1: the shareability that comes with an access is
+ * Exercise 5.3: V, Config: stage 2 alone. Word 1: the shareability that comes with an access is
  * used. Word 2 is VTCR_EL2 in other places, for @table: S2T0SZ, S2SL0, walks inner shareable and
  * write-back cacheable, a granule of 4 KiB (0), S2PS = @address_size, and @vmid; besides, S2AA64 for
  * the format of AArch64, and S2R, without which a fault leaves no record. Word 3: the root.
@@ -38,7 +38,7 @@ struct smmu_ste ste_stage2(const struct pgtable *table, u32 vmid, u32 address_si
 /**
  * ste_stage1() - see internal.h
  *
- * Exercise 5.3: Config says stage 1 alone, word 0 also has the address of @cd, the only one (S1CDMax
+ * Exercise 5.3: V, Config: stage 1 alone, word 0 also has the address of @cd, the only one (S1CDMax
  * and S1Fmt 0). Word 1: it is read inner shareable and write-back cacheable; SHCFG as in
  * ste_stage2(). The other words are 0: VMID 0.
  */

@@ -330,6 +330,7 @@ def test_who_asks_is_held_and_its_owner_told(lab: Lab) -> None:
     vms = [bench.make("struct vm", index=index) for index in range(2)]
     vcpus = [bench.make("struct vcpu", vm=vm.address) for vm in vms]
     table = bench.machine.symbols["vms"]
+    bench.machine.memory.write(bench.machine.symbols["vm_count"], struct.pack("<I", len(vms)))
     for vm, vcpu in zip(vms, vcpus, strict=True):
         bench.put(vm, **{"vcpus[0]": vcpu.address})
         bench.write_u64(table + 8 * vm.get("index"), vm.address)
