@@ -222,7 +222,7 @@ def test_frames_under_way_are_written_to_no_later_life(lab: Lab) -> None:
         DeviceConfig(CARD, "e1000e", hub=WIRE), DeviceConfig(NOTES, "edu"),
         DeviceConfig(NET, "virtio-net-pci", hub=WIRE),
         DeviceConfig(NEIGHBOURS_CARD, "e1000e", hub=WIRE)), processor_seconds=60 + ends)
-    judge(machine, run_probes(machine, vms, LAB, budget=BUDGET * (1 + ends // 100)))
+    judge(machine, run_probes(machine, vms, LAB, budget=BUDGET * (1 + ends // 20)))
     owner, neighbour = Objects(machine).vms()
     expect("lives before the last", owner.get("reset_count"), ends)
     expect("lives of the neighbour before this one", neighbour.get("reset_count"), 0)
