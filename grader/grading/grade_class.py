@@ -32,6 +32,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from course.registry import ROOT, load_course
@@ -199,7 +200,11 @@ def ended_together(course: Class, pool: ThreadPoolExecutor) -> Iterator[ThreadPo
         except BaseException:
             course.stopped = True
             pool.shutdown(wait=False, cancel_futures=True)
-            end_children()
+            waiting = Thread(target=pool.shutdown)
+            waiting.start()
+            while waiting.is_alive():  # a submission under way may start one more process, and more
+                end_children()
+                waiting.join(1)
             raise
 
 

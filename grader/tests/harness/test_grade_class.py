@@ -351,3 +351,30 @@ def test_what_was_started_ends_with_the_call() -> None:
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True,
                           text=True, check=True)
     assert int(done.stdout) == -signal.SIGKILL
+
+
+def test_what_is_started_after_the_end_is_ended_too() -> None:
+    """A submission under way goes on from its killed build to its next process."""
+    script = """
+import subprocess, threading
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from grader.grading.grade_class import ended_together
+
+begun = threading.Event()
+
+def work():
+    begun.set()
+    return [subprocess.run(["sleep", "infinity"]).returncode for _ in range(3)]
+
+try:
+    with ended_together(SimpleNamespace(stopped=False), ThreadPoolExecutor(1)) as pool:
+        done = pool.submit(work)
+        begun.wait()
+        raise KeyboardInterrupt
+except KeyboardInterrupt:
+    print(done.result())
+"""
+    shown = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True,
+                           text=True).stdout
+    assert shown == "[-9, -9, -9]\n"
