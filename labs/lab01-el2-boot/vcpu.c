@@ -42,13 +42,10 @@ void vcpu_reset(struct vcpu *vcpu, u64 entry, u64 x0)
 		hooks->reset(vcpu);
 }
 
-/*
- * This CPU looks at its queue and at requests anyway before its next entry or sleep. Another one was
- * started by the layer that has the hook.
- */
+/* This CPU looks at its queue and at requests anyway before its next entry or sleep. */
 static void cpu_kick(struct cpu *cpu)
 {
-	if (cpu != this_cpu())
+	if (cpu != this_cpu() && hook_kick)
 		hook_kick(cpu);
 }
 

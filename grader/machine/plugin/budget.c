@@ -175,13 +175,14 @@ static int is_slot(const struct program *program, uint64_t offset)
 }
 
 /* Whether an instruction of a guest can be the reason of a synchronous exception to EL2: load or
- * store, SIMD, HVC and the like, system instruction; or whatever a probe has put into a slot. */
+ * store, SIMD, HVC and the like, system instruction; UDF, if there is nothing at the guest's vector;
+ * or whatever a probe has put into a slot. */
 static int can_trap(const struct block *block, uint64_t pc)
 {
 	uint32_t word = insn_at(block, pc);
 
 	return (word & 0x0a000000) == 0x08000000 || (word & 0x0e000000) == 0x0e000000 ||
-	       word >> 25 == 0xd4 >> 1 || is_slot(block->program, pc - block->program->base);
+	       word >> 25 == 0xd4 >> 1 || word >> 16 == 0 || is_slot(block->program, pc - block->program->base);
 }
 
 static uint64_t branch_target(uint64_t pc, uint32_t word, unsigned low, unsigned bits)

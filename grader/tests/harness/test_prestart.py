@@ -50,7 +50,11 @@ def test_it_runs_as_a_program_that_we_have_started(library: Path, tmp_path: Path
 def test_it_runs_many_times_and_several_at_once(library: Path, tmp_path: Path) -> None:
     children = [run(library, f"exit {number}", tmp_path / "out") for number in range(8)]
     assert [child.wait() for child in children] == list(range(8))
-    sleeper = run(library, "sleep 1000", tmp_path / "out")
+    read, write = os.pipe()
+    sleeper = run(library, f"echo >/proc/self/fd/{write}; exec sleep 1000", tmp_path / "out", write)
+    assert os.read(read, 1) == b"\n"  # it runs its program: what comes before that is over
+    os.close(read)
+    os.close(write)
     assert os.getsid(sleeper.pid) == sleeper.pid
     assert sleeper.wait(0) is None
     sleeper.kill()
