@@ -109,13 +109,12 @@ def test_threads_find(fault: Fault, tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     subprocess.run(["make", "-C", tmp_path, binary], check=True, capture_output=True,
                    env=environment)
-    run = subprocess.run(
-        [tmp_path / binary],
-        env=environment | {"STRATA_LATE": LATE_SECONDS},
-        timeout=PATIENCE_SECONDS,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode != 0, f"not found: {run.stdout}"
-    assert re.search(r"CHECK\(|data race|was called without", run.stderr), run.stderr[-2000:]
+    with subprocess.Popen([tmp_path / binary], env=environment | {"STRATA_LATE": LATE_SECONDS},
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        try:
+            output, errors = run.communicate(timeout=PATIENCE_SECONDS)
+        except subprocess.TimeoutExpired:  # what it has found, it has told
+            run.kill()
+            output, errors = run.communicate()
+    assert run.returncode != 0, f"not found: {output}"
+    assert re.search(r"CHECK\(|data race|was called without", errors), errors[-2000:]
