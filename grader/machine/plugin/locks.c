@@ -99,7 +99,8 @@ static void gives(unsigned cpu, uint32_t info, u64 vaddr, void *data)
 static void translated(plugin_id id, struct plugin_block *block)
 {
 	u64 pc = qemu_plugin_tb_vaddr(block);
-	u32 before = 0;
+	const u32 *ahead = at(pc - 4, sizeof(*ahead)); /* a page may end between LDAXR and STXR */
+	u32 before = ahead ? *ahead : 0;
 
 	(void)id;
 	for (size_t i = 0; i < qemu_plugin_tb_n_insns(block); i++, pc += 4) {
