@@ -3,15 +3,11 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-
-OURS = ("Strata", "native")  # systems of bench.json that are no peers
 
 
 @dataclass(frozen=True)
@@ -113,7 +109,7 @@ TABLE_SIZE = Bar("table_bytes", "tables of a 512 MiB VM", 32 * 1024, unit="bytes
 VM_LIFE = Bar("vm_life", "a VM of 64 MiB: made, one line said, gone", 200_000)
 VM_PAGES = Bar("vm_bytes", "EL2's pages of a VM that sleeps", None, unit="bytes")
 VM_TABLES = Bar("vm_table_bytes", "of which tables of stage 2", None, unit="bytes")
-MANY_VMS = Bar("vms_missing", "VMs of 64 MiB out of 64 that did not end well", 0, unit="VMs")
+MANY_VMS = Bar("vms_missing", "VMs of 64 MiB, all that may be, that ended badly", 0, unit="VMs")
 
 
 @dataclass
@@ -144,17 +140,6 @@ def number(value: float) -> str:
 
 
 Peers = dict[str, dict[str, int]]  # of each system the medians by the paper's row
-
-
-def read_peers(path: Path, cpu: str) -> Peers:
-    """What the last `make bench PEERS=1` found on this CPU; nothing without one."""
-    if not path.exists():
-        return {}
-    found: Peers = {}
-    for row in json.loads(path.read_text("utf-8"))["rows"]:
-        if row["system"] not in OURS and row["cpu"] == cpu:
-            found.setdefault(row["system"], {})[row["name"]] = row["median"]
-    return found
 
 
 def print_table(results: list[Result], peers: Peers) -> None:

@@ -19,14 +19,15 @@ from elftools.elf.elffile import ELFFile
 
 from bench import devices, lives, smp, workloads
 from bench.bars import (BOOT_BLOCKS, BOOT_INSTRUCTIONS, BOOT_TIME, EL2_SIZE, MANY_VMS, ROWS,
-                        TABLE_SIZE, Bar, Result, print_table, read_peers)
+                        TABLE_SIZE, Bar, Peers, Result, print_table)
+from bench.paper import PEERS
 from bench.rows import read_rows
 from bench.run import (DONE, Setup, bare_command, ended_well, execute, hypervisor_command,
                        plugin_arguments, run_hypervisor)
 from tools.errors import UserError, run_main
 from tools.files import write_atomically
 from tools.qemu import qemu_version
-from tools.vms import MIB, PAGE_SIZES, VmConfig
+from tools.vms import MIB, PAGE_SIZES, VM_MAX, VmConfig
 
 MACHINES = (("cortex-a76", 3), ("cortex-a72", 3), ("cortex-a76", 2), ("cortex-a72", 2))
 BOOT_CPUS = ("cortex-a76", "cortex-a72")
@@ -114,11 +115,11 @@ def table_size(setup: Setup) -> Result:
 
 
 def many_vms(setup: Setup) -> Result:
-    """64 VMs at once, each checking that its registers and memory stay its own."""
-    vms = [VmConfig(f"vm{i:02}", 64 * MIB, setup.guest("many_vms")) for i in range(64)]
+    """As many VMs as there may be, each checking that its registers and memory stay its own."""
+    vms = [VmConfig(f"vm{i:02}", 64 * MIB, setup.guest("many_vms")) for i in range(VM_MAX)]
     outcome = run_hypervisor(setup, vms, cpu="cortex-a76")
     good = [m for m in DONE.finditer(outcome.console) if m[1] == m[2] != "0"]
-    return Result(MANY_VMS, "image", 64 - len(good))
+    return Result(MANY_VMS, "image", VM_MAX - len(good))
 
 
 def highest_image(build: Path) -> Path:
@@ -126,6 +127,17 @@ def highest_image(build: Path) -> Path:
     if not images:
         raise UserError(f"{build}: no image; `make image` builds it")
     return images[-1]
+
+
+def read_peers(path: Path, cpu: str) -> Peers:
+    """What the last `make bench PEERS=1` found on this CPU; nothing without one."""
+    if not path.exists():
+        return {}
+    found: Peers = {}
+    for row in json.loads(path.read_text("utf-8"))["rows"]:
+        if row["system"] in PEERS and row["cpu"] == cpu:
+            found.setdefault(row["system"], {})[row["name"]] = row["median"]
+    return found
 
 
 def say(text: str) -> None:
@@ -177,7 +189,7 @@ def measure(setup: Setup, skip: set[str], rounds: int) -> list[Result]:
         results += measure_devices(setup, skip, rounds)
     if "smp" not in skip:
         results += measure_smp(setup, skip, rounds)
-    say("64 VMs")
+    say(f"{VM_MAX} VMs")
     results.append(many_vms(setup))
     if "work" not in skip:
         say("Linux at work, instructions")

@@ -9,9 +9,9 @@ from bench.paper import STRATA, PaperRow, Verdict
 from bench.rows import Row
 from bench.run import Setup, hypervisor_command
 from bench.systems import Job
-from tools.vms import MIB, VmConfig
+from tools.vms import MIB, VM_MAX, VmConfig
 
-VM_COUNTS = (1, 4, 16, 64)  # 64 are all that a machine may have
+VM_COUNTS = (1, 4, 16, VM_MAX)
 SHARERS = (2, 8, 32)
 CPU = "cortex-a76"
 EXITS = {"hypercall": "Hypercall", "gic_trap": "Interrupt Controller Trap"}

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from bench.bars import ROWS as MEASURED
-from bench.bars import Bar, Result, print_table, read_peers
+from bench.bars import Bar, Result, print_table
+from bench.measure import read_peers
 from bench.bench import print_table as print_paper_table
 from bench.paper import BENCHMARKS, KVM, ROWS, STRATA, XEN, Measured, verdicts
 from bench.peers.xen import SCENARIOS, domain

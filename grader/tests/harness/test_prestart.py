@@ -13,6 +13,7 @@ from grader.machine import images, prestart
 from grader.machine.budget import build_prestart
 
 START = ["sh", "-c"]
+FOR_EVER = "exec sleep infinity"  # until it is killed
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_it_runs_many_times_and_several_at_once(library: Path, tmp_path: Path) -
     children = [run(library, f"exit {number}", tmp_path / "out") for number in range(8)]
     assert [child.wait() for child in children] == list(range(8))
     read, write = os.pipe()
-    sleeper = run(library, f"echo >/proc/self/fd/{write}; exec sleep 1000", tmp_path / "out", write)
+    sleeper = run(library, f"echo >/proc/self/fd/{write}; {FOR_EVER}", tmp_path / "out", write)
     assert os.read(read, 1) == b"\n"  # it runs its program: what comes before that is over
     os.close(read)
     os.close(write)
@@ -68,7 +69,7 @@ def test_it_ends_with_the_process_that_asked_for_it(library: Path, tmp_path: Pat
     asker = os.fork()
     if not asker:
         prestart._programs.clear()
-        run(library, f"echo $$ >/proc/self/fd/{write}; exec sleep 1000", tmp_path / "out", write)
+        run(library, f"echo $$ >/proc/self/fd/{write}; {FOR_EVER}", tmp_path / "out", write)
         os.read(read, 1)
         os._exit(0)
     os.waitpid(asker, 0)
