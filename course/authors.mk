@@ -15,7 +15,7 @@ test: lint guests linux unit models ## prove it: unit tests, models, lint, and p
 	$(Q)$(PYTEST) $(PYTEST_ARGS) $(TESTS)
 
 stress: guests ready ## (authors) races that nobody chose: 1,000,000 interrupts between vCPUs, and the like; about 10 minutes on a quiet machine
-	$(Q)$(PYTEST) -n 0 --full $(PYTEST_ARGS) grader/tests/stress
+	$(Q)$(PYTEST) -n 0 --full $(PYTEST_ARGS) grader/tests/stress/test_stress.py
 
 # A layer of the reference as a handout has it.
 $(BUILD)/reference/lab0%.a: FORCE

@@ -15,8 +15,11 @@ static u64 used_ticks(const struct vcpu *vcpu, enum vcpu_state state, const stru
 {
 	u64 used = __atomic_load_n(&vcpu->used_ticks, __ATOMIC_RELAXED);
 
-	if (state == VCPU_RUNNING && __atomic_load_n(&cpu->vcpu, __ATOMIC_RELAXED) == vcpu)
-		used += counter_read() - __atomic_load_n(&cpu->charge_from, __ATOMIC_RELAXED);
+	if (state == VCPU_RUNNING && __atomic_load_n(&cpu->vcpu, __ATOMIC_RELAXED) == vcpu) {
+		u64 since = __atomic_load_n(&cpu->charge_from, __ATOMIC_RELAXED);
+
+		used += counter_read() - since; /* read last: never before since */
+	}
 	return used;
 }
 

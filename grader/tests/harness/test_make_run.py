@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
@@ -186,12 +187,21 @@ class Terminal:
         self.process.wait()
 
 
+def running(**variables: str) -> Iterator[Terminal]:
+    build("image", "linux", **variables)
+    terminal = Terminal(command("run", **variables))
+    yield terminal
+    terminal.close()
+
+
 @pytest.fixture
-def terminal() -> object:
-    build("image", "linux", LAB=str(LINUX[0]))
-    opened = Terminal(command("run", LAB=str(LINUX[0])))
-    yield opened
-    opened.close()
+def terminal() -> Iterator[Terminal]:
+    yield from running(LAB=str(LINUX[0]))
+
+
+@pytest.fixture
+def terminal_of_four() -> Iterator[Terminal]:
+    yield from running(LAB=str(WHOLE), SMP="4")
 
 
 def test_a_shell_answers_and_the_focus_moves(terminal: Terminal) -> None:
@@ -247,6 +257,20 @@ def test_a_key_shows_what_the_vcpus_do(terminal: Terminal) -> None:
         assert re.fullmatch(r"(runs on|waits for|sleeps on) CPU 0, \d+\.\d{3} s", line), line
     terminal.type("\x01x")
     assert terminal.status() == 0
+
+
+def test_a_key_shows_each_vcpu_of_several(terminal_of_four: Terminal) -> None:
+    terminal_of_four.read_until("userspace: Linux", count=2)
+    terminal_of_four.type("\x1e")
+    for name in ("alpha", "beta"):
+        terminal_of_four.read_until(f"[strata] {name}: ")
+        shown = terminal_of_four.read_until("\n").rstrip().split("; ")
+        assert len(shown) == 4, shown
+        for index, vcpu in enumerate(shown):
+            assert re.fullmatch(rf"vCPU {index} (runs on|waits for|sleeps on) CPU [0-3], "
+                                r"\d+\.\d{3} s", vcpu), shown
+    terminal_of_four.type("\x01x")
+    assert terminal_of_four.status() == 0
 
 
 def test_ctrl_a_x_quits(terminal: Terminal) -> None:
