@@ -63,7 +63,7 @@ class Grader:
                   if name.startswith(here) and not name.endswith(questions.FILE)})
         settings = run.Settings(
             impl="labs", build=str(work / "build"), qemu=self.qemu, workers=self.workers,
-            seeds=self.seeds, only=self.only, tree=work,
+            seeds=self.seeds, only=self.only, tree=work, seconds=sandbox.RUN_SECONDS,
             wrap=lambda command: sandbox.run_command(work, (ROOT, self.guests), command),
             builder=lambda lab, column: self.build_image(work, column, set(taken.files)))
         if unwritten.can_fill():

@@ -8,7 +8,9 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Collection
+import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -40,6 +42,7 @@ class Settings:
     wrap: Callable[[list[str]], list[str]] = list
     only: tuple[str, ...] = ()  # patterns of tests; none: all of the lab
     measure: bool = False  # properties are noted, not held against what is known
+    seconds: float | None = None  # of the host, for the tests of one image; None: without an end
     patience: int = budgets.TIMES  # how many times the solution's instructions a machine may take
     builder: Callable[[int, str], str] | None = None  # instead of build_image()
     # Builds a column's image with the reference's functions in place of those of exercises that
@@ -124,13 +127,17 @@ def run_tests(grading: Grading, column: str, settings: Settings,
                                    stdin=subprocess.DEVNULL, stdout=output, stderr=output)
         os.close(write)
         try:
-            ended = _receive(grading, column, read, arrived)
+            with _net(process, settings.seconds) as too_late:
+                ended = _receive(grading, column, read, arrived)
         except BaseException:
             process.terminate()
             raise
         finally:
             process.wait()
-    if not ended:
+    if too_late:
+        grading.columns[column].broken.append(
+            f"the tests took longer than {settings.seconds:g} seconds of this machine")
+    elif not ended:
         tail = "\n".join(log.read_text("utf-8", "replace").splitlines()[-OUTPUT_LINES:])
         grading.columns[column].broken.append(
             f"pytest ended with status {process.returncode}:\n{tail}")
@@ -139,6 +146,27 @@ def run_tests(grading: Grading, column: str, settings: Settings,
     if missing and not grading.columns[column].broken:
         grading.columns[column].broken.append(
             f"{len(missing)} tests gave no result, the first: {missing[0]}")
+
+
+@contextmanager
+def _net(process: subprocess.Popen[bytes], seconds: float | None) -> Iterator[list[float]]:
+    """Kill it after so long; the list has an entry then. No verdict comes of that: each machine has
+    its instructions, and this is for what is not a machine any more."""
+    late = list[float]()
+
+    def kill() -> None:
+        late.append(seconds or 0)
+        process.kill()
+
+    if seconds is None:
+        yield late
+        return
+    clock = threading.Timer(seconds, kill)
+    clock.start()
+    try:
+        yield late
+    finally:
+        clock.cancel()
 
 
 def _of_questions(grading: Grading, settings: Settings) -> list[str]:

@@ -28,6 +28,7 @@ BUILD_CPU_SECONDS, BUILD_MEMORY, BUILD_FILE = 60, 2 * GIB, 8 << 20
 BUILD_SECONDS, BUILD_OUTPUT, BUILD_DISK = 900, 4 << 20, 64 << 20
 # The file is that of a machine's memory, which QEMU shares with the grader.
 RUN_CPU_SECONDS, RUN_MEMORY, RUN_FILE = 900, 16 * GIB, 6 * GIB
+RUN_SECONDS = 3600  # one image's tests; on an idle machine they take 20
 PROCESSES, OPEN_FILES = 512, 1024
 OUTPUT_BYTES = 64 << 10
 

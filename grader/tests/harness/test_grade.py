@@ -212,6 +212,15 @@ def test_the_isolated_column_is_run_as_far_as_it_can_count(
     assert bool(column.skipped) == (verdict == "FAIL")
 
 
+def test_a_run_without_an_end_is_ended(tmp_path: Path) -> None:
+    grading = graded({})
+    column = grading.columns[CUMULATIVE] = Column(CUMULATIVE)
+    hangs = run.Settings("labs", root=tmp_path, seconds=0.1, wrap=lambda _: ["sleep", "infinity"])
+    run.run_tests(grading, CUMULATIVE, hangs, lambda column, name: None, ["f::a"])
+    assert column.broken == ["the tests took longer than 0.1 seconds of this machine"]
+    assert not column.results
+
+
 def test_what_is_not_written_is_not_run_over_other_layers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its own exercise, or one that it needs; at another one a fault below may have brought it."""
     seen: list[str] = []
