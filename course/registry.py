@@ -35,6 +35,17 @@ MAILBOX_TEXT = 160  # bytes of strata_crash.text: what TODO() says must fit
 
 
 @dataclass(frozen=True)
+class Hint:
+    """What helps on, and with which failures."""
+
+    text: str
+    fits: tuple[str, ...] = ()  # regular expressions: a test's name, or words of what it says
+
+    def is_for(self, failure: str) -> bool:
+        return any(re.search(pattern, failure) for pattern in self.fits)
+
+
+@dataclass(frozen=True)
 class Exercise:
     """One exercise: functions that a student writes, and what is known about them."""
 
@@ -44,13 +55,17 @@ class Exercise:
     functions: dict[str, tuple[str, ...]]  # file in the lab's directory -> functions in it
     tests: tuple[str, ...]
     needs: tuple[str, ...]  # exercises of the same lab that its tests rely on
-    hints: tuple[str, ...]  # from vague to concrete
+    hints: tuple[Hint, ...]  # from vague to concrete
     manual: tuple[str, ...]  # sections of the architecture's documents
     until_written: dict[str, str] = field(default_factory=dict)  # function -> its starter's body
 
     @property
     def lab(self) -> int:
         return int(self.id.split(".")[0])
+
+    def hint_for(self, failure: str) -> str:
+        """The first hint that fits a failure, told by its test's name and words; else the first."""
+        return next((hint for hint in self.hints if hint.is_for(failure)), self.hints[0]).text
 
     @property
     def anchor(self) -> str:
@@ -200,19 +215,50 @@ def _until_written(table: _Table, exercise: Exercise) -> dict[str, str]:
     return found
 
 
+def _hints(table: _Table, tests: tuple[str, ...]) -> tuple[Hint, ...]:
+    """A hint is a text, or a table of the text and of the failures that it fits."""
+    hints = []
+    for number, entry in enumerate(table.get("hints", list), start=1):
+        if isinstance(entry, str):
+            entry = {"hint": entry}
+        each = _Table(entry, f"{table.where}: hint {number}")
+        hint = Hint(" ".join(each.text("hint").split()), each.texts("fits", default=[]))
+        each.done()
+        for pattern in hint.fits:
+            _check_fit(each, pattern, tests)
+        hints.append(hint)
+    if len(hints) < HINTS_MIN:
+        raise table.fail("hints", f"needs {HINTS_MIN} entries or more")
+    if len({hint.text for hint in hints}) != len(hints):
+        raise table.fail("hints", "has an entry twice")
+    return tuple(hints)
+
+
+def _check_fit(table: _Table, pattern: str, tests: tuple[str, ...]) -> None:
+    """Tests that a hint names, by the beginning of their names, are its exercise's."""
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise table.fail("fits", f'"{pattern}" is no regular expression: {error}') from error
+    named = re.match(r"test_\w+", pattern)
+    if named and not any(test.startswith(named[0]) for test in tests):
+        raise table.fail("fits", f"no test of this exercise begins with {named[0]}")
+
+
 def _exercise(values: object, lab: int, position: int, file: str) -> Exercise:
     id_ = f"{lab}.{position}"
     table = _Table(values, f"{file}: exercise {id_}")
     if table.text("id") != id_:
         raise table.fail("id", f"exercises are in order and without gaps: this one is {id_}")
+    tests = table.texts("tests", 1)
     exercise = Exercise(
         id=id_,
         title=table.text("title"),
         points=table.get("points", int),
         functions=_functions(table),
-        tests=table.texts("tests", 1),
+        tests=tests,
         needs=table.texts("needs", default=[]),
-        hints=table.texts("hints", HINTS_MIN),
+        hints=_hints(table, tests),
         manual=table.texts("manual", 1),
     )
     exercise = replace(exercise, until_written=_until_written(table, exercise))

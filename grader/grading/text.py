@@ -31,8 +31,6 @@ STYLES = {Verdict.PASS: "green", Verdict.BLOCKED: "dim", Verdict.TODO: "cyan",
           Verdict.ERROR: "magenta"}
 JUDGED = (Verdict.FAIL, Verdict.CRASH, Verdict.HANG, Verdict.BUDGET)
 WIDTH = 80
-# What a message and a hint can share: functions, fields, registers; no plain words.
-NAME = re.compile(r"\b(?=\w*[_A-Z0-9])[A-Za-z]\w{2,}\b")
 SHOWN_FAILURES = 3
 
 
@@ -150,12 +148,25 @@ def summary(grading: Grading, console: Console | None = None) -> None:
         if grading.best == ISOLATED and grading.columns else ""
     what = f"exercise {grading.exercise}" if grading.exercise else f"lab {grading.lab.number}"
     console.print(f"[bold]{what}: {_number(grading.score)} of {grading.maximum} points[/]{how}")
+    if grading.holds_back:
+        console.print(escape(held_back(grading)))
     waiting = [waits for name in grading.tests if (waits := grading.waits_for(name))]
     if waiting:
         tests = [result for name in grading.tests if (result := grading.result_of(name))
                  and result.verdict is not Verdict.TODO]
         console.print(so_far(sum(result.passed for result in tests), len(tests) - len(waiting),
                              waiting))
+
+
+def held_back(grading: Grading) -> str:
+    """Why a lab of which every test passes has not all of its points."""
+    why = (f"every test passes over the reference's lower layers, which counts "
+           f"x {float(grading.factor):g}")
+    if grading.base == "reference":
+        return f"{why}; all points are for your own lower layers: grade without BASE=reference"
+    below = ", ".join(f"make grade LAB={lab.number}" for lab in grading.course.labs
+                      if lab.number < grading.lab.number)
+    return f"{why}; over your own not every test passes: see {below}"
 
 
 def unwritten_lines(grading: Grading) -> list[str]:
@@ -213,7 +224,7 @@ def explain(grading: Grading, name: str, result: Result, build: str = "build") -
     for section in exercise.manual:
         yield from _field("manual", section)
     if result.verdict is not Verdict.ERROR and WHAT not in result.what:
-        yield from _field("hint", hint_for(exercise, result))
+        yield from _field("hint", hint_for(exercise, name, result))
     if result.over:
         yield (f"  seen over the reference's {', '.join(result.over)}, which is not written here: "
                "write that, and it can be reproduced")
@@ -221,10 +232,10 @@ def explain(grading: Grading, name: str, result: Result, build: str = "build") -
         yield f"  reproduce: {reproduce(grading, name, result)}"
 
 
-def hint_for(exercise: Exercise, result: Result) -> str:
-    """The exercise's hint that speaks about what differed; the first if none does."""
-    names = set(NAME.findall(" ".join([result.what, result.observed, result.expected])))
-    return max(exercise.hints, key=lambda hint: len(names & set(NAME.findall(hint))))
+def hint_for(exercise: Exercise, name: str, result: Result) -> str:
+    """The exercise's hint that fits this failure."""
+    return exercise.hint_for(" ".join([name.partition("::")[2], result.what, result.observed,
+                                       result.expected]))
 
 
 def _field(title: str, text: str) -> Iterator[str]:

@@ -281,6 +281,9 @@ def test_todo_works_in_assembly_wherever_it_stands(
     ('needs = ["1.1", "1.4"', 'needs = ["1.99"', "lab.toml: needs: 1.99 is not an exercise"),
     ('title = "Entry at EL2"', f'title = "{"x" * 99}"', "exercise 1.1: title: "),
     ('title = "Entry at EL2"', "title = 3", "exercise 1.1: title: must be of type str"),
+    ('fits = ["BSS is zero"', 'fits = ["test_of_nothing"',
+     "exercise 1.1: hint 2: fits: no test of this exercise begins with test_of_nothing"),
+    ('fits = ["BSS is zero"', 'fits = ["BSS (is"', "hint 2: fits: \"BSS (is\" is no regular"),
     ("isolated_factor = 0.9", "isolated_factor = 1.5", "isolated_factor: must be above 0"),
 ])
 def test_a_mistake_in_the_registry_is_named(tmp_path: Path, old: str, new: str, says: str) -> None:
@@ -348,7 +351,7 @@ def test_hints_come_one_by_one(tmp_path: Path) -> None:
     hints = COURSE.exercise("2.3").hints
     for given in range(1, len(hints) + 2):
         text = " ".join(loop.hint_text(COURSE, "2.3", state).split())
-        assert [hint in text for hint in hints] == [n < given for n in range(len(hints))]
+        assert [hint.text in text for hint in hints] == [n < given for n in range(len(hints))]
     assert "that is all of them" in text
     state.write_text("rubbish", "utf-8")
     assert " 2. " not in loop.hint_text(COURSE, "2.3", state)

@@ -86,11 +86,38 @@ def test_debug_shows_the_code_that_a_static_test_is_about() -> None:
     assert commands_for("there is an instruction like tlbi in the image") == []
 
 
-def test_the_hint_is_the_one_that_speaks_about_what_differed() -> None:
-    exercise = load_course().exercise("2.4")
-    shown = Result(Verdict.FAIL, what="SCTLR_EL2.WXN is set", observed="SCTLR_EL2 is 0x30c50830")
-    assert "WXN" in hint_for(exercise, shown)
-    assert hint_for(exercise, Result(Verdict.FAIL, what="so it is")) == exercise.hints[0]
+def test_the_hint_is_the_first_that_fits_the_failure() -> None:
+    exercise = load_course().exercise("2.3")
+
+    def shown(name: str, what: str = "so it is", observed: str = "") -> int:
+        failed = Result(Verdict.FAIL, what=what, observed=observed)
+        return [hint.text for hint in exercise.hints].index(
+            hint_for(exercise, f"test_lab02_steps.py::{name}", failed))
+
+    assert shown("test_a_block_is_split_with_break_before_make") == 0, "none fits: the first"
+    assert shown("test_tables_are_freed_when_no_tlb_can_reach_them") == 1, "by the test"
+    assert shown("test_x", "the pages around it stay mapped") == 2, "by what was tested"
+    assert shown("test_x", observed="-ENOMEM") == 3, "by what was observed"
+
+
+def test_every_exercise_says_which_failure_a_hint_is_for() -> None:
+    assert not [exercise.id for exercise in load_course().exercises
+                if not any(hint.fits for hint in exercise.hints)]
+
+
+@pytest.mark.parametrize(("test", "what", "speaks"), [
+    ("1.1 test_boot_prepares_the_cpu_for_c", "BSS is zero but for the two stack tops", "lost"),
+    ("1.3 test_every_control_of_el2_is_written", "MDCR_EL2 has the value", "HPMN"),
+    ("2.5 test_geometry_fits_the_memory_of_the_vm", "a VM of 64 MiB: start level", "T0SZ and SL0"),
+    ("3.5 test_what_is_left_out_asks_for_its_event", "six pending: what is asked for", "NPIE"),
+    ("4.5 test_cntp_follows_its_registers", "TVAL -1 written, so due", "sign-extended"),
+    ("5.3 test_stream_table_entry_says_what_it_should", "STE of 00:02.0: S2R is 0", "no record"),
+    ("6.5 test_x", "TLBs drop all before VMID 1 is given out", "Three steps"),
+])
+def test_the_hint_speaks_about_what_differed(test: str, what: str, speaks: str) -> None:
+    id_, name = test.split()
+    failed = Result(Verdict.FAIL, what=what)
+    assert speaks in hint_for(load_course().exercise(id_), f"x.py::{name}", failed)
 
 
 def test_lines_fit_a_terminal_and_no_number_is_broken() -> None:
