@@ -37,16 +37,21 @@ HOST_SANITIZER_lab06_vmid := thread
 
 # grader/host/test_X.c under ASan and UBSan, or what host.mk says, with the sources that host.mk names. X begins with the lab
 # (lab02_pgtable) whose files of IMPL are tested, or means the kit.
-HOST_FLAGS := -std=c11 -O1 -g $(WARN) -fno-sanitize-recover=all -fno-omit-frame-pointer
+HOST_FLAGS = -DNOT_WRITTEN=$(NOT_WRITTEN) -std=c11 -O1 -g $(WARN) -fno-sanitize-recover=all -fno-omit-frame-pointer
 HOST := $(BUILD)/host/$(IMPL)
 host_layer = $(call lab_dir,$(IMPL),$(patsubst lab0%,%,$(filter lab0%,$(firstword $(subst _, ,$1)))))
 HOST_KIT_TESTS := $(filter-out lab0%,$(patsubst grader/host/test_%.c,%,$(sort $(wildcard grader/host/test_*.c))))
-HOST_LAB_TESTS := $(foreach n,$(call upto,$(LAB)),$(patsubst grader/host/test_%.c,%,$(sort $(wildcard grader/host/test_lab0$n_*.c))))
+# Over the reference's lower layers no test looks at those of labs/, which nobody has written.
+HOST_LABS := $(if $(filter reference,$(BASE)),$(LAB),$(call upto,$(LAB)))
+HOST_LAB_TESTS := $(foreach n,$(HOST_LABS),$(patsubst grader/host/test_%.c,%,$(sort $(wildcard grader/host/test_lab0$n_*.c))))
 HOST_TESTS := $(HOST_KIT_TESTS) $(HOST_LAB_TESTS)
 # $1 = test: what is compiled, and how
 host_sources = $(HOST_SOURCES_$1) $(addprefix $(call host_layer,$1)/,$(HOST_LAYER_$1))
+# The status of a test that came to an exercise that is not written.
+NOT_WRITTEN := 77
+HOST_UNWRITTEN := -include grader/host/unwritten.h
 MEMORY_SANITIZERS := address,undefined
-host_cflags = -fsanitize=$(or $(HOST_SANITIZER_$1),$(MEMORY_SANITIZERS)) $(HOST_CFLAGS_$1) $(if $(filter lab0%,$1),-I$(call host_layer,$1) $(if $(filter labs,$(IMPL)),$(UNWRITTEN)))
+host_cflags = -fsanitize=$(or $(HOST_SANITIZER_$1),$(MEMORY_SANITIZERS)) $(HOST_CFLAGS_$1) $(if $(filter lab0%,$1),-I$(call host_layer,$1) $(if $(filter labs,$(IMPL)),$(UNWRITTEN) $(HOST_UNWRITTEN)))
 # What a test may include: a compiler that gets several sources at a time tells of one alone.
 host_reads = $(wildcard kit/*.h kit/*/*.h grader/host/*.h $(if $(filter lab0%,$1),$(call host_layer,$1)/*.[ch]))
 $(HOST)/host.flags: FORCE | ready
@@ -65,7 +70,7 @@ $(foreach x,$(HOST_TESTS),$(eval $(call host_rule,$x)))
 run_unit = @status=0; for t in $1; do \
 		if ! [ $(HOST)/test_$$t.ok -nt $(HOST)/test_$$t ]; then \
 			if $(if $(SEED),STRATA_SEED=$(call quoted,$(SEED))) $(HOST)/test_$$t > $(HOST)/test_$$t.log 2>&1; \
-			then touch $(HOST)/test_$$t.ok; else status=1; fi; \
+			then touch $(HOST)/test_$$t.ok; else [ $$? = $(NOT_WRITTEN) ] || status=1; fi; \
 		fi; \
 		printf '  %-16s ' $$t; tail -n 12 $(HOST)/test_$$t.log; \
 	done; exit $$status

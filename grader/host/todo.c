@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: MIT
-/* What ends the hypervisor ends a unit test, with the line that it has on the machine. */
+/*
+ * What ends the hypervisor ends a unit test, with the line that it has on the machine. A test that
+ * came to an exercise that is not written says nothing of the others: it has a status of its own
+ * (NOT_WRITTEN of host.mk), and no sanitizer looks at what it has left.
+ */
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "exercise.h"
 #include "spinlock.h"
 
 void todo_exercise(const char *id, const char *file, int line)
 {
-	fprintf(stderr, "exercise %s is not written yet (%s:%d)\n", id, file, line);
-	exit(1);
+	printf("waits: exercise %s is not written yet (%s:%d)\n", id, file, line);
+	fflush(stdout);
+	_exit(NOT_WRITTEN);
 }
 
 void spin_not_held(const struct spinlock *lock, const char *function)
