@@ -46,7 +46,13 @@ class Command(gdb.Command):
         words = gdb.string_to_argv(argument)
         if len(words) > self.most:
             raise gdb.GdbError(f"too many arguments; see: help strata {self.name}")
+        if not (target.is_there() or self.is_of_no_machine(words)):
+            raise gdb.GdbError("no machine is there: it has ended, or was never started")
         self.run(words)
+
+    def is_of_no_machine(self, words: list[str]) -> bool:
+        """Whether the answer can be given without one."""
+        return False
 
     def run(self, words: list[str]) -> None:
         raise NotImplementedError
@@ -272,6 +278,9 @@ class EsrCommand(Command):
 
     name = "esr"
     most = 1
+
+    def is_of_no_machine(self, words: list[str]) -> bool:
+        return bool(words)
 
     def run(self, words: list[str]) -> None:
         if words:

@@ -27,6 +27,11 @@ def register(name: str) -> int:
     return int(value) & MASK
 
 
+def is_there() -> bool:
+    """Whether GDB has a machine; QEMU's CPUs are its threads."""
+    return bool(gdb.selected_inferior().threads())
+
+
 def exception_level() -> int:
     return register("cpsr") >> 2 & 3
 
@@ -152,7 +157,8 @@ def vms() -> list[Struct]:
     if table is None or count is None:
         raise NotThere("this image has no table of VMs (vms, vm_count)")
     number = int.from_bytes(read(count, 4), "little")
-    pointers = [read_u64(table + 8 * index) for index in range(min(number, 32))]
+    most = int(gdb.parse_and_eval("sizeof(vms) / sizeof(vms[0])"))
+    pointers = [read_u64(table + 8 * index) for index in range(min(number, most))]
     found = [Struct("struct vm", pointer) for pointer in pointers if pointer]
     if not found:
         raise NotThere("no VM has been created yet: run on, for example to vcpu_enter")

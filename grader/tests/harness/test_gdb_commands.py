@@ -200,6 +200,17 @@ def test_before_any_vm_exists(make_lab: MakeLab) -> None:
     assert "no VM has been created yet" in typed(machine, "strata vms")
 
 
+def test_when_the_machine_has_gone(make_lab: MakeLab) -> None:
+    """One line, not what GDB cannot read; a syndrome can be decoded all the same."""
+    machine = in_guest(make_lab(1), *TWO)
+    typed(machine, "disconnect")  # as when QEMU has ended
+    for command in COMMANDS:
+        words = " 0x16" if command == "break-exit" else " 0" if command == "s2walk" else ""
+        assert typed(machine, f"strata {command}{words}").strip() == (
+            "no machine is there: it has ended, or was never started"), command
+    assert "HVC: #0x12" in typed(machine, "strata esr 0x5a000012")
+
+
 def test_every_command_has_help(make_lab: MakeLab) -> None:
     machine = make_lab(1).start("hypercalls")
     machine.gdb.execute(f"source {ROOT / 'grader' / 'gdb' / 'strata.py'}")
