@@ -26,7 +26,7 @@ from grader.grading.model import (CUMULATIVE, EXIT_FAILED, EXIT_INFRASTRUCTURE, 
 from grader.grading.plan import (assign, matches, measures, path_of, patterns_of, prerequisites,
                                  question_patterns, short)
 from grader.grading.debug_test import how_to_repeat
-from grader.grading.text import explain, print_failures, summary
+from grader.grading.text import explain, print_failures, summary, whole
 from grader.grading.stored import is_enough, restore
 from grader.grading.why import failed, find, find_submission
 from grader.machine.options import Options
@@ -439,6 +439,25 @@ def test_why_finds_the_result_of_a_submission(tmp_path: Path) -> None:
 def test_what_stands_on_an_exercise_that_half_works_is_judged_for_itself() -> None:
     grading = graded({"a": PASS, "b": FAIL, "c": FAIL})
     assert grading.columns[CUMULATIVE].results["f::c"].verdict is Verdict.FAIL
+
+
+def test_points_that_the_reference_holds_back_are_explained() -> None:
+    """Every test passes over its layers: a run over these alone is right, and says why it is 90 %."""
+    for base, status, why in (("reference", EXIT_PASSED, "your own lower layers: grade without BASE"),
+                              ("own", EXIT_FAILED, "over your own not every test passes: see make "
+                                                   "grade LAB=1")):
+        grading = Grading(COURSE, COURSE.lab(2), "labs", base=base, complete=True)
+        for number, exercise in enumerate(COURSE.lab(2).exercises):
+            grading.tests[f"f::{number}"] = exercise
+        names = [name.split("::")[1] for name in grading.tests]
+        if base == "own":
+            fill(grading, CUMULATIVE, {name: FAIL for name in names})
+        fill(grading, ISOLATED, {name: PASS for name in names})
+        assert (float(grading.score), grading.status) == (90, status)
+        assert "counts x 0.9" in whole(grading) and why in whole(grading)
+        fill(grading, ISOLATED, {name: FAIL if name == "0" else PASS for name in names})
+        assert grading.status == EXIT_FAILED
+        assert "counts x" not in whole(grading)
 
 
 def test_exit_status_tells_who_is_at_fault() -> None:
