@@ -141,7 +141,8 @@ def hint_text(course: Course, id_: str, state: Path) -> str:
     count = min(counts.get(id_, 0) + 1, len(exercise.hints))
     write_atomically(state, json.dumps({**counts, id_: count}, indent=1, sort_keys=True) + "\n")
     lines = [f'exercise {id_} "{exercise.title}": {lab.text_of(exercise)}']
-    lines += [textwrap.fill(hint.text, 96, initial_indent=f"  {number}. ", subsequent_indent="     ")
+    lines += [textwrap.fill(hint.text, 96, initial_indent=f"  {number}. ",
+                            subsequent_indent="     ")
               for number, hint in enumerate(exercise.hints[:count], start=1)]
     lines += [f"  read: {section}" for section in exercise.manual]
     left = len(exercise.hints) - count

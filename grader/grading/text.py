@@ -7,7 +7,6 @@ With a terminal a bar moves; without one each test is a line. Nothing is said by
 from __future__ import annotations
 
 import io
-import re
 import sys
 import textwrap
 from collections.abc import Iterator

@@ -442,10 +442,10 @@ def test_what_stands_on_an_exercise_that_half_works_is_judged_for_itself() -> No
 
 
 def test_points_that_the_reference_holds_back_are_explained() -> None:
-    """Every test passes over its layers: a run over these alone is right, and says why it is 90 %."""
-    for base, status, why in (("reference", EXIT_PASSED, "your own lower layers: grade without BASE"),
-                              ("own", EXIT_FAILED, "over your own not every test passes: see make "
-                                                   "grade LAB=1")):
+    """Every test passes over its layers: a run over these alone is right, and says why it is 90."""
+    for base, status, why in (("reference", EXIT_PASSED, "your own lower layers: grade without"),
+                              ("own", EXIT_FAILED, "over your own not every test passes: see "
+                                                   "make grade LAB=1")):
         grading = Grading(COURSE, COURSE.lab(2), "labs", base=base, complete=True)
         for number, exercise in enumerate(COURSE.lab(2).exercises):
             grading.tests[f"f::{number}"] = exercise
