@@ -72,12 +72,16 @@ static void set_waits_from(struct vcpu *vcpu, u64 count)
 	__atomic_store_n(&vcpu->waits_from, count, __ATOMIC_RELAXED);
 }
 
-/* How many vCPUs want @cpu, which may change at once. */
+/*
+ * How many vCPUs want @cpu, which may change at once. If the one that is loaded waits, another one is
+ * about to be loaded, as a rule, and counts in its place: a CPU that switches is no idle one.
+ */
 static u32 cpu_load(const struct cpu *cpu)
 {
 	const struct vcpu *vcpu = __atomic_load_n(&cpu->vcpu, __ATOMIC_RELAXED);
+	enum vcpu_state state = vcpu ? vcpu_state(vcpu) : VCPU_OFF;
 
-	return waiting_count(cpu) + (vcpu && vcpu_state(vcpu) == VCPU_RUNNING);
+	return waiting_count(cpu) + (state == VCPU_RUNNING || state == VCPU_RUNNABLE);
 }
 
 /* Of @set, which is not empty, the CPU with the least load, the first of several. */

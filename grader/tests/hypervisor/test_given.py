@@ -13,6 +13,7 @@ from grader.oracle.barriers import findings
 from grader.oracle.calls import Bench
 from grader.oracle.decode.list_register import ListRegister
 from grader.oracle.objects import Objects
+from grader.oracle.probe import ProbeVm
 from grader.tests.lab03.test_lab03_barriers import RETURN
 from grader.tests.lab03.test_lab03_steps import (GICD, IGROUPR, ISACTIVER, ISENABLER, ISPENDR,
                                                  claimed, stage_of)
@@ -200,3 +201,30 @@ def test_the_distributor_is_looked_for_first(make_lab: MakeLab, gic: int) -> Non
     """A guest's access finds its device one region after the other, and uses this one most."""
     machine = in_guest(make_lab(WHOLE, gic), "gic_enable")
     expect("base of the first region", Objects(machine).vm(0).get("stage2.regions[0].base"), GICD)
+
+
+def test_a_cpu_between_two_vcpus_is_no_idle_one(make_lab: MakeLab) -> None:
+    """Time slices of all CPUs end at the same time, so CPU 0 may look at CPU 1 in the middle of its
+    switch: one of its vCPUs is still loaded and waits again, the other one is not loaded yet."""
+    machine = make_lab(WHOLE).start(ProbeVm("hypercalls", cpus=3), smp=2)
+    bench = Bench.at_first_entry(machine, seed=1)
+    vcpus = [bench.objects.vm(0).vcpu(index) for index in range(3)]
+    cpus = [bench.objects.cpu(index) for index in range(2)]
+    given: list[int] = []
+
+    def migrate(_: int, to: int, *__: int) -> int:
+        given.append(to)
+        return 1
+
+    with machine.alone(0):
+        bench.call("vcpu_make_runnable", vcpus[1].address,
+                   stubs={"balance_place": cpus[0].address, "smp_kick": 0})
+        bench.put(cpus[0], slice_end=1)
+        bench.put(vcpus[2], state=RUNNABLE)
+        for loaded, waiting, what, wanted in (
+                (vcpus[2].address, 1, "which is between two vCPUs", list[int]()),
+                (0, 0, "which has none", [cpus[1].address])):
+            bench.put(cpus[1], vcpu=loaded, runnable_count=waiting)
+            bench.call("balance_load", vcpus[0].address,
+                       stubs={"smp_kick": 0, "vcpu_migrate": migrate})
+            expect(f"CPUs that get what waits on CPU 0 beside CPU 1, {what}", given, wanted)
