@@ -125,6 +125,7 @@ class Machine:
         self.patience_seconds = 0.0
         self._log = log
         self._gdb: Gdb | None = None
+        self._threads: list[int] = []
         self._last_stop_allowed = 0  # which of QMP's stops is the last that this run may have
         try:
             self.qmp.handshake(self._deadline)
@@ -258,7 +259,7 @@ class Machine:
         self.gdb.command("-gdb-set scheduler-locking on")
         self.select_cpu(cpu)
         # A stop by the monitor is told of the CPU that stopped last, which GDB has not let go.
-        self.gdb.send_packet(f"Hcp1.{self.gdb.threads()[cpu][0]:x}")
+        self.gdb.send_packet(f"Hcp1.{self._thread(cpu):x}")
         try:
             yield
         finally:
@@ -290,7 +291,13 @@ class Machine:
     def select_cpu(self, cpu: int) -> None:
         """Make later questions speak about this vCPU of the machine."""
         if self.config.smp > 1:
-            self.gdb.select_thread(self.gdb.threads()[cpu][0])
+            self.gdb.select_thread(self._thread(cpu))
+
+    def _thread(self, cpu: int) -> int:
+        """GDB's number of a vCPU. They stay the same; to ask for them makes GDB unwind each."""
+        if not self._threads:
+            self._threads = [number for number, _ in self.gdb.threads()]
+        return self._threads[cpu]
 
     def memory_start(self) -> int:
         """First physical address of RAM: devices lie below."""

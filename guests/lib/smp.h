@@ -19,6 +19,7 @@
 #include "cpu.h"
 #include "hypercall.h"
 #include "lib/types.h"
+#include "timer.h"
 
 #define PSCI_ERROR_INVALID_PARAMETERS ((u32)(-2))
 #define PSCI_ERROR_ALREADY_ON ((u32)(-4))
@@ -69,12 +70,24 @@ static inline u32 smp_affinity(u32 cpu)
 	return psci(PSCI_AFFINITY_INFO_64, cpu, 0, 0);
 }
 
-/** smp_relax() - one step of a wait; @step counts them: every 64th gives the CPU away */
+/** smp_relax() - one step of a wait for somebody; @step counts them: every 64th gives the CPU away */
 static inline void smp_relax(u32 step)
 {
 	asm volatile("wfe" ::: "memory");
 	if (step % 64 == 63)
 		vm_yield();
+}
+
+/**
+ * smp_let_pass() - one step of a wait for a moment: 4 us pass, then all others have their turn
+ *
+ * By smp_relax() that would be hundreds of steps. Each ends the turn of a CPU, and that costs the
+ * emulator as much as thousands of instructions.
+ */
+static inline void smp_let_pass(void)
+{
+	spin_burst();
+	smp_relax(63);
 }
 
 /** smp_wake() - what was written before is visible to all who wait, and they look again */

@@ -67,8 +67,8 @@ static void wait_a_while(void)
 {
 	u64 end = counter() + sysreg_read(cntfrq_el0) / 1000000 * NOBODY_US;
 
-	for (u32 step = 0; counter() < end; step++)
-		smp_relax(step);
+	while (counter() < end)
+		smp_let_pass();
 }
 
 /* What the sender does; the form of the target in the argument. */

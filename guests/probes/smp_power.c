@@ -59,8 +59,8 @@ static void busy(u64 kind)
 
 static void reset_when_due(u64 ticks)
 {
-	for (u32 step = 0; counter_physical() < ticks; step++)
-		smp_relax(step);
+	while (counter_physical() < ticks)
+		smp_let_pass();
 	hvc(PSCI_SYSTEM_RESET, 0, 0, 0);
 	report(false, "SYSTEM_RESET does not return", 0, 0);
 }

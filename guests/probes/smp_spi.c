@@ -73,8 +73,8 @@ static void wait_a_while(void)
 {
 	u64 end = counter() + sysreg_read(cntfrq_el0) / 1000000 * QUIET_US;
 
-	for (u32 step = 0; counter() < end; step++)
-		smp_relax(step);
+	while (counter() < end)
+		smp_let_pass();
 }
 
 static u32 random_spi(void)

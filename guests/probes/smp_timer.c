@@ -9,10 +9,12 @@
 
 #define ROUNDS 6
 #define LATE_US 20000
+#define PATIENCE 2000 /* steps of 4 us */
 
 static u32 count;
 static volatile u64 fired[SMP_CPU_MAX][2];
 static u64 early[SMP_CPU_MAX], latest[SMP_CPU_MAX], lost[SMP_CPU_MAX];
+static volatile u64 finished[SMP_CPU_MAX];
 
 static void handler(struct exception_frame *frame)
 {
@@ -43,11 +45,11 @@ static void open_interrupts(u64 argument)
 
 static bool wait_fired(u32 self, enum timer timer, u64 before, bool in_wfi)
 {
-	for (u32 step = 0; smp_patient(step); step++) {
+	for (u32 step = 0; step < PATIENCE; step++) {
 		if (fired[self][timer] != before)
 			return true;
 		if (!in_wfi) {
-			smp_relax(step);
+			smp_let_pass();
 			continue;
 		}
 		irq_disable();
@@ -65,10 +67,8 @@ static u64 delay_us(u32 self, u64 round)
 	return 50 + (seed_number() >> (8 * self) ^ round * 37) % 900;
 }
 
-static void timers(u64 in_wfi)
+static void own_timers(u32 self, bool in_wfi)
 {
-	u32 self = smp_index();
-
 	early[self] = latest[self] = lost[self] = 0;
 	for (u64 round = 0; round < ROUNDS; round++) {
 		enum timer timer = round % 2 ? TIMER_PHYSICAL : TIMER_VIRTUAL;
@@ -87,6 +87,18 @@ static void timers(u64 in_wfi)
 		if (now - deadline > latest[self] && now > deadline)
 			latest[self] = now - deadline;
 	}
+}
+
+/* Who has come to its end lets the time pass that the others take. */
+static void timers(u64 in_wfi)
+{
+	u32 self = smp_index();
+
+	own_timers(self, in_wfi);
+	finished[self]++;
+	for (u32 cpu = 0; cpu < count; cpu++)
+		for (u32 step = 0; finished[cpu] < finished[self] && step < PATIENCE; step++)
+			smp_let_pass();
 }
 
 static void all_at_once(bool in_wfi)

@@ -75,6 +75,7 @@ static u64 stale_here[SMP_CPU_MAX], stale_later[SMP_CPU_MAX];
 static void move_about(u64 number)
 {
 	u64 end = counter() + ticks_from_us(20 + number % 50);
+	u32 iar;
 
 	if (number & 64) {
 		while (counter() < end)
@@ -86,6 +87,9 @@ static void move_about(u64 number)
 	while (counter() < end)
 		asm volatile("wfi" ::: "memory");
 	timer_set_ctl(TIMER_VIRTUAL, 0);
+	iar = gic_ack(); /* or it stays pending, and the next WFI does not sleep */
+	if ((iar & 0x3ff) < GIC_INTID_SPECIAL)
+		gic_eoi(iar);
 }
 
 static void change_here(u64 numbers)
