@@ -47,9 +47,9 @@ class ProbeVm:
     reports: bool = True  # False: a neighbour that never finishes
 
 
-def probe_mib(lab: int) -> int:
+def probe_mib(lab: int, has_devices: bool) -> int:
     """A VM's memory where the test gives none: little where EL2 clears all of it at the start."""
-    return 4 if lab == 1 else 16
+    return 4 if lab == 1 else 8 if has_devices else 16
 
 
 @lru_cache(4096)
@@ -132,7 +132,7 @@ def prepare(
     for index, vm in enumerate(vms):
         name = vm.name or f"vm{index}"
         kernel = packed(vm.probe, vm.seed if vm.seed is not None else seed, index, folder, vm.words)
-        memory = MIB * (probe_mib(lab) if vm.memory_mib is None else vm.memory_mib)
+        memory = MIB * (vm.memory_mib or probe_mib(lab, bool(vm.devices)))
         configs.append(
             VmConfig(
                 name,

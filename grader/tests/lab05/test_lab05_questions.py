@@ -17,7 +17,7 @@ EDU = (DeviceConfig("00:02.0", "edu"),)
 
 def with_a_device(lab: Lab) -> Machine:
     """The machine at the first instruction of a VM of 16 MiB that owns a device."""
-    machine = lab.start(ProbeVm("dma_edu", "dma", devices=("00:02.0",)), devices=EDU)
+    machine = lab.start(ProbeVm("dma_edu", "dma", 16, devices=("00:02.0",)), devices=EDU)
     machine.run_to(RAM_BASE + LOAD_OFFSET, EL1_ONLY)
     return machine
 

@@ -25,13 +25,16 @@ STREAM, OTHER = 0x10, 0x30
 EDU = (DeviceConfig(FIRST, "edu"), DeviceConfig(SECOND, "edu"))
 
 
-def two(probe: str) -> tuple[ProbeVm, ProbeVm]:
-    return ProbeVm(probe, devices=(FIRST,)), ProbeVm(probe, memory_mib=32, devices=(SECOND,))
+def two(probe: str, *mib: int) -> tuple[ProbeVm, ProbeVm]:
+    """VMs of so many MiB, which differ: whose table is meant can be seen."""
+    first, second = mib or (8, 12)
+    return (ProbeVm(probe, memory_mib=first, devices=(FIRST,)),
+            ProbeVm(probe, memory_mib=second, devices=(SECOND,)))
 
 
-def in_guest(lab: Lab, probe: str = "dma_edu") -> Machine:
+def in_guest(lab: Lab, probe: str = "dma_edu", *mib: int) -> Machine:
     """The machine at the first instruction of VM 0; both VMs have a device."""
-    machine = lab.start(*two(probe), devices=EDU)
+    machine = lab.start(*two(probe, *mib), devices=EDU)
     machine.run_to(RAM_BASE + LOAD_OFFSET, EL1_ONLY)
     return machine
 
@@ -142,7 +145,7 @@ def test_dma_table_maps_ram_and_nothing_else(lab: Lab) -> None:
 
 def check_tables(smmu: Smmu) -> None:
     machine = smmu.machine
-    for stream, vm, size in ((STREAM, 0, 16 * MIB), (OTHER, 1, 32 * MIB)):
+    for stream, vm, size in ((STREAM, 0, 8 * MIB), (OTHER, 1, 12 * MIB)):
         space = smmu.space(stream)
         expect("in blocks of 2 MiB", {reach.walk.size for reach in space}, {2 * MIB})
         addresses = [reach.walk.input for reach in space]
@@ -169,7 +172,7 @@ def test_a_device_reaches_the_memory_of_its_vm_and_nothing_else(lab: Lab) -> Non
 
 def test_commands_are_followed_by_a_sync(lab: Lab) -> None:
     """From the first guest's start to the machine's end: VMs are reset, and devices come and go."""
-    machine = in_guest(lab, "dma_reset")
+    machine = in_guest(lab, "dma_reset", 4, 6)
     prod = Smmu(machine).commands.prod
     machine.run_to_the_end(BUDGET)
     names = [str(command) for command in Smmu(machine).commands_since(prod)]
@@ -203,7 +206,7 @@ def test_order_of_taking_back(lab: Lab) -> None:
 
 
 def test_memory_of_a_vm_that_ended_is_reached_by_no_device(lab: Lab) -> None:
-    lab.probe(*two("dma_reset"), devices=EDU)
+    lab.probe(*two("dma_reset", 4, 6), devices=EDU)
 
 
 def test_memory_under_dma_is_pinned(lab: Lab) -> None:
@@ -211,7 +214,7 @@ def test_memory_under_dma_is_pinned(lab: Lab) -> None:
     table = Objects(machine).vm(0)
     machine.run_to(Objects(machine).hypercall(0xC600_0010), EL2_ONLY)
     machine.finish()
-    expect("nothing is given back", table.get("stage2.resident_bytes"), 16 * MIB)
+    expect("nothing is given back", table.get("stage2.resident_bytes"), 8 * MIB)
 
 
 # 5.5
@@ -250,7 +253,7 @@ def test_a_storm_is_cut_off(lab: Lab) -> None:
 
 
 def test_hostile_transfers_end_nothing(lab: Lab) -> None:
-    vms = ProbeVm("hostile_dma", devices=(FIRST,)), ProbeVm("victim")
+    vms = ProbeVm("hostile_dma", memory_mib=4, devices=(FIRST,)), ProbeVm("victim")
     for _ in by_each_stage(
         lambda stage: lab.probe(*vms, devices=EDU[:1], smmu_stage=stage)[0]
     ):
