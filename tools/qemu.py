@@ -31,10 +31,16 @@ MINIMUM_VERSION = (7, 2)
 # expired already sets as its next deadline and at which QEMU would loop for ever. A packet filter
 # on a hub without ports is the smallest thing in QEMU that has such a timer.
 HEARTBEAT_MICROSECONDS = 500
-HEARTBEAT = [
-    "-netdev", "hubport,id=beat,hubid=0",
-    "-object", f"filter-buffer,id=heartbeat,netdev=beat,interval={HEARTBEAT_MICROSECONDS}",
-]  # fmt: skip
+SLOW_HEARTBEAT_MICROSECONDS = 4000  # where guests sleep for long: each beat wakes the emulator
+
+
+def heartbeat(microseconds: int) -> list[str]:
+    """QEMU's options for a timer with this interval."""
+    return ["-netdev", "hubport,id=beat,hubid=0",
+            "-object", f"filter-buffer,id=heartbeat,netdev=beat,interval={microseconds}"]
+
+
+HEARTBEAT = heartbeat(HEARTBEAT_MICROSECONDS)
 
 
 @dataclass(frozen=True)

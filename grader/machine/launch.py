@@ -14,7 +14,8 @@ from grader.machine.budget import Budget, build_plugin, build_prestart
 from grader.machine.console import Console
 from grader.machine.memory import PhysicalMemory
 from grader.machine.verdict import infrastructure
-from tools.qemu import HEARTBEAT, MachineOptions, option_value, qemu_command, qemu_version
+from tools.qemu import (HEARTBEAT, SLOW_HEARTBEAT_MICROSECONDS, MachineOptions, heartbeat,
+                        option_value, qemu_command, qemu_version)
 from tools.stub import Stub
 from tools.vms import DeviceConfig
 
@@ -55,6 +56,11 @@ class MachineConfig:
     build: Path = field(default_factory=lambda: Path(options.current().build))
 
 
+def _heartbeat(config: MachineConfig) -> list[str]:
+    """A transfer of the device edu takes 100 ms of the machine's time, for which guests sleep."""
+    return heartbeat(SLOW_HEARTBEAT_MICROSECONDS) if config.devices else HEARTBEAT
+
+
 class Process:
     """QEMU, stopped before its first instruction, and our ends of all that it was given."""
 
@@ -82,7 +88,7 @@ class Process:
             "-action", "shutdown=pause,panic=pause,reboot=shutdown",
             "-plugin", self.budget.argument(plugin, self.memory),
             *self.memory.arguments(),
-            *(HEARTBEAT if config.deterministic else []),
+            *(_heartbeat(config) if config.deterministic else []),
             *config.extra,
         ]  # fmt: skip
         options = MachineOptions(
