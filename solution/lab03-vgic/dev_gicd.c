@@ -106,10 +106,8 @@ static void v2_send(struct vcpu *vcpu, u64 value)
 	const u64 targets[] = {bits_get(value, 23, 16), ~BIT(self), BIT(self), 0};
 	u64 chosen = targets[bits_get(value, 25, 24)] & all;
 
-	for (u32 index = 0; chosen >> index; index++) {
-		if (chosen >> index & 1)
-			vmm_irq_send(vmm_vcpu(vcpu, index), vcpu, value & 15);
-	}
+	for (; chosen; chosen &= chosen - 1)
+		vmm_irq_send(vmm_vcpu(vcpu, (u32)__builtin_ctzl(chosen)), vcpu, value & 15);
 }
 
 static void v2_sgi_write(struct vcpu *vcpu, const struct irq_bank *bank, u64 offset, unsigned size,

@@ -202,14 +202,13 @@ bool vgic_would_signal(const struct vm *vm, const struct vcpu *vcpu);
 void vgic_put(struct vcpu *vcpu, struct vgic_irq *irq);
 
 /**
- * vgic_takes_at_once() - whether a list register may take @irq, which is on the ap_list of @vcpu
+ * vgic_takes_at_once() - whether a list register may take one more interrupt of the ap_list of @vcpu
  *
  * It may if @vcpu runs here and one is free. The others keep what they have.
  */
-static inline bool vgic_takes_at_once(const struct vcpu *vcpu, const struct vgic_irq *irq)
+static inline bool vgic_takes_at_once(const struct vcpu *vcpu)
 {
-	return irq->lr == VGIC_NO_LR && vcpu->vgic.loaded && vcpu->vgic.lr_free &&
-	       vcpu_runs_here(vcpu);
+	return vcpu->vgic.loaded && vcpu->vgic.lr_free && vcpu_runs_here(vcpu);
 }
 
 /** vgic_free_lrs() - no list register of @vcpu is used, all that there are are free */

@@ -108,8 +108,8 @@ static u64 vgic_encode(struct vcpu *vcpu, struct vgic_irq *irq)
 void vgic_put(struct vcpu *vcpu, struct vgic_irq *irq)
 {
 	struct vgic_cpu *interface = &vcpu->vgic;
-	unsigned n = (unsigned)__builtin_ctz(interface->lr_free);
 	u64 lr = vgic_encode(vcpu, irq);
+	unsigned n = (unsigned)__builtin_ctz(interface->lr_free);
 
 	irq->lr = (u8)n;
 	irq->changed = false;
@@ -206,8 +206,10 @@ static bool vgic_refill_changed(struct vcpu *vcpu)
 		struct vgic_irq *irq = container_of(node, struct vgic_irq, node);
 
 		next = node->next;
-		if (irq->pending_latch && vgic_latches_in_place(vcpu->vm, irq))
+		if (irq->pending_latch && vgic_latches_in_place(vcpu->vm, irq)) {
 			vgic_latch_in_place(irq);
+			continue;
+		}
 		if (irq->lr != VGIC_NO_LR && !irq->changed)
 			continue;
 		if (irq->lr != VGIC_NO_LR) {
