@@ -102,20 +102,22 @@ void vgic_irq_update(struct vm *vm, struct vgic_irq *irq)
 
 	spin_assert_held(&vm->vgic.lock);
 	vgic_irq_pull(irq);
+	if (irq->lr != VGIC_NO_LR) { /* of another CPU, which has to fold it */
+		irq->changed = true;
+		vgic_notify(irq->vcpu);
+		return;
+	}
 	target = vgic_irq_relist(vm, irq);
 	if (!target)
 		return;
-	if (irq->lr != VGIC_NO_LR)
-		irq->changed = true;
-	if (vgic_takes_at_once(target, irq))
+	if (vgic_takes_at_once(target))
 		vgic_put(target, irq);
 	else
 		vgic_notify(target);
 }
 
-void vgic_irq_latch(struct vm *vm, struct vgic_irq *irq)
+void vgic_irq_latched(struct vm *vm, struct vgic_irq *irq)
 {
-	irq->pending_latch = true;
 	if (!vgic_latches_in_place(vm, irq))
 		vgic_irq_update(vm, irq);
 	else if (!vcpu_runs_here(irq->vcpu))

@@ -52,8 +52,8 @@ static u64 vgic_encode(struct vcpu *vcpu, struct vgic_irq *irq)
 void vgic_put(struct vcpu *vcpu, struct vgic_irq *irq)
 {
 	struct vgic_cpu *interface = &vcpu->vgic;
-	unsigned n = (unsigned)__builtin_ctz(interface->lr_free);
 	u64 lr = vgic_encode(vcpu, irq);
+	unsigned n = (unsigned)__builtin_ctz(interface->lr_free);
 
 	irq->lr = (u8)n;
 	irq->changed = false;
@@ -72,6 +72,7 @@ void vgic_latch_in_place(struct vgic_irq *irq)
 	u64 lr = gic->read_lr(irq->lr) | ICH_LR_EL2_STATE_PENDING;
 
 	irq->pending_latch = false;
+	irq->sources = 0;
 	irq->latch_in_lr = true;
 	irq->vcpu->vgic.lr[irq->lr] = lr;
 	gic->write_lr(irq->lr, lr);
@@ -127,10 +128,12 @@ static bool vgic_refill_changed(struct vcpu *vcpu)
 		struct vgic_irq *irq = container_of(node, struct vgic_irq, node);
 
 		next = node->next;
-		if (irq->pending_latch && vgic_latches_in_place(vcpu->vm, irq))
-			vgic_latch_in_place(irq);
-		if (irq->lr != VGIC_NO_LR && !irq->changed)
+		if (irq->lr != VGIC_NO_LR && !irq->changed) {
+			if ((irq->pending_latch || irq->sources) &&
+			    vgic_latches_in_place(vcpu->vm, irq))
+				vgic_latch_in_place(irq);
 			continue;
+		}
 		if (irq->lr != VGIC_NO_LR) {
 			vgic_irq_fold(irq);
 			if (vgic_irq_relist_folded(vcpu, irq) != vcpu)

@@ -20,7 +20,8 @@
  *
  * The SGI becomes pending at every vCPU of the sender's VM that @value names, if it belongs to the
  * register's group there; elsewhere nothing happens (IHI 0069, "Use of control registers for SGI
- * forwarding"). An SGI is edge-triggered: vgic_irq_latch(). Under vgic.lock.
+ * forwarding"). An SGI is edge-triggered: it sets pending_latch, and vgic_irq_latched() follows. Under
+ * vgic.lock.
  *
  * Fields: Aff3 [55:48], RS [47:44], IRM 40, Aff2 [39:32], INTID [27:24], Aff1 [23:16], TargetList
  * [15:0]. IRM 1: every vCPU but the sender, whatever the rest says. IRM 0: the vCPUs of that
@@ -55,7 +56,7 @@ enum trap_result icc_sgi0r(struct vcpu *vcpu, struct sysreg_access *access)
  * Exercise 3.7: SGI @intid (0-15) of a GICv2 becomes pending at @to, requested by @from.
  *
  * It is pending once for each requester, a bit of irq->sources by the index of @from; sent twice
- * before it is taken, it is one. vgic_irq_update() follows. Under vgic.lock.
+ * before it is taken, it is one. vgic_irq_latched() follows. Under vgic.lock.
  */
 EXERCISE(3.7)
 void vmm_irq_send(struct vcpu *to, struct vcpu *from, u32 intid)

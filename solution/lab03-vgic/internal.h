@@ -149,11 +149,11 @@ struct vcpu *vgic_irq_relist_folded(struct vcpu *vcpu, struct vgic_irq *irq);
 void vgic_irq_update(struct vm *vm, struct vgic_irq *irq);
 
 /**
- * vgic_irq_latch() - an edge of @irq has come: set pending_latch, and have its vCPU get it
+ * vgic_irq_latched() - SGI @irq was sent, as its pending_latch or sources say: have its vCPU get it
  *
- * As vgic_irq_update(), but shorter where a list register holds an SGI or PPI already.
+ * As vgic_irq_update(), but shorter where a list register holds the SGI already.
  */
-void vgic_irq_latch(struct vm *vm, struct vgic_irq *irq);
+void vgic_irq_latched(struct vm *vm, struct vgic_irq *irq);
 
 /**
  * vgic_irq_set_active() - make @irq active or inactive, in its list register too
@@ -238,17 +238,23 @@ static inline bool vgic_is_quiet(const struct vcpu *vcpu)
 	return !(vcpu->vgic.hcr & ~(ICH_HCR_EL2_EN | ICH_HCR_EL2_TDIR));
 }
 
+/** vgic_irq_is_asked_again() - of the requesters of a GICv2 SGI only that in its list register waits */
+static inline bool vgic_irq_is_asked_again(const struct vgic_irq *irq)
+{
+	return irq->sources == 1 << irq->active_source;
+}
+
 /**
- * vgic_latches_in_place() - whether pending_latch, which is set, may go into the list register that has
- *	@irq
+ * vgic_latches_in_place() - whether what was sent, pending_latch or sources, may go into the list
+ *	register that has @irq
  *
- * Nothing else of @irq has changed since that was written; and it is enabled, not hw, nor an SPI that
- * goes elsewhere next. A GICv2 SGI has no latch.
+ * It is an SGI and enabled; nothing else of it has changed since that was written. The list register of
+ * a GICv2 SGI has room for one requester.
  */
 static inline bool vgic_latches_in_place(const struct vm *vm, const struct vgic_irq *irq)
 {
-	return irq->lr != VGIC_NO_LR && !irq->changed && irq->intid < GIC_PRIVATE_COUNT &&
-	       !irq->hw && vgic_irq_is_enabled(vm, irq);
+	return irq->lr != VGIC_NO_LR && !irq->changed && irq->intid < GIC_SGI_COUNT &&
+	       (!irq->sources || vgic_irq_is_asked_again(irq)) && vgic_irq_is_enabled(vm, irq);
 }
 
 /** vgic_latch_in_place() - do it; @irq is held by a list register of this CPU, whose vCPU is quiet */

@@ -179,9 +179,8 @@ void vgic_irq_update(struct vm *vm, struct vgic_irq *irq)
 		vgic_notify(target);
 }
 
-void vgic_irq_latch(struct vm *vm, struct vgic_irq *irq)
+void vgic_irq_latched(struct vm *vm, struct vgic_irq *irq)
 {
-	irq->pending_latch = true;
 	if (!vgic_latches_in_place(vm, irq))
 		vgic_irq_update(vm, irq);
 	else if (!vcpu_runs_here(irq->vcpu))

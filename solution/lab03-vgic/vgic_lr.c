@@ -128,6 +128,7 @@ void vgic_latch_in_place(struct vgic_irq *irq)
 	u64 lr = gic->read_lr(irq->lr) | ICH_LR_EL2_STATE_PENDING;
 
 	irq->pending_latch = false;
+	irq->sources = 0;
 	irq->latch_in_lr = true;
 	irq->vcpu->vgic.lr[irq->lr] = lr;
 	gic->write_lr(irq->lr, lr);
@@ -206,12 +207,12 @@ static bool vgic_refill_changed(struct vcpu *vcpu)
 		struct vgic_irq *irq = container_of(node, struct vgic_irq, node);
 
 		next = node->next;
-		if (irq->pending_latch && vgic_latches_in_place(vcpu->vm, irq)) {
-			vgic_latch_in_place(irq);
+		if (irq->lr != VGIC_NO_LR && !irq->changed) {
+			if ((irq->pending_latch || irq->sources) &&
+			    vgic_latches_in_place(vcpu->vm, irq))
+				vgic_latch_in_place(irq);
 			continue;
 		}
-		if (irq->lr != VGIC_NO_LR && !irq->changed)
-			continue;
 		if (irq->lr != VGIC_NO_LR) {
 			vgic_irq_fold(irq);
 			if (vgic_irq_relist_folded(vcpu, irq) != vcpu)

@@ -32,7 +32,8 @@ static u64 sgir_targets(u64 value, const struct vcpu *sender)
  *
  * The SGI becomes pending at every vCPU of the sender's VM that @value names, if it belongs to the
  * register's group there; elsewhere nothing happens (IHI 0069, "Use of control registers for SGI
- * forwarding"). An SGI is edge-triggered: vgic_irq_latch(). Under vgic.lock.
+ * forwarding"). An SGI is edge-triggered: it sets pending_latch, and vgic_irq_latched() follows. Under
+ * vgic.lock.
  *
  * Fields: Aff3 [55:48], RS [47:44], IRM 40, Aff2 [39:32], INTID [27:24], Aff1 [23:16], TargetList
  * [15:0]. IRM 1: every vCPU but the sender, whatever the rest says. IRM 0: the vCPUs of that
@@ -43,15 +44,17 @@ EXERCISE(3.7)
 static void vgic_send_sgi(struct vcpu *sender, u64 value, bool group1)
 {
 	u32 intid = value >> ICC_SGI1R_EL1_INTID_SHIFT & 15;
+	u64 targets = sgir_targets(value, sender);
 	struct vm *vm = sender->vm;
 
 	spin_lock(&vm->vgic.lock);
-	for (u64 targets = sgir_targets(value, sender); targets; targets &= targets - 1) {
+	for (; targets; targets &= targets - 1) {
 		struct vgic_irq *irq = vgic_irq_find(vm->vcpus[__builtin_ctzl(targets)], intid);
 
 		if (irq->group1 != group1)
 			continue;
-		vgic_irq_latch(vm, irq);
+		irq->pending_latch = true;
+		vgic_irq_latched(vm, irq);
 	}
 	spin_unlock(&vm->vgic.lock);
 }
@@ -78,7 +81,7 @@ enum trap_result icc_sgi0r(struct vcpu *vcpu, struct sysreg_access *access)
  * Exercise 3.7: SGI @intid (0-15) of a GICv2 becomes pending at @to, requested by @from.
  *
  * It is pending once for each requester, a bit of irq->sources by the index of @from; sent twice
- * before it is taken, it is one. vgic_irq_update() follows. Under vgic.lock.
+ * before it is taken, it is one. vgic_irq_latched() follows. Under vgic.lock.
  */
 EXERCISE(3.7)
 void vmm_irq_send(struct vcpu *to, struct vcpu *from, u32 intid)
@@ -87,7 +90,7 @@ void vmm_irq_send(struct vcpu *to, struct vcpu *from, u32 intid)
 
 	spin_lock(&to->vm->vgic.lock);
 	irq->sources |= (u8)(1 << from->index);
-	vgic_irq_update(to->vm, irq);
+	vgic_irq_latched(to->vm, irq);
 	spin_unlock(&to->vm->vgic.lock);
 }
 
