@@ -81,6 +81,7 @@ def test_the_smmu_is_set_up_as_its_identification_allows(lab: Lab) -> None:
     expect_that("and nothing of it waits to take effect", smmu.is_on)
     expect("CR1: tables and queues are shared, write-back memory", smmu.register(dma.CR1), 0xD75)
     expect("CR2.RECINVSID: unknown StreamIDs are recorded", smmu.register(dma.CR2) >> 1 & 1, 1)
+    expect("CR2.PTM: the CPU's TLB maintenance is not for it", smmu.register(dma.CR2) >> 2 & 1, 1)
     expect("IRQ_CTRL: the event queue's interrupt and that of errors",
            smmu.register(dma.IRQ_CTRL), 0b101)
     expect("no error is left", smmu.register(dma.GERROR), smmu.register(dma.GERRORN))

@@ -16,7 +16,8 @@ from grader.machine.machine import EL2_ONLY
 from grader.machine.verdict import expect, expect_that
 from grader.oracle import dma
 from grader.oracle.calls import Bench, Stub, hook_of
-from grader.oracle.decode.smmu import SYNC
+from grader.oracle.decode.smmu import STAGE_1, STAGE_2, SYNC, Cd, Ste
+from grader.oracle.decode.stage2 import Vtcr
 from grader.oracle.dma import Smmu
 from grader.oracle.objects import Object
 from grader.oracle.probe import ProbeVm
@@ -134,6 +135,25 @@ def test_nothing_is_written_over_what_the_smmu_has_not_taken(lab: Lab) -> None:
     expect("and PROD behind it", smmu.get("commands.prod"), size + 1)
 
 
+def test_a_sync_waits_until_the_smmu_has_taken_it(lab: Lab) -> None:
+    """QEMU's takes commands at once: here it takes none, until EL2 has waited for some time."""
+    bench = at_start(lab)
+    entries = command_queue(bench)
+    bench.store32(dma.BASE + dma.CR0, 0)  # it takes none
+    waits = []
+
+    def counted(*_: int) -> int:
+        """command_wait() looks for an error each time."""
+        waits.append(bench.machine.memory.u64(entries) & 0xFF)
+        bench.store32(dma.BASE + dma.CMDQ_CONS, len(waits) // 3)
+        return 0
+
+    bench.call("smmu_sync", stubs={"command_take_error": counted})
+    expect("it waits for CMDQ_CONS, behind its CMD_SYNC: the opcode at each look", waits,
+           [SYNC & 0xFF] * 3)
+    expect("one command was issued", smmu_of(bench).get("commands.prod"), 1)
+
+
 def test_a_command_that_is_not_taken_is_told_and_passed(lab: Lab) -> None:
     bench = at_start(lab)
     entries, smmu = command_queue(bench), smmu_of(bench)
@@ -186,6 +206,55 @@ def test_a_command_is_in_memory_before_prod_says_so(lab: Lab) -> None:
 
 
 # ---- 5.3 -----------------------------------------------------------------------------------------
+
+
+def returned(bench: Bench, kind: str, function: str, *arguments: int) -> tuple[int, ...]:
+    """The words of a struct that a function returns: where X8 says."""
+    place, size = bench.room(bench.size(kind)), bench.size(kind)
+    bench.write_u64(place, *bench.noise(size // 8))
+    bench.set_registers(x8=place)
+    bench.call(function, *arguments)
+    return struct.unpack(f"<{size // 8}Q", bench.machine.memory.read(place, size))
+
+
+def test_entries_of_both_stages_describe_their_tables(lab: Lab, seed: int) -> None:
+    """Whichever stage the SMMU has: the functions are called for tables that nobody walks."""
+    bench = at_start(lab)
+    numbers = random.Random(seed)
+    for input_bits, level, size, bits in ((32, 1, 0, 32), (39, 1, 2, 40), (40, 0, 4, 44),
+                                          (48, 0, 5, 48)):
+        tag, root = numbers.randrange(1, 1 << 16), numbers.getrandbits(28) << 12
+        table = bench.make("struct pgtable", input_bits=input_bits, start_level=level,
+                           root__pa=root)
+        of = f"a table of {input_bits} bits"
+        ste = Ste(returned(bench, "struct smmu_ste", "ste_stage2", table.address, tag, size))
+        expect_that(f"STE of stage 2, {of}: {ste.problem}", not ste.problem, ste)
+        expect(f"STE of stage 2, {of}: Config", ste.config, STAGE_2)
+        expect(f"STE of stage 2, {of}: (VMID, root)", (ste.vmid, ste.root), (tag, root))
+        expect(f"STE of stage 2, {of}: (S2T0SZ, level of S2SL0, bits of S2PS)",
+               (ste.vtcr.t0sz, ste.vtcr.start_level, ste.vtcr.output_bits),
+               (64 - input_bits, level, bits))
+        same_walks(f"STE of stage 2, {of}", ste.vtcr)
+        cd = Cd(returned(bench, "struct smmu_cd", "cd_stage1", table.address, tag, size))
+        expect_that(f"context descriptor of {of}: {cd.problem}", not cd.problem, cd)
+        expect(f"context descriptor of {of}: (ASID, ASET, root)",
+               (cd.asid, cd.words[0] >> 47 & 1, cd.root), (tag, 1, root))
+        expect(f"context descriptor of {of}: (T0SZ, IPS)",
+               (cd.tcr.value & 0x3F, cd.words[0] >> 32 & 7), (64 - input_bits, size))
+        same_walks(f"context descriptor of {of}", Vtcr(cd.tcr.value))
+    place = bench.room(64)
+    ste = Ste(returned(bench, "struct smmu_ste", "ste_stage1", place))
+    expect_that(f"STE of stage 1: {ste.problem}", not ste.problem, ste)
+    expect("STE of stage 1: (Config, context descriptor)", (ste.config, ste.context),
+           (STAGE_1, place))
+    expect("STE of stage 1: its descriptor is read as (S1CIR, S1COR, S1CSH)",
+           tuple(ste.words[1] >> at & 3 for at in (2, 4, 6)), (1, 1, 3))
+
+
+def same_walks(what: str, vtcr: Vtcr) -> None:
+    expect(f"{what}: walks are write-back, inner shareable: (IR0, OR0, SH0)",
+           (vtcr.inner, vtcr.outer, vtcr.shareability), (1, 1, 3))
+    expect(f"{what}: granule, KiB", vtcr.granule_kib, 4)
 
 
 def test_an_entry_is_complete_before_it_is_valid(lab: Lab) -> None:
