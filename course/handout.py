@@ -34,6 +34,8 @@ README = Path("docs/handout.md")  # becomes the README of a handout
 SYMPTOMS = Path("grader/grading/symptoms.toml")
 SYMPTOM = "[[symptom]]\n"
 EXERCISE = re.compile(r"\b(\d)\.\d+\b")
+CODE_SPAN = re.compile(r"`[^`]*`")  # what it says is an example
+NAMED_EXERCISE = re.compile(r"\bexercise (\d)\.\d+")
 LAB_FILE = re.compile(r"(?:grader/tests|grader/host|guests/demos)/(?:test_)?lab(\d\d)\b.*"
                       r"|grader/host/test_lab(\d\d)_.*")
 
@@ -66,6 +68,16 @@ def symptoms_of(text: str, number: int) -> str:
     kept = [entry for entry, found in zip(entries, labs, strict=True)
             if not found or min(found) <= number]
     return SYMPTOM.join([head, *kept])
+
+
+def page_of(course: Course, text: str, number: int) -> str:
+    """A page of docs/ without the rows of its tables that speak of later labs' exercises alone."""
+    def is_kept(line: str) -> bool:
+        words = CODE_SPAN.sub("", line) if line.startswith("|") else ""
+        named = [int(lab) for lab in NAMED_EXERCISE.findall(words)]
+        return not named or min(named) <= number or min(named) > len(course.labs)
+
+    return "".join(line for line in text.splitlines(keepends=True) if is_kept(line))
 
 
 def starters_of(course: Course, tree: Tree, number: int) -> dict[str, bytes]:
@@ -104,6 +116,8 @@ def fill(dest: Path, course: Course, tree: Tree, number: int, archives: list[Pat
             shutil.copy2(path, dest / path)
     symptoms = dest / SYMPTOMS
     symptoms.write_text(symptoms_of(symptoms.read_text("utf-8"), number), "utf-8")
+    for page in sorted((dest / "docs").glob("*.md")):
+        page.write_text(page_of(course, page.read_text("utf-8"), number), "utf-8")
     for name, data in starters_of(course, tree, number).items():
         (dest / LABS / name).parent.mkdir(parents=True, exist_ok=True)
         (dest / LABS / name).write_bytes(data)

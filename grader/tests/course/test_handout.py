@@ -160,6 +160,17 @@ def test_symptoms_of_later_labs_stay_with_the_authors() -> None:
     assert not re.search(r"exercise [2-6]\.", handout.symptoms_of(text, 1))
 
 
+def test_rows_of_later_labs_stay_with_the_authors() -> None:
+    def page(name: str, number: int) -> str:
+        return handout.page_of(COURSE, (ROOT / "docs" / name).read_text("utf-8"), number)
+
+    for path in sorted((ROOT / "docs").glob("*.md")):
+        assert page(path.name, 6) == path.read_text("utf-8")
+    assert "exercise 6.4" in page("what-qemu-hides.md", 6)
+    assert "exercise 6." not in page("what-qemu-hides.md", 5)
+    assert "exercise 2.3" in page("debugging.md", 1), "an example in a code span"
+
+
 def test_pictures_of_later_labs_stay_with_the_authors() -> None:
     later = {number: handout.pictures_of_later_labs(COURSE, number) for number in (2, 3, 4, 6)}
     assert "docs/time-vgic.svg" in later[2] and "docs/time-vgic.svg" not in later[3]
