@@ -45,16 +45,31 @@ class HandOver:
             return
         self.ran = True
         print(f"\n{report.longrepr}\n", flush=True)
+        finding = f"{report.longrepr}"
         if self.machine is not None:
-            take_over(self.machine)
+            take_over(self.machine, finding)
         else:
-            look_at(node, f"{report.longrepr}")
+            look_at(node, finding)
 
 
 def commands_for(finding: str) -> list[str]:
     """What shows, of an image that does not run, the function that a finding is about."""
-    place = re.search(r"\b([A-Za-z_]\w*)\+0x[0-9a-f]+", finding)
+    place = (re.search(r"\b([A-Za-z_]\w*)\+0x[0-9a-f]+", finding)
+             or re.search(r"\b([A-Za-z_]\w*)\(\)", finding))
     return [f"disassemble /s {place[1]}"] if place else []
+
+
+def shown_last(text: str) -> str:
+    """GDB's command that says this: behind all that it says of itself."""
+    return "echo " + text.replace("\\", r"\\").replace("\n", r"\n") + r"\n"
+
+
+def told(finding: str) -> str:
+    """What a finding says, without the console and how to come here."""
+    lines = finding.strip().split("\n")
+    return "\n".join(line for line in lines[:lines.index("  console:")
+                                           if "  console:" in lines else None]
+                     if not line.startswith("  reproduce:"))
 
 
 def look_at(node: pytest.Item, finding: str) -> None:
@@ -62,7 +77,8 @@ def look_at(node: pytest.Item, finding: str) -> None:
     lab = getattr(getattr(node, "module", None), "LAB", None)
     if lab is None:
         return
-    words = [word for line in ("set confirm off", "set pagination off", *commands_for(finding))
+    words = [word for line in ("set confirm off", "set pagination off", *commands_for(finding),
+                               shown_last(told(finding)))
              for word in ("-ex", line)]
     subprocess.run([find_debugger(), "-q", "-nx", *words, str(images.hypervisor(lab).elf)],
                    check=False)
@@ -78,17 +94,18 @@ def how_to_repeat(name: str | None, function: int, arguments: tuple[int, ...]) -
             "Functions that the test answers for are the real ones then.\n")
 
 
-def take_over(machine: Machine) -> None:
+def take_over(machine: Machine, finding: str) -> None:
     """Replace the machine's debugger by one that a person has."""
+    last = told(finding)
     if machine.returned:
-        print(how_to_repeat(machine.symbols.place(machine.returned[0]), *machine.returned),
-              flush=True)
+        last += "\n" + how_to_repeat(machine.symbols.place(machine.returned[0]),
+                                     *machine.returned)
     machine.gdb.close()
     config = machine.config
     guests = [add_guest(guest.elf, guest.load_address) for guest in config.guests]
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     subprocess.Popen(debugger_command(config.elf, machine._process.stub.path, guests,
-                                      ["python target.leave_inlined()"]),
+                                      ["python target.leave_inlined()", shown_last(last)]),
                      preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)).wait()
     signal.signal(signal.SIGINT, handler)
 

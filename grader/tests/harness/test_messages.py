@@ -10,7 +10,8 @@ from rich.console import Console
 
 from course.registry import load_course
 from grader.grading import symptoms
-from grader.grading.debug_test import commands_for
+from grader.grading.debug_test import commands_for, shown_last
+from grader.grading.debug_test import told as told_last
 from grader.grading.model import CUMULATIVE, Column, Grading, Result
 from grader.grading.text import Live, _field, hint_for
 from grader.machine import images
@@ -83,7 +84,15 @@ def test_the_fault_is_blamed_and_not_its_neighbour(facts: dict[str, int], text: 
 def test_debug_shows_the_code_that_a_static_test_is_about() -> None:
     text = "behind TLBI at stage2_invalidate+0x9c (x.c:18) no ISB comes before RET at f+0x5c"
     assert commands_for(text) == ["disassemble /s stage2_invalidate"]
+    assert commands_for("a DSB stands between the entry of f() and its first TLBI") == [
+        "disassemble /s f"]
     assert commands_for("there is an instruction like tlbi in the image") == []
+
+
+def test_debug_ends_with_what_was_found() -> None:
+    finding = "FAIL: x is 1\n  observed: 2\n  reproduce: make debug TEST=x\n  console:\n  | y"
+    assert told_last(finding) == "FAIL: x is 1\n  observed: 2"
+    assert shown_last(told_last(finding)) == r"echo FAIL: x is 1\n  observed: 2\n"
 
 
 def test_the_hint_is_the_first_that_fits_the_failure() -> None:
