@@ -52,9 +52,11 @@ def infrastructure(what: str, detail: str = "") -> Finding:
 
 def show(value: object) -> str:
     """A machine's numbers, those in a list too, in hexadecimal; a tuple that begins with a name as
-    a call; all else as Python prints it."""
+    a call, members by their names; all else as Python prints it."""
     if value is None:
         return "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {show(member)}" for name, member in value.items()) or "none"
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return "; ".join(value) or "none"
     is_call = isinstance(value, tuple) and value and f"{value[0]}".isidentifier()

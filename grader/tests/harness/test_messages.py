@@ -48,6 +48,7 @@ def test_many_fields_of_one_value_are_one_range() -> None:
 def test_lists_of_sentences_are_sentences() -> None:
     assert (show(["a", "b"]), show([]), show([16, 2])) == ("a; b", "none", "[0x10, 2]")
     assert (show([("gic_set_active", 27, 1)]), show(None)) == ("[gic_set_active(0x1b, 1)]", "none")
+    assert show({"pa.pa": 0x8000_0000, "level": 1}) == "pa.pa 0x80000000, level 1"
 
 
 def test_members_of_a_tuple_have_the_names_that_the_sentence_gives() -> None:
