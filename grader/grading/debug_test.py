@@ -66,10 +66,8 @@ def shown_last(text: str) -> str:
 
 def told(finding: str) -> str:
     """What a finding says, without the console and how to come here."""
-    lines = finding.strip().split("\n")
-    return "\n".join(line for line in lines[:lines.index("  console:")
-                                           if "  console:" in lines else None]
-                     if not line.startswith("  reproduce:"))
+    before = finding.strip().partition("\n  console:")[0]
+    return "\n".join(line for line in before.split("\n") if not line.startswith("  reproduce:"))
 
 
 def look_at(node: pytest.Item, finding: str) -> None:
