@@ -109,7 +109,9 @@ OBJCOPY = $(CROSS)objcopy
 HOSTCC = gcc
 Q := $(if $(filter 0,$(V)),@)
 say = $(if $(filter 0,$(V)),@printf '  %-6s %s\n' '$1' '$2')
-export PYTHONDONTWRITEBYTECODE := 1
+# What Python has compiled is kept, and not among the sources: without it a grade takes a second longer.
+export PYTHONDONTWRITEBYTECODE :=
+export PYTHONPYCACHEPREFIX ?= $(abspath $(BUILD))/pycache
 
 # ---- flags ---------------------------------------------------------------------------------------
 

@@ -65,7 +65,8 @@ def _mount_system() -> list[str]:
 def build_command(tree: Path, labs: Path, build: Path, command: list[str]) -> list[str]:
     """A command in the tree: tree and labs read-only, its build directory writable."""
     return [*_base(), "--clearenv", "--setenv", "PATH", "/usr/bin:/bin",
-            "--setenv", "LC_ALL", "C.UTF-8", "--setenv", "HOME", "/tmp", *_mount_system(),
+            "--setenv", "LC_ALL", "C.UTF-8", "--setenv", "HOME", "/tmp",
+            "--setenv", "PYTHONPYCACHEPREFIX", "", *_mount_system(),
             "--ro-bind", str(tree), INSIDE, "--ro-bind", str(labs), f"{INSIDE}/labs",
             "--bind", str(build), f"{INSIDE}/build", "--chdir", INSIDE,
             *_limits(BUILD_CPU_SECONDS, BUILD_MEMORY, BUILD_FILE), *command]  # fmt: skip
