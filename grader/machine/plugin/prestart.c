@@ -25,6 +25,7 @@
 
 #define FD_MAX 64
 #define ARG_MAX_COUNT 1024
+#define MODULE_INIT_QOM 3 /* in QEMU's enum module_init_type */
 #define HIGH_FD 512 /* above all that a message names */
 
 typedef int main_fn(int argc, char **argv, char **environ);
@@ -110,12 +111,28 @@ static void be_adopted(int go, pid_t asker)
 	setsid();
 }
 
+/*
+ * What QEMU does with its types whatever its arguments are, once: to find its machine it initializes
+ * all of them.
+ */
+static void initialize_types(void)
+{
+	void (*register_types)(int) = (__typeof__(register_types))dlsym(RTLD_DEFAULT, "module_call_init");
+	void *(*list)(const char *, int) = (__typeof__(list))dlsym(RTLD_DEFAULT, "object_class_get_list");
+
+	if (!register_types || !list)
+		return;
+	register_types(MODULE_INIT_QOM);
+	list("machine", 0);
+}
+
 static int serve(int argc, char **argv, int control)
 {
 	pid_t asker = getppid(), middle, made;
 	int go[2], told[2];
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	initialize_types();
 	if (send(control, "", 1, MSG_NOSIGNAL) != 1)
 		return 1;
 	while (receive(control)) {
