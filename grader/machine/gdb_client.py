@@ -114,6 +114,7 @@ class Gdb:
         self._running = False
         self._altered = False  # by a command that a person may type: nobody knows what it left
         self._loaded: tuple[Path, int] | None = None
+        self._numbers: dict[str, str] = {}  # of the machine's registers
         self._added: list[int] = []
         for setting in _SETTINGS:
             self._write(f"-gdb-set {setting}")
@@ -277,6 +278,7 @@ class Gdb:
 
     def connect(self, socket_path: Path) -> None:
         """Attach to QEMU's stub; the machine stands before its first instruction."""
+        self._numbers = {}
         self.command(f"-target-select remote {socket_path}")
         # A step masks interrupts but does not stop the clock: a stopped clock with a deadline in
         # the past leaves no instruction to execute under icount.
@@ -327,6 +329,16 @@ class Gdb:
     def core_registers(self, *names: str) -> list[int]:
         """Registers of CORE_REGISTERS, in one step."""
         numbers = [str(CORE_REGISTERS[name]) for name in names]
+        reply = self.command(f"-data-list-register-values x {' '.join(numbers)}")
+        values = {entry["number"]: int(entry["value"], 16) for entry in reply["register-values"]}
+        return [values[number] for number in numbers]
+
+    def registers(self, *names: str) -> list[int]:
+        """Registers of the selected vCPU, system registers too, in one step."""
+        if not self._numbers:
+            known = self.command("-data-list-register-names")["register-names"]
+            self._numbers = {name: str(number) for number, name in enumerate(known) if name}
+        numbers = [self._numbers[QEMU_NAMES.get(name, name)] for name in names]
         reply = self.command(f"-data-list-register-values x {' '.join(numbers)}")
         values = {entry["number"]: int(entry["value"], 16) for entry in reply["register-values"]}
         return [values[number] for number in numbers]

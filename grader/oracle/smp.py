@@ -68,11 +68,12 @@ def check_cpus(machine: Machine) -> int:
     for number in range(cpu_count(machine)):
         cpu = objects.cpu(number)
         machine.select_cpu(number)
-        if machine.exception_level == 2:
+        state, tpidr, vmpidr, offset, vttbr = machine.gdb.registers(
+            "PSTATE", "TPIDR_EL2", "VMPIDR_EL2", "CNTVOFF_EL2", "VTTBR_EL2")
+        if state >> 2 & 3 == 2:
             continue
         running += 1
-        expect(f"TPIDR_EL2 of CPU {number} is its struct cpu", machine.register("TPIDR_EL2"),
-               cpu.address)
+        expect(f"TPIDR_EL2 of CPU {number} is its struct cpu", tpidr, cpu.address)
         vcpu = cpu.pointer("vcpu", "struct vcpu")
         if vcpu is None:
             raise Finding(Verdict.FAIL, f"CPU {number} runs a guest: it has a vCPU loaded")
@@ -87,12 +88,9 @@ def check_cpus(machine: Machine) -> int:
         assert vm is not None
         expect(f"the vCPU on CPU {number} is RUNNING", vcpu.get("state"), RUNNING)
         expect(f"and belongs to CPU {number}", vcpu.get("cpu"), cpu.address)
-        expect(f"CPU {number}: VMPIDR_EL2 is the vCPU's", machine.register("VMPIDR_EL2"),
-               vcpu.get("vmpidr"))
-        expect(f"CPU {number}: CNTVOFF_EL2 is the VM's", machine.register("CNTVOFF_EL2"),
-               vm.get("counter_offset"))
-        expect(f"CPU {number}: VTTBR_EL2 names the VM's table",
-               machine.register("VTTBR_EL2") & VTTBR_BADDR,
+        expect(f"CPU {number}: VMPIDR_EL2 is the vCPU's", vmpidr, vcpu.get("vmpidr"))
+        expect(f"CPU {number}: CNTVOFF_EL2 is the VM's", offset, vm.get("counter_offset"))
+        expect(f"CPU {number}: VTTBR_EL2 names the VM's table", vttbr & VTTBR_BADDR,
                vm.get("stage2.vttbr") & VTTBR_BADDR)
     return running
 
