@@ -43,8 +43,8 @@ QEMU_NAMES = {
 CORE_REGISTERS = {**{f"x{number}": number for number in range(31)}, "sp": 31, "pc": 32, "cpsr": 33}
 
 # Half of the time that GDB takes to start, its Python reads what stands in its data directory. The
-# one that is named here has nothing of that.
-WITHOUT_PYTHON = (f"--data-directory={Path(__file__).parent}",)
+# one that is named here has next to nothing of that.
+WITHOUT_PYTHON = (f"--data-directory={Path(__file__).parent / 'debugger'}",)
 
 _SETTINGS = (
     "confirm off",

@@ -41,10 +41,15 @@ class Qmp:
         self.command("qmp_capabilities", deadline=deadline)
 
     def send(self, name: str, **arguments: object) -> None:
-        """Send a command without waiting for its reply (take it with `reply`)."""
-        message = json.dumps({"execute": name, "arguments": arguments})
+        """Send a command without waiting for its reply (take it with `reply`).
+
+        In as few bytes as can be: QEMU takes one at a time, by seven system calls.
+        """
+        message: dict[str, object] = {"execute": name}
+        if arguments:
+            message["arguments"] = arguments
         try:
-            self._sock.sendall(message.encode() + b"\n")
+            self._sock.sendall(json.dumps(message, separators=(",", ":")).encode())
         except OSError as error:
             raise infrastructure("QEMU closed its monitor", str(error)) from error
 
