@@ -238,7 +238,7 @@ static inline bool vgic_is_quiet(const struct vcpu *vcpu)
 	return !(vcpu->vgic.hcr & ~(ICH_HCR_EL2_EN | ICH_HCR_EL2_TDIR));
 }
 
-/** vgic_irq_is_asked_again() - of the requesters of a GICv2 SGI only that in its list register waits */
+/** vgic_irq_is_asked_again() - the requester of a GICv2 SGI in its list register waits, and no other */
 static inline bool vgic_irq_is_asked_again(const struct vgic_irq *irq)
 {
 	return irq->sources == 1 << irq->active_source;
