@@ -31,6 +31,7 @@ from tools.files import write_atomically
 SCHEMA = 1
 CUMULATIVE, ISOLATED = "cumulative", "isolated"
 TODO_OF = re.compile(r"exercise (\d+\.\d+) \"")
+JUDGED = (Verdict.FAIL, Verdict.CRASH, Verdict.HANG, Verdict.BUDGET)
 NOT_TOLD = "EL2 stopped itself; its words are not told, for they may hold the reference's code"
 
 EXIT_PASSED, EXIT_FAILED, EXIT_NOT_BUILT, EXIT_INFRASTRUCTURE = 0, 1, 2, 3
@@ -211,7 +212,8 @@ class Grading:
         return found
 
     def block(self) -> None:
-        """What failed because an exercise below it earned nothing is BLOCKED by that exercise.
+        """What failed because an exercise below it earned nothing, or fails by itself, is BLOCKED
+        by that exercise.
 
         By its own exercise a test of the disassembly: instructions that nothing executes show
         nothing, and no other test of the exercise has seen them at work.
@@ -219,6 +221,8 @@ class Grading:
         for column in self.columns.values():
             empty = {exercise.id for exercise in self.lab.exercises
                      if not self._any_passed(column, exercise)}
+            wrong = {exercise.id for exercise in self.lab.exercises
+                     if self._fails_by_itself(column, exercise)}
             for name, result in column.results.items():
                 exercise = self.tests.get(name)
                 if exercise is None or result.verdict is Verdict.ERROR:
@@ -226,7 +230,7 @@ class Grading:
                 if result.passed:
                     cause = exercise.id if is_static(name) and exercise.id in empty else ""
                 else:
-                    below = set() if stands_alone(name) else empty - set(result.over)
+                    below = set() if stands_alone(name) else (empty | wrong) - set(result.over)
                     cause = self._cause(result, exercise, below)
                 if cause:
                     result.shown = result.shown or result.verdict
@@ -243,6 +247,11 @@ class Grading:
                 if name in column.results}
         seen = [result for name, result in mine.items() if not is_static(name)]
         return not mine or any(result.passed for result in seen or mine.values())
+
+    def _fails_by_itself(self, column: Column, exercise: Exercise) -> bool:
+        """Whether a test that shows the exercise without any other has found a fault in it."""
+        return any(stands_alone(name) and name in column.results
+                   and column.results[name].verdict in JUDGED for name in self.names(exercise))
 
     @property
     def asks(self) -> bool:

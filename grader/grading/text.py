@@ -19,7 +19,7 @@ from rich.table import Table
 
 from course.lab import so_far
 from course.registry import Exercise
-from grader.grading.model import CUMULATIVE, ISOLATED, Grading, Result, points
+from grader.grading.model import CUMULATIVE, ISOLATED, JUDGED, Grading, Result, points
 from grader.grading.plan import path_of, stands_alone
 from grader.grading.properties import REMEDY, WHAT
 from course.questions import counts
@@ -28,7 +28,6 @@ from grader.machine.verdict import Verdict
 
 STYLES = {Verdict.PASS: "green", Verdict.BLOCKED: "dim", Verdict.TODO: "cyan",
           Verdict.ERROR: "magenta"}
-JUDGED = (Verdict.FAIL, Verdict.CRASH, Verdict.HANG, Verdict.BUDGET)
 WIDTH = 80
 SHOWN_FAILURES = 3
 
@@ -50,7 +49,7 @@ class Live:
                                      TimeElapsedColumn(), console=self.console, transient=True)
             self.progress.start()
         self.tasks: dict[str, object] = {}
-        self.folded: dict[str, int] = {}  # column: failures that one of its own exercise explains
+        self.folded: dict[str, list[str]] = {}  # by column: what a step that failed may explain
 
     def arrived(self, column: str, name: str) -> None:
         result = self.grading.columns[column].results[name]
@@ -62,7 +61,7 @@ class Live:
             task = self.tasks[column]
             self.progress.update(task, completed=done, total=total)  # type: ignore[arg-type]
         if not result.passed and self._follows(column, name):
-            self.folded[column] = self.folded.get(column, 0) + 1
+            self.folded.setdefault(column, []).append(name)
         elif not self.progress or not result.passed:
             style = STYLES.get(result.verdict, "red")
             verdict = f"[{style}]{result.verdict.value:7}[/]"
@@ -76,9 +75,12 @@ class Live:
             for other, result in self.grading.columns[column].results.items())
 
     def close(self) -> None:
-        for column, count in self.folded.items():
-            self.console.print(f"        {column:10} {count} more failed after those above, which "
-                               "show exercises by themselves: look at these first")
+        for column, names in self.folded.items():
+            results = self.grading.columns[column].results
+            count = sum(results[name].verdict in JUDGED for name in names)  # not what is BLOCKED
+            if count:
+                self.console.print(f"        {column:10} {count} more failed after those above, "
+                                   "which show exercises by themselves: look at these first")
         if self.progress:
             self.progress.stop()
 

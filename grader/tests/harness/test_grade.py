@@ -392,6 +392,18 @@ def test_what_shows_an_exercise_by_itself_is_judged_for_itself() -> None:
     assert (results["f::c"].verdict, results[step].verdict) == (Verdict.BLOCKED, Verdict.FAIL)
 
 
+def test_an_exercise_that_fails_by_itself_blocks_what_stands_on_it() -> None:
+    """Although another test of it passes: the fault is read where it is."""
+    for verdict, blocked in ((FAIL, "1.1"), (PASS, "")):
+        grading = graded({"a": PASS, "b": FAIL, "c": FAIL})
+        step = "test_lab01_steps.py::a"
+        grading.tests[step] = COURSE.exercise("1.1")
+        grading.add(CUMULATIVE, {"test": f"tests/{step}", **verdict})
+        grading.block()
+        results = grading.columns[CUMULATIVE].results
+        assert [results[f"f::{name}"].blocked_by for name in "abc"] == ["", "", blocked]
+
+
 def test_barriers_that_nothing_executes_earn_nothing() -> None:
     static = "test_lab01_barriers.py::c"
     for works in (FAIL, PASS):

@@ -144,11 +144,12 @@ def test_what_follows_from_a_failed_step_is_one_line() -> None:
     live = Live(grading)
     out = io.StringIO()
     live.console = Console(file=out, soft_wrap=True)
-    for name in ("test_lab01_steps.py::a", "test_lab01.py::b", "test_lab01.py::c"):
+    for name in "test_lab01_steps.py::a", *(f"test_lab01.py::{name}" for name in "bcd"):
         grading.add(CUMULATIVE, {"test": name, "verdict": "FAIL", "what": "it is so"})
         live.arrived(CUMULATIVE, name)
+    column.results["test_lab01.py::d"].verdict = Verdict.BLOCKED  # by what comes first: no failure
     live.close()
     lines = out.getvalue().splitlines()
-    assert len(column.results) == 3
+    assert len(column.results) == 4
     assert len(lines) == 2
     assert "2 more failed after those above" in lines[1]
