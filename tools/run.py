@@ -31,6 +31,7 @@ KEYS = ("keys: Ctrl-A x quits, Ctrl-] moves the keyboard to the next VM, "
 BATCH = "strata.batch"
 INITRAMFS_MAX = 16 << 20  # of an archive that may be ours, unpacked
 USERSPACE = "userspace: Linux"
+TODO = "TODO: exercise "  # EL2's last words where something is not written
 KERNEL_PANIC = "Kernel panic - not syncing"
 
 
@@ -103,7 +104,7 @@ def run_batch(command: list[str], expected: list[str], texts: tuple[str, ...]) -
     """
     missing = set(expected)
     unseen = list(texts)
-    panicked = False
+    panicked = unwritten = False
     with subprocess.Popen(ends_with_us(command), stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE) as process:
         assert process.stdout
@@ -112,13 +113,14 @@ def run_batch(command: list[str], expected: list[str], texts: tuple[str, ...]) -
             sys.stdout.buffer.flush()
             text = line.decode("utf-8", "replace")
             unseen = [wanted for wanted in unseen if wanted not in text]
+            unwritten = unwritten or TODO in text
             missing -= {name for name in missing if f"{USERSPACE} {name} " in text}
             if KERNEL_PANIC in text:
                 panicked = True
                 process.terminate()
     if process.returncode < 0 and not panicked:
         raise UserError(f"QEMU was ended by signal {-process.returncode}")
-    for name in sorted(missing):
+    for name in [] if unwritten else sorted(missing):  # EL2 has said why
         print(f'error: vm "{name}" never reached userspace', file=sys.stderr)
     for text in unseen:
         print(f'error: the console never showed "{text}"', file=sys.stderr)
