@@ -168,7 +168,7 @@ def test_deadline_queue_is_in_order_and_its_head_is_in_the_hardware(lab: Lab) ->
 
 def test_timer_of_a_vcpu_that_does_not_run_is_on_the_queue(lab: Lab) -> None:
     """Its deadline there is CVAL plus the VM's offset: a physical count."""
-    machine = in_guest(lab, "timer_two_vms", "timer_two_vms")
+    machine = in_guest(lab, "timer_sleeper", "hostile_spin")
     objects, seen = Objects(machine), 0
     for loaded in at_guest_moments(machine, 60, interval=200_000):
         for vm in objects.vms():
@@ -210,7 +210,7 @@ def test_deadline_that_no_counter_reaches_is_never_due(lab: Lab) -> None:
                          ids=["cntv.ctl = 3", "cntv.ctl = 0", "cntv.cval = 1ul << 62"])
 def test_expired_deadline_is_looked_at_again(lab: Lab, register: str, value: int) -> None:
     """What the timer's registers say when its deadline comes is what counts."""
-    machine = in_guest(lab, "timer_two_vms", "timer_two_vms")
+    machine = in_guest(lab, "timer_sleeper", "hostile_spin")
     objects = Objects(machine)
     for altered in (False, True):
         machine.run_to("*vtimer_expired", EL2_ONLY, budget=BUDGET)
