@@ -39,10 +39,14 @@ static bool vtimer_is_asserted(struct vcpu *vcpu)
 /**
  * Exercise 4.4: vtimer_expired() - the deadline of a vCPU's CNTV has come while it is not loaded
  *
- * Look again: before this function ran the vCPU may have been loaded once more, here or on another
- * CPU, and its guest may have switched the timer off, masked or moved it. Only a timer that is
- * enabled, not masked and due now makes PPI 27 pending, by vgic_set_line(), which also wakes the
- * vCPU.
+ * Look again at CTL and at CVAL + offset, against counter_read(). Since the deadline was armed the
+ * vCPU may have been loaded once more, here or on another CPU, and its guest may have switched the
+ * timer off, masked or moved it. Only a timer that is enabled, not masked and due now makes PPI 27
+ * pending, by vgic_set_line(), which also wakes the vCPU.
+ *
+ * While the vCPU is loaded, cntv in memory is what the last vtimer_save() left, and may say "due" of
+ * a timer that has moved since. That does no harm: a line that is up is sampled in the hardware
+ * (vtimer_is_asserted()) before the guest sees the interrupt, and WFI may end for no reason.
  */
 EXERCISE(4.4)
 static void vtimer_expired(struct deadline *deadline)
