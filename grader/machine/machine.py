@@ -545,10 +545,12 @@ class Machine:
                 quiet = quiet + 1 if stop else 0
                 if stop is not None and quiet == QUIET_LOOKS:
                     return stop
-                # Continue steps over a breakpoint at the very place; the machine may just have
-                # reached that one when it was looked at. Where it was resumed it has had its stop.
-                moved = self.budget.retired != start
-                self.gdb.resume(f"-exec-jump *{self.pc:#x}" if moved else "-exec-continue")
+                # Continue steps over a breakpoint at the very place. The machine may just have
+                # reached that one when it was looked at, or have been put there before it was
+                # resumed: only where it has stopped before has it had its stop.
+                stood = self.budget.retired == start and (
+                    self.last_stop is not None and self.pc == self.last_stop.pc)
+                self.gdb.resume("-exec-continue" if stood else f"-exec-jump *{self.pc:#x}")
 
     def _is_guests_loop(self, stop: Stop) -> bool:
         """Whether only a guest takes exceptions for ever, in its own memory: other VMs go on."""

@@ -80,13 +80,19 @@ def test_a_vcpu_that_is_held_while_nothing_seems_to_happen_is_let_go(
     assert machine.run(budget=10_000).kind is StopKind.BUDGET
 
 
+@pytest.mark.parametrize("is_put_there", [False, True])
 def test_a_breakpoint_that_is_reached_before_anybody_looks_is_not_passed(
-        start_selftest: StartSelftest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a loaded host the machine may be there before resume() returns, and be interrupted there.
+        start_selftest: StartSelftest, monkeypatch: pytest.MonkeyPatch, is_put_there: bool
+) -> None:
+    """On a loaded host the machine may be there before resume() returns, and be interrupted there;
+    and so it may be before it has executed anything, where a test has put it.
 
     Continue would step over the breakpoint.
     """
     machine = start_selftest("spin")
+    if is_put_there:
+        machine.run_to("*main")
+        machine.gdb.set_core_registers({"pc": machine.symbols["spin_work"]})
     resume, commands = machine.gdb.resume, []
 
     def at_once(command: str) -> None:
