@@ -36,6 +36,10 @@ SYMPTOM = "[[symptom]]\n"
 EXERCISE = re.compile(r"\b(\d)\.\d+\b")
 CODE_SPAN = re.compile(r"`[^`]*`")  # what it says is an example
 NAMED_EXERCISE = re.compile(r"\bexercise (\d)\.\d+")
+# A handout has one tree, and IMPL is labs by itself.
+OF_A_CLONE = re.compile(r"\s\((?:and )?in a clone that has\s+`solution/`,\s+(?:with|add)\s+"
+                        r"`IMPL=labs`\)|; in a clone that has\s+`solution/`,\s+give\s+"
+                        r"`IMPL=labs` to `run` and\s+`debug`| IMPL=labs\b")
 LAB_FILE = re.compile(r"(?:grader/tests|grader/host|guests/demos)/(?:test_)?lab(\d\d)\b.*"
                       r"|grader/host/test_lab(\d\d)_.*")
 
@@ -71,13 +75,15 @@ def symptoms_of(text: str, number: int) -> str:
 
 
 def page_of(course: Course, text: str, number: int) -> str:
-    """A page of docs/ without the rows of its tables that speak of later labs' exercises alone."""
+    """A page of docs/ without the rows of its tables that speak of later labs' exercises alone, and
+    without what only a clone needs."""
     def is_kept(line: str) -> bool:
         words = CODE_SPAN.sub("", line) if line.startswith("|") else ""
         named = [int(lab) for lab in NAMED_EXERCISE.findall(words)]
         return not named or min(named) <= number or min(named) > len(course.labs)
 
-    return "".join(line for line in text.splitlines(keepends=True) if is_kept(line))
+    kept = "".join(line for line in text.splitlines(keepends=True) if is_kept(line))
+    return OF_A_CLONE.sub("", kept)
 
 
 def starters_of(course: Course, tree: Tree, number: int) -> dict[str, bytes]:
@@ -85,7 +91,10 @@ def starters_of(course: Course, tree: Tree, number: int) -> dict[str, bytes]:
     labs = course.labs[:number]
     here = tuple(f"{lab.directory}/" for lab in labs)
     files = {name: data for name, data in tree.files.items() if name.startswith(here)}
-    files[LAB_TEXT] = overview(course, labs).encode()
+    for name in files:
+        if name.endswith(f"/{LAB_TEXT}"):
+            files[name] = OF_A_CLONE.sub("", files[name].decode("utf-8")).encode()
+    files[LAB_TEXT] = OF_A_CLONE.sub("", overview(course, labs)).encode()
     return {**files, MANIFEST: manifest_of(files)}
 
 

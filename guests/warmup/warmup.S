@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Lab 1's warm-up: all of a hypervisor that fits two pages. `make warmup` runs it, `make
- * warmup-debug` stops it at its first instruction. Nothing here is graded or used again: change what
- * you like, `git checkout guests/warmup` brings it back.
+ * warmup-debug` stops it at its first instruction. Nothing here is graded or used again: keep a copy,
+ * and change what you like.
  *
  * It says at which exception level it was entered, goes to EL1, takes two HVCs from there, and makes
  * a fault of its own at EL2. Every exception is told on the UART. There is no stack: no function calls

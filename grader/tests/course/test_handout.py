@@ -165,10 +165,18 @@ def test_rows_of_later_labs_stay_with_the_authors() -> None:
         return handout.page_of(COURSE, (ROOT / "docs" / name).read_text("utf-8"), number)
 
     for path in sorted((ROOT / "docs").glob("*.md")):
-        assert page(path.name, 6) == path.read_text("utf-8")
+        assert page(path.name, 6) == handout.OF_A_CLONE.sub("", path.read_text("utf-8"))
     assert "exercise 6.4" in page("what-qemu-hides.md", 6)
     assert "exercise 6." not in page("what-qemu-hides.md", 5)
     assert "exercise 2.3" in page("debugging.md", 1), "an example in a code span"
+
+
+def test_a_handout_says_nothing_of_two_trees() -> None:
+    files = handout.starters_of(COURSE, starters.make_tree(COURSE), 6)
+    texts = {name: data.decode() for name, data in files.items() if name.endswith("README.md")}
+    assert len(texts) == 7
+    for name, text in texts.items():
+        assert "IMPL=labs" not in text and "in a clone" not in text, name
 
 
 def test_pictures_of_later_labs_stay_with_the_authors() -> None:
