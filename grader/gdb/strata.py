@@ -215,16 +215,27 @@ class Vcpu(Command):
             names = range(row, min(row + 4, 31))
             show("  " + "  ".join(f"x{i:<2} {vcpu.get(f'frame.x[{i}]'):#018x}" for i in names))
         show(f"  pc  {vcpu.get('frame.pc'):#018x}  pstate {el2.spsr(vcpu.get('frame.pstate'))}")
-        show(f"  last exit: {Esr(vcpu.get('exit.esr'))}")
+        show(f"  last exit: {self.last_exit(vcpu)}")
         if vcpu.get("exit.hpfar"):
             page = (vcpu.get("exit.hpfar") & 0xFFF_FFFF_FFF0) << 8
             show(f"  last abort: FAR {vcpu.get('exit.far'):#x}, IPA page {page:#x}")
-        show(f"  HCR_EL2 {el2.hcr(vcpu.get('hcr'))}")
+        self.show_hcr(vcpu.get("hcr"), cpu)
         show(f"  EL1 state in {target.cpu_name(cpu) if cpu else 'memory'}:")
         for member, register in EL1_REGISTERS:
             value = target.register(register) if cpu else vcpu.get(f"el1.{member}")
             text = el2.sctlr(value) if member == "sctlr" else f"{value:#x}"
             show(f"    {member:<10} {text}")
+
+    def last_exit(self, vcpu: target.Struct) -> str:
+        esr = vcpu.get("exit.esr")
+        return str(Esr(esr)) if esr else "no synchronous one yet"
+
+    def show_hcr(self, hcr: int, cpu: target.Cpu | None) -> None:
+        """That of memory, and what the CPU lacks of it."""
+        show(f"  HCR_EL2 {el2.hcr(hcr)}")
+        kept = target.register("HCR_EL2") if cpu else hcr
+        if kept != hcr:
+            show(f"  (this is vcpu->hcr; the CPU's HCR_EL2 differs in {el2.hcr(kept ^ hcr)})")
 
 
 EL1_REGISTERS = (
