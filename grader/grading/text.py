@@ -224,7 +224,8 @@ def explain(grading: Grading, name: str, result: Result, build: str = "build") -
     yield from _field("likely cause", result.symptom)
     for section in exercise.manual:
         yield from _field("manual", section)
-    if result.verdict is not Verdict.ERROR and WHAT not in result.what:
+    is_judged = (result.shown or result.verdict) not in (Verdict.ERROR, Verdict.TODO)
+    if is_judged and WHAT not in result.what:
         yield from _field("hint", hint_for(exercise, name, result))
     if result.over:
         yield (f"  seen over the reference's {', '.join(result.over)}, which is not written here: "

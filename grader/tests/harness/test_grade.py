@@ -520,6 +520,14 @@ def test_a_failure_says_what_to_do_next() -> None:
         assert words in text
 
 
+def test_what_is_not_written_gets_no_hint() -> None:
+    """It might be a late one, for an exercise that nobody has begun."""
+    grading = graded({"a": {"verdict": Verdict.TODO.value, "what": "it is so"}})
+    result = grading.result_of("f::a")
+    assert result is not None
+    assert not any(line.startswith("  hint:") for line in explain(grading, "f::a", result))
+
+
 def test_properties_that_are_not_the_known_ones_say_what_makes_them_known(
         monkeypatch: pytest.MonkeyPatch) -> None:
     """In one line, for who has the solution; the exercise's hint has nothing to do with it."""
