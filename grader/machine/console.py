@@ -8,10 +8,13 @@ so that nobody has to be woken for each.
 from __future__ import annotations
 
 import os
+import re
 import select
 from pathlib import Path
 
 CONSOLE_BYTES = 1 << 20  # no test of ours prints a tenth of it
+FAILS = re.compile(r"(\[[^]]*\] )?FAIL: ")  # of a probe; a VM's name stands before it
+FAILS_SHOWN = 8
 
 
 def escape(text: str) -> str:
@@ -70,5 +73,7 @@ class Console:
         return self.raw.decode("utf-8", "replace").replace("\r\n", "\n")
 
     def tail(self, lines: int = 12) -> list[str]:
-        """The last lines, safe to print."""
-        return escape(self.text).splitlines()[-lines:]
+        """The last lines, safe to print; before them what a probe found wrong earlier."""
+        all_lines = escape(self.text).splitlines()
+        wrong = [line for line in all_lines[:-lines] if FAILS.match(line)]
+        return [*wrong[:FAILS_SHOWN], *(["..."] if wrong else []), *all_lines[-lines:]]

@@ -12,6 +12,7 @@ from grader.machine.machine import Machine
 from grader.machine.verdict import Finding
 from grader.oracle.objects import Objects
 
+FROM_EL2 = (0b1000, 0b1001)  # PSTATE.M[4:0]: EL2t, EL2h
 # What a caller's frame is found from (AAPCS64): the registers that a call preserves, and x30.
 PRESERVED = [f"x{number}" for number in range(19, 31)]
 
@@ -48,8 +49,14 @@ def _set(machine: Machine, values: dict[str, int]) -> None:
 
 
 def lines(machine: Machine) -> list[str]:
-    """Where EL1 was left, and its callers; the place alone when EL2 has lost the rest."""
+    """Where EL1 was left, and its callers; the place alone when EL2 has lost the rest.
+
+    Nothing when nobody has left EL1 yet, or when the last exception came from EL2 itself: then
+    ELR_EL2 is EL2's own.
+    """
     place = machine.register("ELR_EL2")
+    if not place or machine.register("SPSR_EL2") & 0x1F in FROM_EL2:
+        return []
     try:
         with as_the_guest_was(machine):
             if machine.pc == place:

@@ -14,9 +14,15 @@ from pathlib import Path
 
 from grader.machine.shared import (ENTRIES, ENTRY, ENTRY_MAX, PROGRAM, PROGRAM_BYTES, PROGRAM_MAX,
                                    PROGRAMS, Shared, Word)
-from grader.machine.symbols import symbols_of
+from grader.machine.symbols import Symbols, symbols_of
 from grader.machine.verdict import Finding, Verdict, infrastructure
 
+# Instructions that are left for EL2 by an exception: mask, value, name.
+_LEAVES = ((0xFFE0_001F, 0xD400_0002, "HVC"), (0xFFE0_001F, 0xD400_0003, "SMC"),
+           (0xFFFF_FFFF, 0xD503_207F, "WFI"), (0xFFFF_FFFF, 0xD503_205F, "WFE"),
+           (0xFFF0_0000, 0xD530_0000, "MRS"), (0xFFF0_0000, 0xD510_0000, "MSR"))
+_BRANCHES = ((0x7C00_0000, 0x1400_0000), (0x7C00_0000, 0x3400_0000), (0xFE00_0000, 0x5400_0000),
+             (0xFE00_0000, 0xD600_0000))
 _SLOTS = ("insn_slot", "registers_slot")  # instructions that a probe replaces in its own code
 
 
@@ -37,10 +43,12 @@ class Witness:
 
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
+        self._programs: list[tuple[int, Symbols]] = []  # where each lies
 
     def watch(self, elf: Path, load_address: int, finishes: bool, vcpus: int = 1) -> None:
         """Expect this program's code, and its end if it has one, in one more VM, not yet run."""
         symbols = symbols_of(elf)
+        self._programs.append((load_address, symbols))
         size = symbols["__text_end"] - symbols.base()
         slots = [symbols[name] if name in symbols else size for name in _SLOTS]
         program = PROGRAM.pack(load_address, size, symbols["report"], symbols["probe_commit"],
@@ -95,16 +103,35 @@ class Witness:
         if self._shared.get(Word.MOVED_COUNT):
             start, to, how = (self._shared.get(word)
                               for word in (Word.MOVED_FROM, Word.MOVED_TO, Word.MOVED_HOW))
-            left = f"left the block at {start:#x} by EL2's vector +{how:#x}"
+            left = f"left for EL2's vector +{how:#x} at "
             found += [
                 Finding(
                     Verdict.FAIL,
                     "after an exit a guest goes on where it was, or at its vectors",
-                    observed=(f"{left}, went on at {to:#x}" if start and to else
-                              f"{left}, in which nothing traps" if start else
+                    observed=(f"{left}{self._exit_behind(start)}, went on at {to:#x}"
+                              if start and to else
+                              f"{left}{start:#x} or behind it, where nothing traps" if start else
                               f"came from EL2 to {to:#x}, where it had not been interrupted"),
-                    expected="the instruction that trapped, or the one behind it, and no exception "
-                    "while it reports",
+                    expected="the instruction that trapped, or the one behind it; after an HVC "
+                    "always the one behind it; and no exception while it reports",
                 )
             ]
         return found
+
+    def _exit_behind(self, start: int) -> str:
+        """What can have led to EL2 in the straight line of code that was entered at `start`."""
+        there = {(base, symbols.path): symbols for base, symbols in self._programs
+                 if symbols.word(start - base) is not None}
+        found = list[str]()
+        # With stage 2 all VMs have the same addresses: which of several programs is not known.
+        for (base, _), symbols in there.items() if len(there) == 1 else ():
+            pc = start
+            while (word := symbols.word(pc - base)) is not None:
+                names = [name for mask, value, name in _LEAVES if word & mask == value]
+                if names:
+                    found.append(f"the {names[0]} at {pc:#x}, {symbols.place(pc - base)}")
+                if names in (["HVC"], ["SMC"]) or any(word & mask == value
+                                                      for mask, value in _BRANCHES):
+                    break
+                pc += 4
+        return " or ".join(found) or f"{start:#x}, or at an instruction behind it"

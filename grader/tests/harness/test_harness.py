@@ -17,6 +17,7 @@ import pytest
 from grader.conftest import MakeLab
 from grader.machine import images
 from grader.machine import machine as machine_module
+from grader.machine.console import Console
 from grader.machine.launch import MachineConfig
 from grader.machine.machine import EL2_ONLY, Machine, Stop, StopKind
 from grader.machine.verdict import Finding, Verdict, expect, expect_that
@@ -384,6 +385,15 @@ def test_failure_shows_the_console_with_control_characters_escaped(
     tail = "\n".join(machine.console.tail())
     assert "\\x1b" in tail
     assert "\x1b" not in tail
+
+
+def test_failure_shows_what_a_probe_found_wrong_before_the_last_lines(tmp_path: Path) -> None:
+    console = Console(tmp_path / "console")
+    lines = [f"[vm0] {'FAIL' if n == 3 else 'PASS'}: property {n}" for n in range(20)]
+    console.raw += "\r\n".join(lines).encode()
+    assert console.tail() == [lines[3], "...", *lines[8:]]
+    assert console.tail(17) == lines[3:], "told once"
+    console.close()
 
 
 def spinning(qemu: str) -> MachineConfig:

@@ -43,6 +43,9 @@ def test_many_fields_of_one_value_are_one_range() -> None:
     with pytest.raises(Finding) as raised:
         same_fields("HCR_EL2", 1 << 31, 1, el2.HCR_BITS)
     assert raised.value.observed == "0x80000000: VM is 0, RW is 1"
+    with pytest.raises(Finding) as raised:
+        same_fields("MDCR_EL2", 0x4E68, 0x84E66, el2.MDCR_BITS)
+    assert raised.value.observed == "0x4e68: HPMN is 8, not 6, TTRF is 0"
 
 
 def test_lists_of_sentences_are_sentences() -> None:
@@ -74,12 +77,14 @@ def test_a_missing_barrier_is_told_by_instruction_and_line() -> None:
     ({}, "the same exit again and again: 8 times data abort EC 0x24 access flag fault, level 3",
      "Access flag is clear in its leaf"),
     ({}, "the same exit again and again: 8 times SMC EC 0x17", "exercise 1.6"),
+    ({"EL": 2}, "5000001 instructions used, at 0x402000cc boot_park (boot.S:88)",
+     "not affinity"),
     ({}, "asleep in WFI at EL2; CNTHP armed for 0xffffffffffff1234, which is never",
      "vtimer_deadline() of exercise 4.1"),
 ])  # fmt: skip
 def test_the_fault_is_blamed_and_not_its_neighbour(facts: dict[str, int], text: str,
                                                    cause: str) -> None:
-    assert cause in symptoms.explain(facts, "CRASH" if facts else "BUDGET", text)
+    assert cause in symptoms.explain(facts, "CRASH" if "crash_kind" in facts else "BUDGET", text)
 
 
 def test_debug_shows_the_code_that_a_static_test_is_about() -> None:
