@@ -36,9 +36,23 @@ def cold(lab: Lab, seed: int) -> Bench:
     return Bench.cold(lab.start("hypercalls"), seed)
 
 
+ERRORS = {ENOENT: "ENOENT", ENOMEM: "ENOMEM", EEXIST: "EEXIST", EINVAL: "EINVAL", ERANGE: "ERANGE"}
+
+
 def code(result: int) -> int:
     """The value of an int in X0: 0 or minus the error."""
     return result & 0xFFFF_FFFF if result & 0x8000_0000 == 0 else (result & 0xFFFF_FFFF) - (1 << 32)
+
+
+def named(result: int) -> str:
+    """A result of code(), as C and GDB have it: -EEXIST (-17)."""
+    name = ERRORS.get(-result)
+    return f"-{name} ({result})" if name else str(result)
+
+
+def expect_code(what: str, result: int, wanted: int) -> None:
+    """A function returns 0 or the error that it must."""
+    expect(what, named(result), named(wanted))
 
 
 # 2.1 The walk.
@@ -111,8 +125,8 @@ class Shop:
             prot=symbols["pgtable_stage2_prot"], **self.functions,
         )  # fmt: skip
         self.struct = bench.make("struct pgtable")
-        expect("pgtable_init()",
-               self.call("pgtable_init", made.address, self.input_bits, int(self.concatenate)), 0)
+        made_it = self.call("pgtable_init", made.address, self.input_bits, int(self.concatenate))
+        expect_code("pgtable_init()", made_it, 0)
 
     @property
     def stubs(self) -> dict[str | int, Stub]:
@@ -139,8 +153,7 @@ class Shop:
 
     @property
     def table(self) -> Table:
-        return Table(self.get("root.pa"), self.get("start_level"), self.input_bits,
-                     self.bench.machine.memory.words)
+        return Table(self.get("root.pa"), self.get("start_level"), self.input_bits, self._words)
 
     def leaves(self) -> list[tuple[int, int, int]]:
         """(input, output, size) of all that is mapped."""
@@ -156,6 +169,12 @@ class Shop:
         below = used[1 << self.get("root_order"):]
         empty = [hex(at) for at in below if not any(self.bench.machine.memory.read(at, PAGE))]
         expect(f"{what}: no table but the root is empty", empty, [])
+
+    def _words(self, address: int, count: int) -> Sequence[int]:
+        """Entries of a table. list_pop() of an empty list, as walk->spare may be, returns 0."""
+        expect_that("commit takes no table that prepare had not counted", address >= PAGE,
+                    "walk->spare was empty: a descriptor leads to a table at physical address 0")
+        return self.bench.machine.memory.words(address, count)
 
     def _visit(self, context: int, address: int, leaf: int, *_: int) -> int:
         expect("the visitor gets its context", context, 0x77)
@@ -230,7 +249,7 @@ def test_lookup_finds_what_hardware_finds(lab: Lab, seed: int) -> None:
                     two + BLOCK + PAGE + 8, two + BLOCK + 511 * PAGE):  # fmt: skip
         walk = shop.table.walk(address)
         what = f"pgtable_lookup() of {walk}"
-        expect(what, shop.call("pgtable_lookup", address, leaf.address), 0)
+        expect_code(what, shop.call("pgtable_lookup", address, leaf.address), 0)
         found = {name: leaf.get(name) for name in ("pa.pa", "size", "level", "descriptor")}
         wanted = {"pa.pa": walk.output, "size": walk.size, "level": walk.level,
                   "descriptor": walk.descriptor}
@@ -244,8 +263,8 @@ def test_lookup_finds_what_hardware_finds(lab: Lab, seed: int) -> None:
                           ("bit 0 clear at level 3", two + BLOCK + 2 * PAGE),
                           ("behind the input space", 1 << 39),
                           ("far behind", 2 * GIB | 1 << 63)):  # fmt: skip
-        expect(f"pgtable_lookup({address:#x}), {what}: -ENOENT",
-               shop.call("pgtable_lookup", address, leaf.address), -ENOENT)
+        expect_code(f"pgtable_lookup({address:#x}), {what}: -ENOENT",
+                    shop.call("pgtable_lookup", address, leaf.address), -ENOENT)
 
 
 def test_lookup_knows_concatenated_roots(lab: Lab, seed: int) -> None:
@@ -254,12 +273,12 @@ def test_lookup_knows_concatenated_roots(lab: Lab, seed: int) -> None:
     put(shop, root, 3 * 512 + 5, 0x4000_0000 | RWX_NORMAL | 1)
     leaf = shop.bench.make("struct pgtable_leaf")
     address = 3 * GIB + 5 * BLOCK + 0x77
-    expect(f"pgtable_lookup({address:#x}), in the fourth root table",
-           shop.call("pgtable_lookup", address, leaf.address), 0)
+    expect_code(f"pgtable_lookup({address:#x}), in the fourth root table",
+                shop.call("pgtable_lookup", address, leaf.address), 0)
     expect(f"pgtable_lookup({address:#x}): leaf->pa", leaf.get("pa.pa"), 0x4000_0077)
     missing = address - GIB
-    expect(f"pgtable_lookup({missing:#x}), in the third",
-           shop.call("pgtable_lookup", missing, leaf.address), -ENOENT)
+    expect_code(f"pgtable_lookup({missing:#x}), in the third",
+                shop.call("pgtable_lookup", missing, leaf.address), -ENOENT)
 
 
 def test_a_walk_meets_every_entry_of_its_range(lab: Lab, seed: int) -> None:
@@ -372,7 +391,7 @@ def test_map_takes_the_largest_blocks_that_fit(lab: Lab, seed: int) -> None:
     ):
         shop = Shop(bench)
         what = f"map {address:#x} -> {pa:#x}, {size // 1024} KiB"
-        expect(what, shop.call("pgtable_map", address, pa, size, READ | WRITE), 0)
+        expect_code(what, shop.call("pgtable_map", address, pa, size, READ | WRITE), 0)
         expect(f"{what}: what is mapped", summary(shop.leaves()),
                summary(largest(address, pa, size)))
         leaf = stage2.Leaf(shop.table.walk(address).descriptor)
@@ -383,15 +402,15 @@ def test_map_takes_the_largest_blocks_that_fit(lab: Lab, seed: int) -> None:
                shop.events, ["publish"])
     shop = Shop(bench, input_bits=48)
     what = "map 512 GiB, which is one entry of level 0"
-    expect(what, shop.call("pgtable_map", 0, 0, 512 * GIB, READ), 0)
+    expect_code(what, shop.call("pgtable_map", 0, 0, 512 * GIB, READ), 0)
     expect(f"{what}: what is mapped", summary(shop.leaves()), summary(largest(0, 0, 512 * GIB)))
     shop.check(what)
 
 
 def test_a_map_that_is_refused_changes_nothing(lab: Lab, seed: int) -> None:
     shop = Shop(cold(lab, seed))
-    expect("pgtable_map() of two blocks and a page",
-           shop.call("pgtable_map", GIB, GIB, 2 * BLOCK + PAGE, READ), 0)
+    expect_code("pgtable_map() of two blocks and a page",
+                shop.call("pgtable_map", GIB, GIB, 2 * BLOCK + PAGE, READ), 0)
     before, tables = shop.leaves(), set(shop.tables)
     for what, address, size in (
         ("the same again", GIB, BLOCK), ("its last page", GIB + 2 * BLOCK, PAGE),
@@ -401,12 +420,12 @@ def test_a_map_that_is_refused_changes_nothing(lab: Lab, seed: int) -> None:
         ("a part of a block", GIB + PAGE, PAGE),
     ):  # fmt: skip
         result = shop.call("pgtable_map", address, 4 * GIB + address, size, READ)
-        expect(f"pgtable_map() of {what}: -EEXIST", result, -EEXIST)
+        expect_code(f"pgtable_map() of {what}: -EEXIST", result, -EEXIST)
         expect(f"{what}: the table is as it was", summary(shop.leaves()), summary(before))
         expect(f"{what}: no table was taken", len(shop.tables - tables), 0)
     shop.supply = 1
-    expect("pgtable_map() needs two tables, one is there: -ENOMEM",
-           shop.call("pgtable_map", 5 * GIB, 0, PAGE, READ), -ENOMEM)
+    expect_code("pgtable_map() needs two tables, one is there: -ENOMEM",
+                shop.call("pgtable_map", 5 * GIB, 0, PAGE, READ), -ENOMEM)
     expect("the table is as it was", summary(shop.leaves()), summary(before))
     shop.check("after all these")
 
@@ -426,11 +445,12 @@ def test_ranges_are_of_whole_pages_and_end_with_the_input_space(lab: Lab, seed: 
         ("a page from the middle of one on", GIB + PAGE // 2, PAGE, -EINVAL),
     ):  # fmt: skip
         bytes_ = size & (1 << 64) - 1
-        expect(f"pgtable_map() of {what}", shop.call("pgtable_map", address, GIB, bytes_, READ),
-               wanted)
+        expect_code(f"pgtable_map() of {what}",
+                    shop.call("pgtable_map", address, GIB, bytes_, READ), wanted)
         there = [(address, GIB, size)] if size and not wanted else []
         expect(f"pgtable_map() of {what}: what is mapped", summary(shop.leaves()), summary(there))
-        expect(f"pgtable_unmap() of {what}", shop.call("pgtable_unmap", address, bytes_), wanted)
+        expect_code(f"pgtable_unmap() of {what}",
+                    shop.call("pgtable_unmap", address, bytes_), wanted)
         expect("nothing is mapped", summary(shop.leaves()), "nothing")
         shop.check(f"after {what}")
 
@@ -451,8 +471,8 @@ def test_a_block_is_split_with_break_before_make(lab: Lab, seed: int) -> None:
         seen.append((address, count))
 
     shop.on_invalidate = look
-    expect("pgtable_unmap() of one page in a block",
-           shop.call("pgtable_unmap", GIB + 5 * PAGE, PAGE), 0)
+    expect_code("pgtable_unmap() of one page in a block",
+                shop.call("pgtable_unmap", GIB + 5 * PAGE, PAGE), 0)
     expect("first the whole block is invalidated", hexes(seen[:1]), hexes([(GIB, BLOCK)]))
     again = any(a <= GIB + 5 * PAGE < a + n for a, n in seen[1:])
     expect_that("at the end the page is invalidated, too (address, bytes)", again, hexes(seen))
@@ -470,8 +490,8 @@ def test_tables_are_freed_when_no_tlb_can_reach_them(lab: Lab, seed: int) -> Non
     shop.call("pgtable_map", GIB - PAGE, GIB - PAGE, BLOCK + 2 * PAGE, READ)
     shop.check("after pgtable_map()")
     shop.events.clear()
-    expect("pgtable_unmap() of all of it, with holes around",
-           shop.call("pgtable_unmap", 0, 4 * GIB), 0)
+    expect_code("pgtable_unmap() of all of it, with holes around",
+                shop.call("pgtable_unmap", 0, 4 * GIB), 0)
     expect("nothing is mapped", summary(shop.leaves()), "nothing")
     expect_that("tables are freed", "free" in shop.events, shop.events)
     first = shop.events.index("free")
@@ -479,7 +499,7 @@ def test_tables_are_freed_when_no_tlb_can_reach_them(lab: Lab, seed: int) -> Non
                 "invalidate" in shop.events[:first], shop.events)
     shop.check("after pgtable_unmap()")
     shop.events.clear()
-    expect("pgtable_unmap() of a hole", shop.call("pgtable_unmap", 0, GIB), 0)
+    expect_code("pgtable_unmap() of a hole", shop.call("pgtable_unmap", 0, GIB), 0)
     expect_that("a hole that is unmapped frees nothing", "free" not in shop.events, shop.events)
 
 
@@ -510,7 +530,7 @@ def test_an_unmap_that_is_refused_changes_nothing(lab: Lab, seed: int) -> None:
     before = shop.leaves()
     shop.supply = 1
     what = "pgtable_unmap() of a page of 1 GiB needs two tables, one is there: -ENOMEM"
-    expect(what, shop.call("pgtable_unmap", GIB, PAGE), -ENOMEM)
+    expect_code(what, shop.call("pgtable_unmap", GIB, PAGE), -ENOMEM)
     expect("the table is as it was", summary(shop.leaves()), summary(before))
     shop.check("after it")
 
@@ -520,26 +540,26 @@ def test_protect_changes_permissions_alone(lab: Lab, seed: int) -> None:
     shop.call("pgtable_map", GIB, GIB, BLOCK, READ | WRITE)
     shop.call("pgtable_map", 2 * GIB, 0x0900_0000, PAGE, READ | WRITE | DEVICE)
     mapped = shop.get("mapped_bytes")
-    expect("pgtable_protect() of the second page of a block",
-           shop.call("pgtable_protect", GIB + PAGE, PAGE, READ), 0)
+    expect_code("pgtable_protect() of the second page of a block",
+                shop.call("pgtable_protect", GIB + PAGE, PAGE, READ), 0)
     for at, writable in ((GIB, True), (GIB + PAGE, False), (GIB + 2 * PAGE, True)):
         leaf = stage2.Leaf(shop.table.walk(at).descriptor)
         expect_that(f"{at:#x}: writable is {writable}", leaf.readable and leaf.writable == writable,
                     leaf)
-    expect("pgtable_protect() of a page of a device",
-           shop.call("pgtable_protect", 2 * GIB, PAGE, READ), 0)
+    expect_code("pgtable_protect() of a page of a device",
+                shop.call("pgtable_protect", 2 * GIB, PAGE, READ), 0)
     leaf = stage2.Leaf(shop.table.walk(2 * GIB).descriptor)
     expect_that("it stays Device memory", leaf.is_device and leaf.readable and not leaf.writable,
                 leaf)
-    expect("pgtable_protect() of a page of memory, with PROT_DEVICE",
-           shop.call("pgtable_protect", GIB + PAGE, PAGE, READ | WRITE | DEVICE), 0)
+    expect_code("pgtable_protect() of a page of memory, with PROT_DEVICE",
+                shop.call("pgtable_protect", GIB + PAGE, PAGE, READ | WRITE | DEVICE), 0)
     leaf = stage2.Leaf(shop.table.walk(GIB + PAGE).descriptor)
     expect_that("it stays Normal memory: permissions alone change",
                 not leaf.is_device and leaf.readable and leaf.writable, leaf)
     expect_that("all were invalidated", shop.events.count("invalidate") >= 4, shop.events)
     shop.events.clear()
-    expect("pgtable_protect() with the permissions that it has",
-           shop.call("pgtable_protect", 2 * GIB, PAGE, READ), 0)
+    expect_code("pgtable_protect() with the permissions that it has",
+                shop.call("pgtable_protect", 2 * GIB, PAGE, READ), 0)
     expect("nothing changes, nothing is invalidated", shop.events, ["publish"])
     expect("mapped_bytes", shop.get("mapped_bytes"), mapped)
     shop.check("after all these")
@@ -983,34 +1003,35 @@ def test_memory_is_filled_before_it_is_mapped(lab: Lab, seed: int) -> None:
         return code(bench.call("guest_ram_populate", vm.address,
                                GIB + PIECE + 5 * PAGE + 8, stubs=stubs))
 
-    expect("guest_ram_populate() of a page", touch(), 0)
+    expect_code("guest_ram_populate() of a page", touch(), 0)
     expect("what is mapped (IPA, PA, bytes): the whole piece", hexes(mapped),
            hexes([(GIB + PIECE, allocated[0][0], PIECE)]))
     expect("stage2.resident_bytes", vm.get("stage2.resident_bytes"), PIECE)
     refusal = -ENOMEM
-    expect("guest_ram_populate() when pgtable_map() has no memory for a table", touch(), -ENOMEM)
+    expect_code("guest_ram_populate() when pgtable_map() has no memory for a table",
+                touch(), -ENOMEM)
     expect("what was allocated for it is freed (PA, order)", hexes(sorted(freed)),
            hexes(sorted(allocated[1:])))
     expect("stage2.resident_bytes stays", vm.get("stage2.resident_bytes"), PIECE)
     refusal = 0
     shop.move_to(bench.address_of(vm, "stage2.table"))
     there, here = GIB + PIECE, GIB + PIECE + 5 * PAGE
-    expect("pgtable_map() of the piece's first page",
-           shop.call("pgtable_map", there, 0, PAGE, READ), 0)
+    expect_code("pgtable_map() of the piece's first page",
+                shop.call("pgtable_map", there, 0, PAGE, READ), 0)
     mapped.clear()
-    expect("guest_ram_populate() of a page whose piece is mapped in part", touch(), 0)
+    expect_code("guest_ram_populate() of a page whose piece is mapped in part", touch(), 0)
     expect("what is mapped (IPA, bytes): the page alone",
            hexes([(address, size) for address, _, size in mapped]), hexes([(here, PAGE)]))
     shop.call("pgtable_unmap", there, PAGE)
     mapped.clear()
     supply = 0
-    expect("guest_ram_populate() without memory for a piece", touch(), 0)
+    expect_code("guest_ram_populate() without memory for a piece", touch(), 0)
     expect("what is mapped (IPA, bytes): the page alone",
            hexes([(address, size) for address, _, size in mapped]), hexes([(here, PAGE)]))
     resident = vm.get("stage2.resident_bytes")
     shop.call("pgtable_map", here, 0, PAGE, READ)
     allocated.clear()
-    expect("guest_ram_populate() of what another vCPU has touched meanwhile", touch(), 0)
+    expect_code("guest_ram_populate() of what another vCPU has touched meanwhile", touch(), 0)
     expect("nothing is allocated", hexes(allocated), "nothing")
     expect("stage2.resident_bytes stays", vm.get("stage2.resident_bytes"), resident)
 
@@ -1073,19 +1094,19 @@ def test_memory_goes_back_when_nothing_leads_to_it(lab: Lab, seed: int) -> None:
         ("the last page and one more", end - PAGE, 2 * PAGE),
         ("the page behind RAM", end, PAGE), ("so much that the sum wraps", ram + PAGE, -PAGE),
     ):  # fmt: skip
-        expect(f"a release of {what}: X0", release(ipa, count), -EINVAL)
+        expect_code(f"a release of {what}: X0", release(ipa, count), -EINVAL)
         expect(f"a release of {what}: pages freed", len(freed), 0)
     expect("stage2.resident_bytes", vm.get("stage2.resident_bytes"), resident)
     shop.supply = 0
-    expect("a release of a page in a block, without memory to split it: X0",
-           release(end - PAGE, PAGE), -ENOMEM)
+    expect_code("a release of a page in a block, without memory to split it: X0",
+                release(end - PAGE, PAGE), -ENOMEM)
     expect("pages freed", len(freed), 0)
     expect("stage2.resident_bytes", vm.get("stage2.resident_bytes"), resident)
     shop.supply = 9
-    expect("with memory: X0", release(end - PAGE, PAGE), 0)
+    expect_code("with memory: X0", release(end - PAGE, PAGE), 0)
     expect("pages freed", hexes([tuple(freed)]), hexes([(0x9000_0000 + BLOCK - PAGE,)]))
     expect("stage2.resident_bytes", vm.get("stage2.resident_bytes"), resident - PAGE)
-    expect("a release of all of RAM: X0", release(ram, 2 * BLOCK), 0)
+    expect_code("a release of all of RAM: X0", release(ram, 2 * BLOCK), 0)
     blocks = [0x9000_0000 + at for at in range(0, BLOCK - PAGE, PAGE)]
     expect_that("each page is freed once", sorted(freed) == sorted(pages + blocks),
                 f"{len(freed)} pages")
