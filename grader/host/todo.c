@@ -13,6 +13,10 @@
 
 void todo_exercise(const char *id, const char *file, int line)
 {
+	static bool is_told; /* by the first of several threads */
+
+	while (__atomic_exchange_n(&is_told, true, __ATOMIC_RELAXED))
+		pause();
 	printf("waits: exercise %s is not written yet (%s:%d)\n", id, file, line);
 	fflush(stdout);
 	_exit(NOT_WRITTEN);
