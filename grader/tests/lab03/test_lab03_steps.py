@@ -23,7 +23,9 @@ LAB = 3
 
 GICD, GICH, GICR = 0x0800_0000, 0x0803_0000, 0x080A_0000
 GICR_WAKER, SGI_BASE = 0x14, 0x1_0000
-IGROUPR, ISENABLER, ISPENDR, ICPENDR, ISACTIVER, ICACTIVER = 0x80, 0x100, 0x200, 0x280, 0x300, 0x380
+IGROUPR, ISENABLER, ICENABLER, ISPENDR, ICPENDR = 0x80, 0x100, 0x180, 0x200, 0x280
+ISACTIVER, ICACTIVER = 0x300, 0x380
+CPENDSGIR, SPENDSGIR = 0xF10, 0xF20
 IPRIORITYR, ICFGR, IROUTER = 0x400, 0xC00, 0x6000
 ITARGETSR = 0x800
 ACTIVE_PRIORITIES = ("ICC_AP0R0_EL1", "ICC_AP1R0_EL1")
@@ -109,6 +111,16 @@ class Stage:
             self.bench.ask(self.gic.get("write_lr"), n, value)
             self.bench.put(irq, lr=n)
         self.bench.put(self.vcpus[0], vgic__lr_used=(1 << len(irqs)) - 1, vgic__loaded=1)
+
+    def bits(self, member: str, first: int, word: int | None = None) -> int:
+        """A member of 32 interrupts from INTID `first` on, one bit each; made `word` before."""
+        size, memory = self.bench.size("struct vgic_irq"), self.bench.machine.memory
+        offset, _ = self.bench.objects.member("struct vgic_irq", member)
+        data = bytearray(memory.read(self.irq(first).address, 32 * size))
+        if word is not None:
+            data[offset::size] = bytes(word >> n & 1 for n in range(32))
+            memory.write(self.irq(first).address, bytes(data))
+        return sum(value << n for n, value in enumerate(data[offset::size]))
 
     def read_lrs(self, count: int = 4) -> list[ListRegister]:
         return [ListRegister(self.bench.ask(self.gic.get("read_lr"), n)) for n in range(count)]
@@ -739,6 +751,33 @@ class Model:
         )
 
 
+def check_ones_alone(stage: Stage, model: Model, frame: int, bank: str, first: int,
+                     numbers: random.Random) -> None:
+    """Set and clear registers of the interrupts from `first` on, which have ones and zeroes."""
+    name = f"{bank}{first // 32}"
+    for member, set_at, clear_at, letters in (("enabled", ISENABLER, ICENABLER, "ENABLER"),
+                                              ("pending_latch", ISPENDR, ICPENDR, "PENDR"),
+                                              ("active", ISACTIVER, ICACTIVER, "ACTIVER")):
+        before = numbers.getrandbits(32) | 0x0C | 0x3 << 30
+        before &= ~(0x30 | 1 << 29)
+        written = numbers.getrandbits(32) & numbers.getrandbits(32) & ~0x0C | 0x14 | 1 << 31
+        for letter, at, wanted in (("S", set_at, before | written),
+                                   ("C", clear_at, before & ~written)):
+            stage.bits(member, first, before)
+            register = name.replace("*", f"I{letter}{letters}")
+            model.write(frame + at + first // 32 * 4, written)
+            expect(f"{member} of INTIDs {first} to {first + 31}, {before:#010x}, after "
+                   f"{written:#010x} is written to {register}: its ones alone count",
+                   stage.bits(member, first), wanted)
+    for member in ("pending_latch", "latch_in_lr"):
+        stage.bits(member, first, 0b0110)
+    model.write(frame + ICPENDR + first // 32 * 4, 0b1010)
+    left = stage.bits("pending_latch", first), stage.bits("latch_in_lr", first)
+    expect(f"(pending_latch, latch_in_lr) of INTIDs {first} to {first + 31}, 0b0110 each, after "
+           f"0b1010 is written to {name.replace('*', 'ICPENDR')}: both parts of a latch are taken "
+           "away", left, (0b0100, 0b0100))
+
+
 def test_a_bank_is_one_field_of_many_interrupts(lab: Lab, seed: int) -> None:
     stage = stage_of(lab, cpus=2)
     numbers = random.Random(seed)
@@ -801,6 +840,8 @@ def test_a_bank_is_one_field_of_many_interrupts(lab: Lab, seed: int) -> None:
     gicd.write(0, ALL)
     expect("GICD_CTLR written with ones: both groups, ARE and DS", gicd.read(0), 0x53)
     expect("vgic.ctlr", stage.vm.get("vgic.ctlr"), 3)
+    check_ones_alone(stage, gicd, 0, "GICD_*", 64, numbers)
+    check_ones_alone(stage, gicr, 0x1_0000, "GICR_*", 0, numbers)
 
 
 def test_a_bank_keeps_what_software_cannot_change(make_lab: MakeLab) -> None:
@@ -820,6 +861,18 @@ def test_a_bank_keeps_what_software_cannot_change(make_lab: MakeLab) -> None:
     gicd.write(ISPENDR, 1 << 3 | 1 << 20)
     latched = [n for n in range(PRIVATE) if stage.irq(n).get("pending_latch")]
     expect("GICD_ISPENDR0 sets PPI 20, and no SGI, whose requester it does not know", latched, [20])
+    what = "(sources, latch_in_lr) of an SGI of active_source"
+    for at, sources, latched, source, written, wanted in (
+            (SPENDSGIR, 0b101, 1, 0, 0b010, (0b111, 1)), (SPENDSGIR, 0b010, 0, 0, 0, (0b010, 0)),
+            (CPENDSGIR, 0b101, 1, 2, 0b100, (0b001, 0)), (CPENDSGIR, 0b011, 1, 2, 1, (0b010, 1)),
+            (CPENDSGIR, 0, 1, 1, 0b010, (0, 0))):
+        sgi = stage.irq(6)
+        stage.bench.put(sgi, sources=sources, latch_in_lr=latched, active_source=source)
+        gicd.write(at + 4, written << 16)
+        name = "GICD_SPENDSGIR1" if at == SPENDSGIR else "GICD_CPENDSGIR1"
+        expect(f"{what} {source}, ({sources:#05b}, {latched}) before, after requesters "
+               f"{written:#05b} are written to {name}",
+               (sgi.get("sources"), sgi.get("latch_in_lr")), wanted)
     gicd.write(0, ALL)
     expect("GICD_CTLR written with ones", gicd.read(0), 3)
 
@@ -897,10 +950,13 @@ def test_list_registers_of_gicv2_are_converted(make_lab: MakeLab) -> None:
         ListRegister.make(27, state=2, pintid=29): 1 << 31 | 1 << 30 | 2 << 28 | 29 << 10 | 27,
     }  # fmt: skip
     for n, (lr, wanted) in enumerate(cases.items()):
+        register = GICH + 0x100 + 4 * n
         stage.bench.call(stage.gic.get("write_lr"), n, lr.value)
-        expect(f"GICH_LR{n} for {lr}", stage.bench.device32(GICH + 0x100 + 4 * n), wanted)
-        expect(f"list register {n}, read back", stage.read_lrs(n + 1)[n].value,
-               lr.value, ListRegister)
+        expect(f"GICH_LR{n} that gic_v2_write_lr() writes for {lr}",
+               stage.bench.device32(register), wanted)
+        stage.bench.store32(register, wanted)
+        expect(f"what gic_v2_read_lr() makes of GICH_LR{n} {wanted:#010x}",
+               stage.bench.call(stage.gic.get("read_lr"), n), lr.value, ListRegister)
 
 
 def test_what_the_interface_would_signal(lab: Lab) -> None:
