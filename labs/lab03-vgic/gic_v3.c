@@ -102,7 +102,8 @@ static void gic_v3_require(u64 vtr)
  * EOImode 1 (priority drop apart from deactivation), Group 1 enabled.
  *
  * Virtual interface: lr_count is ICH_VTR_EL2.ListRegs + 1; the interface is off, every list
- * register zero. The active priorities are gic_v3_load()'s to write.
+ * register zero (gic_v3.write_lr(), whose function stands below). The active priorities are
+ * gic_v3_load()'s to write.
  */
 EXERCISE(3.1)
 static void gic_v3_init_cpu(struct cpu *cpu)

@@ -157,8 +157,8 @@ void vgic_notify(struct vcpu *vcpu)
  * state in memory is not the truth; or @irq is hw and @vcpu is resident but not here, so only that
  * CPU reaches the physical PPI. Then leave a request (VGIC_IRQ_ACTIVATE, VGIC_IRQ_DEACTIVATE) for
  * its next fold, and vgic_notify(). Otherwise the change takes effect now, and no request remains.
- * If a hw interrupt of a vCPU that is here (vgic_is_here()) becomes inactive, the physical one
- * does, too (gic->set_active()).
+ * When a hw interrupt of a vCPU that is here (vgic_is_here()) is made inactive, the physical one is,
+ * too (gic->set_active()), whether @irq was active or not.
  *
  * A write to ISACTIVER never makes the physical interrupt active: a VM could leave it so, and the
  * next VM's timer dead.
@@ -172,13 +172,13 @@ void vgic_irq_set_active(struct vcpu *vcpu, struct vgic_irq *irq, bool active)
 /*
  * Exercise 3.2: the input line of @intid is at @level. All under vgic.lock.
  *
- * When the VM has ended (vgic.spis is NULL), or the level is the one that it was, nothing happens.
- * Otherwise line_level changes, a rising level sets pending_latch of an edge-triggered interrupt
- * that is not hw, and vgic_irq_update() follows.
+ * When the VM has ended (vgic.spis is NULL), nothing happens; nor does it when the level is the one
+ * that it was, unless the interrupt is hw. Otherwise line_level changes, a rising level sets
+ * pending_latch of an edge-triggered interrupt that is not hw, and vgic_irq_update() follows.
  *
- * A list register may still hold the last instance of a hw interrupt, which the guest has
- * completed: its fold lowers line_level. So vgic_irq_pull() goes first, or that fold would take this
- * instance away; and vgic_irq_update() follows whatever the level was.
+ * A hw interrupt alone: a list register may still hold its last instance, which the guest has
+ * completed, and whose fold lowers line_level. So vgic_irq_pull() goes first, or that fold would take
+ * this instance away; and the rest follows even when the level is the one that it was.
  */
 EXERCISE(3.2)
 void vgic_set_line(struct vcpu *vcpu, u32 intid, bool level)

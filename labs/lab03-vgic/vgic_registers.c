@@ -48,8 +48,9 @@ static u64 vgic_irq_get(const struct vgic_irq *irq, enum irq_field field)
  * IRQ_PENDING: ISPENDR sets pending_latch; ICPENDR takes it away, with the part of it that a list
  * register took over, latch_in_lr. Neither changes the line, which is the device's: a level whose
  * line is up stays pending. SGIs of a GICv2 ignore both, since they have registers of their own.
- * IRQ_SOURCES (GICD_SPENDSGIR<n>, GICD_CPENDSGIR<n>): one bit for each requester. When the bit of
- * active_source is taken away, latch_in_lr goes too: it stands for that requester.
+ * IRQ_SOURCES (GICD_SPENDSGIR<n>, GICD_CPENDSGIR<n>): one bit for each requester, also for a CPU
+ * that does not exist: the guest asked for it. When the bit of active_source is taken away, whether
+ * sources has it or not, latch_in_lr goes too: it stands for that requester.
  * IRQ_ACTIVE: vgic_irq_set_active().
  */
 EXERCISE(3.6)

@@ -862,17 +862,17 @@ def test_a_bank_keeps_what_software_cannot_change(make_lab: MakeLab) -> None:
     latched = [n for n in range(PRIVATE) if stage.irq(n).get("pending_latch")]
     expect("GICD_ISPENDR0 sets PPI 20, and no SGI, whose requester it does not know", latched, [20])
     what = "(sources, latch_in_lr) of an SGI of active_source"
-    for at, sources, latched, source, written, wanted in (
+    for at, sources, in_lr, source, written, kept in (
             (SPENDSGIR, 0b101, 1, 0, 0b010, (0b111, 1)), (SPENDSGIR, 0b010, 0, 0, 0, (0b010, 0)),
             (CPENDSGIR, 0b101, 1, 2, 0b100, (0b001, 0)), (CPENDSGIR, 0b011, 1, 2, 1, (0b010, 1)),
             (CPENDSGIR, 0, 1, 1, 0b010, (0, 0))):
         sgi = stage.irq(6)
-        stage.bench.put(sgi, sources=sources, latch_in_lr=latched, active_source=source)
+        stage.bench.put(sgi, sources=sources, latch_in_lr=in_lr, active_source=source)
         gicd.write(at + 4, written << 16)
         name = "GICD_SPENDSGIR1" if at == SPENDSGIR else "GICD_CPENDSGIR1"
-        expect(f"{what} {source}, ({sources:#05b}, {latched}) before, after requesters "
+        expect(f"{what} {source}, ({sources:#05b}, {in_lr}) before, after requesters "
                f"{written:#05b} are written to {name}",
-               (sgi.get("sources"), sgi.get("latch_in_lr")), wanted)
+               (sgi.get("sources"), sgi.get("latch_in_lr")), kept)
     gicd.write(0, ALL)
     expect("GICD_CTLR written with ones", gicd.read(0), 3)
 
