@@ -222,7 +222,7 @@ def test_every_command_has_help(make_lab: MakeLab) -> None:
 
 def test_the_smmu_its_streams_and_its_events(make_lab: MakeLab) -> None:
     machine = make_lab(5).start(
-        ProbeVm("dma_edu", name="alpha", devices=("00:02.0",)),
+        ProbeVm("dma_edu", name="alpha", memory_mib=16, devices=("00:02.0",)),
         devices=(DeviceConfig("00:02.0", "edu"),)
     )
     machine.gdb.execute(f"source {ROOT / 'grader' / 'gdb' / 'strata.py'}")

@@ -56,14 +56,14 @@ def test_memory_of_a_device_that_does_not_stop_is_given_to_nobody(lab: Lab) -> N
     answer(machine, -EBUSY)
     machine.run_to("*stage2_create", EL2_ONLY, budget=BUDGET)
     freed = (machine.memory.u64(pages) - before) * 4096
-    expect_that("of the VM's 16 MiB no block was freed", freed < 2 * MIB, freed)
+    expect_that("of the VM's 8 MiB no block was freed", freed < 2 * MIB, freed)
     expect_that("its device is invalid to the SMMU", not Smmu(machine).ste(STREAM).valid)
     expect("and no bus master", command_register(machine, STREAM) & MASTER, 0)
     machine.run_to("*machine_off", EL2_ONLY, budget=BUDGET)
     expect("state of the VM", vms[0].get("state"), VM_STOPPED)
     expect("its reason", vms[0].text("stop_reason"), "no device to start again")
     for line in ("vm0: its device 00:02.0 does not answer its reset: nobody gets it any more",
-                 "vm0: its 16 MiB of memory are nobody's any more"):
+                 "vm0: its 8 MiB of memory are nobody's any more"):
         expect_that(f'the console says "{line}"', line in told(machine), told(machine))
     expect_that("the neighbour came to its end", vms[1].get("state") != VM_STOPPED)
     expect_that("EL2 lives", crash.read(machine) is None, crash.read(machine))
