@@ -29,6 +29,7 @@ MIB = 1 << 20
 RAM_BASE = GUEST_MAP["RAM_BASE"]
 LOAD_OFFSET = 0x8_0000
 BAIT = "!"
+MOST_VIOLATED = 4  # that a failure lists when something else is wrong, too
 
 
 @dataclass(frozen=True)
@@ -215,10 +216,17 @@ def finish_probes(machine: Machine, vms: list[ProbeVm], witness: Witness,
         for objection in witness.objections():
             finding.where.insert(0, f"{objection.what}: {objection.observed}")
         raise finding
-    return [
-        Report(f"vm{index}", vms[index].probe, tuple(witness.entries(index)))
-        for index in wanted
-    ]
+    try:
+        return [
+            Report(f"vm{index}", vms[index].probe, tuple(witness.entries(index)))
+            for index in wanted
+        ]
+    except Finding as objection:
+        for index in wanted:
+            report = Report(f"vm{index}", vms[index].probe, tuple(witness.claims(index)))
+            objection.where += violated(report)[:MOST_VIOLATED]
+        objection.where += machine.where()
+        raise
 
 
 def expect_turns(reports: list[Report]) -> None:
@@ -227,6 +235,13 @@ def expect_turns(reports: list[Report]) -> None:
     turns = [vm for vm, _ in groupby(vm for _, vm in order)]
     expect_that("the VMs take turns: each reports, gives way, and reports again",
                 len(turns) > len(reports), f"reports of {', then of '.join(turns)}, and no more")
+
+
+def violated(report: Report, ignore: tuple[str, ...] = ()) -> list[str]:
+    """What a probe found wrong, a line each."""
+    return [f"{report.vm}: {report.text(entry)}: observed {show(entry.observed)},"
+            f" expected {show(entry.expected)}" for entry in report.properties
+            if not entry.passed and not any(words in report.text(entry) for words in ignore)]
 
 
 def judge(machine: Machine, reports: list[Report], ignore: tuple[str, ...] = ()) -> None:
@@ -243,14 +258,7 @@ def judge(machine: Machine, reports: list[Report], ignore: tuple[str, ...] = ())
     for report in reports:
         if not report.properties:
             lines.append(f"{report.vm}: {report.probe} reported nothing")
-        for entry in report.properties:
-            text = report.text(entry)
-            if entry.passed or any(words in text for words in ignore):
-                continue
-            lines.append(
-                f"{report.vm}: {text}: observed {show(entry.observed)},"
-                f" expected {show(entry.expected)}"
-            )
+        lines += violated(report, ignore)
     if lines:
         first = reports[0].probe
         raise Finding(
