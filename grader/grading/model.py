@@ -253,6 +253,13 @@ class Grading:
         return any(stands_alone(name) and name in column.results
                    and column.results[name].verdict in JUDGED for name in self.names(exercise))
 
+    def fault_below(self, exercise: Exercise) -> str:
+        """The first test that has found a fault by itself in what an exercise stands on."""
+        results = self.columns.get(self.best, Column("")).results
+        return next((name for entry in prerequisites(self.lab, exercise)
+                     for name in self.names(entry) if stands_alone(name) and name in results
+                     and results[name].verdict in JUDGED), "")
+
     @property
     def asks(self) -> bool:
         """Whether the lab's questions are a matter of this run: somebody has answered."""

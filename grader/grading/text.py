@@ -216,6 +216,10 @@ def explain(grading: Grading, name: str, result: Result, build: str = "build") -
         yield (f"  BLOCKED: counts when another test of exercise {exercise.id} passes" if own else
                f"  BLOCKED: exercise {result.blocked_by} comes first")
     yield f"  exercise {exercise.id} \"{exercise.title}\": {grading.lab.text_of(exercise)}"
+    below = grading.fault_below(exercise)
+    if below and not result.blocked_by:
+        yield from _wrapped(f"it stands on exercise {grading.tests[below].id}, which fails by "
+                            f"itself: look at {below.partition('::')[2]} first")
     yield from _field("tested", result.what)
     yield from _field("observed", result.observed)
     yield from _field("expected", result.expected)

@@ -520,6 +520,20 @@ def test_a_failure_says_what_to_do_next() -> None:
         assert words in text
 
 
+def test_a_failure_names_the_fault_below() -> None:
+    """Of the exercises that its own stands on: a test that shows one of them by itself."""
+    lab = COURSE.lab(2)
+    lower, upper = (next(entry for entry in lab.exercises if entry.id == id_)
+                    for id_ in ("2.1", "2.2"))
+    low, high = "t/test_lab02_steps.py::low", "t/test_lab02_steps.py::high"
+    grading = Grading(COURSE, lab, "labs", tests={low: lower, high: upper})
+    results = {low: Result(Verdict.FAIL, what="a walk"), high: Result(Verdict.FAIL, what="a map")}
+    grading.columns[CUMULATIVE] = Column(CUMULATIVE, results=results)
+    words = "it stands on exercise 2.1, which fails by itself: look at low first"
+    assert words in "\n".join(explain(grading, high, results[high]))
+    assert "it stands on" not in "\n".join(explain(grading, low, results[low]))
+
+
 def test_what_is_not_written_gets_no_hint() -> None:
     """It might be a late one, for an exercise that nobody has begun."""
     grading = graded({"a": {"verdict": Verdict.TODO.value, "what": "it is so"}})
