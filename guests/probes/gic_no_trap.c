@@ -7,7 +7,7 @@
 #include "probe.h"
 
 #define ROUNDS 64
-#define SGI 1
+#define EDGE 40
 
 /* Never cheap when nothing was there to be acknowledged. */
 static u64 cheapest_cycle(void)
@@ -15,14 +15,14 @@ static u64 cheapest_cycle(void)
 	u64 best = ~0UL;
 
 	for (unsigned i = 0; i < ROUNDS; i++) {
-		gic_send_sgi_self(SGI);
+		gic_set_pending(EDGE);
 		irq_wait_signalled();
 		u64 start = counter();
 		u32 iar = gic_ack();
 		gic_eoi(iar);
 		u64 ticks = counter() - start;
 
-		if (iar != SGI)
+		if (iar != EDGE)
 			return ~0UL;
 		best = ticks < best ? ticks : best;
 	}
@@ -47,7 +47,8 @@ void probe(void)
 	u64 cycle, exit;
 
 	gic_init();
-	gic_enable(SGI);
+	gic_set_edge(EDGE, true);
+	gic_enable(EDGE);
 	cycle = cheapest_cycle();
 	exit = cheapest_exit();
 	report(cycle < exit, "acknowledge and EOI together cost less than one trapped access",
