@@ -62,8 +62,10 @@ def start(course: Course, arguments: argparse.Namespace) -> Grading:
     exercise = course.exercise(arguments.exercise) if arguments.exercise else None
     if exercise and exercise.lab != lab.number:
         raise UserError(f"EX={exercise.id} belongs to lab {exercise.lab}, not to LAB={lab.number}")
+    # Below the first lab there is nothing that could be the reference's.
+    base = "own" if lab is course.labs[0] else arguments.base
     answers = questions.read_file(ROOT / arguments.impl / lab.directory / questions.FILE, lab)
-    return Grading(course, lab, arguments.impl, base=arguments.base,
+    return Grading(course, lab, arguments.impl, base=base,
                    exercise=exercise.id if exercise else "", answers=answers,
                    source=(hash_of_labs(ROOT, course, lab.number) if arguments.impl == LABS
                            else ""))

@@ -472,6 +472,12 @@ def test_points_that_the_reference_holds_back_are_explained() -> None:
         assert "counts x" not in whole(grading)
 
 
+def test_lab_1_stands_on_no_layer_of_the_reference() -> None:
+    for lab, base in (("1", "own"), ("2", "reference")):
+        arguments = grade.parser().parse_args(["--lab", lab, "--base", "reference"])
+        assert grade.start(COURSE, arguments).base == base
+
+
 def test_exit_status_tells_who_is_at_fault() -> None:
     grading = graded({"a": PASS, "b": PASS, "c": {"verdict": "ERROR", "what": "QEMU has ended"}})
     assert grading.status == EXIT_INFRASTRUCTURE
