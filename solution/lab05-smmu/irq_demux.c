@@ -26,6 +26,8 @@
 #include "lib/bits.h"
 #include "pci_device.h"
 
+_Static_assert(VM_MAX <= 64, "a set of VMs is a word");
+
 /**
  * Exercise 5.6: intx_sample() - whether @device asks for an interrupt; pci_lock is held
  *

@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from bench import bars, gate
 from course import handout, starters
 from course.registry import ROOT, load_course
 from tools import glossary, links, lint, picture
@@ -115,6 +116,33 @@ def test_a_text_tells_to_make_what_there_is() -> None:
     told += [(".vscode/tasks.json", target) for target in tasks]
     assert len(told) > 50 and len(tasks) > 5
     assert not [f"{where}: make {target}" for where, target in told if target not in known]
+
+
+# ---- the labs' tables of costs -------------------------------------------------------------------
+
+
+def test_the_labs_tell_what_the_bars_are_and_what_the_record_has() -> None:
+    """Tables of "Measure it": rows by the titles of bench/bars.py, limits, and Strata's counts."""
+    counts = gate.recorded()["gcc 12"]
+    known = {bar.title: bar for bar in (*bars.ROWS, *bars.IPI_ROWS, bars.TABLE_SIZE)}
+    told: set[str] = set()
+    for text in sorted(ROOT.glob("solution/lab*/README.md")):
+        columns: list[str] = []
+        for line in text.read_text("utf-8").splitlines():
+            cells = [cell.strip() for cell in line.strip("|").split("|")]
+            if "Strata" in (names := [cell.split(",")[0] for cell in cells]):
+                columns = names
+            elif not line.startswith("|"):
+                columns = []
+            elif columns and "--" not in line:
+                row = dict(zip(columns, cells))
+                bar = known[cells[0]]
+                count = counts.get(bar.key, counts.get(f"payload {bar.paper}"))
+                where = f"{text.parent.name}: {bar.title}"
+                assert row.get("bar", "") in ("", f"{bar.limit}"), where
+                assert not count or abs(int(row["Strata"]) / count - 1) < gate.MORE - 1, where
+                told.add(bar.key)
+    assert told >= counts.keys() & {bar.key for bar in bars.ROWS}
 
 
 # ---- the glossary --------------------------------------------------------------------------------
