@@ -2,8 +2,9 @@
 """The pytest plugin of a graded run: `-p grader.grading.plugin`.
 
 It picks the lab's tests, runs each on every seed until one fails, and adds to a finding what the
-symptom table asks for. Each result is passed on at once, one JSON object a line, so that nothing is
-lost when the run is cut short. With --workers several processes share the tests (workers.py).
+symptom table asks for. Tests of an exercise of which nothing is written are not run: TODO. Each
+result is passed on at once, one JSON object a line, so that nothing is lost when the run is cut
+short. With --workers several processes share the tests (workers.py).
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from typing import IO, Any
 
 import pytest
 
+from course.registry import load_course
 from grader.grading import budgets
 from grader.grading.findings import MACHINES, finding_of
 from grader.grading.lab import Lab
-from grader.grading.plan import selects, stands_alone
+from grader.grading.plan import assign, selects, short, stands_alone
 from grader.grading.workers import Workers
 from grader.machine import options
 from grader.machine.gdb_client import GdbError
@@ -190,6 +192,8 @@ class Reporter:
                              else open(target, "a", encoding="utf-8"))
         self.turn = tempfile.TemporaryFile()
         self.spent: dict[str, float] = {}
+        self.collected: list[str] = []
+        self.todo: list[str] = []  # what would end in TODO, whatever its machine does
 
     def write(self, **values: Any) -> None:
         """A whole line, whoever else writes: a pipe takes a long one in pieces."""
@@ -198,9 +202,18 @@ class Reporter:
         self.out.flush()
         fcntl.lockf(self.turn, fcntl.LOCK_UN)
 
-    def pytest_collection_finish(self, session: pytest.Session) -> None:
-        if session.items:
-            self.write(kind="collected", tests=[item.nodeid for item in session.items])
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        """Of what the worker has picked."""
+        self.collected = [item.nodeid for item in items]
+        self.todo = unwritten_tests(self.collected, self.told.unwritten)
+        items[:] = [item for item in items if item.nodeid not in self.todo]
+
+    def pytest_collection_finish(self) -> None:
+        if self.collected:
+            self.write(kind="collected", tests=self.collected)
+        for test in self.todo:
+            self.write(kind="result", test=test, verdict=Verdict.TODO.value)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
@@ -227,7 +240,18 @@ class Reporter:
                        instructions=known.get("instructions", 0), **details)
 
     def pytest_sessionfinish(self, exitstatus: int) -> None:
-        self.write(kind="end", status=int(exitstatus))
+        nothing_left = self.todo and exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED
+        self.write(kind="end", status=0 if nothing_left else int(exitstatus))
+
+
+def unwritten_tests(nodeids: list[str], unwritten: tuple[str, ...]) -> list[str]:
+    """Which of these tests prove one of these exercises, of which nothing is written."""
+    if not unwritten:
+        return []
+    course = load_course()
+    proves = assign(course.lab(course.exercise(unwritten[0]).lab), nodeids)
+    return [nodeid for nodeid in nodeids
+            if (exercise := proves.get(short(nodeid))) and exercise.id in unwritten]
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -114,7 +114,7 @@ def run_tests(grading: Grading, column: str, settings: Settings,
                    base="reference" if column == ISOLATED else "own", qemu=settings.qemu,
                    seeds=settings.seeds, prebuilt=True, select=tuple(patterns), results=str(write),
                    patience=settings.patience, measure=settings.measure,
-                   workers=settings.workers)
+                   workers=settings.workers, unwritten=tuple(grading.whole))
     # The files come first: pytest does not know our options before it has found conftest.py by the
     # first file, and takes a word with a space in it, a test's name say, for one.
     command = [sys.executable, "-m", "pytest", *files, "-q", "--tb=no", "--capture=no",

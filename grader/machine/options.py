@@ -38,6 +38,8 @@ class Options:
         False, "build nothing: a submission is never built by the process that judges it")
     select: tuple[str, ...] = _option(
         (), "tests that are run (patterns as in grading/plan.py); none: all")
+    unwritten: tuple[str, ...] = _option(
+        (), "exercises of which nothing is written: their tests are not run, and end in TODO")
     results: str = _option("", "file descriptor or path that results go to, one JSON object a line")
     patience: int = _option(
         0, "how many times the solution's instructions a machine may take; 0: grading/budgets.py")

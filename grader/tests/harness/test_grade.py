@@ -278,6 +278,29 @@ def test_an_exercise_that_is_not_written_earns_nothing(monkeypatch: pytest.Monke
     assert 'exercise 1.1 "Entry at EL2" is not written yet' in results["f::a"].observed
 
 
+@pytest.mark.parametrize("written", [(), ("1.2",)], ids=["nothing", "1.2"])
+def test_tests_of_what_is_not_written_are_not_run(tmp_path: Path, written: tuple[str, ...],
+                                                  monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is no image here: whatever runs ends in ERROR."""
+    names = [f"test_lab01_steps.py::{name}" for name in (
+        "test_boot_refuses_el1", "test_an_exit_saves_every_register",
+        "test_boot_prepares_the_cpu_for_c")]
+    grading = Grading(COURSE, COURSE.lab(1), "labs")
+    grading.unwritten = unwritten_in_lab_1(("1.1", "boot.S", ""), ("1.2", "vectors.S", ""))
+    whole = [id_ for id_ in ("1.1", "1.2") if id_ not in written]
+    monkeypatch.setattr(Unwritten, "whole", whole)
+    column = grading.columns[CUMULATIVE] = Column(CUMULATIVE)
+    came: list[str] = []
+    run.run_tests(grading, CUMULATIVE, run.Settings("labs", build=str(tmp_path)),
+                  lambda column, name: came.append(name), names)
+    assert not column.broken
+    assert set(grading.tests) == set(came) == set(names)
+    for name, result in column.results.items():
+        is_todo = grading.tests[name].id in whole
+        assert result.verdict is (Verdict.TODO if is_todo else Verdict.ERROR)
+        assert not (is_todo and result.seconds)
+
+
 def test_what_is_not_written_is_asked_of_the_files_that_are_graded(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A submission stands in a tree of its own, and labs/ of this one has starters."""
