@@ -124,7 +124,8 @@ def test_a_text_tells_to_make_what_there_is() -> None:
 def test_the_labs_tell_what_the_bars_are_and_what_the_record_has() -> None:
     """Tables of "Measure it": rows by the titles of bench/bars.py, limits, and Strata's counts."""
     counts = gate.recorded()["gcc 12"]
-    known = {bar.title: bar for bar in (*bars.ROWS, *bars.IPI_ROWS, bars.TABLE_SIZE)}
+    rows = (*bars.ROWS, *bars.IPI_ROWS, bars.TABLE_SIZE)
+    known = {bar.title: bar for bar in reversed(rows)}  # of two "of which ..." the first
     told: set[str] = set()
     for text in sorted(ROOT.glob("solution/lab*/README.md")):
         columns: list[str] = []
