@@ -76,10 +76,10 @@ struct pgtable {
 	void *owner; /* for the format's use */
 };
 
-/** struct pgtable_leaf - result of a lookup */
+/** struct pgtable_leaf - result of a lookup; where nothing is mapped, @size and @level alone */
 struct pgtable_leaf {
 	pa_t pa; /* where the looked-up address itself leads */
-	u64 size; /* bytes of the block or page around it */
+	u64 size; /* bytes of the block or page around it, or of the hole */
 	unsigned level;
 	unsigned prot;
 	u64 descriptor;
@@ -128,7 +128,12 @@ int pgtable_unmap(struct pgtable *table, u64 address, u64 bytes);
  */
 int pgtable_protect(struct pgtable *table, u64 address, u64 bytes, unsigned prot);
 
-/** pgtable_lookup() - walk for one address: 0 and *@leaf, or -ENOENT */
+/**
+ * pgtable_lookup() - walk for one address: 0 and *@leaf, or -ENOENT
+ *
+ * With -ENOENT @leaf->size and level are of the hole around @address, which is aligned as leaves are;
+ * nothing is mapped there. An address outside the input space leaves *@leaf alone.
+ */
 int pgtable_lookup(const struct pgtable *table, u64 address, struct pgtable_leaf *leaf);
 
 /**

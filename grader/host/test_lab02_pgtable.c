@@ -389,6 +389,14 @@ static int stop_at_once(void *context, u64 address, const struct pgtable_leaf *l
 	return 77;
 }
 
+/* A hole around @address is as large as a lookup said: what lies there is chosen at random. */
+static void check_hole(u64 address, u64 size)
+{
+	u64 offset = align_down(address, size) + check_below(size) - base;
+
+	CHECK(offset >= SPAN_BYTES || !now[offset / PAGE_SIZE].level);
+}
+
 static void check_readers(void)
 {
 	u64 next = 0, seen = ~0UL;
@@ -400,9 +408,12 @@ static void check_readers(void)
 		int error = pgtable_lookup(&table, base + offset, &leaf);
 
 		CHECK(error == (page->level ? 0 : -ENOENT));
+		CHECK(leaf.size == 1UL << (39 - 9 * leaf.level));
 		if (!error)
 			CHECK(leaf.pa.pa == page->pa + offset % PAGE_SIZE &&
 			      leaf.level == page->level && leaf.prot == page->prot);
+		else
+			check_hole(base + offset, leaf.size);
 	}
 	CHECK(pgtable_lookup(&table, 1UL << table.input_bits, &leaf) == -ENOENT);
 	CHECK(pgtable_lookup(&table, ~0UL, &leaf) == -ENOENT);

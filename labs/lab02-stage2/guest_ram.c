@@ -106,9 +106,18 @@ static int report_leaf(void *context, u64 address, const struct pgtable_leaf *le
 	return 1;
 }
 
-static bool is_mapped(struct vm *vm, u64 ipa, u64 bytes)
+/*
+ * Whether any of the piece of 2^@order pages at @ipa is mapped; @hole is what a lookup found in it.
+ * No table is empty: where less than a block is a hole, a part of the block is mapped.
+ */
+static bool is_mapped(struct vm *vm, u64 ipa, unsigned order, const struct pgtable_leaf *hole)
 {
-	return pgtable_visit(&vm->stage2.table, ipa, bytes, report_leaf, NULL) != 0;
+	u64 bytes = PAGE_SIZE << order;
+
+	if (hole->size >= bytes)
+		return false;
+	return order == PAGE_ORDER_MAX ||
+	       pgtable_visit(&vm->stage2.table, ipa, bytes, report_leaf, NULL) != 0;
 }
 
 /* What a touch brings in if it can: a block, which stage 2 maps by one entry, or a few pages. */
@@ -122,8 +131,8 @@ static inline unsigned piece_order(const struct vm *vm)
  *
  * If the page is mapped, another vCPU touched it first, and nothing is to be done. Otherwise
  * populate() the whole piece of piece_order() around the page. If a part of the piece is mapped
- * (is_mapped()), or populate() has no memory for it, the page alone. RAM begins and ends on a
- * block.
+ * (is_mapped(), with what pgtable_lookup() said of the page), or populate() has no memory for the
+ * piece, the page alone. RAM begins and ends on a block.
  *
  * Return: 0 or -ENOMEM.
  */

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * The page-table walker. One loop walks, walk_entries(); mapping, unmapping, protecting and
- * visiting are functions that this loop calls at each entry. The functions that change a table are
- * in pgtable_change.c, the attribute bits of leaves in pgtable_formats.c.
+ * The page-table walker. One loop walks, walk_entries(); mapping, unmapping and protecting are
+ * functions that this loop calls at each entry. They are in pgtable_change.c, the attribute bits of
+ * leaves in pgtable_formats.c. Whoever only reads a table looks addresses up, pgtable_lookup().
  *
  * Two invariants hold between calls: no table but the root is empty, and @table_bytes and
  * @mapped_bytes are exact. The caller holds the lock that protects the table; hardware walks the
@@ -81,15 +81,16 @@ int check_range(const struct pgtable *table, u64 address, u64 bytes)
 /**
  * Exercise 2.1: pgtable_lookup() - look @address up as hardware does, level by level from the root
  *
- * An invalid entry ends the walk with -ENOENT, as does an address outside the input space. A block
- * or page ends the walk with 0 and all members of *@leaf; pa is where @address itself leads.
+ * A block or page ends the walk with 0 and all members of *@leaf; pa is where @address itself
+ * leads. An invalid entry ends the walk with -ENOENT; size and level are of the hole then, which is
+ * all that the entry could map. An address outside the input space is -ENOENT, too.
  */
 EXERCISE(2.1)
 int pgtable_lookup(const struct pgtable *table, u64 address, struct pgtable_leaf *leaf)
 {
 	const u64 *entries = phys_to_virt(table->root);
 	unsigned level = table->start_level;
-	u64 descriptor, size;
+	u64 descriptor;
 
 	if (address >> table->input_bits)
 		return -ENOENT;
@@ -99,50 +100,35 @@ int pgtable_lookup(const struct pgtable *table, u64 address, struct pgtable_leaf
 		level++;
 		descriptor = entries[entry_index(table, level, address)];
 	}
+	leaf->size = pgtable_level_size(level);
+	leaf->level = level;
 	if (!(descriptor & DESC_VALID))
 		return -ENOENT;
-	size = pgtable_level_size(level);
-	*leaf = (struct pgtable_leaf){
-		.pa = pa_add(descriptor_pa(descriptor), address % size),
-		.size = size,
-		.level = level,
-		.prot = table->format->prot(descriptor),
-		.descriptor = descriptor,
-	};
+	leaf->pa = pa_add(descriptor_pa(descriptor), address % leaf->size);
+	leaf->prot = table->format->prot(descriptor);
+	leaf->descriptor = descriptor;
 	return 0;
-}
-
-static int visit_pre(struct walk *walk, const struct step *step)
-{
-	struct pgtable_leaf leaf;
-	u64 size = pgtable_level_size(step->level);
-
-	if (!is_leaf(*step->entry, step->level))
-		return 0;
-	leaf = (struct pgtable_leaf){
-		.pa = descriptor_pa(*step->entry),
-		.size = size,
-		.level = step->level,
-		.prot = walk->table->format->prot(*step->entry),
-		.descriptor = *step->entry,
-	};
-	return walk->visit(walk->context, align_down(step->at, size), &leaf);
 }
 
 int pgtable_visit(const struct pgtable *table, u64 address, u64 bytes,
 		  int (*visit)(void *context, u64 address, const struct pgtable_leaf *leaf),
 		  void *context)
 {
-	struct walk walk = {
-		.table = (struct pgtable *)table, /* visit_pre() only reads */
-		.start = address,
-		.end = address + bytes,
-		.visit = visit,
-		.context = context,
-	};
+	u64 end = address + bytes;
 	int error = check_range(table, address, bytes);
 
-	return error ? error : walk_range(&walk, visit_pre, NULL);
+	while (!error && address < end) {
+		struct pgtable_leaf leaf;
+		bool is_mapped = !pgtable_lookup(table, address, &leaf);
+
+		address = align_down(address, leaf.size);
+		if (is_mapped) {
+			leaf.pa = descriptor_pa(leaf.descriptor);
+			error = visit(context, address, &leaf);
+		}
+		address += leaf.size;
+	}
+	return error;
 }
 
 /* ---- the whole table ---- */

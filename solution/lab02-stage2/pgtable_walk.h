@@ -35,7 +35,6 @@ struct step {
  * @spare: list of tables that are reserved for commit, zeroed but for the link: list_pop()
  * @unlinked: list of tables that no entry leads to any more, though a TLB may still
  * @is_changed: translations that a TLB may hold have changed
- * @visit, @context: of pgtable_visit()
  */
 struct walk {
 	struct pgtable *table;
@@ -50,8 +49,6 @@ struct walk {
 	u64 spare;
 	u64 unlinked;
 	bool is_changed;
-	int (*visit)(void *context, u64 address, const struct pgtable_leaf *leaf);
-	void *context;
 };
 
 static inline bool is_table(u64 descriptor, unsigned level)

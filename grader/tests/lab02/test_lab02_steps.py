@@ -259,10 +259,13 @@ def test_lookup_finds_what_hardware_finds(lab: Lab, seed: int) -> None:
         prot = (READ * kind.readable | WRITE * kind.writable | EXEC * kind.executable |
                 DEVICE * kind.is_device)
         expect(f"{what}: prot", leaf.get("prot"), prot)
-    for what, address in (("nothing at level 1", 0), ("nothing at level 2", two + 2 * BLOCK),
-                          ("bit 0 clear at level 3", two + BLOCK + 2 * PAGE),
-                          ("behind the input space", 1 << 39),
-                          ("far behind", 2 * GIB | 1 << 63)):  # fmt: skip
+    for what, address, size in (("nothing at level 1", 5 * PAGE, GIB),
+                                ("nothing at level 2", two + 2 * BLOCK + 8, BLOCK),
+                                ("bit 0 clear at level 3", two + BLOCK + 2 * PAGE, PAGE)):
+        what = f"pgtable_lookup({address:#x}), {what}"
+        expect_code(f"{what}: -ENOENT", shop.call("pgtable_lookup", address, leaf.address), -ENOENT)
+        expect(f"{what}: leaf->size, which is the hole's", hex(leaf.get("size")), hex(size))
+    for what, address in (("behind the input space", 1 << 39), ("far behind", 2 * GIB | 1 << 63)):
         expect_code(f"pgtable_lookup({address:#x}), {what}: -ENOENT",
                     shop.call("pgtable_lookup", address, leaf.address), -ENOENT)
 
@@ -281,23 +284,52 @@ def test_lookup_knows_concatenated_roots(lab: Lab, seed: int) -> None:
                 shop.call("pgtable_lookup", missing, leaf.address), -ENOENT)
 
 
+def leaves_met(shop: Shop, start: int, end: int, *, answer: int = 0) -> list[tuple[int, ...]]:
+    """The leaves that walk_range() meets, as (address, end, descriptor); `pre` answers there."""
+    bench = shop.bench
+    met: list[tuple[int, ...]] = []
+
+    def pre(_walk: int, address: int, *_: int) -> int:
+        step = Object(bench.objects, "struct step", address)
+        descriptor = bench.machine.memory.u64(step.get("entry"))
+        if descriptor & 3 != (1 if step.get("level") < 3 else 3):
+            return 0
+        met.append((step.get("at"), step.get("end"), descriptor))
+        return answer
+
+    at_pre = bench.function("pre")
+    walk = bench.make("struct walk", table=shop.struct.address, start=start, end=end)
+    expect(f"walk_range() over [{start:#x}, {end:#x})",
+           code(bench.call("walk_range", walk.address, at_pre, 0, stubs={at_pre: pre})),
+           answer if met else 0)
+    return met
+
+
 def test_a_walk_meets_every_entry_of_its_range(lab: Lab, seed: int) -> None:
-    """By pgtable_visit(), which tells of every leaf that the walk meets."""
+    """By walk_range(), and by pgtable_visit(), which looks one address after the other up."""
     shop = Shop(cold(lab, seed))
     by_hand(shop)
     two = 2 * GIB
     for start, end in ((0, 1 << 39), (GIB + 5 * BLOCK, two + PAGE),
                        (two + BLOCK + PAGE, two + 2 * BLOCK),
                        (two + 3 * BLOCK, 4 * GIB), (two, two)):  # fmt: skip
-        what = f"a walk over [{start:#x}, {end:#x})"
+        inside = [walk for walk in shop.table.leaves()
+                  if walk.input < end and start < walk.input + walk.size]
+        expect(f"a walk over [{start:#x}, {end:#x}) meets (address, end, descriptor)",
+               hexes(leaves_met(shop, start, end)),
+               hexes([(max(walk.input, start), min(walk.input + walk.size, end), walk.descriptor)
+                      for walk in inside]))
+        what = f"pgtable_visit() of [{start:#x}, {end:#x})"
         expect(what, shop.call("pgtable_visit", start, end - start, shop.visitor, 0x77), 0)
-        wanted = [leaf for leaf in shop.leaves() if leaf[0] < end and start < leaf[0] + leaf[2]]
-        expect(f"{what} meets (address, output, size)", hexes(shop.visited), hexes(wanted))
+        expect(f"{what} tells of (address, output, size)", hexes(shop.visited),
+               hexes([(walk.input, walk.output or 0, walk.size) for walk in inside]))
         shop.visited.clear()
     shop.visit_result = 5
     for start, first in ((0, 0), (two + BLOCK, 2)):
+        met = leaves_met(shop, start, 1 << 39, answer=5)
+        expect(f"leaves met by a walk from {start:#x} that the first one ends", len(met), 1)
         result = shop.call("pgtable_visit", start, (1 << 39) - start, shop.visitor, 0x77)
-        expect(f"a result that is not 0 ends a walk from {start:#x}", result, 5)
+        expect(f"a result that is not 0 ends a visit from {start:#x}", result, 5)
         expect("and no leaf after the first is visited", hexes(shop.visited),
                hexes(shop.leaves()[first:first + 1]))
         shop.visited.clear()
