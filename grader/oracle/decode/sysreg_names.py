@@ -125,6 +125,8 @@ NAMES: dict[Encoding, str] = {
     (3, 4, 6, 0, 4): "HPFAR_EL2",
     (3, 4, 12, 0, 0): "VBAR_EL2",
     (3, 4, 12, 1, 1): "VDISR_EL2",
+    (3, 4, 12, 11, 0): "ICH_HCR_EL2",
+    (3, 4, 12, 12, 3): "ICH_LR3_EL2",
     (3, 4, 13, 0, 2): "TPIDR_EL2",
     (3, 4, 14, 0, 3): "CNTVOFF_EL2",
     (3, 4, 14, 1, 0): "CNTHCTL_EL2",

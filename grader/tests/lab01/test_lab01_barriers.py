@@ -34,3 +34,5 @@ def test_el2_goes_on_with_the_controls_that_it_has_written() -> None:
     for register in ("cptr_el2", "mdcr_el2", "cnthctl_el2", "vpidr_el2"):
         expect(f"an ISB follows each write of {register.upper()} before its function returns",
                findings(LAB, rf"msr {register}", ("isb",), r"(ret|eret)\b"), [])
+    expect("an ISB follows el2_configure_extensions(), too, before el2_configure() returns",
+           findings(LAB, r"(msr|bl)\b", ("isb",), r"(ret|eret)\b", "el2_configure"), [])

@@ -11,7 +11,8 @@ from grader.conftest import Lab
 from grader.machine.machine import EL1_ONLY, EL2_ONLY, Machine, StopKind
 from grader.machine.verdict import expect, expect_that
 from grader.oracle import crash
-from grader.oracle.calls import Bench, hook_of, trap_result
+from grader.oracle.barriers import alike
+from grader.oracle.calls import CALL_BUDGET, Bench, hook_of, trap_result
 from grader.oracle.decode import el2_registers as el2
 from grader.oracle.decode.esr import Esr
 from grader.oracle.objects import Object, Objects
@@ -73,6 +74,8 @@ def test_boot_prepares_the_cpu_for_c(lab: Lab, seed: int) -> None:
         bench.write_u64(page + bench.random.randrange(0, 4096, 8), bench.noise(1)[0])
     for at in (start, end - 16):
         bench.write_u64(at, *bench.noise(2))
+    behind = bench.noise(2)
+    bench.write_u64(end, *behind)
     bench.sysreg("SCTLR_EL2", SCTLR_EL2_RES1 | 1 << 12 | 1 << 2)
     bench.sysreg("TPIDR_EL2", bench.noise(1)[0])
     bench.sysreg("VBAR_EL2", 0)
@@ -108,6 +111,30 @@ def test_boot_prepares_the_cpu_for_c(lab: Lab, seed: int) -> None:
         "BSS is zero but for the two stack tops",
         [machine.place(start + at, el=2) for at in left[:3]], [],
     )  # fmt: skip
+    expect("memory from bss_end on stays as it was", [*machine.memory.words(end, 2)], behind)
+
+
+def test_the_cpu_of_affinity_0_boots_and_no_other(lab: Lab, seed: int) -> None:
+    """The test answers for MPIDR_EL1: here the firmware keeps all other CPUs off."""
+    bench = cold(lab, seed)
+    machine, symbols = bench.machine, bench.machine.symbols
+    reads = [one for one in alike(machine.config.elf, r"mrs x\d+, mpidr_el1")
+             if symbols["boot"] <= one.address < symbols["boot_park"]]
+    expect_that("boot reads MPIDR_EL1", bool(reads))
+    ways = {symbols["boot_park"]: "boot_park", symbols["strata_main"]: "strata_main"}
+    res1, mt, u = 1 << 31, 1 << 24, 1 << 30
+    for what, mpidr, wanted in (
+        ("Aff0 1", res1 | 1, "boot_park"), ("Aff1 1", res1 | mt | 1 << 8, "boot_park"),
+        ("Aff2 1", res1 | 1 << 16, "boot_park"), ("Aff3 1", res1 | 1 << 32, "boot_park"),
+        ("affinity 0, U and MT", res1 | u | mt, "strata_main"),
+    ):  # fmt: skip
+        bench.enter("boot")
+        bench.run_to(reads[0].address + 4, "boot reads MPIDR_EL1")
+        bench.set_registers(**{reads[0].operands.split(",")[0]: mpidr})
+        with machine.breakpoint("*boot_park"), machine.breakpoint("*strata_main"):
+            stop = machine.run(CALL_BUDGET)
+        expect(f"MPIDR_EL1 {mpidr:#x}, {what}: the CPU goes to", ways.get(stop.pc, hex(stop.pc)),
+               wanted)
 
 
 def test_boot_refuses_el1(lab: Lab) -> None:
@@ -148,10 +175,10 @@ def test_an_exit_saves_every_register(lab: Lab, seed: int) -> None:
     top = bench.stack
     bench.put(bench.cpu, stack_top=top)
     for vector, function in ((0x400, "trap_dispatch"), (0x480, "trap_irq"), (0x580, "trap_serror")):
-        vcpu = bench.vcpu()
+        vcpu = bench.vcpu(frame__pstate=bench.noise(1)[0])  # all 64 bits are written
         general = bench.noise(31)
         pc, pstate = 0x4048_1234, 0x6000_0000 | DAIF | EL1H
-        esr = 0x5A00_0000 | bench.random.getrandbits(16)
+        esr = 0x15 << 32 | 0x5A00_0000 | bench.random.getrandbits(16)  # with ISS2
         for name, value in (("ELR_EL2", pc), ("SPSR_EL2", pstate), ("ESR_EL2", esr)):
             bench.sysreg(name, value)
         bench.general(general)
@@ -214,6 +241,7 @@ def test_every_control_of_el2_is_written(lab: Lab, seed: int, cpu: str) -> None:
     left = {
         "CPTR_EL2": 0, "MDCR_EL2": 1 << 7 | 1 << 8, "CNTHCTL_EL2": 2, "HSTR_EL2": 0xFFFF,
         "CNTVOFF_EL2": bench.noise(1)[0], "VPIDR_EL2": 0, "HCR_EL2": 1 << 29,
+        "VTTBR_EL2": 5 << 48 | 0x4000_0000,
     }  # fmt: skip
     has_hcrx = machine.gdb.has_register("HCRX_EL2")
     if has_hcrx:
@@ -231,6 +259,7 @@ def test_every_control_of_el2_is_written(lab: Lab, seed: int, cpu: str) -> None:
         ("CNTHCTL_EL2", 1, el2.CNTHCTL_BITS, 0),
         ("HSTR_EL2", 0, {at: f"T{at}" for at in range(16)}, 0),
         ("CNTVOFF_EL2", 0, {}, 0),
+        ("VTTBR_EL2", 0, {}, 0),
     )
     for name, wanted, bits, elsewhere in controls:
         observed = machine.register(name)
@@ -346,7 +375,7 @@ def sysreg_esr(op0: int, op1: int, crn: int, crm: int, op2: int, rt: int, read: 
 def test_trapped_system_registers_are_emulated(lab: Lab, seed: int) -> None:
     bench = cold(lab, seed)
     bench.call("trap_dispatch_init")
-    mdscr, oslsr = (2, 0, 0, 2, 2), (2, 0, 1, 1, 4)
+    mdscr, oslsr, dbgbvr0 = (2, 0, 0, 2, 2), (2, 0, 1, 1, 4), (2, 0, 0, 0, 4)
     vcpu = bench.vcpu(frame__pstate=DAIF | EL1H)
 
     def trap(register: tuple[int, int, int, int, int], rt: int, read: bool) -> None:
@@ -360,6 +389,10 @@ def test_trapped_system_registers_are_emulated(lab: Lab, seed: int) -> None:
     bench.set_frame(vcpu, general)
     trap(mdscr, 7, read=False)
     expect("MSR MDSCR_EL1, x7 takes x7", vcpu.get("el1.mdscr"), general[7])
+    trap(dbgbvr0, 9, read=False)
+    expect("MSR DBGBVR0_EL1, x9 takes all 64 bits of x9", vcpu.get("debug.pair[0].bvr"), general[9])
+    trap(dbgbvr0, 10, read=True)
+    general[10] = general[9]
     trap(mdscr, 30, read=True)
     general[30] = general[7]
     trap(oslsr, 0, read=True)
@@ -367,11 +400,19 @@ def test_trapped_system_registers_are_emulated(lab: Lab, seed: int) -> None:
     trap(oslsr, 31, read=True)
     trap(mdscr, 31, read=False)
     expect("MSR MDSCR_EL1, XZR writes 0", vcpu.get("el1.mdscr"), 0)
-    what = "after MRS x30, MDSCR_EL1, MRS x0, OSLSR_EL1 and MRS XZR, OSLSR_EL1 the frame"
+    what = ("after MRS x10, DBGBVR0_EL1, MRS x30, MDSCR_EL1, MRS x0, OSLSR_EL1 and "
+            "MRS XZR, OSLSR_EL1 the frame")
     same_registers(what, bench.frame(vcpu), general)
     resume = 0x16 << 26 | IL  # an HVC
     bench.put(vcpu, frame__pc=0x1000)
-    bench.call("trap_dispatch", vcpu.address, resume, stubs={"trap_hvc": RESUME})
+    recorded: list[int] = []
+
+    def handler(*_: int) -> int:
+        recorded.append(vcpu.get("exit.esr"))
+        return RESUME
+
+    bench.call("trap_dispatch", vcpu.address, resume, stubs={"trap_hvc": handler})
+    expect("vcpu->exit.esr while the handler runs, which may look at it", recorded, [resume])
     expect(f"{Esr(resume)}, whose handler returns TRAP_RESUME: PC, which is ELR_EL2",
            vcpu.get("frame.pc"), 0x1000)
     result = bench.call("trap_sysreg", vcpu.address, sysreg_esr(*ZCR_EL1, 5, True)) & 0xFFFF_FFFF
@@ -441,16 +482,19 @@ def test_an_injected_exception_is_as_from_hardware(lab: Lab, seed: int, cpu: str
     has_pan = machine.register("ID_AA64MMFR1_EL1") >> 20 & 0xF != 0
     has_ssbs = machine.register("ID_AA64PFR1_EL1") >> 4 & 0xF != 0
     bench.sysreg("VBAR_EL1", GUEST_VBAR)
-    span, pan, ss_il_btype = 1 << 23, 1 << 22, 1 << 21 | 1 << 20 | 1 << 10
+    span, pan, uao = 1 << 23, 1 << 22 if has_pan else 0, 1 << 23
+    ss_il_btype = 1 << 21 | 1 << 20 | 3 << 10
     dssbs, ssbs = 1 << 44 if has_ssbs else 0, 1 << 12 if has_ssbs else 0
     for what, pstate, sctlr, offset, after in (
         ("EL1h", 0xF000_0000 | ss_il_btype | EL1H, span, 0x200, 0xF000_0000),
+        ("EL1h with UAO", uao | EL1H, span, 0x200, 0),
+        ("EL1h with PAN, which SPAN = 1 keeps", pan | EL1H, span, 0x200, pan),
         ("EL1t", 0x5000_0000 | EL1T, span, 0x000, 0x5000_0000),
         ("EL0", DAIF | EL0T, span, 0x400, 0),
         ("AArch32 EL0", 0x8800_0000 | AARCH32_USR | THUMB | it_state(0xFF), span,
          0x600, 0x8000_0000),
         ("AArch32 EL0 with DIT", 0x0100_0000 | AARCH32_USR, span, 0x600, 0x0100_0000),
-        ("EL1h, SCTLR_EL1.SPAN = 0", EL1H, 0, 0x200, pan if has_pan else 0),
+        ("EL1h, SCTLR_EL1.SPAN = 0", EL1H, 0, 0x200, pan),
         ("EL1h, SCTLR_EL1.DSSBS = 1", EL1H, span | dssbs, 0x200, ssbs),
         ("EL1h with SSBS, SCTLR_EL1.DSSBS = 0", EL1H | ssbs, span, 0x200, 0),
     ):  # fmt: skip
@@ -483,6 +527,8 @@ def test_an_injected_abort_says_whose_it_is(lab: Lab, seed: int) -> None:
         ("load at EL1", EL1H, 0x24 << 26 | IL | 1 << 24 | 3 << 16 | 6, 0x25 << 26 | IL | 0x10),
         ("store at EL1t", EL1T, 0x24 << 26 | IL | wnr | 6, 0x25 << 26 | IL | wnr | 0x10),
         ("load in AArch32", AARCH32_USR, 0x24 << 26 | IL | 7, 0x24 << 26 | IL | 0x10),
+        ("load by a 16-bit T32 instruction", AARCH32_USR | THUMB, 0x24 << 26 | 1 << 24 | 7,
+         0x24 << 26 | IL | 0x10),
         ("fetch at EL0", EL0T, 0x20 << 26 | IL | 7, 0x20 << 26 | IL | 0x10),
         ("fetch at EL1", EL1H, 0x20 << 26 | IL | 5, 0x21 << 26 | IL | 0x10),
         ("walk for a load at EL1", EL1H, 0x24 << 26 | IL | s1ptw | 5, 0x25 << 26 | IL | on_level_2),
@@ -529,19 +575,28 @@ def test_el1_state_is_saved_and_loaded(lab: Lab, seed: int) -> None:
     for member, (register, _) in EL1_STATE.items():
         bench.sysreg(register, fresh(member) | (base if member == "sctlr" else 0))
         written[member] = machine.register(register)
+    bench.sysreg("CSSELR_EL1", 4)
     bench.call("world_save_el1", state.address)
+    expect("world_save_el1(): csselr is CSSELR_EL1", state.get("csselr"), 4)
     for member, (register, _) in EL1_STATE.items():
         observed = state.get(member)
         expect(f"world_save_el1(): {member} is {register}", observed, written[member])
     expect("world_save_el1() leaves mdscr", state.get("mdscr"), 0x5555)
 
     wanted = {member: fresh(member) | (base if member == "sctlr" else 0) for member in EL1_STATE}
-    bench.put(state, mdscr=1 << 12, **wanted)
+    bench.put(state, mdscr=1 << 12, csselr=2, **wanted)
     bench.call("world_load_el1", state.address)
+    expect("world_load_el1(): CSSELR_EL1 is csselr", bench.read_sysreg("CSSELR_EL1"), 2)
     for member, (register, _) in EL1_STATE.items():
         expect(f"world_load_el1(): {register} is {member}", machine.register(register),
                wanted[member])
     expect("world_load_el1(): MDSCR_EL1 is mdscr", machine.register("MDSCR_EL1"), 1 << 12)
+    for access, function in (("mrs", "world_save_el1"), ("msr", "world_load_el1")):
+        like = rf"{access} .*\b(amair|afsr[01])_el1"
+        seen = {one.operands.split(", ")[access == "mrs"]
+                for one in bench.executed(like, function, state.address)}
+        expect(f"{function}(): registers that this CPU has not, and others have", sorted(seen),
+               ["afsr0_el1", "afsr1_el1", "amair_el1"])
 
 
 def test_walks_of_the_guest_that_left_are_over_before_its_registers_change(
@@ -632,13 +687,25 @@ def test_simd_state_follows_its_vcpu(lab: Lab, seed: int) -> None:
     machine.gdb.set_register("v5.d.u[0]", 0xA6)
     leave(a)
     expect("what it computed is in its memory copy: v5", a.get(in_memory), 0xA6)
+    kept = bench.cpu.get("fp_owner"), a.get("fp_cpu")
+    expect("fp_leave() leaves the registers where they are: fp_owner, fp_cpu", kept,
+           (a.address, bench.cpu.address))
+    use(a)
+    machine.gdb.set_register("v5.d.u[0]", 0xA8)
+    leave(a)
+    expect("so does a second turn in which nothing had to be loaded: v5", a.get(in_memory), 0xA8)
     leave(b)  # it did not use the unit
     expect("nothing is saved for a vCPU that did not use it", b.get(in_memory), 0xB5)
     use(b)
     expect("the next vCPU finds its own registers: v5", v5(), 0xB5)
     leave(b)
     use(a)
-    expect("the first one finds its own again: v5", v5(), 0xA6)
+    expect("the first one finds its own again: v5", v5(), 0xA8)
+    leave(a)
+    elsewhere = bench.allocate("struct cpu")[0].address
+    bench.put(a, fp_cpu=elsewhere, **{in_memory: 0xA9})
+    use(a)
+    expect("registers that were in use on another CPU since (fp_cpu) are loaded: v5", v5(), 0xA9)
     leave(a)
     bench.put(a, fp_cpu=0, **{in_memory: 0xA7})  # as after a reset of the VM
     use(a)
@@ -667,6 +734,9 @@ def test_a_switch_saves_the_one_that_leaves_before_it_loads_the_next(lab: Lab) -
                 expect_that("vcpu_load() is called for the other one", vcpu != leaves, vcpu)
                 loaded = vcpu
             expect(f"cpu->vcpu while the {name} hooks run", objects.cpu(0).get("vcpu"), vcpu)
+    machine.run_to("*vm_vcpu_left", EL2_ONLY, budget=200_000_000)
+    expect("cpu->vcpu when a vCPU has left for good, and none has come",
+           objects.cpu(0).get("vcpu"), 0)
 
 
 def test_a_yield_asks_for_another_turn(lab: Lab, seed: int) -> None:

@@ -383,8 +383,8 @@ def test_abort_reports_the_right_guest_address(lab: Lab) -> None:
 def test_el2_runs_with_its_mmu_and_caches_on(lab: Lab) -> None:
     machine = layers_started(lab)
     sctlr = machine.register("SCTLR_EL2")
-    wanted = 1 << 0 | 1 << 2 | 1 << 12 | 1 << 19
-    expect("SCTLR_EL2.M, C, I and WXN are set", sctlr & wanted, wanted, el2.sctlr)
+    wanted = 0x30C5_0830 | 1 << 0 | 1 << 2 | 1 << 3 | 1 << 12 | 1 << 19
+    expect("SCTLR_EL2: M, C, I, SA and WXN on top of its RES1 bits", sctlr, wanted, el2.sctlr)
     own = space.hypervisor_map(machine)
     walks = bits(own.tcr.value, 13, 8)
     expect_that("tables are walked as inner shareable write-back memory",
@@ -462,6 +462,26 @@ def test_el2_maps_itself_one_to_one(lab: Lab) -> None:
     machine = layers_started(lab)
     moved = [str(walk) for walk, _ in space.hypervisor_leaves(machine) if walk.output != walk.input]
     expect("virtual and physical addresses are the same", moved, [])
+    table = space.hypervisor_map(machine)
+    for page in (RAM_BASE, RAM_BASE + machine.memory.size - PAGE):
+        leaf = table.leaf(table.walk(page))
+        expect_that(f"{page:#x}, the first or the last page of RAM, is readable and writable",
+                    leaf.writable and not leaf.executable, leaf)
+
+
+def test_stacks_of_all_cpus_have_their_guard_pages(lab: Lab) -> None:
+    """Those of the CPUs that do not run yet, too: nothing changes the table afterwards."""
+    machine = layers_started(lab)
+    objects, table = Objects(machine), space.hypervisor_map(machine)
+    stacks, size = machine.symbols["cpu_stacks"], machine.layout("sizeof(struct cpu_stacks)")
+    count = machine.layout("sizeof(cpu_stacks)") // size
+    expect_that("there are stacks for several CPUs", count > 1, count)
+    for name, wanted in (("guard0", False), ("stack", True), ("guard1", False),
+                         ("emergency", True)):
+        offset, _ = objects.member("struct cpu_stacks", name)
+        mapped = [number for number in range(count)
+                  if table.walk(stacks + size * number + offset).output is not None]
+        expect(f"CPUs whose {name} is mapped", mapped, [*range(count)] if wanted else [])
 
 
 def test_a_stack_overflow_at_el2_hits_a_guard_page(lab: Lab) -> None:

@@ -7,6 +7,8 @@ looks at the table in that moment.
 
 from __future__ import annotations
 
+import re
+import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -27,6 +29,7 @@ BLOCK = 2 * MIB
 READ, WRITE, EXEC, DEVICE = 1, 2, 4, 8
 ENOENT, ENOMEM, EEXIST, EINVAL, ERANGE = 2, 12, 17, 22, 34
 PAGE_NONE = (1 << 64) - 1
+VMID_NONE = 0
 MAIR = 0xFF04
 IL, ISV = 1 << 25, 1 << 24
 RESUME, SKIP_INSN, REFLECT = range(3)
@@ -233,7 +236,7 @@ def by_hand(shop: Shop) -> tuple[int, int, int]:
     put(shop, level3, 0, 0x5000_1000 | RWX_NORMAL | 3)
     put(shop, level3, 1, 0x5000_9000 | 0x400 | 0x3C << 0 | 0x40 | 3)
     # Bit 0 is clear: invalid, whatever else is set.
-    put(shop, level3, 2, 0xFFFF_F000 | RWX_NORMAL & ~0)
+    put(shop, level3, 2, 0xFFFF_F000 | RWX_NORMAL | 2)
     put(shop, level3, 511, 0x6000_0000 | RWX_NORMAL | 3)
     shop.struct.set("table_bytes", 3 * PAGE)
     return root, level2, level3
@@ -335,8 +338,9 @@ def test_a_walk_meets_every_entry_of_its_range(lab: Lab, seed: int) -> None:
         shop.visited.clear()
 
 
-def walked(shop: Shop, start: int, end: int, *, blocks_only: bool) -> list[str]:
-    """What walk_range() calls; its `pre` turns each invalid entry above level 3 into a table."""
+def walked(shop: Shop, start: int, end: int, *, blocks_only: bool, refuse: int = 0) -> list[str]:
+    """What walk_range() calls; its `pre` turns each invalid entry above level 3 into a table, and
+    returns `refuse` at level 3."""
     bench = shop.bench
     met: list[str] = []
 
@@ -346,7 +350,7 @@ def walked(shop: Shop, start: int, end: int, *, blocks_only: bool) -> list[str]:
         met.append(f"pre level {level} [{step.get('at'):#x}, {step.get('end'):#x})")
         if level < 3 and not bench.machine.memory.u64(entry) & 1:
             bench.write_u64(entry, new_table(shop) | 3)
-        return 0
+        return refuse if level == 3 else 0
 
     def post(_walk: int, address: int, *_: int) -> int:
         met.append(f"post level {Object(bench.objects, 'struct step', address).get('level')}")
@@ -357,7 +361,7 @@ def walked(shop: Shop, start: int, end: int, *, blocks_only: bool) -> list[str]:
     at_pre, at_post = bench.function("pre"), bench.function("post")
     stubs: dict[str | int, Stub] = {at_pre: pre, at_post: post}
     expect("walk_range()",
-           code(bench.call("walk_range", walk.address, at_pre, at_post, stubs=stubs)), 0)
+           code(bench.call("walk_range", walk.address, at_pre, at_post, stubs=stubs)), refuse)
     return met
 
 
@@ -374,6 +378,8 @@ def test_tables_are_left_after_what_is_below_them(lab: Lab, seed: int) -> None:
     expect("a walk whose `pre` puts a table where there is none", observed, wanted)
     wanted = [wanted[0], wanted[1], wanted[4], wanted[7]]
     expect("the same walk with blocks_only", walked(shop, start, end, blocks_only=True), wanted)
+    expect("the same walk, whose `pre` returns -ENOMEM at the first entry of level 3",
+           walked(shop, start, end, blocks_only=False, refuse=-ENOMEM), observed[:3])
     shop = Shop(shop.bench)
     root, level2, level3 = by_hand(shop)
     shop.call("pgtable_destroy")
@@ -437,6 +443,34 @@ def test_map_takes_the_largest_blocks_that_fit(lab: Lab, seed: int) -> None:
     expect_code(what, shop.call("pgtable_map", 0, 0, 512 * GIB, READ), 0)
     expect(f"{what}: what is mapped", summary(shop.leaves()), summary(largest(0, 0, 512 * GIB)))
     shop.check(what)
+
+
+# A table_alloc() in machine code, which hands out one page after the other: adr x2, slot;
+# ldr x0, [x2]; add x1, x0, #4096; str x1, [x2]; ret; nop; slot:
+NEXT_PAGE = struct.pack("<6I", 0x1000_00C2, 0xF940_0040, 0x9140_0401, 0xF900_0041, 0xD65F_03C0,
+                        0xD503_201F)
+
+
+def test_a_new_table_is_complete_before_an_entry_leads_to_it(lab: Lab, seed: int) -> None:
+    """Hardware walks the table meanwhile: the entry is a store-release (entry_write())."""
+    bench = cold(lab, seed)
+    machine, symbols = bench.machine, bench.machine.symbols
+    place, pages = bench.room(PAGE), bench.room(4 * PAGE)
+    machine.memory.write(pages, bytes(4 * PAGE))
+    machine.memory.write(place, NEXT_PAGE + struct.pack("<Q", pages))
+    ret = place + NEXT_PAGE.index(struct.pack("<I", 0xD65F_03C0))
+    made = bench.make(
+        "struct pgtable_format", leaf=symbols["pgtable_stage2_leaf"], table_alloc=place,
+        prot=symbols["pgtable_stage2_prot"], publish=ret, invalidate=ret, table_free=ret,
+    )  # fmt: skip
+    table = bench.make("struct pgtable").address
+    expect_code("pgtable_init()", code(bench.call("pgtable_init", table, made.address, 30, 0)), 0)
+    released = [machine.register(re.findall(r"x\d+", one.operands)[-1])
+                for one in bench.executed(r"stlr x", "pgtable_map", table, 0, GIB, PAGE, READ)]
+    expect_that("pgtable_map() of a page takes a table for its entry at the root",
+                machine.memory.u64(pages) & 3 == 3, hex(machine.memory.u64(pages)))
+    expect_that(f"that entry, at {pages:#x}, is written by STLR", pages in released,
+                f"STLR to {', '.join(map(hex, released)) or 'nothing'}")
 
 
 def test_a_map_that_is_refused_changes_nothing(lab: Lab, seed: int) -> None:
@@ -595,6 +629,31 @@ def test_protect_changes_permissions_alone(lab: Lab, seed: int) -> None:
     expect("nothing changes, nothing is invalidated", shop.events, ["publish"])
     expect("mapped_bytes", shop.get("mapped_bytes"), mapped)
     shop.check("after all these")
+    shop.call("pgtable_map", 4 * GIB, GIB, BLOCK, READ)
+    expect_code("pgtable_protect() of a page of a block, with the permissions that it has",
+                shop.call("pgtable_protect", 4 * GIB + PAGE, PAGE, READ), 0)
+    expect("what is mapped there", summary([leaf for leaf in shop.leaves() if leaf[0] >= 4 * GIB]),
+           summary([(4 * GIB + n * PAGE, GIB + n * PAGE, PAGE) for n in range(512)]))
+    shop.check("after it, whose table prepare had counted")
+
+
+# 2.4 EL2's own map.
+
+
+def test_el2_drops_all_pages_of_a_range(lab: Lab, seed: int) -> None:
+    bench = cold(lab, seed)
+    drop = Object(bench.objects, "struct pgtable_format",
+                  bench.machine.symbols["hyp_format"]).get("invalidate")
+    at = 0x4020_0000
+    for pages in (1, 3, 65):
+        dropped: list[tuple[str, int]] = []
+        for one in bench.executed(r"tlbi", drop, 0, at, pages * PAGE):
+            name, *register = one.operands.replace(",", " ").split()
+            value = bench.machine.register(register[0]) if register else 0
+            dropped.append((name, value << 12 & 0xFFFF_FFFF_F000))
+        wanted = [("vae2is", at + n * PAGE) for n in range(pages)]
+        expect_that(f"{pages} pages are dropped on all CPUs, one by one or all that EL2 has",
+                    dropped in (wanted, [("alle2is", 0)]), dropped[:4])
 
 
 # 2.5 Stage 2 in effect.
@@ -608,7 +667,7 @@ def test_geometry_fits_the_memory_of_the_vm(lab: Lab, seed: int) -> None:
     bench.sysreg("VTCR_EL2", before[0])
     bench.sysreg("VTTBR_EL2", before[1])
     for ram in (16 * MIB, 3 * GIB, 3 * GIB + BLOCK, 4 * GIB, 16 * GIB, 1000 * GIB):
-        vm = bench.make("struct vm", vmid=0x5, ram_base=base, ram_bytes=ram)
+        vm = bench.make("struct vm", vmid=0x1205, ram_base=base, ram_bytes=ram)
         tables: list[int] = []
 
         def alloc(order: int, *_: int, tables: list[int] = tables) -> int:
@@ -635,21 +694,28 @@ def test_geometry_fits_the_memory_of_the_vm(lab: Lab, seed: int) -> None:
         expect(f"{what}: the CPU's physical address size", vtcr.output_bits, 40)
         expect(f"{what}: 16-bit VMIDs", vtcr.vmid_bits, 16)
         expect(f"{what}: VTTBR_EL2 has root and VMID", get("vttbr"),
-               tables[0] | 5 << 48, stage2.Vttbr)
+               tables[0] | 0x1205 << 48, stage2.Vttbr)
         after = machine.register("VTCR_EL2"), machine.register("VTTBR_EL2")
         expect("VTCR_EL2 and VTTBR_EL2 are the loaded VM's again after the invalidation",
                hexes([after]), hexes([before]))
 
 
 def invalidations(
-    bench: Bench, function: int, *arguments: int, like: str = r"tlbi (ip|vmall)"
+    bench: Bench, function: int, *arguments: int, like: str = r"tlbi (ip|vmall)",
+    also: list[tuple[int, int]] | None = None,
 ) -> list[tuple[str, int, int]]:
-    """What a call invalidates: each TLBI, its register's value or 0, and VTTBR_EL2 at the time."""
+    """What a call invalidates: each TLBI, its register's value or 0, and VTTBR_EL2 at the time.
+
+    `also` gets VTCR_EL2 of that time, and whether vmid_lock is taken.
+    """
     machine, found = bench.machine, list[tuple[str, int, int]]()
+    lock = Object(bench.objects, "struct spinlock", machine.symbols["vmid_lock"])
     for one in bench.executed(like, function, *arguments):
         name, *register = one.operands.replace(",", " ").split()
         found.append((name, machine.register(register[0]) if register else 0,
                       machine.register("VTTBR_EL2")))
+        if also is not None:
+            also.append((machine.register("VTCR_EL2"), lock.get("taken")))
     return found
 
 
@@ -664,11 +730,20 @@ def test_invalidation_is_of_all_its_pages_and_of_its_vm(lab: Lab, seed: int) -> 
     invalidate = Object(bench.objects, "struct pgtable_format",
                         vm.get("stage2.table.format")).get("invalidate")
     ipa = 0x4020_0000
-    for loaded, which in ((own, "the VM that is loaded"), (7 << 48 | 0x4444_0000, "another VM")):
+    geometry, another = vm.get("stage2.vtcr"), (0x8000_3520, 7 << 48 | 0x4444_0000)
+    for (vtcr, loaded), which in (((geometry, own), "the VM that is loaded"),
+                                  (another, "another VM")):
+        bench.sysreg("VTCR_EL2", vtcr)
         bench.sysreg("VTTBR_EL2", loaded)
         for size, what in ((3 * PAGE, "three pages"), (BLOCK, "a block")):
-            found = invalidations(bench, invalidate, table, ipa, size)
+            also: list[tuple[int, int]] = []
+            found = invalidations(bench, invalidate, table, ipa, size, also=also)
             expect_that(f"{what} of {which} are invalidated", bool(found), found)
+            expect(f"{what} of {which}: VTCR_EL2 at each TLBI, its root has that size",
+                   hexes([*{(value,) for value, _ in also}]), hexes([(geometry,)]))
+            if loaded != own:
+                expect(f"{what} of {which}: vmid_lock is held, or its VMID changes hands: taken",
+                       {taken for _, taken in also}, {1})
             expect(f"{what} of {which}: VTTBR_EL2 at each TLBI",
                    hexes([*{(vttbr,) for *_, vttbr in found}]), hexes([(own,)]))
             names = [name for name, *_ in found]
@@ -682,6 +757,14 @@ def test_invalidation_is_of_all_its_pages_and_of_its_vm(lab: Lab, seed: int) -> 
             expect(f"{what} of {which}: last go the entries that combine both stages",
                    names[-1], "vmalle1is")
             expect_that("on all CPUs", all(name.endswith("is") for name in names), names)
+    bench.put(vm, vmid=VMID_NONE, stage2__vttbr=vm.get("stage2.table.root.pa"))
+    expect("of a VM without a VMID nothing is invalidated",
+           invalidations(bench, invalidate, table, ipa, PAGE), [])
+    lock = Object(bench.objects, "struct spinlock", bench.machine.symbols["vmid_lock"])
+    expect("and vmid_lock is free again: taken", lock.get("taken"), 0)
+    waits = [one.text for one in bench.executed(r"dsb (ish|ishst|st|sy)$", invalidate, table, ipa,
+                                                PAGE)]
+    expect_that("but stores to its table are complete: DSB ISH", bool(waits), waits)
 
 
 def test_vcpus_of_one_vm_leave_nothing_in_the_tlb_for_each_other(lab: Lab, seed: int) -> None:
@@ -776,6 +859,8 @@ ABORTS = [
           result=REFLECT, far=4 * GIB + RAM),
     Abort("permission fault at an address that AT does not translate",
           LOAD | WORD | PERMISSION, NOWHERE, result=RESUME, far=1 << 52 | UART),
+    Abort("permission fault of a walk into RAM, which is not mapped any more",
+          LOAD | S1PTW | PERMISSION, RAM + 0x3000, result=RESUME, far=0xFFFF_0000_1234_5678),
     Abort("permission fault of a walk, whose address HPFAR_EL2 says",
           LOAD | S1PTW | PERMISSION, NOWHERE, result=REFLECT, far=RAM + 0x3008),
 ]
@@ -932,6 +1017,16 @@ def test_loads_extend_as_the_instruction_says(lab: Lab, seed: int) -> None:
         expect(f"{what}: exit.value and exit.size", model.noted(), hexes([(wanted, size)]))
         expect(f"{what}: the guest goes on behind it",
                model.get("frame.pc") + 4 * (result == SKIP_INSN), 0x1004)
+    big_endian = 1 << 25  # SCTLR_EL1.EE
+    bench.sysreg("SCTLR_EL1", 0x30D0_0800 | big_endian)
+    for what, esr, wanted in (
+        ("LDRSH W3", access(2, 3, sign=True), 0xFFFF_F1EE),
+        ("LDRSW X3", access(4, 3, sign=True, wide=True), 0xFFFF_FFFF_F1EE_DDCC),
+    ):
+        model.call(esr, 0x18)
+        expect(f"{what} of a big-endian guest: its bytes are put in order, then extended",
+               model.get("frame.x[3]"), wanted)
+    bench.sysreg("SCTLR_EL1", 0x30D0_0800)
     before = bench.frame(model.vcpu)
     result = model.call(access(4, 31), 0)
     expect("LDR WZR asks the model", len(model.accesses), 1)
@@ -1144,4 +1239,13 @@ def test_memory_goes_back_when_nothing_leads_to_it(lab: Lab, seed: int) -> None:
                 f"{len(freed)} pages")
     expect("stage2.resident_bytes", vm.get("stage2.resident_bytes"), 0)
     expect("nothing is mapped", summary(shop.leaves()), "nothing")
+    bench.put(vm, stage2__resident_bytes=0x11000, stage2__table__mapped_bytes=0)
+    tables = vm.get("stage2.table.table_bytes")
+    order = [one.name for one in bench.executed(r"ldaxr|swpa|stlr w", "memory_stats",
+                                                vcpu.address)]
+    expect("memory_stats(): X0 to X3 are 0, bytes of RAM, resident, of tables",
+           hexes([tuple(bench.frame(vcpu)[:4])]), hexes([(0, 2 * BLOCK, 0x11000, tables)]))
+    expect_that("it takes stage2.lock and gives it back: all are of one moment",
+                len(order) >= 2 and order[-1] == "stlr", order)
+    bench.put(vm, stage2__resident_bytes=0)
     shop.check("after all these")

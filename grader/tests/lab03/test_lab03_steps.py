@@ -8,13 +8,17 @@ The functions are called at EL2 where layer 3 is asked for its part of the first
 from __future__ import annotations
 
 import random
+import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pytest
 
 from grader.conftest import Lab, MakeLab
+from grader.machine.machine import EL2_ONLY
 from grader.machine.verdict import Finding, Verdict, expect, expect_that
-from grader.oracle.calls import Bench, hook_of
+from grader.oracle.barriers import alike
+from grader.oracle.calls import Bench, Stub, hook_of
 from grader.oracle.decode.list_register import ListRegister, ich_hcr
 from grader.oracle.objects import Object
 from grader.oracle.probe import ProbeVm
@@ -168,13 +172,25 @@ def claimed(bench: Bench, word: int) -> int:
 
 def test_physical_gic_is_set_up_whatever_firmware_left(lab: Lab) -> None:
     bench = Bench.at(lab.start("gic_enable"), LAB, "init")
+    machine, read = bench.machine, bench.device32
     for offset in (ISENABLER, ISACTIVER, ISPENDR):
-        bench.store32(GICD + offset + 4, 0x300)  # INTIDs 40 and 41
+        for word in (1, read(GICD + 4) & 0x1F):
+            bench.store32(GICD + offset + 4 * word, 0x300)  # INTIDs 40 and 41, two of the last 32
         bench.store32(GICR + SGI_BASE + offset, 0x3000_0000)  # INTIDs 28 and 29
     for register in ACTIVE_PRIORITIES:
         bench.sysreg(register, 1 << 4)  # an interrupt at 0x20 was acknowledged and not completed
-    bench = bench.go_on(LAB, "vm_create")
-    read = bench.device32
+    bench.sysreg("ICC_BPR1_EL1", 0)
+    least = bench.read_sysreg("ICC_BPR1_EL1")
+    cbpr, eoimode = 1, 2
+    for register, value in (("ICC_BPR1_EL1", 7), ("ICC_PMR_EL1", 0), ("ICH_HCR_EL2", 1),
+                            ("ICH_LR3_EL2", ListRegister.make(90).value)):
+        bench.sysreg(register, value)
+    bench.go_on(LAB, "init_cpu")
+    [switch] = alike(machine.config.elf, r"msr icc_sre_el2")
+    machine.run_to(switch.address, EL2_ONLY)
+    expect("ICC_SRE_EL2 is written with Enable (bit 3) clear: ICC_SRE_EL1 traps",
+           machine.register(switch.operands.split(", ")[1]) & 0xF, 7)
+    bench = Bench.at(machine, LAB, "vm_create")
     expect("GICD_CTLR: ARE, Group 1 alone enabled", read(GICD) & 0x13, 0x12)
     for word in range(1, (read(GICD + 4) & 0x1F) + 1):
         at = GICD + 4 * word
@@ -198,8 +214,47 @@ def test_physical_gic_is_set_up_whatever_firmware_left(lab: Lab) -> None:
     for register in ACTIVE_PRIORITIES:
         expect(f"{register}: no priority is active, or it masks the rest",
                bench.read_sysreg(register), 0)
+    expect("ICC_PMR_EL1: the mask is open", bench.read_sysreg("ICC_PMR_EL1"), 0xF8)
+    expect("ICC_BPR1_EL1: 0, which reads as the least that there is",
+           bench.read_sysreg("ICC_BPR1_EL1"), least)
+    expect("ICC_CTLR_EL1: EOImode 1, CBPR 0", bench.read_sysreg("ICC_CTLR_EL1") & (cbpr | eoimode),
+           eoimode)
+    expect("ICH_HCR_EL2: the virtual interface is off", bench.read_sysreg("ICH_HCR_EL2"), 0)
+    expect("ICH_LR3_EL2, the last list register", bench.read_sysreg("ICH_LR3_EL2"), 0)
     count = bench.objects.variable("struct gic_driver", "gic_v3").get("lr_count")
     expect("lr_count is ICH_VTR_EL2.ListRegs + 1", count, 4)
+
+
+def test_every_change_of_gicd_ctlr_is_awaited(lab: Lab) -> None:
+    """RWP: a write of GICD_CTLR takes effect some time later. QEMU's is in effect at once."""
+    bench = Bench.at(lab.start("gic_enable"), LAB, "init")
+    machine = bench.machine
+    bench.store32(GICD, 0x12)  # as firmware may leave it: affinity routing, Group 1
+    done = hook_of(machine, LAB, "vm_create")
+    seen: list[int] = []
+    with machine.watchpoint(f"*(unsigned *){GICD:#x}", reads=True) as looks, \
+            machine.breakpoint(done):
+        while machine.run(2_000_000).number == looks:
+            seen.append(bench.device32(GICD) & 0x13)
+    # QEMU's GICD_CTLR.ARE is always 1.
+    expect_that("GICD_CTLR is read, until RWP is 0, behind both writes that leave the groups off, "
+                "behind GICD_ICENABLER<n>, and when Group 1 is on",
+                seen.count(0x10) >= 3 and seen[-1:] == [0x12],
+                f"GICD_CTLR at each read: {', '.join(map(hex, seen)) or 'none'}")
+
+
+def test_the_redistributor_is_awake_before_it_is_used(lab: Lab) -> None:
+    """ChildrenAsleep: it wakes up some time after ProcessorSleep was cleared, QEMU's at once."""
+    bench = Bench.at(lab.start("gic_enable"), LAB, "init_cpu")
+    machine = bench.machine
+    done = hook_of(machine, LAB, "vm_create")
+    asleep: list[int] = []
+    with machine.watchpoint(f"*(unsigned *){GICR + GICR_WAKER:#x}", reads=True) as looks, \
+            machine.breakpoint(done):
+        while machine.run(2_000_000).number == looks:
+            asleep.append(bench.device32(GICR + GICR_WAKER) & 2)
+    expect_that("GICR_WAKER is read when ProcessorSleep is clear, until ChildrenAsleep is 0",
+                0 in asleep, f"ProcessorSleep at each read: {asleep or 'none'}")
 
 
 @pytest.mark.parametrize("name", ["GICD_CTLR", "GICR_CTLR"])
@@ -297,12 +352,23 @@ def test_private_and_shared_interrupts_have_their_own_registers(lab: Lab, intid:
     own, other = (GICR + SGI_BASE, GICD + 4) if intid == 31 else (GICD + 4, GICR + SGI_BASE)
     bit = 1 << intid % 32
     icfgr = (GICR + SGI_BASE if intid == 31 else GICD) + ICFGR + intid // 16 * 4
-    others = bench.device32(other + ISENABLER)
-    bench.ask(driver.get("enable"), intid, 1)
-    expect(f"INTID {intid} is enabled", bench.device32(own + ISENABLER) & bit, bit)
-    expect("as an edge", bench.device32(icfgr) >> intid % 16 * 2 & 3, 2)
+    others, shift = bench.device32(other + ISENABLER), intid % 16 * 2
+    edges = 0xAAAA_AAAA
+    bench.store32(icfgr, edges & ~(3 << shift))
     if intid == 32:
-        expect("GICD_IROUTER32: this CPU", bench.device32(GICD + IROUTER + 8 * 32), 0)
+        bench.store32(GICD + IROUTER + 8 * 32, 1)
+    bench.enter(driver.get("enable"), x0=intid, x1=1, x30=bench.nowhere)
+    with bench.machine.watchpoint(f"*(unsigned *){own + ISENABLER:#x}"), \
+            bench.machine.breakpoint(bench.nowhere):
+        bench.machine.run(2_000_000)
+    expect(f"INTID {intid} is enabled", bench.device32(own + ISENABLER) & bit, bit)
+    expect("it is an edge before it is enabled, and its neighbours are what they were: GICD_ICFGR",
+           bench.device32(icfgr), edges)
+    if intid == 32:
+        expect("GICD_IROUTER32 before it is enabled: this CPU",
+               bench.device32(GICD + IROUTER + 8 * 32), 0)
+    bench.ask(driver.get("enable"), intid, 0)
+    expect("enabled as a level: GICD_ICFGR", bench.device32(icfgr), edges & ~(3 << shift))
     bench.ask(driver.get("disable"), intid)
     expect(f"INTID {intid} is disabled", bench.device32(own + ISENABLER) & bit, 0)
     expect("those of the other kind are as they were", bench.device32(other + ISENABLER), others)
@@ -357,6 +423,7 @@ def test_active_state_in_a_list_register_is_left_to_the_fold(lab: Lab) -> None:
     expect(f"{what} in memory, to inactive", set_active(plain, 0), (0, 0, []))
     expect(f"{what} hw, its vCPU here, to active", set_active(hardware, 1), (1, 0, []))
     expect(f"{what} hw, here, to inactive", set_active(hardware, 0), (0, 0, [(TIMER, 0)]))
+    expect(f"{what} hw, here, inactive already", set_active(hardware, 0), (0, 0, [(TIMER, 0)]))
     bench.put(stage.vcpus[0], vgic__resident=0)
     bench.put(hardware, active=1)
     expect(f"{what} hw, its vCPU loaded nowhere, to inactive", set_active(hardware, 0), (0, 0, []))
@@ -423,8 +490,16 @@ def test_a_line_that_rises_latches_an_edge(lab: Lab) -> None:
     bench.call("vgic_set_line", vcpu, TIMER, 1, stubs={"vgic_irq_fold": fold})
     expect("vgic_set_line() of a hw interrupt: line_level when its list register is folded, and "
            "afterwards", [*before, hardware.get("line_level")], [0, 1])
+    bench.put(hardware, edge=1, line_level=0)
+    bench.call("vgic_set_line", vcpu, TIMER, 1)
+    expect("vgic_set_line() of a hw interrupt that the guest has made an edge: its line tells, and "
+           "no latch (line_level, pending_latch + latch_in_lr)",
+           (hardware.get("line_level"),
+            hardware.get("pending_latch") + hardware.get("latch_in_lr")), (1, 0))
     bench.put(stage.vm, vgic__spis=0)
     bench.call("vgic_set_line", vcpu, 61, 1)
+    expect("vgic_set_line() for a VM that has ended gives vgic.lock back: taken",
+           stage.vm.get("vgic.lock.taken"), 0)
     expect("vgic_set_line() for a VM that has ended: line_level", level.get("line_level"), 0)
 
 
@@ -445,11 +520,23 @@ def test_an_interrupt_goes_where_it_is_routed(lab: Lab, gic: int) -> None:
     bench.put(stage.vcpus[1], state=RUNNING)
     routes = {0: 0, 2: 2, 3: None, 0x100: None, ROUTE_ANY: 1, ROUTE_ANY | 2: 1}
     if gic == 2:
-        routes = {0: None, 1: 0, 4: 2, 6: 1, 7: 1, 5: 0}  # vCPU 1 alone is on
+        # vCPU 1 alone is on
+        routes = {0: None, 1: 0, 4: 2, 6: 1, 7: 1, 5: 0, 8: None, 0x18: None, 0x0C: 2}
     for route, wanted in routes.items():
         bench.put(spi, route=route)
         expect(f"vgic_target_vcpu() of an SPI with route {route:#x} is vCPU",
                ask("vgic_target_vcpu", spi), wanted)
+    bench.put(stage.vcpus[1], state=OFF)
+    bench.put(spi, route=6 if gic == 2 else ROUTE_ANY)
+    expect("when all vCPUs that it may go to are off, the first of them has it: vCPU",
+           ask("vgic_target_vcpu", spi), 1 if gic == 2 else 0)
+    bench.put(stage.vcpus[1], state=RUNNING)
+    if gic == 2:
+        bench.put(stage.vm, vcpu_count=1)
+        bench.put(spi, route=0)
+        expect("a VM with one vCPU has no GICD_ITARGETSR: vgic_target_vcpu() with route 0 is vCPU",
+               ask("vgic_target_vcpu", spi), 0)
+        bench.put(stage.vm, vcpu_count=3)
     expect("vgic_target_vcpu() of vCPU 2's PPI is vCPU",
            ask("vgic_target_vcpu", stage.irq(TIMER, 2)), 2)
     bench.put(spi, route=4 if gic == 2 else 2)
@@ -488,45 +575,86 @@ def test_a_list_is_ordered_by_priority_and_then_intid(lab: Lab, seed: int) -> No
     relist(moved)
     expect(f"the list when INTID {moved} has got priority 0x10", stage.listed(), in_order())
     bench.put(stage.irq(held), lr=1, enabled=0)
-    relist(held)
+    expect("vgic_irq_relist() of one that a list register holds returns", relist(held),
+           stage.vcpus[0].address)
     expect("one that a list register holds stays", stage.listed(), in_order())
+    stale = next(intid for intid in in_order() if priority[intid] == max(priority.values()))
+    new = next(intid for intid in range(PRIVATE, 256) if intid not in intids)
+    bench.put(stage.irq(stale), priority=0)
+    priority[new] = priority[stale] - 8
+    stage.pend(new, priority[new])
+    relist(new)
+    expect(f"INTID {stale} has another priority, but not its place yet: INTID {new} of "
+           f"{priority[new]:#x} finds its own by listed_priority", stage.listed(), in_order())
+    bench.put(stage.irq(stale), priority=priority[stale])
     bench.put(stage.irq(gone), enabled=0)
     expect("vgic_irq_relist() of one that was disabled returns", relist(gone), 0)
     del priority[gone]
     expect("it is on no list", stage.listed(), in_order())
     expect("and belongs to no vCPU", stage.irq(gone).get("vcpu"), 0)
+    private = stage.pend(TIMER, enabled=0)
+    relist(TIMER)
+    expect("a PPI on no list keeps its owner: vcpu", private.get("vcpu"), stage.vcpus[0].address)
 
 
 def test_list_registers_are_filled_from_the_head(lab: Lab) -> None:
     stage = stage_of(lab)
     bench = stage.bench
     stage.load()
-    bench.put(stage.vcpus[0], vgic__lr_used=0xF)
+    bench.put(stage.vcpus[0], vgic__lr_used=0xF, **{"vgic.lr[3]": 1 << 60 | 93})
     for n in range(4):
         bench.ask(stage.gic.get("write_lr"), n, 1 << 60 | 90 + n)
     edge = stage.pend(40, 0x20)
     level = stage.pend(41, 0x48, edge=0, pending_latch=0, line_level=1, group1=0)
     hardware = stage.irq(TIMER)
     bench.put(
-        hardware, priority=0xA0, enabled=1, group1=1, pending_latch=1, active=1, hw=1, pintid=TIMER
+        hardware, priority=0xA0, enabled=1, group1=1, pending_latch=1, active=1, hw=1, pintid=29
     )
     stage.line_up(edge, level, hardware)
     bench.call("vgic_flush", stage.vcpus[0].address)
     wanted = [
         ListRegister.make(40, priority=0x20),
         ListRegister.make(41, priority=0x48, group=0, eoi=True),
-        ListRegister.make(TIMER, priority=0xA0, state=2, pintid=TIMER),
+        ListRegister.make(TIMER, priority=0xA0, state=2, pintid=29),
         ListRegister(0),
     ]
     for n, (lr, want) in enumerate(zip(stage.read_lrs(), wanted, strict=True)):
         expect(f"LR{n}", lr.value, want.value, ListRegister)
     expect("lr_used", stage.vcpus[0].get("vgic.lr_used"), 7)
+    expect("vgic.lr[3], which is not needed any more", stage.vcpus[0].get("vgic.lr[3]"), 0)
     expect("the edge's latch moved (pending_latch, latch_in_lr)",
            (edge.get("pending_latch"), edge.get("latch_in_lr")), (0, 1))
+    expect("a level has no latch (pending_latch, latch_in_lr)",
+           (level.get("pending_latch"), level.get("latch_in_lr")), (0, 0))
     expect("each knows its list register", [irq.get("lr") for irq in (edge, level, hardware)],
            [0, 1, 2])
     hcr = stage.vcpus[0].get("vgic.hcr")
     expect("ICH_HCR_EL2: on, and no condition asked for", hcr, 1, ich_hcr)
+
+
+def test_an_active_interrupt_is_pending_by_its_completion_alone(lab: Lab) -> None:
+    stage = stage_of(lab)
+    bench = stage.bench
+    stage.load()
+    line = {"edge": 0, "pending_latch": 0, "line_level": 1}
+    nobody = 5  # a vCPU that there is not
+    none: dict[str, int] = {}
+    cases = {  # members, State, EOI
+        "sent again": (none, 3, False),
+        "by now another vCPU's": ({"route": nobody}, 2, True),
+        "with its line up, which somebody watches": ({**line, "resample": bench.nowhere}, 2, True),
+        "with its line up, but disabled": ({**line, "enabled": 0}, 2, False),
+    }
+    irqs = [stage.pend(40 + n, 8 * n, active=1, **members)
+            for n, (members, *_) in enumerate(cases.values())]
+    stage.line_up(*irqs)
+    bench.call("vgic_flush", stage.vcpus[0].address)
+    for n, (name, (_, state, eoi)) in enumerate(cases.items()):
+        expect(f"LR{n} of one that is active, and {name}", stage.read_lrs()[n].value,
+               ListRegister.make(40 + n, priority=8 * n, state=state, eoi=eoi).value, ListRegister)
+    latches = [(irq.get("pending_latch"), irq.get("latch_in_lr")) for irq in irqs[:2]]
+    expect("(pending_latch, latch_in_lr) of the first two: the latch moves where pending goes",
+           latches, [(0, 1), (1, 0)])
 
 
 def test_an_sgi_carries_its_requester(make_lab: MakeLab) -> None:
@@ -542,6 +670,14 @@ def test_an_sgi_carries_its_requester(make_lab: MakeLab) -> None:
     expect("LR0: SGI 5 of requester 1, EOI since another waits", lr, wanted, ListRegister)
     kept = (sgi.get("sources"), sgi.get("active_source"), sgi.get("latch_in_lr"))
     expect("(sources, active_source, latch_in_lr)", kept, (0b100, 1, 1))
+    bench.put(stage.vcpus[0], vgic__loaded=0)
+    bench.put(sgi, active=1, active_source=2, sources=0b001, latch_in_lr=0, lr=NO_LR)
+    bench.call("vgic_flush", stage.vcpus[0].address)
+    wanted = ListRegister.make(5 | 2 << 10, priority=0x40, state=2, group=0, eoi=True).value
+    expect("LR0: SGI 5 active from requester 2, EOI since another waits",
+           stage.vcpus[0].get("vgic.lr[0]"), wanted, ListRegister)
+    kept = (sgi.get("sources"), sgi.get("active_source"), sgi.get("latch_in_lr"))
+    expect("(sources, active_source, latch_in_lr)", kept, (0b001, 2, 0))
 
 
 # 3.4 Folding back.
@@ -580,6 +716,76 @@ def test_what_the_guest_did_is_folded_back(lab: Lab) -> None:
     expect("vgic.loaded", vcpu.get("vgic.loaded"), 0)
     relisted = sorted(call.arguments[1] for call in bench.calls)
     expect("each is relisted", relisted, [irq.address for irq in (waits, taken, done, ordered)])
+    expect("vgic.lr[]: what was read", [vcpu.get(f"vgic.lr[{n}]") for n in range(4)], values)
+    expect("vgic.lr_used, by which the refill knows what to clear", vcpu.get("vgic.lr_used"), 0xF)
+
+
+def test_what_comes_meanwhile_is_not_lost_and_lines_are_asked_when_it_is_over(lab: Lab) -> None:
+    stage = stage_of(lab)
+    stage.hold_lock()
+    bench, vcpu = stage.bench, stage.vcpus[0]
+    stage.load()
+    resample, deactivate = bench.function("resample"), bench.function("set_active")
+    bench.put(stage.gic, set_active=deactivate)
+    again = stage.pend(40, latch_in_lr=1)
+    watched = [stage.pend(41 + n, edge=0, pending_latch=0, line_level=1, resample=resample)
+               for n in range(3)]
+    values = [ListRegister.make(40, state=2), ListRegister.make(41, state=0, eoi=True),
+              ListRegister.make(42, state=1, eoi=True), ListRegister.make(43, state=0)]
+    stubs: dict[str | int, int] = {"vgic_irq_relist_folded": 0, resample: 0, deactivate: 0}
+
+    def fold(irqs: list[Object], lrs: list[ListRegister]) -> list[tuple[int, int]]:
+        """What the fold asks of a line (1) or deactivates (2): its INTID."""
+        stage.fill(irqs, [lr.value for lr in lrs])
+        bench.put(vcpu, vgic__lr_used=(1 << len(lrs)) - 1)
+        bench.call("vgic_fold", vcpu.address, stubs=stubs)
+        return [(1, call.arguments[1]) if call.name == str(resample) else (2, call.arguments[0])
+                for call in bench.calls if call.name != "vgic_irq_relist_folded"]
+
+    asked = fold([again, *watched], values)
+    expect("one that was sent again while its list register was acknowledged: "
+           "(active, pending_latch, latch_in_lr)",
+           tuple(again.get(name) for name in ("active", "pending_latch", "latch_in_lr")), (1, 1, 0))
+    expect("whose line is asked: of one that was completed, and had asked to be told (EOI)", asked,
+           [(1, 41)])
+    expect("line_level of the three afterwards", [irq.get("line_level") for irq in watched],
+           [0, 1, 1])
+    timer = stage.irq(TIMER)
+    for completes, state, wanted in ((1, 0, []), (0, 0, [(2, 29)]), (0, 2, []), (0, 1, [])):
+        bench.put(stage.gic, completes_hw=completes)
+        bench.put(timer, hw=1, pintid=29, line_level=1, enabled=1, group1=1)
+        lr = ListRegister.make(TIMER, state=state, pintid=29)
+        expect(f"a hw interrupt whose list register is in state {state}, the hardware completes it "
+               f"{completes}: what is deactivated", fold([timer], [lr]), wanted)
+        expect("line_level: up exactly if it is pending", timer.get("line_level"), int(state == 1))
+
+
+def test_an_sgi_in_a_list_register_keeps_its_requester(make_lab: MakeLab) -> None:
+    """GICv2: a list register has room for one requester. Another one waits for the completion."""
+    stage = stage_of(make_lab(LAB, 2), cpus=3)
+    stage.hold_lock()
+    bench, vcpu = stage.bench, stage.vcpus[0]
+    stage.load()
+    sgi = stage.pend(5, 0x40, pending_latch=0, group1=0)
+    every = (1 << stage.gic.get("lr_count")) - 1
+    for what, state, held, sender, after, eoi, sources in (
+        ("pending from 1, sent by 2", 1, 1, 2, 1, True, 0b100),
+        ("pending from 2, sent by 1", 1, 2, 1, 1, True, 0b100),
+        ("active from 1, sent by 2", 2, 1, 2, 2, True, 0b100),
+        ("active from 1, sent by 1", 2, 1, 1, 3, False, 0),
+        ("completed from 1, sent by 2", 0, 1, 2, 1, False, 0),
+    ):
+        source = 2 if what.startswith("completed") else min(held, sender) if state == 1 else held
+        bench.put(sgi, active=0, latch_in_lr=1, active_source=held, sources=1 << sender, changed=0)
+        stage.line_up(sgi)
+        stage.fill([sgi], [ListRegister.make(5 | held << 10, priority=0x40, state=state,
+                                             group=0).value])
+        bench.put(vcpu, vgic__hcr=1, vgic__lr_free=every & ~1)
+        bench.call("vgic_irq_latched", stage.vm.address, sgi.address)
+        wanted = ListRegister.make(5 | source << 10, priority=0x40, state=after, group=0, eoi=eoi)
+        expect(f"SGI 5, {what}: its list register", stage.read_lrs(1)[0].value, wanted.value,
+               ListRegister)
+        expect(f"SGI 5, {what}: requesters that wait (sources)", sgi.get("sources"), sources)
 
 
 def test_completions_are_counted_before_the_fold(lab: Lab) -> None:
@@ -623,9 +829,31 @@ def test_a_physical_line_is_sampled_again(lab: Lab) -> None:
         what = (f"vgic_resample(), active {active}, physical line {asserted}: "
                 "(line_level, deactivated)")
         expect(what, (timer.get("line_level"), calls), wanted)
-    bench.put(timer, line_level=1, active=0)
+    bench.put(timer, line_level=1, active=0, enabled=1, group1=1)
+    stage.line_up(timer)
+    bench.call("vgic_resample", vcpu.address, stubs=stubs)
+    expect("one whose line fell is relisted: the list", stage.listed(), [])
+    for what, members, left in (
+        ("one with a latch is pending still", {"pending_latch": 1}, (0, 0, [])),
+        ("one that a list register holds is the fold's", {"lr": 0}, (1, 0, [])),
+        ("a request is carried out", {"line_level": 0, "active": 1, "request": DEACTIVATE},
+         (0, 0, [TIMER])),
+    ):
+        bench.put(timer, **{"line_level": 1, "active": 0, "pending_latch": 0, "lr": NO_LR,
+                            "request": 0, **members})
+        bench.call("vgic_resample", vcpu.address, stubs=stubs)
+        calls = [call.arguments[0] for call in bench.calls if call.name == str(deactivate)]
+        expect(f"vgic_resample(): {what} (line_level, active, deactivated)",
+               (timer.get("line_level"), timer.get("active"), calls), left)
+    bench.put(timer, line_level=1, active=0, pending_latch=0, lr=NO_LR, request=0)
+    bench.put(vcpu, requests=0)
     bench.call("vgic_pull", vcpu.address, stubs=stubs)
     expect("vgic_pull() of a vCPU that is not loaded changes nothing", timer.get("line_level"), 1)
+    elsewhere = bench.allocate("struct cpu")[0].address
+    bench.put(vcpu, vgic__loaded=1, cpu=elsewhere)
+    bench.call("vgic_pull", vcpu.address, stubs=stubs)
+    expect("nor does that of one that is loaded on another CPU", timer.get("line_level"), 1)
+    bench.put(vcpu, cpu=bench.cpu.address)
     bench.put(vcpu, vgic__loaded=1)
     bench.call("vgic_pull", vcpu.address, stubs=stubs)
     expect("vgic_pull() of one that is samples the line", timer.get("line_level"), 0)
@@ -679,12 +907,19 @@ def test_completions_without_a_list_register_are_counted(lab: Lab) -> None:
     bench, vcpu = stage.bench, stage.vcpus[0]
     irqs = [stage.pend(40 + n, 8 * n, pending_latch=0, active=int(n != 1)) for n in range(5)]
     bench.put(irqs[0], lr=0)
+    resample, read_hcr = bench.function("resample"), bench.function("read_hcr")
+    bench.put(irqs[2], edge=0, line_level=1, resample=resample)
     stage.line_up(*irqs)
-    bench.put(stage.gic, read_hcr=bench.nowhere)
+    bench.put(stage.gic, read_hcr=read_hcr)
     bench.call(
         "vgic_retire_spilled", vcpu.address,
-        stubs={bench.nowhere: 2 << 27, "vgic_irq_relist_folded": 0}
+        stubs={read_hcr: 2 << 27, resample: 0, "vgic_irq_relist_folded": 0}
     )
+    names = {str(resample): "resample", str(read_hcr): "read_hcr"}
+    expect("of one whose line is watched the line is asked, and then it is relisted",
+           [names.get(call.name, call.name) for call in bench.calls],
+           ["read_hcr", "resample", "vgic_irq_relist_folded", "vgic_irq_relist_folded"])
+    expect("line_level of it", irqs[2].get("line_level"), 0)
     active = [irq.get("active") for irq in irqs]
     expect("EOIcount 2; the first is in a list register, the second inactive", active,
            [1, 0, 0, 0, 1])
@@ -731,10 +966,10 @@ def test_a_maintenance_interrupt_has_the_list_registers_filled_anew(lab: Lab) ->
 class Model:
     """A device model, as its DEVICE() gives it; vCPU 0 accesses it, and other exercises rest."""
 
-    def __init__(self, stage: Stage, name: str, state: int = 0) -> None:
+    def __init__(self, stage: Stage, name: str, state: int = 0, vcpu: int = 0) -> None:
         for function in ("vgic_pull", "vgic_irq_update"):
             stage.bench.silence(function)
-        self._bench, self._vcpu, self._state = stage.bench, stage.vcpus[0].address, state
+        self._bench, self._vcpu, self._state = stage.bench, stage.vcpus[vcpu].address, state
         for device in self._bench.objects.registry("device", "registry_devices"):
             if self._bench.machine.memory.text(device.get("name")) == name:
                 self._read, self._write = device.get("read"), device.get("write")
@@ -744,11 +979,10 @@ class Model:
     def read(self, offset: int, size: int = 4) -> int:
         return self._bench.call(self._read, self._vcpu, self._state, offset, size)
 
-    def write(self, offset: int, value: int, size: int = 4) -> None:
-        stubs: dict[str | int, int] = {"vmm_irq_send": 0}
-        self._bench.call(
-            self._write, self._vcpu, self._state, offset, size, value, stubs=stubs
-        )
+    def write(self, offset: int, value: int, size: int = 4,
+              stubs: Mapping[str | int, Stub] | None = None) -> None:
+        self._bench.call(self._write, self._vcpu, self._state, offset, size, value,
+                         stubs={"vmm_irq_send": 0, **(stubs or {})})
 
 
 def check_ones_alone(stage: Stage, model: Model, frame: int, bank: str, first: int,
@@ -769,13 +1003,56 @@ def check_ones_alone(stage: Stage, model: Model, frame: int, bank: str, first: i
             expect(f"{member} of INTIDs {first} to {first + 31}, {before:#010x}, after "
                    f"{written:#010x} is written to {register}: its ones alone count",
                    stage.bits(member, first), wanted)
-    for member in ("pending_latch", "latch_in_lr"):
+    for member in ("pending_latch", "latch_in_lr", "line_level"):
         stage.bits(member, first, 0b0110)
     model.write(frame + ICPENDR + first // 32 * 4, 0b1010)
     left = stage.bits("pending_latch", first), stage.bits("latch_in_lr", first)
     expect(f"(pending_latch, latch_in_lr) of INTIDs {first} to {first + 31}, 0b0110 each, after "
            f"0b1010 is written to {name.replace('*', 'ICPENDR')}: both parts of a latch are taken "
            "away", left, (0b0100, 0b0100))
+    expect(f"line_level of INTIDs {first} to {first + 31}, which is the device's",
+           stage.bits("line_level", first), 0b0110)
+
+
+def check_changes_meet_the_truth(stage: Stage, model: Model, offset: int, irq: Object) -> None:
+    """An interrupt of vCPU 1's list: a list register there may know better, until it is pulled."""
+    owner = stage.vcpus[1].address
+    stage.bench.put(irq, vcpu=owner, pending_latch=0)
+    before: list[int] = []
+
+    def pull(*_: int) -> int:
+        before.append(irq.get("pending_latch"))
+        return 0
+
+    intid = irq.get("intid")
+    model.write(offset, 1 << intid % 32, stubs={"vgic_pull": pull, "vgic_irq_update": 0})
+    calls = [(call.name, call.arguments[int(call.name == "vgic_irq_update")])
+             for call in stage.bench.calls]
+    expect(f"a write to the ISPENDR of INTID {intid}, which vCPU 1 has: what is called for whom",
+           calls, [("vgic_pull", owner), ("vgic_irq_update", irq.address)])
+    expect("pending_latch when that vCPU is pulled, and afterwards",
+           [*before, irq.get("pending_latch")], [0, 1])
+
+
+def check_groups(stage: Stage, model: Model) -> None:
+    """GICD_CTLR: every interrupt may come or go. vgic_irq_update() marks those it is called for."""
+    bench = stage.bench
+    offset, _ = bench.objects.member("struct vgic_irq", "changed")
+    strb = 0x3900_0000 | offset << 10 | 1 << 5 | 2  # strb w2, [x1, #offset]
+    marks = struct.pack("<3I", 0x5280_0022, strb, 0xD65F_03C0)  # mov w2, #1; strb; ret
+    bench.machine.gdb.write_virtual(bench.machine.symbols["vgic_irq_update"], marks)
+    bench.put(stage.vm, vgic__ctlr=0)
+    model.write(0, 3, stubs={"vgic_pull": 0})
+    expect("a write to GICD_CTLR pulls every vCPU", [call.arguments[0] for call in bench.calls],
+           [vcpu.address for vcpu in stage.vcpus])
+    places = [(f"INTIDs 0 to 31 of vCPU {n}", stage.irq(0, n)) for n in range(len(stage.vcpus))]
+    places += [(f"INTIDs {n} to {n + 31}", stage.irq(n)) for n in range(PRIVATE, 256, 32)]
+    size = bench.size("struct vgic_irq")
+    for what, irq in places:
+        data = bench.machine.memory.read(irq.address, 32 * size)[offset::size]
+        expect(f"{what}: vgic_irq_update() is called for", sum(m << n for n, m in enumerate(data)),
+               ALL)
+    bench.silence("vgic_irq_update")
 
 
 def test_a_bank_is_one_field_of_many_interrupts(lab: Lab, seed: int) -> None:
@@ -801,6 +1078,9 @@ def test_a_bank_is_one_field_of_many_interrupts(lab: Lab, seed: int) -> None:
     gicd.write(ISENABLER, ALL)
     expect("GICD_ISENABLER0 is reserved with affinity routing", gicd.read(ISENABLER), 0)
     expect("a byte of GICD_ISENABLER2 reads", gicd.read(ISENABLER + 8, 1), 0)
+    gicd.write(ISENABLER + 0x80 + 8, 0xFF, 1)
+    expect("GICD_ISENABLER2 after a byte was written to GICD_ICENABLER2", gicd.read(ISENABLER + 8),
+           wanted)
     expect("a reserved offset reads", gicd.read(0x1000), 0)
     gicr = Model(stage, "gicr", stage.bench.allocate("u64", 8)[0].address)
     expect("GICR_TYPER of vCPU 0", gicr.read(8, 8), 0)
@@ -809,6 +1089,12 @@ def test_a_bank_is_one_field_of_many_interrupts(lab: Lab, seed: int) -> None:
     expect("GICR_ISENABLER0 of vCPU 1", gicr.read(0x3_0000 + ISENABLER), 1 << TIMER)
     expect("enabled at vCPU 1, not at vCPU 0", [stage.irq(TIMER, n).get("enabled") for n in (0, 1)],
            [0, 1])
+    gicr.write(0x3_0000 + ISENABLER + 0x80, 0xFF, 1)
+    gicr.write(0x3_0000 + ISENABLER + 0x80 + 3, 0xFF, 1)
+    gicr.write(0x3_0000 + IPRIORITYR + TIMER - 1, 0xF8F8, 2)
+    expect("bytes to GICR_ICENABLER0, a halfword to GICR_IPRIORITYR6 do nothing: "
+           "(enabled, priority) of INTID 27", (stage.irq(TIMER, 1).get("enabled"),
+                                               stage.irq(TIMER, 1).get("priority")), (1, 0))
     gicd.write(IROUTER + 8 * 70, ALL)
     expect("GICD_IROUTER70, lower half written: affinity and routing mode alone",
            gicd.read(IROUTER + 8 * 70, 8), 0xFF_80FF_FFFF)
@@ -820,11 +1106,16 @@ def test_a_bank_is_one_field_of_many_interrupts(lab: Lab, seed: int) -> None:
         expect(f"INTID {intid}: (enabled, priority, route)",
                tuple(first_and_last.get(name) for name in ("enabled", "priority", "route")),
                (1, 0xF8, 1))
+    size = stage.bench.size("struct vgic_irq")
+    behind = stage.spis + SPIS * size
+    kept = stage.bench.machine.memory.read(behind, size)
     for intid in (31, 256):
         gicd.write(IPRIORITYR + intid, 0xF8, 1)
         gicd.write(IROUTER + 8 * intid, 1, 8)
         read = gicd.read(IPRIORITYR + intid, 1), gicd.read(IROUTER + 8 * intid, 8)
         expect(f"INTID {intid} is not the distributor's: its priority and route", read, (0, 0))
+    expect_that("memory behind the last SPI, INTID 255, stays as it was",
+                stage.bench.machine.memory.read(behind, size) == kept)
     gicr.write(0x1_0000 + ISENABLER, 1 << 31)
     gicr.write(0x1_0000 + IPRIORITYR + 31, 0xA7, 1)
     expect("INTID 31 of vCPU 0: (enabled, priority)",
@@ -842,6 +1133,9 @@ def test_a_bank_is_one_field_of_many_interrupts(lab: Lab, seed: int) -> None:
     expect("vgic.ctlr", stage.vm.get("vgic.ctlr"), 3)
     check_ones_alone(stage, gicd, 0, "GICD_*", 64, numbers)
     check_ones_alone(stage, gicr, 0x1_0000, "GICR_*", 0, numbers)
+    check_changes_meet_the_truth(stage, gicd, ISPENDR + 80 // 32 * 4, stage.irq(80))
+    check_changes_meet_the_truth(stage, gicr, 0x3_0000 + ISPENDR, stage.irq(31, 1))
+    check_groups(stage, gicd)
 
 
 def test_a_bank_keeps_what_software_cannot_change(make_lab: MakeLab) -> None:
@@ -858,6 +1152,9 @@ def test_a_bank_keeps_what_software_cannot_change(make_lab: MakeLab) -> None:
         gicd.write(ITARGETSR + intid, 0xFF, 1)
         expect(f"GICD_ITARGETSR of INTID {intid}, written 0xff, for three vCPUs",
                gicd.read(ITARGETSR + intid, 1), wanted)
+    of_last = Model(stage, "gicd_v2", vcpu=2)
+    expect("GICD_ITARGETSR of INTIDs 0 and 31, read by vCPU 2: its own bit",
+           (of_last.read(ITARGETSR, 1), of_last.read(ITARGETSR + 31, 1)), (4, 4))
     gicd.write(ISPENDR, 1 << 3 | 1 << 20)
     latched = [n for n in range(PRIVATE) if stage.irq(n).get("pending_latch")]
     expect("GICD_ISPENDR0 sets PPI 20, and no SGI, whose requester it does not know", latched, [20])
@@ -892,7 +1189,10 @@ def test_an_sgi_reaches_those_that_are_named(lab: Lab) -> None:
         "target list 0b1011": (0b1011, [0, 1, 3]),
         "target list 0b0100, of Group 0 there": (0b0100, []),
         "IRM": (1 << 40 | 0xF, [1, 3]),
+        "IRM, whatever the rest says": (1 << 40 | 1 << 48 | 1 << 32 | 1 << 16, [1, 3]),
         "Aff1 1": (1 << 16 | 0xF, []),
+        "Aff2 1": (1 << 32 | 0xF, []),
+        "Aff3 1": (1 << 48 | 0xF, []),
         "range 1": (1 << 44 | 0xF, []),
     }
     for name, (value, wanted) in cases.items():
@@ -912,15 +1212,23 @@ def test_an_sgi_is_pending_once_for_each_requester(make_lab: MakeLab) -> None:
     place = {vcpu.address: n for n, vcpu in enumerate(stage.vcpus)}
     cases: dict[str, tuple[int, list[int]]] = {
              "list 0b101": (5 << 16, [0, 2]), "all but self": (1 << 24, [1, 2]),
-             "self": (2 << 24, [0]), "CPUs that there are not": (0xF8 << 16, [])}  # fmt: skip
+             "self": (2 << 24, [0]), "CPUs that there are not": (0xF8 << 16, []),
+             "the reserved filter": (3 << 24 | 7 << 16, [])}  # fmt: skip
+
+    def sent() -> list[tuple[int, ...]]:
+        return [(place[call.arguments[0]], place[call.arguments[1]], call.arguments[2])
+                for call in bench.calls]
+
     for name, (value, wanted) in cases.items():
         gicd.write(0xF00, value | 9)
-        sent = [(place[call.arguments[0]], call.arguments[2]) for call in bench.calls]
-        expect(f"GICD_SGIR of vCPU 0, {name}: (to, SGI)", sent, [(n, 9) for n in wanted])
+        expect(f"GICD_SGIR of vCPU 0, {name}: (to, from, SGI)", sent(), [(n, 0, 9) for n in wanted])
+    Model(stage, "gicd_v2", vcpu=1).write(0xF00, 1 << 24 | 15)
+    expect("GICD_SGIR of vCPU 1, all but self: (to, from, SGI)", sent(), [(0, 1, 15), (2, 1, 15)])
     for sender in (2, 0, 2):
         to, requester = stage.vcpus[1].address, stage.vcpus[sender].address
         bench.call("vmm_irq_send", to, requester, 9, stubs={"vgic_irq_update": 0})
     expect("sources after SGI 9 from 2, 0 and 2", stage.irq(9, 1).get("sources"), 0b101)
+    expect("a requester is no latch: pending_latch", stage.irq(9, 1).get("pending_latch"), 0)
 
 
 # 3.8 The interface at a world switch.
@@ -938,6 +1246,8 @@ def test_the_interface_is_saved_and_loaded(lab: Lab, gic: int, seed: int) -> Non
     bench.call(stage.gic.get("save"), after.address)
     for name, value in members.items():
         expect(f"{name} after a load and a save", after.get(name), value)
+    if gic == 2:
+        expect("ap1r, which a GICv2 has not", after.get("ap1r"), 0)
 
 
 def test_list_registers_of_gicv2_are_converted(make_lab: MakeLab) -> None:
@@ -947,7 +1257,10 @@ def test_list_registers_of_gicv2_are_converted(make_lab: MakeLab) -> None:
             1 << 30 | 1 << 28 | 0x15 << 23 | 1 << 19 | 77,
         ListRegister.make(5 | 3 << 10, state=2, priority=8, group=0):
             2 << 28 | 1 << 23 | 3 << 10 | 5,
-        ListRegister.make(27, state=2, pintid=29): 1 << 31 | 1 << 30 | 2 << 28 | 29 << 10 | 27,
+        ListRegister.make(27, state=2, pintid=1019):
+            1 << 31 | 1 << 30 | 2 << 28 | 1019 << 10 | 27,
+        ListRegister.make(6 | 5 << 10, priority=0xF8, group=0, eoi=True):
+            1 << 28 | 0x1F << 23 | 1 << 19 | 5 << 10 | 6,
     }  # fmt: skip
     for n, (lr, wanted) in enumerate(cases.items()):
         register = GICH + 0x100 + 4 * n
@@ -968,6 +1281,7 @@ def test_what_the_interface_would_signal(lab: Lab) -> None:
     group0 = {"group": 0}
     cases: list[tuple[int, dict[str, int], bool]] = [
         (0x80, {}, True), (0x80, {"mask": 0x80}, False), (0x80, {"mask": 0x88}, True),
+        (0x98, {"mask": 0x98, "bpr1": 5}, False),
         (0x80, {"on": 1}, False), (0x80, {"ap": 1 << 16}, False), (0x80, {"ap": 1 << 17}, True),
         (0x98, {"ap": 1 << 19}, False), (0x98, {"ap": 1 << 19, "bpr1": 4}, True),
         (0x88, {"ap": 1 << 18, "bpr1": 5}, True), (0x88, {"ap": 1 << 16, "bpr1": 5}, False),
@@ -1015,6 +1329,22 @@ def test_the_interface_after_reset_is_as_after_power_on(lab: Lab, gic: int) -> N
     expect("what was sent to the vCPU stays pending", sent.get("pending_latch"), 1)
 
 
+def test_the_guests_interface_of_a_gicv2_is_one_page_of_the_hardware(lab: Lab, gic: int) -> None:
+    bench = Bench.at(lab.start("gic_enable"), LAB, "vm_create")
+    machine, vm = bench.machine, bench.machine.register("x0")
+    mapped: list[tuple[int, ...]] = []
+
+    def map_(*arguments: int) -> int:
+        mapped.append((*arguments, machine.register("x4")))
+        return 0
+
+    bench.call(hook_of(machine, LAB, "vm_create"), vm, stubs={"stage2_map": map_})
+    read, write, device = 1, 2, 8
+    page = [(vm, 0x0801_0000, 0x0804_0000, 0x1000, read | write | device)] if gic == 2 else []
+    expect("vgic_vm_create() maps: (VM, GICC of the guest's machine, GICV, bytes, PROT_READ 1 | "
+           "PROT_WRITE 2 | PROT_DEVICE 8)", mapped, page)
+
+
 def test_a_vcpu_that_leaves_takes_its_interface_along(lab: Lab) -> None:
     stage = stage_of(lab)
     bench, vcpu = stage.bench, stage.vcpus[0]
@@ -1027,6 +1357,8 @@ def test_a_vcpu_that_leaves_takes_its_interface_along(lab: Lab) -> None:
 
     def fold(*_: int) -> int:
         resident.append(vcpu.get("vgic.resident"))
+        expect("ICH_HCR_EL2.En while list registers are folded: a write of it loses EOIcount",
+               bench.read_sysreg("ICH_HCR_EL2") & 1, 1)
         return 0
 
     bench.call(hook_of(bench.machine, LAB, "vcpu_save"), vcpu.address, stubs={"vgic_fold": fold})

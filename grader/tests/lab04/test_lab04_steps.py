@@ -134,14 +134,18 @@ def test_timer_goes_into_the_hardware_and_comes_back(lab: Lab, seed: int) -> Non
         "off": (0, cval, 0, False),
         "fired, the interrupt not taken yet": (ENABLE, 0, 0, True),
         "fired, the interrupt on its way": (ENABLE, 0, 1, False),
+        "set anew by the handler of the last one, which is active still": (ENABLE, cval, 1, True),
     }
     for name, (ctl, compare, live, wanted) in cases.items():
         bench.put(vcpu, vtimer__cntv__ctl=ctl, vtimer__cntv__cval=compare)
-        bench.call(load, vcpu.address, stubs={**away, "vgic_is_live": live})
-        if live:
-            expect("PPI 27 is made active for a vCPU that has it",
-                   ("gic_set_active", CNTV, 1) in calls(bench, 2), True)
-            expect("cpu->cntv_active says that it is active", cpu.get("cntv_active"), 1)
+        for noted in (0, 1) if live else (0,):
+            bench.put(cpu, cntv_active=noted)
+            bench.call(load, vcpu.address, stubs={**away, "vgic_is_live": live})
+            if live:
+                expect("PPI 27 is made active for a vCPU that has it, even where cntv_active is "
+                       f"{noted}: the guest before may have completed its own",
+                       ("gic_set_active", CNTV, 1) in calls(bench, 2), True)
+                expect("cpu->cntv_active says that it is active", cpu.get("cntv_active"), 1)
         bench.call(save, vcpu.address, stubs={**away, "vgic_is_live": live})
         watched = any(call.name == "deadline_arm" for call in bench.calls)
         expect(f"vtimer_save() arms a deadline: timer {name}", watched, wanted)
@@ -237,6 +241,12 @@ def test_the_first_deadline_is_in_cnthp(lab: Lab) -> None:
     expect("CNTHP afterwards: the next, which became due in between", cnthp(), late.get("ticks"))
     bench.call("deadline_cancel", late.address)
     expect("CNTHP without a deadline", cnthp(), "off")
+    bench.silence("console_lose_patience")
+    [due] = unarmed(bench, [0], expire=bench.machine.symbols["console_lose_patience"])
+    bench.call("deadline_arm", due.address, 1)
+    stores = [one.operands[0] for one in bench.executed("stlr", interrupt, cpu.address, CNTHP)]
+    expect("the first store-release of cnthp_interrupt() is deadline_let_go()'s, of 64 bits (x); "
+           "that which unlocks, of 32 bits (w), comes behind", stores[:2], ["x", "w"])
 
 
 def test_expiry_looks_again(lab: Lab) -> None:
@@ -319,6 +329,7 @@ def test_cntp_follows_its_registers(lab: Lab) -> None:
     expect(f"{what}: TVAL -1 written, so due", write(tval, 0xFFFF_FFFF), ([1], []))
     expect("CNTP_CTL_EL0, due", read(ctl), ENABLE | ISTATUS)
     expect(f"{what}: CTL.IMASK written, due", write(ctl, ENABLE | IMASK), ([0], []))
+    expect("CNTP_CTL_EL0, due and masked", read(ctl), ENABLE | IMASK | ISTATUS)
     expect(f"{what}: CTL 0 written, due", write(ctl, 0), ([0], []))
     expect("CNTP_CTL_EL0, off", read(ctl), 0)
     write(ctl, ALL)
@@ -404,6 +415,8 @@ def test_the_end_of_a_slice(lab: Lab) -> None:
            ([], REQ_RESCHEDULE))
     bench.machine.memory.write(ending, bytes(4))
     expect(f"{what}; its vCPU sleeps", expires(BLOCKED, 1, 0), ([], 0))
+    expect(f"{what}; its vCPU waits on a queue: the CPU is about to choose",
+           expires(RUNNABLE, 1, 1), ([], 0))
     armed, work = expires(RUNNING, 1, 0)
     expect(f"{what}; alone: a new slice", (armed, work), ([(slice_, cpu.get("slice_end"))], 0))
     slice_end = cpu.get("slice_end")

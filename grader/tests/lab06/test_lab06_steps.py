@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import itertools
+import struct
+from dataclasses import dataclass
 
 from grader.conftest import Lab
 from grader.machine.machine import EL2_ONLY, Machine, StopKind
@@ -12,7 +14,7 @@ from grader.oracle.barriers import disassemble
 from grader.oracle.calls import Bench, Stub, hook_of, trap_result
 from grader.oracle.objects import Object
 from grader.oracle.probe import ProbeVm
-from grader.oracle.smp import OFF, RUNNABLE, RUNNING, listed
+from grader.oracle.smp import BLOCKED, OFF, RUNNABLE, RUNNING, listed
 
 LAB = 6
 CPU_ON_32, CPU_ON_64 = 0x8400_0003, 0xC400_0003
@@ -201,7 +203,138 @@ def test_how_a_cpu_waits_for_a_lock(lab: Lab) -> None:
                (stop.kind, stop.pc), (StopKind.BREAKPOINT, bench.nowhere))
 
 
-# 6.6: what moves with a vCPU.
+# 6.6: where a vCPU runs.
+
+
+@dataclass
+class Balance:
+    """Four CPUs and a vCPU in memory; none of them runs."""
+
+    bench: Bench
+    vcpu: Object
+    cpus: list[Object]
+
+    @classmethod
+    def of(cls, lab: Lab, seed: int) -> Balance:
+        bench, vcpus = bench_of(lab, seed)
+        return cls(bench, vcpus[1], [bench.objects.cpu(index) for index in range(4)])
+
+    def set(self, pin: int, asleep: int, loads: tuple[int, ...], online: int = 0b1111) -> None:
+        """CPUs that the vCPU may run on, that sleep, how many wait on each, that are there."""
+        config = self.bench.objects.vm(0).pointer("config", "struct bundle_vm")
+        assert config is not None
+        memory, symbols = self.bench.machine.memory, self.bench.machine.symbols
+        self.bench.put(config, **{"pin[1]": pin})
+        memory.write(symbols["cpus_online"], struct.pack("<I", online))
+        memory.write(symbols["cpus_asleep"], struct.pack("<I", asleep))
+        for cpu, load in zip(self.cpus, loads, strict=True):
+            self.bench.put(cpu, vcpu=0, runnable_count=load)
+
+    @property
+    def asleep(self) -> int:
+        return self.bench.machine.memory.u32(self.bench.machine.symbols["cpus_asleep"])
+
+    def kicked(self) -> list[int]:
+        """CPUs that were kicked during the last call, which has smp_kick() for a stub."""
+        places = [cpu.address for cpu in self.cpus]
+        return sorted(places.index(call.arguments[0]) for call in self.bench.calls
+                      if call.name == "smp_kick")
+
+
+def test_where_a_vcpu_goes_that_wakes_up(lab: Lab, seed: int) -> None:
+    balance = Balance.of(lab, seed)
+    places = {cpu.address: index for index, cpu in enumerate(balance.cpus)}
+    for what, home, pin, asleep, loads, wanted in (
+        ("nothing runs where it ran last", 2, 0xF, 0b0010, (0, 0, 0, 0), 2),
+        ("it may not run there any more: one that sleeps", 2, 0b1010, 0b1000, (0, 0, 0, 0), 3),
+        ("that one is busy: the first that sleeps", 0, 0xF, 0b1100, (1, 0, 0, 0), 2),
+        ("of those on which it may run", 0, 0b1001, 0b0110, (1, 0, 0, 0), 3),
+        ("none sleeps: where the fewest wait", 0, 0xF, 0, (3, 2, 1, 2), 2),
+        ("of those on which it may run", 0, 0b0011, 0, (3, 2, 0, 0), 1),
+        ("nowhere fewer than where it ran last", 3, 0xF, 0, (2, 2, 2, 2), 3),
+        ("of several the first", 3, 0xF, 0, (2, 1, 1, 2), 1),
+        ("it may not stay, though nobody has fewer", 3, 0b0110, 0, (0, 2, 2, 1), 1),
+    ):
+        balance.set(pin, asleep, loads)
+        found = balance.bench.call("balance_place", balance.vcpu.address,
+                                   balance.cpus[home].address)
+        expect(f"balance_place() of a vCPU that ran on CPU {home}, may run on {pin:#06b}, asleep "
+               f"{asleep:#06b}, waiting {loads}, {what}: CPU", places.get(found), wanted)
+        expect("cpus_asleep is not changed: nothing is decided yet", balance.asleep, asleep)
+    balance.set(0b0010, 0b0010, (5, 0, 0, 0), online=1)
+    found = balance.bench.call("balance_place", balance.vcpu.address, balance.cpus[0].address)
+    expect("on a machine with one CPU: CPU", places.get(found), 0)
+    balance.set(0xF, 0, (0, 1, 1, 1))
+    running = balance.bench.objects.vm(0).vcpu(2)
+    for state, wanted in ((RUNNING, 1), (RUNNABLE, 1), (BLOCKED, 0)):
+        balance.set(0xF, 0, (0, 0, 1, 1))
+        balance.bench.put(running, state=state)
+        balance.bench.put(balance.cpus[0], vcpu=running.address)
+        found = balance.bench.call("balance_place", balance.vcpu.address, balance.cpus[0].address)
+        expect(f"a vCPU of state {state} that is loaded where it ran last counts: CPU",
+               places.get(found), wanted)
+
+
+def test_who_has_to_wait_wakes_those_that_could_run_it(lab: Lab, seed: int) -> None:
+    """No wake-up is lost: who queues a vCPU that has to wait takes the bits of all that sleep."""
+    balance = Balance.of(lab, seed)
+    bench, here = balance.bench, balance.cpus[0]
+    for what, pin, asleep, waiting, loaded, left, kicked in (
+        ("its CPU slept, and is kicked by who queued it", 0xF, 0b1101, 2, 0, 0b1100, []),
+        ("its CPU has nothing else to run", 0xF, 0b1100, 1, 0, 0b1100, []),
+        ("it has to wait", 0xF, 0b1100, 2, 0, 0, [2, 3]),
+        ("it has to wait, and may run on some alone", 0b0101, 0b1100, 2, 0, 0b1000, [2]),
+        ("it is loaded there: nobody else can take it", 0xF, 0b1100, 2, 1, 0b1100, []),
+    ):
+        balance.set(pin, asleep, (waiting, 0, 0, 0))
+        bench.put(balance.vcpu, waits_from=0)
+        if loaded:
+            bench.put(here, vcpu=balance.vcpu.address)
+        bench.call("balance_queued", balance.vcpu.address, here.address, stubs={"smp_kick": 0})
+        expect(f"balance_queued(), may run on {pin:#06b}, asleep {asleep:#06b}, {waiting} wait on "
+               f"CPU 0, {what}: cpus_asleep afterwards", bin(balance.asleep), bin(left))
+        expect("CPUs that are kicked", balance.kicked(), kicked)
+        expect_that("since when it waits is noted: waits_from",
+                    balance.vcpu.get("waits_from") > 0, balance.vcpu.get("waits_from"))
+    balance.set(0xF, 0b1110, (2, 0, 0, 0), online=1)
+    bench.call("balance_queued", balance.vcpu.address, here.address, stubs={"smp_kick": 0})
+    expect("on a machine with one CPU nobody is woken", (balance.asleep, balance.kicked()),
+           (0b1110, []))
+
+
+def test_what_a_cpu_leaves_behind_is_offered_to_others(lab: Lab, seed: int) -> None:
+    """balance_load(): a CPU has loaded a vCPU, and others wait on its queue."""
+    balance = Balance.of(lab, seed)
+    bench, here = balance.bench, balance.cpus[0]
+    load = hook_of(bench.machine, LAB, "vcpu_load")
+    runs = bench.objects.vm(0).vcpu(2)
+    head = bench.address_of(here, "run_queue")
+    node = bench.address_of(balance.vcpu, "run_node")
+    for this, after in ((head, node), (node, head)):
+        bench.write_u64(this, after)
+        bench.write_u64(after + 8, this)
+    for what, pin, asleep, loads, slice_end, left, kicked, moved in (
+        ("others sleep", 0xF, 0b1100, (1, 1, 0, 0), FAR, 0, [2, 3], []),
+        ("one sleeps that may not run it", 0b0011, 0b1000, (1, 1, 0, 0), FAR, 0b1000, [], []),
+        ("a time slice is over, CPU 2 has less to do", 0xF, 0, (1, 2, 0, 1), 1, 0, [],
+         [(here.address, balance.cpus[2].address)]),
+        ("a time slice is over, nobody has less to do", 0xF, 0, (1, 2, 2, 2), 1, 0, [], []),
+        ("no time slice is over, though CPU 2 has less to do", 0xF, 0, (1, 2, 0, 1), FAR, 0, [],
+         []),
+        ("it came out of sleep (slice_end 0): no time slice is over", 0xF, 0, (1, 2, 0, 1), 0, 0,
+         [], []),
+    ):
+        balance.set(pin, asleep, loads)
+        bench.put(runs, cpu=here.address, state=RUNNING)
+        bench.put(here, vcpu=runs.address, slice_end=slice_end)
+        bench.put(balance.vcpu, waits_from=FAR)
+        bench.call(load, runs.address, stubs={"smp_kick": 0, "vcpu_migrate": 0})
+        expect(f"a vCPU waits on CPU 0, may run on {pin:#06b}, asleep {asleep:#06b}, waiting "
+               f"{loads}, {what}: cpus_asleep afterwards", bin(balance.asleep), bin(left))
+        expect("CPUs that are kicked", balance.kicked(), kicked)
+        expect("vcpu_migrate(): (from, to)", [call.arguments[:2] for call in bench.calls
+                                              if call.name == "vcpu_migrate"], moved)
+        expect("the queue's lock is free: taken", here.get("run_lock.taken"), 0)
 
 
 def test_the_timer_of_a_vcpu_that_has_moved_is_on_no_queue(lab: Lab, seed: int) -> None:
