@@ -199,19 +199,35 @@ def line_table(image: Path, exits: Exits, cross: str) -> Table:
 
 
 class Flame:
-    """A flame graph: who called whom from below to above, as wide as its instructions."""
+    """A flame graph: who called whom from below to above, as wide as its instructions.
 
-    WIDTH, HEIGHT = 1100, 19
+    The two lowest frames say which row of the table it is and which exit.
+    """
+
+    WIDTH, HEIGHT, TOP, CHARACTER = 1100, 20, 56, 6.7
     COLOURS = ("#e4572e", "#ef8354", "#f2a65a", "#f2b134", "#d9a441", "#e07a5f")
+    GROUND = ("#c3ccd5", "#dfe5ea")
+    HOW = ("Above each function stand those that it called; it is as wide as its instructions "
+           "and theirs. Each exit is the average of its kind.")
 
     def __init__(self, title: str) -> None:
         self.title = title
         self.paths: Counter[Path_] = Counter()
 
-    def add(self, exits: Exits) -> None:
+    def add(self, row: str, exits: Exits) -> None:
         where = f"{exits.reason}, CPU {exits.cpu}"
         for path, insns in exits.paths.items():
-            self.paths[where, *path] += round(10 * insns / exits.times)
+            self.paths[row, where, *path] += round(10 * insns / exits.times)
+
+    def _label(self, name: str, insns: float, width: float) -> str:
+        """What there is room for: the name with its number, the name, its beginning, nothing."""
+        room = int((width - 8) / self.CHARACTER)
+        counted = f"{name}: {insns:,.0f}"
+        if len(counted) <= room:
+            return counted
+        if len(name) <= room:
+            return name
+        return f"{name[:room - 1]}\u2026" if room > 4 else ""
 
     def _frames(self, paths: Counter[Path_], depth: int, x: float, scale: float,
                 parts: list[str]) -> int:
@@ -225,31 +241,35 @@ class Flame:
             total = sum(inside.values())
             width = total * scale
             label = html.escape(f"{name}: {total / 10:g} instructions")
-            shown = html.escape(name[:int(width / 7)]) if width > 24 else ""
+            shown = html.escape(self._label(name, total / 10, width))
             parts.append(
                 f'<g><title>{label}</title><rect x="{x:.1f}" y="Y{depth}" width="{width:.1f}" '
-                f'height="{self.HEIGHT - 1}" rx="2" fill="{self._colour(name)}"/>'
+                f'height="{self.HEIGHT - 1}" rx="2" fill="{self._colour(name, depth)}" '
+                f'stroke="#fff" stroke-width="0.6"/>'
                 f'<text x="{x + 4:.1f}" y="T{depth}">{shown}</text></g>')
             deepest = max(deepest, self._frames(inside, depth + 1, x, scale, parts))
             x += width
         return max(deepest, depth)
 
-    def _colour(self, name: str) -> str:
+    def _colour(self, name: str, depth: int) -> str:
+        if depth < len(self.GROUND):
+            return self.GROUND[depth]
         return self.COLOURS[sum(name.encode()) % len(self.COLOURS)]
 
     def draw(self) -> str:
         """The graph, as SVG without scripts; a browser shows the numbers under the pointer."""
         parts: list[str] = []
         depth = self._frames(self.paths, 0, 0, self.WIDTH / max(self.paths.total(), 1), parts)
-        height = (depth + 1) * self.HEIGHT + 34
+        height = depth * self.HEIGHT + self.TOP  # the deepest level has no frame
         drawn = "".join(parts)
         for level in range(depth, -1, -1):
             y = height - 4 - (level + 1) * self.HEIGHT
-            drawn = drawn.replace(f'"Y{level}"', f'"{y}"').replace(f'"T{level}"', f'"{y + 13}"')
+            drawn = drawn.replace(f'"Y{level}"', f'"{y}"').replace(f'"T{level}"', f'"{y + 14}"')
         return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.WIDTH} {height}" '
                 f'font-family="system-ui, sans-serif" font-size="12" fill="#1d2733">'
                 f'<rect width="{self.WIDTH}" height="{height}" fill="#fff"/>'
-                f'<text x="4" y="18" font-size="14">{html.escape(self.title)}</text>'
+                f'<text x="4" y="20" font-size="16">{html.escape(self.title)}</text>'
+                f'<text x="4" y="40" fill="#5b6873">{self.HOW}</text>'
                 f'{drawn}</svg>\n')
 
 
@@ -290,7 +310,7 @@ def main() -> int:
             other = counterpart(exits, reference.get(one.row.name, []))
             console.print(function_table(exits, other))
             console.print(line_table(arguments.image, exits, arguments.cross))
-            flame.add(exits)
+            flame.add(one.row.title.strip(), exits)
     target = arguments.build / "bench" / f"profile-{arguments.benchmark}.svg"
     write_atomically(target, flame.draw())
     print(f"{target}: the same as a flame graph")

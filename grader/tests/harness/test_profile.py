@@ -74,7 +74,7 @@ def test_rows_are_read_apart(sections: list[list[object]]) -> None:
 
 def test_a_flame_is_as_wide_as_its_instructions(hypercalls: list[Profile]) -> None:
     flame = Flame("<title>")
-    flame.add(hypercalls[0].exits[0])
+    flame.add("one row", hypercalls[0].exits[0])
     drawn = flame.draw()
     assert "&lt;title&gt;" in drawn and "<script" not in drawn
     widths = {name: float(width) for name, width in re.findall(
@@ -82,8 +82,18 @@ def test_a_flame_is_as_wide_as_its_instructions(hypercalls: list[Profile]) -> No
     whole = hypercalls[0].exits[0].insns
     own = sum(insns for path, insns in hypercalls[0].exits[0].paths.items()
               if "trap_dispatch" in path) / hypercalls[0].exits[0].times
-    assert widths["HVC, CPU 0"] == pytest.approx(Flame.WIDTH, abs=1)
+    assert widths["one row"] == widths["HVC, CPU 0"] == pytest.approx(Flame.WIDTH, abs=1)
     assert widths["trap_dispatch"] == pytest.approx(Flame.WIDTH * own / whole, abs=1)
+    assert f">trap_dispatch: {own:,.0f}<" in drawn
+
+
+def test_exits_of_two_rows_stand_side_by_side(hypercalls: list[Profile]) -> None:
+    flame = Flame("title")
+    for row in ("one row", "another"):
+        flame.add(row, hypercalls[0].exits[0])
+    frames = re.findall(r'<title>HVC, CPU 0: [^<]*</title><rect [^>]*?width="([\d.]+)"',
+                        flame.draw())
+    assert [float(width) for width in frames] == pytest.approx(2 * [Flame.WIDTH / 2], abs=1)
 
 
 def test_a_benchmark_must_be_named(tmp_path: Path) -> None:
