@@ -71,8 +71,9 @@ class Picture:
 
     def _tick(self, at: int) -> str:
         x = LEFT + at * self.scale
+        shown = f"{at / 1_000_000:g} ms" if self._step() >= 1_000_000 else f"{at / 1000:g} µs"
         return (f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{TOP - 6}" y2="{self.y}" stroke="#dfe5ea"/>'
-                + _text(x + 3, 14, f"{at / 1000:g} µs"))
+                + (_text(x + 3, 14, shown) if x + LEAST_LABEL < WIDTH else ""))
 
     def draw(self) -> str:
         """The picture, as SVG."""

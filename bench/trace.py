@@ -117,7 +117,8 @@ def main() -> int:
     add_vm_arguments(parser)
     parser.add_argument("--from", dest="begin", type=nanoseconds, default=0)
     parser.add_argument("--for", dest="duration", type=nanoseconds, default=1 << 62)
-    parser.add_argument("--svg", type=Path, help="write what was recorded as a picture for a text")
+    parser.add_argument("--svg", type=Path, help="write that part as a picture for a text; all "
+                        "that came before is recorded, too")
     arguments = parser.parse_args()
     arguments.icount = True
     out: Path = arguments.out
@@ -125,9 +126,11 @@ def main() -> int:
     plugin = compile_plugin("trace", arguments.qemu, out)
     symbols = Symbols(arguments.image.with_suffix(".elf"))
     records = out / "trace.bin"
+    # Which of its interrupts a guest acknowledges is known to who saw all that came before.
+    begin = 0 if arguments.svg else arguments.begin
     with prepared(arguments, batch=True) as (options, file, bundle):
         words = [option_value(plugin), f"out={option_value(records)}", f"ram={options.memory}",
-                 f"gic={options.gic}", f"from={arguments.begin}",
+                 f"gic={options.gic}", f"from={begin}",
                  f"until={arguments.begin + arguments.duration}", f"records={RECORDS_MAX}",
                  *(f"{name}={symbols[name]}" for name in SYMBOLS)]
         command = qemu_command(options, arguments.image, bundle,
@@ -136,15 +139,17 @@ def main() -> int:
         status = run_batch(command, [vm.name for vm in file.vms
                                      if knows_batch(vm) and f"hostname={vm.name}" in vm.cmdline],
                            file.expect)
-    timeline = Timeline(read_records(records.read_bytes()), arguments.begin)
+    timeline = Timeline(read_records(records.read_bytes()), begin)
     records.unlink()
     if not timeline.cpus:
         raise UserError("the machine never entered a guest in that time: there is nothing to show")
-    title = f"{arguments.vms.stem}, layers 1 to {arguments.lab}, {options.smp} CPUs"
+    cpus = "1 CPU" if options.smp == 1 else f"{options.smp} CPUs"
+    title = f"{arguments.vms.stem}, layers 1 to {arguments.lab}, {cpus}"
     write_atomically(out / "trace.json", json.dumps(trace_events(timeline)).encode())
     write_atomically(out / "trace.html", render(timeline, title).encode())
     if arguments.svg:
-        write_atomically(arguments.svg, Picture(timeline, timeline.start, timeline.end).draw())
+        end = min(arguments.begin + arguments.duration, timeline.end)
+        write_atomically(arguments.svg, Picture(timeline, arguments.begin, end).draw())
     report(timeline)
     print(f"{out / 'trace.html'}: open it in a browser; {out / 'trace.json'}: for ui.perfetto.dev")
     return status

@@ -89,7 +89,7 @@ struct object {
 		A_VCPU,
 		SPIS
 	} kind;
-	u8 state;
+	u8 state, runs_on;
 	u64 lr[VGIC_LR_MAX];
 	u64 armed[2];
 	u8 irqs[GUEST_INTID_COUNT];
@@ -263,15 +263,17 @@ static void look_at_deadline(unsigned cpu, u64 insn, u64 *known, u16 who, enum d
 static void look_at_vcpu(unsigned cpu, u64 insn, struct object *object)
 {
 	const struct vcpu *vcpu = at(object->address, sizeof(*vcpu));
+	u8 runs_on;
 
 	if (!vcpu)
 		return;
-	if (object->state != (u8)vcpu->state) {
-		u64 runs_on = (u64)(uintptr_t)vcpu->cpu;
-
+	/* A CPU that takes a vCPU from another one may say RUNNING before it says where. */
+	runs_on = (u8)(((u64)(uintptr_t)vcpu->cpu - cpus_at) / sizeof(struct cpu));
+	if (object->state != (u8)vcpu->state ||
+	    (vcpu->state == VCPU_RUNNING && object->runs_on != runs_on)) {
 		object->state = (u8)vcpu->state;
-		record(cpu, insn, STATE, object->who,
-		       (u32)((runs_on - cpus_at) / sizeof(struct cpu)), object->state);
+		object->runs_on = runs_on;
+		record(cpu, insn, STATE, object->who, runs_on, object->state);
 	}
 	for (u32 i = 0; i < VGIC_LR_MAX; i++) {
 		if (object->lr[i] == vcpu->vgic.lr[i])
