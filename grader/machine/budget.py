@@ -78,11 +78,12 @@ class Budget:
     def child_fds(self) -> tuple[int, int, int]:
         return self.shared.fd, self._notify_child, self._resume_child
 
-    def argument(self, plugin: Path, memory: PhysicalMemory) -> str:
-        """Value of QEMU's -plugin option."""
+    def argument(self, plugin: Path, memory: PhysicalMemory, one_thread: bool) -> str:
+        """Value of QEMU's -plugin option; `one_thread` of the emulator runs all CPUs."""
         return (
             f"{option_value(plugin)},shared=/proc/self/fd/{self.shared.fd}"
             f",notify={self._notify_child},resume={self._resume_child}"
+            f",one_thread={'on' if one_thread else 'off'}"
             f",ram=/proc/self/fd/{memory.fd},base={RAM_BASE:#x},bytes={memory.size:#x}"
         )
 

@@ -24,7 +24,8 @@ from tools.qemu import ends_with_us
 
 REPLY_SECONDS = 60.0
 MASK64 = (1 << 64) - 1
-_UNHEARD = (b"=", b"&", b"@")  # notifications, log and target's output, of which there is much
+# Notifications, log, target's output, prompts, and that something runs: of all that there is much.
+_UNHEARD = (b"=", b"&", b"@", b"(gdb)", b"*running")
 
 # QEMU gives some EL1 registers other names than the manual's.
 QEMU_NAMES = {

@@ -3,7 +3,9 @@
 
 Every wait is on file descriptors: GDB's output, QMP and the plugin's notification.
 Time on the host decides one thing only, how soon a machine whose counter stands still is looked
-at; what is then concluded comes from the machine's registers (grader/oracle/quiescence.py).
+at; what is then concluded comes from the machine's registers (grader/oracle/quiescence.py). That is
+the emulator's processor time: where all CPUs sleep, the emulator is busy with letting the machine's
+time pass, and on a busy host a counter stands still since the emulator does.
 """
 
 from __future__ import annotations
@@ -15,13 +17,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 
-from grader.machine import images
 from grader.machine.budget import NO_LIMIT
 from grader.machine.console import CONSOLE_BYTES
 from grader.machine.gdb_client import Gdb, GdbError
+from grader.machine.layouts import layout
 from grader.machine.launch import Guest, MachineConfig, Process
 from grader.machine.memory import RAM_BASE
 from grader.machine.mi import Record
@@ -30,8 +31,11 @@ from grader.machine.symbols import Symbols, symbols_of
 from grader.machine.verdict import Finding, Verdict, infrastructure, show
 
 DEFAULT_BUDGET = 50_000_000
-LOOK_SECONDS = 0.03
+LOOK_SECONDS = 0.03  # between two looks at the counter
+STILL_SECONDS = 0.02  # of the emulator, without an instruction: then the machine is looked at
+STILL_WALL_SECONDS = 1.0  # or of the host, where the emulator sleeps, too
 QUIET_LOOKS = 3
+ALONE_SECONDS = 0.005  # the same where one CPU runs alone, and often falls asleep
 # Two nets under the instruction budget. Some instructions cost the emulator thousands of times what
 # others cost (code in a device's registers, a device in a loop, a sleep of years). A machine that
 # executes nothing else fails, by processor time; a machine that gets no processor does not.
@@ -83,20 +87,8 @@ class Oracle:
     # The verdict on an end that EL2 itself reported, EL2's words, and the CPU that it names.
     crash: Callable[[Machine], tuple[Verdict, str, int] | None]
     why_quiet: Callable[[Machine], str | None]  # why nothing can happen any more
+    timer_ahead: Callable[[Machine], bool]  # whether the selected CPU has one that will expire
     guest_frames: Callable[[Machine], list[str]]  # where EL1 was left
-
-
-_types: list[Gdb] = []  # the debugger that knows the types, once there is one
-
-
-@cache
-def _layout(expression: str) -> int:
-    """Its debugger ends with the thread that started it; then another one is asked."""
-    if not images.layouts().exists():
-        raise GdbError("the types of the kit are not there: make guests")
-    if not (_types and _types[0].lives):
-        _types[:] = [Gdb.take(images.layouts())]
-    return _types[0].evaluate_int(expression)
 
 
 class Machine:
@@ -123,6 +115,9 @@ class Machine:
         # A machine that executes nothing is stopped, to see whether it can. QEMU then ends all the
         # requests of disks, slowed ones as well: who wants them under way has more patience.
         self.patience_seconds = 0.0
+        self._quiet_looks, self._look_seconds = QUIET_LOOKS, LOOK_SECONDS
+        # A machine that lives by the host's time lets the emulator sleep.
+        self._still_seconds = STILL_SECONDS if config.deterministic else 0.0
         self._log = log
         self._gdb: Gdb | None = None
         self._threads: list[int] = []
@@ -163,6 +158,11 @@ class Machine:
     @property
     def emulator_pid(self) -> int:
         return self._process.pid
+
+    @property
+    def emulator_seconds(self) -> float:
+        """Processor time that the emulator has used."""
+        return self._process.processor_seconds()
 
     # Running.
 
@@ -252,10 +252,15 @@ class Machine:
         oracle = self._oracle
 
         def why_quiet(machine: Machine) -> str | None:
-            asleep = "halted" in machine.gdb.threads()[cpu][1]
-            return f"CPU {cpu}, the only one that runs, sleeps" if asleep else None
+            if "halted" not in machine.gdb.threads()[cpu][1]:
+                return None
+            machine.select_cpu(cpu)
+            self._quiet_looks = QUIET_LOOKS if oracle.timer_ahead(machine) else 1
+            return f"CPU {cpu}, the only one that runs, sleeps"
 
         self._oracle = replace(oracle, why_quiet=why_quiet)
+        before = self._still_seconds
+        self._look_seconds = self._still_seconds = ALONE_SECONDS
         self.gdb.command("-gdb-set scheduler-locking on")
         self.select_cpu(cpu)
         # A stop by the monitor is told of the CPU that stopped last, which GDB has not let go.
@@ -264,6 +269,8 @@ class Machine:
             yield
         finally:
             self._oracle = oracle
+            self._quiet_looks, self._look_seconds = QUIET_LOOKS, LOOK_SECONDS
+            self._still_seconds = before
             if not self.gdb.closed:
                 self.gdb.command("-gdb-set scheduler-locking off")
 
@@ -286,7 +293,7 @@ class Machine:
 
         A debugger without a machine is asked, which knows nothing of the image.
         """
-        return _layout(expression)
+        return layout(expression)
 
     def select_cpu(self, cpu: int) -> None:
         """Make later questions speak about this vCPU of the machine."""
@@ -485,17 +492,14 @@ class Machine:
     def _run_alone(self) -> Stop | None:
         """Run without debugger until the machine ends or the plugin stops it; None: attach one."""
         self.qmp.command("cont", deadline=self._deadline)
-        last, since = self.budget.retired, time.monotonic()
+        still = _Stillness(self, self.budget.retired)
         while True:
             ready = select.select([self.qmp, self.budget.notify_fd], [], [], LOOK_SECONDS)[0]
             printed = self.console.poll()
             self.qmp.poll()
             if self.qmp.closed:
                 raise self._lost("QEMU closed its monitor")
-            if self.budget.retired != last:
-                since = time.monotonic()
-            quiet = (not ready and not printed and self.budget.retired == last
-                     and time.monotonic() - since >= self.patience_seconds)
+            quiet = not still.moved() and not ready and not printed and still.lasts()
             stopped = (quiet or self.budget.notify_fd in ready or self._is_slow()
                        or bool(self.console.dropped))
             if stopped:
@@ -513,7 +517,6 @@ class Machine:
                 return Stop(ended)
             if stopped:
                 return None
-            last = self.budget.retired
 
     def _stop_of_budget(self) -> Stop:
         kind = StopKind.FINISHED if self.budget.finished else StopKind.BUDGET
@@ -521,7 +524,7 @@ class Machine:
 
     def _wait(self, command: str, start: int) -> Stop:
         """Until the machine, resumed at `start` instructions, stands for a reason to be told."""
-        last, quiet, since = start, 0, time.monotonic()
+        still, quiet = _Stillness(self, start), 0
         self._last_stop_allowed = self.qmp.stops + MOST_STOPS
         while True:
             record = self._next_stop()
@@ -535,15 +538,14 @@ class Machine:
             spent = self._overspent()
             if spent:
                 return self._hold_at_once(spent)
-            if self.budget.retired != last:
-                last, quiet, since = self.budget.retired, 0, time.monotonic()
-            elif (command == "-exec-continue"
-                  and time.monotonic() - since >= self.patience_seconds):
+            if still.moved():
+                quiet = 0
+            elif command == "-exec-continue" and still.lasts():
                 stop = self._look()
                 if stop is not None and stop.kind is not StopKind.QUIET:
                     return stop
                 quiet = quiet + 1 if stop else 0
-                if stop is not None and quiet == QUIET_LOOKS:
+                if stop is not None and quiet >= self._quiet_looks:
                     return stop
                 # Continue steps over a breakpoint at the very place. The machine may just have
                 # reached that one when it was looked at, or have been put there before it was
@@ -551,6 +553,7 @@ class Machine:
                 stood = self.budget.retired == start and (
                     self.last_stop is not None and self.pc == self.last_stop.pc)
                 self.gdb.resume("-exec-continue" if stood else f"-exec-jump *{self.pc:#x}")
+                still.begin()
 
     def _is_guests_loop(self, stop: Stop) -> bool:
         """Whether only a guest takes exceptions for ever, in its own memory: other VMs go on."""
@@ -558,7 +561,7 @@ class Machine:
         return mine and self.exception_level == 1 and stop.pc >= RAM_BASE
 
     def _next_stop(self) -> Record | None:
-        """GDB's next *stopped; None after LOOK_SECONDS of silence, or when time is used up."""
+        """GDB's next *stopped; None after some silence, or when time is used up."""
         while True:
             record = self._stop_that_came()
             if record is not None:
@@ -589,8 +592,9 @@ class Machine:
         return record
 
     def _attend(self) -> bool:
-        """Wait for LOOK_SECONDS at most, and do what is due; whether anything came."""
-        ready = select.select([self.gdb, self.qmp, self.budget.notify_fd], [], [], LOOK_SECONDS)[0]
+        """Wait for a look's time at most, and do what is due; whether anything came."""
+        ready = select.select([self.gdb, self.qmp, self.budget.notify_fd], [], [],
+                              self._look_seconds)[0]
         # What is printed wakes nobody: the pipe holds what comes between two looks.
         printed = self.console.poll()
         self.qmp.poll()
@@ -710,6 +714,35 @@ class Machine:
             return None
         reset = event["data"].get("reason") == "guest-reset"
         return StopKind.RESET if reset else StopKind.POWER_OFF
+
+
+class _Stillness:
+    """How long a machine's counter has stood still."""
+
+    def __init__(self, machine: Machine, retired: int) -> None:
+        self._machine, self._retired = machine, retired
+        self.begin()
+
+    def begin(self) -> None:
+        """From now on."""
+        self._since = time.monotonic()
+        self._used = self._machine.emulator_seconds
+
+    def moved(self) -> bool:
+        """Whether the machine has executed something since it was asked last."""
+        retired = self._machine.budget.retired
+        if retired == self._retired:
+            return False
+        self._retired = retired
+        self.begin()
+        return True
+
+    def lasts(self) -> bool:
+        """Whether it stands still for long enough to be looked at."""
+        waited = time.monotonic() - self._since
+        used = self._machine.emulator_seconds - self._used
+        return waited >= self._machine.patience_seconds and (
+            used >= self._machine._still_seconds or waited >= STILL_WALL_SECONDS)
 
 
 _FUTEX_CALLS = ("202", "98")  # futex on x86-64 and on arm64 hosts

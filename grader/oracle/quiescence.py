@@ -85,6 +85,11 @@ def _timers(machine: Machine) -> dict[str, str]:
     return states
 
 
+def timer_ahead(machine: Machine) -> bool:
+    """Whether a timer of the selected CPU will expire, which can wake it."""
+    return "armed" in _timers(machine).values()
+
+
 def _blocked(machine: Machine) -> str:
     """Where the guests stand that EL2 has put to sleep, as far as its own objects can be read."""
     words = ""

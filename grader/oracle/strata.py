@@ -6,4 +6,5 @@ from __future__ import annotations
 from grader.machine.machine import Oracle
 from grader.oracle import crash, guest_stack, quiescence
 
-ORACLE = Oracle(crash=crash.verdict, why_quiet=quiescence.reason, guest_frames=guest_stack.lines)
+ORACLE = Oracle(crash=crash.verdict, why_quiet=quiescence.reason,
+                timer_ahead=quiescence.timer_ahead, guest_frames=guest_stack.lines)

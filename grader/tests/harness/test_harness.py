@@ -67,6 +67,13 @@ def test_a_vcpu_that_is_held_while_nothing_seems_to_happen_is_let_go(
     machine = start_selftest("spin")
     if with_debugger:
         expect("PC", machine.pc, 0x4000_0000)
+    see_nothing(monkeypatch)
+    monkeypatch.setattr(machine_module, "STILL_WALL_SECONDS", 0.0)
+    assert machine.run(budget=10_000).kind is StopKind.BUDGET
+
+
+def see_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first three times that somebody waits for a machine: whatever happens there."""
     look, unseen = select.select, [3]
 
     def late(reads: list[Any], writes: list[Any], others: list[Any],
@@ -78,7 +85,47 @@ def test_a_vcpu_that_is_held_while_nothing_seems_to_happen_is_let_go(
         return look(reads, writes, others, seconds)
 
     monkeypatch.setattr(select, "select", late)
+
+
+@pytest.mark.parametrize("with_debugger", [False, True])
+def test_a_machine_whose_emulator_gets_no_processor_is_not_disturbed(
+    start_selftest: StartSelftest, monkeypatch: pytest.MonkeyPatch, with_debugger: bool
+) -> None:
+    """A look costs a hundred commands of the debugger, on a host that is busy anyhow."""
+    machine = start_selftest("spin")
+    if with_debugger:
+        expect("PC", machine.pc, 0x4000_0000)
+    see_nothing(monkeypatch)
+    monkeypatch.setattr(Machine, "emulator_seconds", 0.0)
+    looks: list[int] = []
+    for name in ("_look", "_stop_of_budget"):
+        monkeypatch.setattr(machine, name, counted(looks, getattr(machine, name)))
     assert machine.run(budget=10_000).kind is StopKind.BUDGET
+    assert looks == [1]
+
+
+def counted(calls: list[int], function: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*arguments: object) -> Any:
+        calls.append(1)
+        return function(*arguments)
+
+    return call
+
+
+def test_one_cpu_that_runs_alone_and_sleeps_for_good_is_looked_at_once(
+    start_selftest: StartSelftest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No timer can wake it; one that could is waited for."""
+    machine = start_selftest("sleep_forever", smp=2)
+    machine.run_to("*main")
+    for ahead, wanted in ((False, 1), (True, machine_module.QUIET_LOOKS)):
+        looks: list[int] = []
+        monkeypatch.setattr(machine, "_oracle",
+                            replace(ORACLE, timer_ahead=lambda _, ahead=ahead: ahead))
+        monkeypatch.setattr(machine, "_look", counted(looks, Machine._look.__get__(machine)))
+        with machine.alone(0):
+            assert machine.run().kind is StopKind.QUIET
+        assert len(looks) == wanted
 
 
 @pytest.mark.parametrize("is_put_there", [False, True])
@@ -102,6 +149,7 @@ def test_a_breakpoint_that_is_reached_before_anybody_looks_is_not_passed(
         while len(commands) == 1 and machine.gdb.next_stop() is None:
             select.select([machine.gdb], [], [], 1)
 
+    monkeypatch.setattr(machine_module, "STILL_WALL_SECONDS", 0.0)
     with machine.breakpoint("*spin_work"):
         monkeypatch.setattr(machine.gdb, "resume", at_once)
         monkeypatch.setattr(machine, "_look", lambda: None)

@@ -14,7 +14,7 @@ from grader.machine.machine import Machine, Oracle
 from grader.oracle.probe import LOAD_OFFSET, RAM_BASE, ProbeVm, judge, packed, run_probes
 
 PLAIN = Oracle(crash=lambda machine: None, why_quiet=lambda machine: None,
-               guest_frames=lambda machine: [])
+               timer_ahead=lambda machine: False, guest_frames=lambda machine: [])
 BUDGET = 100_000_000
 PROBES = [
     "smp_counter",
