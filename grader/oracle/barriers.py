@@ -11,30 +11,29 @@ from __future__ import annotations
 import re
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 from grader.machine import images
 from grader.machine.images import cross_prefix
 from grader.machine.symbols import symbols_of
 from grader.machine.verdict import expect_that
 
-LINE = re.compile(r"^\s*([0-9a-f]+):\s+(\S+)\s*(.*?)\s*(?://.*)?$")
+PLACE = re.compile(r"\s*[0-9a-f]+")
 TARGET = re.compile(r"\b([0-9a-f]+) <")
 EVERYWHERE = range(1 << 48)
 CONDITIONAL = re.compile(r"b\.\w+|cbz|cbnz|tbz|tbnz")
 
 
-@dataclass(frozen=True)
-class Instruction:
+class Instruction(NamedTuple):
     address: int
     name: str
     operands: str
 
-    @cached_property
+    @property
     def text(self) -> str:
-        return f"{self.name} {self.operands}".strip()
+        return f"{self.name} {self.operands}" if self.operands else self.name
 
     def is_like(self, pattern: str) -> bool:
         return bool(re.match(pattern, self.text))
@@ -47,11 +46,12 @@ def disassemble(elf: Path) -> dict[int, Instruction]:
                           capture_output=True, text=True, errors="backslashreplace",
                           check=True)
     found = {}
-    for line in done.stdout.splitlines():
-        match = LINE.match(line)
-        if match:
-            address = int(match[1], 16)
-            found[address] = Instruction(address, match[2], match[3])
+    for line in done.stdout.splitlines():  # address: name, operands and a comment
+        place, tab, rest = line.partition(":\t")
+        if tab and PLACE.fullmatch(place):  # a symbol may have any name
+            name, _, operands = rest.partition("\t")
+            address = int(place, 16)
+            found[address] = Instruction(address, name, operands.partition("//")[0].strip())
     return found
 
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 import random
 import struct
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass
 
 from grader.machine.machine import EL2_ONLY, Machine, StopKind
@@ -317,20 +316,23 @@ class Bench:
     def executed(self, like: str, function: str | int, *arguments: int) -> Iterator[Instruction]:
         """Call a function; stop before each instruction like this (grader/oracle/barriers.py)."""
         code = {one.address: one for one in alike(self.machine.config.elf, like)}
-        places = [self.nowhere, *code]
-        self.enter(function, x30=self.nowhere,
-                   **{f"x{index}": value for index, value in enumerate(arguments)})
-        with ExitStack() as stack:
-            for place in places:
-                stack.enter_context(self.machine.breakpoint(place, EL2_ONLY))
+        address = self._address(function)
+        self.machine.returned = None
+        self._stop_at({self._home, *code})
+        self.set_registers(sp=self._stack, x30=self._home, pc=address,
+                           **{f"x{index}": value for index, value in enumerate(arguments)})
+        try:
             while True:
                 stop = self.machine.run(CALL_BUDGET)
                 if stop.kind is not StopKind.BREAKPOINT:
-                    made = self.machine.call_text(self._address(function), arguments)
+                    made = self.machine.call_text(address, arguments)
                     raise self.machine.finding_for(stop, f"{made} returns")
-                if stop.pc == self.nowhere:
+                if stop.pc == self._home:
                     return
                 yield code[stop.pc]
+        finally:
+            if not self.machine.gdb.closed:
+                self._stop_at({self._home})
 
     def leave(self, result: int) -> None:
         """The function at whose entry the machine stood returns this: the machine goes on there."""
