@@ -144,6 +144,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # Debian 13's libfdt, made by a SWIG that its Python does not like.
     config.addinivalue_line("filterwarnings",
                             "ignore:builtin type .* has no __module__ attribute:DeprecationWarning")
+    config.addinivalue_line("markers", "seed_of_its_own: the same test runs on other machines, on"
+                            " each of them with another seed: a graded run gives it no second one")
     if not hasattr(config, "workerinput") and drift.applies():
         config.pluginmanager.register(drift.Drift(), "strata-drift")
 

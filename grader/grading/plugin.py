@@ -98,7 +98,7 @@ class Worker:
             if position:
                 item._initrequest()  # type: ignore[attr-defined]
             reports = runtestprotocol(item, log=False, nextitem=nextitem)
-            if not all(report.passed for report in reports) or not item.stash[RUN]["uses_seed"]:
+            if not all(report.passed for report in reports) or not wants_more(item):
                 break
         for report in reports:
             hook.pytest_runtest_logreport(report=report)
@@ -142,6 +142,11 @@ class Worker:
                 details["observed"] = "; ".join(filter(None, (*words, *still)))
                 self.looking = False
         report.user_properties = [*report.user_properties, ("finding", details)]
+
+
+def wants_more(item: pytest.Item) -> bool:
+    """Whether a passed test is worth running on another seed."""
+    return item.stash[RUN]["uses_seed"] and item.get_closest_marker("seed_of_its_own") is None
 
 
 def came_to_todo(machine: Machine) -> dict[str, str]:

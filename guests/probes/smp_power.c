@@ -2,7 +2,7 @@
 /*
  * SYSTEM_RESET by each vCPU in turn, while all others compute, sleep, send interrupts, or are off. Each
  * life begins as the first did. Nothing in a VM outlives a reset, so the lives are told apart by
- * physical time: life n ends behind n * LIFE_US. The last one ends as a probe does, with the others at
+ * physical time: life n ends behind n * life_us. The last one ends as a probe does, with the others at
  * work.
  */
 #include "gic.h"
@@ -10,10 +10,9 @@
 #include "smp.h"
 #include "timer.h"
 
-#define LIFE_US 2000
-
 static volatile u64 pristine = 0x5354524154415331;
 volatile u64 probe_rounds = 9; /* lives */
+volatile u64 life_us = 2000;
 static u32 count;
 
 static void handler(struct exception_frame *frame)
@@ -78,7 +77,7 @@ static u64 dirty(void)
 
 void probe(void)
 {
-	u64 life = counter_physical() / ticks_from_us(LIFE_US);
+	u64 life = counter_physical() / ticks_from_us(life_us);
 	u64 wrong = 0, memory = dirty(), data = pristine, on;
 	u32 last;
 
@@ -95,7 +94,7 @@ void probe(void)
 	if (life % 3 == 1 && count > 3 && last != 3)
 		smp_on(3); /* refused: it computes for ever */
 	if (life < probe_rounds) {
-		u64 due = (life + 1) * ticks_from_us(LIFE_US);
+		u64 due = (life + 1) * ticks_from_us(life_us);
 
 		/* Said only when all went well so far: else the next life would not know. */
 		if (wrong || memory || data != 0x5354524154415331 || on != count) {

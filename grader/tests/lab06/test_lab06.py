@@ -28,11 +28,16 @@ HOLDS, HOLDS_FULL = 6, 40
 LOOKS, LOOKS_FULL = 24, 120
 AT_ONCE = 100_000  # a hundredth of a time slice
 REQ_STOP = 1 << 2
-EACH_ONCE = (("probe_rounds", 5),)  # of smp_power: each vCPU resets the VM, the first one twice
+# Of smp_power: each vCPU resets the VM, the first one twice. All have started after half of a life.
+EACH_ONCE = (("probe_rounds", 5), ("life_us", 1000))
 MOVES = (("probe_rounds", 20),)  # of smp_migrate
 # GIC and CPUs: what an interrupt controller or a number of CPUs could spoil is tried on these.
-MACHINES = pytest.mark.parametrize(("gic", "smp"), [(3, 4), (2, 2)], indirect=["gic"],
-                                   ids=["gicv3-4", "gicv2-2"])
+OWN_SEED = pytest.mark.seed_of_its_own
+MACHINES = pytest.mark.parametrize(
+    ("gic", "smp"),
+    [pytest.param(3, 4, id="gicv3-4", marks=OWN_SEED),
+     pytest.param(2, 2, id="gicv2-2", marks=OWN_SEED)],
+    indirect=["gic"])
 
 
 def four(probe: str, **options: object) -> ProbeVm:
@@ -258,6 +263,7 @@ def test_memory_given_back_is_gone_for_all(lab: Lab, size: str, smp: int) -> Non
     lab.probe(four("smp_release", page_size=size), smp=smp, budget=BUDGET)
 
 
+@OWN_SEED
 @pytest.mark.parametrize("smp", [4, 2])
 def test_stage_1_of_several_vcpus(lab: Lab, smp: int) -> None:
     lab.probe(four("smp_tlb"), smp=smp, budget=BUDGET)
@@ -273,6 +279,7 @@ def test_a_vcpu_keeps_what_it_has(lab: Lab, gic: int, probe: str, smp: int) -> N
     lab.probe(four(probe, words=words), smp=smp, budget=BUDGET)
 
 
+@OWN_SEED
 def test_two_vms_share_cpus(lab: Lab, gic: int) -> None:
     lab.probe(*[four("smp_migrate", words=MOVES)] * 2, smp=2, budget=BUDGET)
 

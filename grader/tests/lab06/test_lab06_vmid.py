@@ -39,7 +39,7 @@ def test_more_vms_than_vmids_run_side_by_side(lab: Lab, cpus: int, vms: int, vmi
 @pytest.mark.parametrize("vmids", [1, 2, 0])
 def test_no_vmid_belongs_to_two_vms(lab: Lab, vmids: int) -> None:
     """At the first instruction of each of three VMs: VTTBR_EL2 has the VMID of the VM that runs."""
-    machine = lab.start(*["memory_isolation"] * 3, vmids=vmids)
+    machine = lab.start(*[ProbeVm("memory_isolation", memory_mib=4)] * 3, vmids=vmids)
     for index in range(3):
         machine.run_to(RAM_BASE + LOAD_OFFSET, EL1_ONLY)
         vm = Objects(machine).vm(index)
