@@ -17,6 +17,7 @@ from course.registry import ANSWERS as FILE
 from course.registry import Lab, Question
 
 BITS = 64
+BYTES_MAX = 8 << 10  # tomllib takes time and memory by the square of a key's length
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Answers:
 def parse(data: bytes, lab: Lab) -> Answers:
     """Of a file that nobody trusts. An error is one line."""
     where = f"labs/{lab.directory}/{FILE}"
+    if len(data) > BYTES_MAX:
+        return Answers(error=f"{where}: {len(data)} bytes; at most {BYTES_MAX} are read")
     try:
         found = tomllib.loads(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:  # one is of a number with too many digits

@@ -11,19 +11,25 @@ the body that it was given.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path, PurePosixPath
 
 from course import ctags
 from course.registry import LABS, ROOT, SOLUTION, Exercise, Lab
 from course.starters import C_TAG, HOLE_BEGIN, HOLE_END
 
-FUNCTION = re.compile(r"^EXERCISE\((?P<id>\d+\.\d+)\)\n(?P<head>(?:[^\n{}#;]+\n)+)"
-                      r"\{\n(?P<body>(?:[^}\n].*\n|\n)*)\}\n", re.MULTILINE)
-HOLE = re.compile(r"^[ \t]*EXERCISE_BEGIN\((?P<id>\d+\.\d+)\)\n(?P<body>(?:.*\n)*?)"
+# No place reaches to the next mark, and no literal beyond its line: the time is in proportion to
+# the text, whatever stands in it.
+FUNCTION = re.compile(r"^EXERCISE\((?P<id>\d+\.\d+)\)\n"
+                      r"(?P<head>(?:(?!EXERCISE)[^\n{}#;]+\n)+)"
+                      r"\{\n(?P<body>(?:(?!EXERCISE)[^}\n].*\n|\n)*)\}\n", re.MULTILINE)
+HOLE = re.compile(r"^[ \t]*EXERCISE_BEGIN\((?P<id>\d+\.\d+)\)\n"
+                  r"(?P<body>(?:(?![ \t]*EXERCISE_BEGIN).*\n)*?)"
                   r"[ \t]*EXERCISE_END\n", re.MULTILINE)
-NOT_CODE = re.compile(r"/\*.*?(?:\*/|\Z)|//[^\n]*|\"(?:\\.|[^\"\\\n])*\"|'(?:\\.|[^'\\\n])'",
+NOT_CODE = re.compile(r"/\*.*?(?:\*/|\Z)|//[^\n]*|\"(?:\\.|[^\"\\\n])*\"?|'(?:\\.|[^'\\\n])'",
                       re.DOTALL)
 CONDITIONAL = re.compile(r"^[ \t]*#[ \t]*(if|endif)", re.MULTILINE)
 DEFINE = re.compile(r"^[ \t]*#[ \t]*(?:define|undef)[ \t]+(\w+)", re.MULTILINE)
@@ -48,33 +54,42 @@ def places(lab: Lab, file: str, text: str) -> list[Place]:
     defined = {match[1] for match in DEFINE.finditer(code)}
     if defined & {"TODO", "NOT_YET", "EXERCISE", "EXERCISE_BEGIN", "EXERCISE_END"}:
         return []
+    depths = _Depths(code)
     names = {(exercise.id, name) for exercise in lab.exercises
              for name in exercise.functions.get(file, ())}
     if PurePosixPath(file).suffix == ".S":
-        return list(_holes(file, code, {id_ for id_, _ in names}))
+        return list(_holes(file, code, {id_ for id_, _ in names}, depths))
     found = []
     for match in FUNCTION.finditer(code):
         name = next((name for id_, name in names if id_ == match["id"]
                      and re.search(rf"\b{name}\(", match["head"])), "")
         body = lab.until_written.get(name, f"\tTODO({match['id']});") + "\n"
         if (name and text[match.start("body"):match.end("body")] == body
-                and name not in defined and _depth(code, match.start()) == file.endswith(".h")):
+                and name not in defined and depths.at(match.start()) == file.endswith(".h")):
             found.append(Place(match["id"], file, name, 0, match.start(), match.end()))
     return found
 
 
-def _holes(file: str, code: str, known: set[str]) -> Iterable[Place]:
+def _holes(file: str, code: str, known: set[str], depths: _Depths) -> Iterable[Place]:
     count: dict[str, int] = {}
     for match in HOLE.finditer(code):
         id_ = match["id"]
         order = count[id_] = count.get(id_, -1) + 1
-        if match["body"] == f"\tTODO({id_})\n" and id_ in known and not _depth(code, match.start()):
+        if match["body"] == f"\tTODO({id_})\n" and id_ in known and not depths.at(match.start()):
             yield Place(id_, file, "", order, match.start(), match.end())
 
 
-def _depth(code: str, end: int) -> int:
+class _Depths:
     """In how many #if a place stands: in a header one, against being included twice."""
-    return sum(1 if match[1] == "if" else -1 for match in CONDITIONAL.finditer(code, 0, end))
+
+    def __init__(self, code: str) -> None:
+        found = list(CONDITIONAL.finditer(code))
+        self._ends = [match.end() for match in found]
+        self._depths = list(accumulate((1 if match[1] == "if" else -1 for match in found),
+                                       initial=0))
+
+    def at(self, position: int) -> int:
+        return self._depths[bisect_right(self._ends, position)]
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,16 @@ def full_disk(words: str, folder: Path) -> str:
     return f"{folder}: {os.strerror(errno.ENOSPC)}" if room.f_bavail * room.f_frsize < ROOM else ""
 
 
+def has_room(folder: Path, size: int) -> bool:
+    """Whether so many bytes can be written there now: a quota is seen by nothing else."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            os.posix_fallocate(file.fileno(), 0, size)
+    except OSError as error:
+        return error.errno not in FULL
+    return True
+
+
 def gdb_word(path: Path) -> str:
     """A path as one word of a command of GDB's that takes others beside."""
     return re.sub(r"([\s'\"\\])", r"\\\1", str(path))

@@ -16,7 +16,7 @@ from grader.grading.model import ISOLATED, Grading
 from grader.grading.sandbox import Template
 from grader.machine import images
 from grader.machine.budget import build_plugin, build_prestart
-from tools.files import scratch, write_atomically
+from tools.files import has_room, scratch, write_atomically
 
 
 @dataclass
@@ -95,7 +95,9 @@ class Grader:
                                         sandbox.image_command(self.lab, base))
         done = sandbox.build(wrapped, work / "build")
         if done.returncode:
-            return sandbox.cut(run.build_error(done.text, work))
+            # A source can have its compiler say that the disk is full. So the disk is asked.
+            return sandbox.cut(run.compiler_words(done.text) if has_room(work, sandbox.BUILD_DISK)
+                               else run.build_error(done.text, work))
         shutil.copytree(self.template.plugin, work / "build" / "grader", dirs_exist_ok=True)
         return submission.foreign_text(work / "build", names)
 

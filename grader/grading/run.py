@@ -81,7 +81,7 @@ def build_error(words: str, folder: Path) -> str:
 
 def compiler_words(output: str) -> str:
     """What of a failed build's output says why."""
-    telling = re.compile("error|warning|multiple definition|undefined reference")
+    telling = re.compile("error|Error:|warning|Warning:|multiple definition|undefined reference")
     lines = [line for line in output.splitlines() if telling.search(line)]
     return "\n".join(line[:400] for line in (lines or output.splitlines())[-OUTPUT_LINES:])
 

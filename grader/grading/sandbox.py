@@ -47,7 +47,7 @@ def _base(terminal: bool = False) -> list[str]:
             "--uid", "65534", "--gid", "65534", "--hostname", "strata"]
 
 
-def _mount_system() -> list[str]:
+def system() -> list[str]:
     """The compiler and what it needs, read-only."""
     words = ["--ro-bind", "/usr", "/usr", "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]
     for name in ("bin", "sbin", "lib", "lib64"):
@@ -66,7 +66,7 @@ def build_command(tree: Path, labs: Path, build: Path, command: list[str]) -> li
     """A command in the tree: tree and labs read-only, its build directory writable."""
     return [*_base(), "--clearenv", "--setenv", "PATH", "/usr/bin:/bin",
             "--setenv", "LC_ALL", "C.UTF-8", "--setenv", "HOME", "/tmp",
-            "--setenv", "PYTHONPYCACHEPREFIX", "", *_mount_system(),
+            "--setenv", "PYTHONPYCACHEPREFIX", "", *system(),
             "--ro-bind", str(tree), INSIDE, "--ro-bind", str(labs), f"{INSIDE}/labs",
             "--bind", str(build), f"{INSIDE}/build", "--chdir", INSIDE,
             *_limits(BUILD_CPU_SECONDS, BUILD_MEMORY, BUILD_FILE), *command]  # fmt: skip
@@ -89,7 +89,7 @@ def run_command(work: Path, readable: tuple[Path, ...], command: list[str],
 def available() -> str:
     """Why there is no sandbox on this machine, or "" when there is."""
     try:
-        done = subprocess.run([*_base(), *_mount_system(), "true"], capture_output=True,
+        done = subprocess.run([*_base(), *system(), "true"], capture_output=True,
                               text=True, check=False)
     except OSError as error:
         return str(error)

@@ -32,6 +32,7 @@ SECTIONS = re.compile(
     r"\.(text|rodata|data|bss|init_array)(\.(?!head)[\w.$]+)?|\.registry\.[a-z_]+(\.[\w]+)?"
     r"|\.debug_(?!gdb_scripts)\w+|\.(symtab|strtab|shstrtab|comment|group)"
     r"|\.note\.GNU-stack|\.rela?\..*|")
+SECTIONS_MAX, SECTION_NAMES_MAX, SECTIONS_SHOWN = 2000, 64 << 10, 5  # ours have 100 at most
 OWN_SECTIONS = {"boot.S": {".text.head"}}
 
 # Comments and literals, from where one begins; each alternative is decided within its own length.
@@ -177,19 +178,34 @@ def foreign_sections(path: Path) -> list[str]:
     """Sections of an object that its file may not have, however the text hid them."""
     with path.open("rb") as stream:
         try:
-            names = [section.name for section in ELFFile(stream).iter_sections()]
+            elf = ELFFile(stream)
+            if (problem := _too_much(elf)):
+                return [problem]
+            names = [section.name for section in elf.iter_sections()]
         except Exception as error:  # noqa: BLE001 - the assembler writes what it is told to
             return [f"what cannot be read ({type(error).__name__})"]
     allowed = OWN_SECTIONS.get(path.name.removesuffix(".o"), set())
     return sorted({name for name in names if not SECTIONS.fullmatch(name) and name not in allowed})
 
 
+def _too_much(elf: ELFFile) -> str:
+    """Why the names of an object's sections are not even read: many may share one long string."""
+    if elf.num_sections() > SECTIONS_MAX:
+        return f"{elf.num_sections()} sections"
+    if elf["e_shstrndx"] >= elf.num_sections():
+        return "sections without names"
+    names = elf.get_section(elf.get_shstrndx())["sh_size"]
+    return f"sections with {names} bytes of names" if names > SECTION_NAMES_MAX else ""
+
+
 def _for_the_debugger(path: Path) -> str:
     """What an object brings for a debugger that it may not, or nothing."""
     with path.open("rb") as stream:
-        found = [section.data() for section in ELFFile(stream).iter_sections()
+        found = [section for section in ELFFile(stream).iter_sections()
                  if section.name == frames.SECTION]
-    return next(filter(None, map(frames.objection, found)), "")
+        if any(section.compressed for section in found):
+            return "compressed call-frame information"
+        return next(filter(None, (frames.objection(section.data()) for section in found)), "")
 
 
 def foreign_text(build: Path, names: set[str]) -> str:
@@ -198,8 +214,9 @@ def foreign_text(build: Path, names: set[str]) -> str:
         path = build / "obj" / LABS / f"{name}.o"
         foreign = foreign_sections(path) if path.is_file() else []
         if foreign:
+            shown_names = ", ".join(map(shown, foreign[:SECTIONS_SHOWN]))
             return (f"{LABS}/{name}: refused: the file puts code or data into "
-                    f"{', '.join(foreign)}, a section that it may not have")
+                    f"{shown_names}, a section that it may not have")
         programs = _for_the_debugger(path) if path.is_file() else ""
         if programs:
             return (f"{LABS}/{name}: refused: the file brings {programs} (.cfi_escape)")

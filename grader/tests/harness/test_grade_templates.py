@@ -61,6 +61,19 @@ def test_gitlab_grades_the_lab_and_tries_again_only_what_broke(tmp_path: Path) -
     assert job["artifacts"]["reports"]["junit"] == "build/grade/lab*.junit.xml"
 
 
+@pytest.mark.parametrize(("first", "task", "shard"), [(0, 3, "3/16"), (1, 16, "15/16")])
+def test_a_task_of_slurm_grades_its_part(tmp_path: Path, first: int, task: int,
+                                         shard: str) -> None:
+    script = f"set -- 2 in out\n{(TEMPLATES / 'slurm.sh').read_text('utf-8')}"
+    (command,) = says([script], tmp_path, SLURM_SUBMIT_DIR=str(tmp_path),
+                      SLURM_ARRAY_TASK_COUNT="16", SLURM_ARRAY_TASK_ID=str(task),
+                      SLURM_ARRAY_TASK_MIN=str(first))
+    assert command[:2] == ["-m", "grader.grading.grade_class"]
+    options = dict(zip(command[2::2], command[3::2]))
+    assert options == {"--lab": "2", "--submissions": "in", "--dest": "out",
+                       "--build": f"build/node-{shard.split('/')[0]}", "--shard": shard}
+
+
 def test_gradescope_gets_results_for_a_submission_that_is_refused(tmp_path: Path) -> None:
     """In a tree like theirs; the files of one that is not refused would be laid into labs/."""
     for name in ("source", "submission", "results"):

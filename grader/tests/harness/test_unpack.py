@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from course import questions
+from course import questions, unwritten
 from course.registry import ROOT, load_course
 from course.submit import registered_files
 from grader.grading import submission
@@ -164,11 +164,15 @@ def test_two_copies_are_a_mistake_unless_one_is_at_the_top(tmp_path: Path) -> No
 @pytest.mark.parametrize("text", [
     b"/* " * 87000, b"\n" * (256 << 10), (b"\\" + b" " * 1000) * 261, b"\\" + b" " * 262143,
     b'"' * (256 << 10), b"'" * (256 << 10), b"# " * 131072, b'"\\' * 131072, b"\t" * (256 << 10),
+    b'"' + b'\\"' * 131000, b"EXERCISE(1.5)\n" * 18000, b"EXERCISE(1.5)\nx\n{\n" * 14000,
+    b"EXERCISE_BEGIN(1.1)\n" * 13000, b"#if\nEXERCISE(1.5)\nx trap_dispatch(\n{\n}\n" * 6000,
 ])
 def test_scanning_takes_time_in_proportion(text: bytes) -> None:
     """Processor time: well below a second, where a square of the length takes minutes."""
     start = time.process_time()
     list(submission.inspect(TRAP, text))
+    for name in ("trap.c", "boot.S"):
+        unwritten.places(COURSE.lab(1), name, text.decode())
     assert time.process_time() - start < 10
 
 
@@ -232,6 +236,12 @@ def test_an_answer_that_is_no_number_is_told(text: str) -> None:
     data = f"{lab.questions[0].id} = {text}\n".encode("utf-8", "surrogatepass")
     told = questions.parse(data, lab)
     assert told.error and "\n" not in told.error and len(told.error) < 400
+
+
+def test_answers_have_an_end() -> None:
+    """A key of many parts is read in a time, and into a memory, that grow with their square."""
+    told = questions.parse(b"a." * 100_000 + b"a = 1\n", COURSE.lab(1))
+    assert "at most" in told.error
 
 
 def test_a_program_without_end_is_ended() -> None:
