@@ -11,7 +11,7 @@ from mmap import mmap
 ENTRY_MAX = 4096
 ENTRY = struct.Struct("<8Q")
 PROGRAM_MAX = 8
-PROGRAM = struct.Struct("<8Q")
+PROGRAM = struct.Struct("<10Q")
 PROGRAM_BYTES = 0x10000
 
 

@@ -23,6 +23,7 @@ _LEAVES = ((0xFFE0_001F, 0xD400_0002, "HVC"), (0xFFE0_001F, 0xD400_0003, "SMC"),
            (0xFFF0_0000, 0xD530_0000, "MRS"), (0xFFF0_0000, 0xD510_0000, "MSR"))
 _BRANCHES = ((0x7C00_0000, 0x1400_0000), (0x7C00_0000, 0x3400_0000), (0xFE00_0000, 0x5400_0000),
              (0xFE00_0000, 0xD600_0000))
+_BRANCH, _CHANGED = 1, 2  # as in plugin/budget.c
 _SLOTS = ("insn_slot", "registers_slot")  # instructions that a probe replaces in its own code
 
 
@@ -53,7 +54,8 @@ class Witness:
         slots = [symbols[name] if name in symbols else size for name in _SLOTS]
         program = PROGRAM.pack(load_address, size, symbols["report"], symbols["probe_commit"],
                                symbols["probe_finished"] if finishes else size,
-                               symbols["guest_vectors"], *slots)
+                               symbols["guest_vectors"], symbols["exception_return"],
+                               symbols["mode_landing"], *slots)
         program += elf.with_suffix(".bin").read_bytes()[:size]
         self._shared.put(Word.VCPU_COUNT, self._shared.get(Word.VCPU_COUNT) + vcpus)
         self._shared.put(Word.FINISH_WANTED, self._shared.get(Word.FINISH_WANTED) + finishes)
@@ -107,17 +109,21 @@ class Witness:
         if self._shared.get(Word.MOVED_COUNT):
             start, to, how = (self._shared.get(word)
                               for word in (Word.MOVED_FROM, Word.MOVED_TO, Word.MOVED_HOW))
-            left = f"left for EL2's vector +{how:#x} at "
+            left = (f"left for EL2's vector +{how & ~_CHANGED:#x} at " if how & ~_CHANGED != _BRANCH
+                    else "left for code that is not the probe's at ")
             found += [
                 Finding(
                     Verdict.FAIL,
                     "after an exit a guest goes on where it was, or at its vectors",
-                    observed=(f"{left}{self._exit_behind(start)}, went on at {to:#x}"
+                    observed=(f"{left}{start:#x} or behind it, went on at {to:#x} with other "
+                              "general-purpose registers" if how & _CHANGED else
+                              f"{left}{self._exit_behind(start)}, went on at {to:#x}"
                               if start and to else
                               f"{left}{start:#x} or behind it, where nothing traps" if start else
                               f"came from EL2 to {to:#x}, where it had not been interrupted"),
                     expected="the instruction that trapped, or the one behind it; after an HVC "
-                    "always the one behind it; and no exception while it reports",
+                    "always the one behind it; no exception while it reports; after an interrupt "
+                    "all registers as they were",
                 )
             ]
         return found

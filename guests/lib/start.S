@@ -108,6 +108,8 @@ exception_common:
 	ldr	x30, [sp, #FRAME_X + 16 * 15]
 	ldp	x0, x1, [sp, #FRAME_X + 16 * 0]
 	add	sp, sp, #FRAME_SIZE
+	.globl exception_return
+exception_return:
 	eret
 
 	/* u64 mode_call(void (*fn)(void *), void *arg, u64 spsr, void *sp_el0) */

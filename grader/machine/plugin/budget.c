@@ -21,8 +21,11 @@
  * copies the entry out of physical memory before another instruction can run. The code that runs
  * at the probe's addresses must be the probe's, each time that it is translated. And after a trip to
  * EL2 a probe must go on where it was, or at its exception vectors, having left by an instruction
- * that can trap: EL2 neither moves a probe about nor steps it from instruction to instruction. No
- * synchronous exception interrupts a report: it would change what the probe is about to say.
+ * that can trap: EL2 neither moves a probe about nor steps it from instruction to instruction. From
+ * its vectors it returns to where the exception came. No synchronous exception interrupts a report:
+ * it would change what the probe is about to say. After an interrupt all general-purpose registers
+ * are as they were. Code of a guest that is not its probe's is held to the same: EL2 may have
+ * brought it.
  *
  * Among several vCPUs nobody can say for certain which one came back. There two things are watched: a
  * block in which nothing can trap is not left for a synchronous exception, and nobody comes back into
@@ -48,8 +51,12 @@
 #define PAGE_MAX 1024
 #define PAGE_MASK 0xfffUL
 #define LEFT_MAX 64
+#define NESTED_MAX 32 /* interrupts nest by their priorities: 32 */
+#define REGISTERS 31 /* x0 to x30 */
 #define SUSPECT_MAX 8
 #define SYNCHRONOUS 0x400 /* EL2's vector for that, from an AArch64 guest */
+#define BRANCH 1 /* not for EL2, but by a branch, for code that is not the probe's */
+#define CHANGED 2 /* beside the vector: the probe was changed meanwhile */
 /* So often EL2 may, on several CPUs, take memory away in which another one runs: to map it anew. */
 #define STEPS_MAX 4
 #define SUSPECTS_MAX 1
@@ -62,6 +69,8 @@ struct program {
 	uint64_t commit; /* the store that ends an entry */
 	uint64_t finish; /* the instruction that a probe executes at its end, if that counts */
 	uint64_t vectors; /* its exception vectors, 2 KiB */
+	uint64_t eret; /* the instruction that returns from them */
+	uint64_t landing; /* where that may lead instead of back */
 	uint64_t slots[SLOT_MAX]; /* instructions that the probe itself replaces */
 	uint32_t text[PROGRAM_BYTES / 4];
 };
@@ -89,7 +98,7 @@ struct shared {
 	uint64_t
 		moved_from; /* the block that a probe left for EL2, and the place where it went on */
 	uint64_t moved_to;
-	uint64_t moved_how; /* EL2's vector, as an offset from VBAR_EL2 */
+	uint64_t moved_how; /* as in struct left, and CHANGED */
 	uint64_t moved_count;
 	_Atomic uint64_t entry_count;
 	_Atomic uint64_t finish_count; /* probes that came to their end */
@@ -114,10 +123,13 @@ struct block {
 	uint64_t foreign_word;
 };
 
-/* A place at which a probe was left for EL2. */
+/* A place at which a probe was left, for EL2 or for code that is not the probe's. */
 struct left {
 	const struct block *block;
-	uint64_t how;
+	uint64_t how; /* EL2's vector, as an offset, or BRANCH */
+	int has_x; /* else the emulator does not tell */
+	uint64_t x[REGISTERS];
+	uint64_t entry[ENTRY_WORDS]; /* what was there of the entry */
 };
 
 static struct shared *shared;
@@ -126,19 +138,59 @@ static uint64_t ram_base, ram_bytes;
 static uint64_t last_pc[CPU_MAX]; /* of blocks */
 static unsigned loops[CPU_MAX]; /* how often the last one was entered in a row */
 static const struct block *inside[CPU_MAX]; /* the block of a probe that a CPU is in */
-static int reported; /* the one VM has completed an entry since it began */
 static struct left left; /* where the one VM was, until it comes back; or nobody came back to it */
+static struct left nested[NESTED_MAX]; /* where exceptions came that its vectors have not returned from */
+static unsigned nested_count;
+static uint64_t entry_end; /* of the last entry of the one VM, in RAM; 0: there was none yet */
 static struct left lefts[LEFT_MAX]; /* of several: where interrupts came in or before a report */
 static unsigned left_count;
 static uint64_t suspects[SUSPECT_MAX]; /* pages of code whose next report somebody came back into */
 static unsigned suspect_count, suspect_total, steps;
 static unsigned cpus_seen; /* a bit each: they ran code of probes */
 static atomic_flag several_lock = ATOMIC_FLAG_INIT; /* for the lines since @lefts */
-static uint64_t pages[PAGE_MAX]; /* of host memory, from which code of probes has run */
+static uint64_t pages[PAGE_MAX]; /* of the guest, from which code of probes has run */
 static unsigned page_count;
 static int one_thread; /* runs all CPUs: instructions are the machine's clock */
 static int notify_fd = -1;
 static int resume_fd = -1;
+
+/* glib's, as QEMU has it */
+struct byte_array {
+	uint8_t *data;
+	unsigned length;
+};
+
+/*
+ * The general-purpose registers of a CPU, at the start of a block. The interface for plugins has
+ * registers only from QEMU 9.0 on; the function behind it is older. Sets has_x to 0 if the emulator
+ * does not tell. The flags are lost: QEMU clears them where an exception begins.
+ */
+static void read_registers(unsigned cpu, struct left *place)
+{
+	static int (*read_register)(void *cpu, struct byte_array *to, int number);
+	static void *(*get_cpu)(int index);
+	static struct byte_array *(*set_size)(struct byte_array *array, unsigned length);
+	static struct byte_array *array;
+
+	if (!array) {
+		struct byte_array *(*new_array)(void);
+
+		*(void **)&read_register = dlsym(RTLD_DEFAULT, "aarch64_cpu_gdb_read_register");
+		*(void **)&get_cpu = dlsym(RTLD_DEFAULT, "qemu_get_cpu");
+		*(void **)&set_size = dlsym(RTLD_DEFAULT, "g_byte_array_set_size");
+		*(void **)&new_array = dlsym(RTLD_DEFAULT, "g_byte_array_new");
+		place->has_x = 0;
+		if (!read_register || !get_cpu || !set_size || !new_array)
+			return;
+		array = new_array();
+	}
+	set_size(array, 0);
+	for (int i = 0; i < REGISTERS; i++)
+		read_register(get_cpu((int)cpu), array, i);
+	place->has_x = array->length == sizeof(place->x);
+	if (place->has_x)
+		memcpy(place->x, array->data, sizeof(place->x));
+}
 
 static void hold(unsigned cpu, const struct block *block, enum reason reason)
 {
@@ -193,6 +245,11 @@ static uint64_t branch_target(uint64_t pc, uint32_t word, unsigned low, unsigned
 	return pc + 4 * (uint64_t)offset;
 }
 
+static int is_indirect(uint32_t word)
+{
+	return (word & 0xfe000000) == 0xd6000000; /* BR, BLR, RET, ERET */
+}
+
 /* Whether the instruction at @last can lead to @pc by itself. */
 static int insn_leads_to(uint64_t last, uint32_t word, uint64_t pc)
 {
@@ -202,8 +259,7 @@ static int insn_leads_to(uint64_t last, uint32_t word, uint64_t pc)
 		return pc == last + 4 || pc == branch_target(last, word, 5, 19);
 	if ((word & 0x7e000000) == 0x36000000) /* TBZ */
 		return pc == last + 4 || pc == branch_target(last, word, 5, 14);
-	return (word & 0xfe000000) == 0xd6000000 ||
-	       pc == last + 4; /* BR, BLR, RET, ERET: anywhere */
+	return is_indirect(word) || pc == last + 4; /* BR, BLR, RET, ERET: anywhere */
 }
 
 static int leads_to(const struct block *block, uint64_t pc)
@@ -227,7 +283,7 @@ static int cannot_trap(const struct block *block)
 	for (uint64_t pc = block->pc; pc <= last; pc += 4)
 		if (can_trap(block, pc))
 			return 0;
-	if (!same_page(block->pc, end_of(block)) || (word & 0xfe000000) == 0xd6000000)
+	if (!same_page(block->pc, end_of(block)) || is_indirect(word))
 		return 0;
 	if ((word & 0x7c000000) == 0x14000000)
 		return same_page(block->pc, branch_target(last, word, 0, 26));
@@ -247,6 +303,28 @@ static int page_is_new(uint64_t page)
 	return 1;
 }
 
+/* Whether EL2 was entered for an interrupt: IRQ, FIQ or SError of a guest. */
+static int is_interrupt(uint64_t how)
+{
+	return how > SYNCHRONOUS && how & 0x180;
+}
+
+/*
+ * Whether an interrupt behind the block can be followed by @pc. It comes when the block is done: the
+ * register that an indirect branch takes has its value then. ERET: nested_top() says where to.
+ */
+static int goes_to(const struct left *place, uint64_t pc)
+{
+	uint32_t word = insn_at(place->block, end_of(place->block) - 4);
+	unsigned target = word >> 5 & 31;
+
+	if (place->has_x && is_indirect(word) && target < REGISTERS && target != 30)
+		return pc == place->x[target];
+	if (place->has_x && (word & 0xfffffc1f) == 0xd65f0000) /* RET */
+		return target < REGISTERS && pc == place->x[target];
+	return leads_to(place->block, pc);
+}
+
 /* Whether a probe that was left there can rightly go on at the start of this block. */
 static int may_go_on(const struct left *place, const struct block *block, int new_page)
 {
@@ -254,9 +332,10 @@ static int may_go_on(const struct left *place, const struct block *block, int ne
 	uint64_t pc = block->pc;
 	int within = is_in(pc, from->pc, 4 * from->insns + 1);
 
-	/* An interrupt; or code of the guest that is not the probe's. */
-	if (place->how != SYNCHRONOUS)
+	if (place->how == BRANCH)
 		return within || leads_to(from, pc);
+	if (is_interrupt(place->how))
+		return within || goes_to(place, pc);
 	if (within && pc > from->pc && can_trap(from, pc - 4))
 		return 1;
 	if (within && pc < end_of(from) && can_trap(from, pc))
@@ -270,15 +349,10 @@ static int in_report(const struct program *program, uint64_t pc)
 	return is_in(pc - program->base, program->report, program->commit - program->report + 4);
 }
 
-/*
- * Whether a synchronous exception interrupts a report. Only one that brings in memory could, and
- * from the second report on all of it is there.
- */
-static int amid_report(const struct block *block)
+/* Whether something else than an interrupt came amid a report, whose data is there before the first. */
+static int amid_report(const struct block *block, int new_page)
 {
-	const struct program *program = block->program;
-
-	return left.how == SYNCHRONOUS && reported && in_report(program, block->pc);
+	return !is_interrupt(left.how) && !new_page && in_report(block->program, block->pc);
 }
 
 static void moved(const struct block *from, uint64_t how, uint64_t to)
@@ -297,20 +371,18 @@ static int leads_into_report(const struct block *block)
 {
 	const struct program *program = block->program;
 	uint64_t start = program->base + program->report, last = end_of(block) - 4;
-	int is_indirect = (insn_at(block, last) & 0xfe000000) == 0xd6000000;
 
 	return (block->pc <= program->base + program->commit && end_of(block) > start) ||
-	       (!is_indirect && leads_to(block, start));
+	       (!is_indirect(insn_at(block, last)) && leads_to(block, start));
 }
 
 /* One of several is left for EL2. */
 static void one_left(const struct block *block, uint64_t how)
 {
-	int is_interrupt = how & 0x180; /* IRQ, FIQ, SError */
 	unsigned most = cpus_seen & (cpus_seen - 1) ? STEPS_MAX : 0;
 
-	if (is_interrupt && leads_into_report(block))
-		lefts[left_count++ % LEFT_MAX] = (struct left){block, how};
+	if (is_interrupt(how) && leads_into_report(block))
+		lefts[left_count++ % LEFT_MAX] = (struct left){.block = block, .how = how};
 	if (how == SYNCHRONOUS && block->cannot_trap && ++steps > most)
 		moved(block, how, 0);
 }
@@ -365,53 +437,148 @@ static void unlock_several(void)
 
 /* ---- one, and all of them ---- */
 
-static void probe_left(unsigned cpu, const struct block *next)
+static int is_vector(const struct block *block)
 {
-	left.block = inside[cpu];
-	left.how = next->pc & 0x7ff;
-	if (shared->vcpu_count > 1) {
-		lock_several();
-		one_left(inside[cpu], next->pc & 0x7ff);
-		unlock_several();
-	}
-	inside[cpu] = NULL;
+	uint64_t offset = block->pc - block->program->base - block->program->vectors;
+
+	return offset < 0x800 && offset % 0x80 == 0;
 }
 
-/* The CPU runs a probe's code, and did not before. */
-static void probe_entered(unsigned cpu, const struct block *block)
+static int is_eret(const struct block *block)
 {
-	uint64_t offset = block->pc - block->program->base;
-	int new_page;
+	return insn_at(block, end_of(block) - 4) == 0xd69f03e0;
+}
 
+/* Whether the block ends with the return from an exception that the probe's vectors took. */
+static int returns(const struct block *block)
+{
+	return end_of(block) - 4 == block->program->base + block->program->eret;
+}
+
+/* Its vectors take an exception, which came there. */
+static void nest(const struct left *place)
+{
+	if (nested_count < NESTED_MAX)
+		nested[nested_count] = *place;
+	nested_count++;
+}
+
+/* Where the exception came from whose handler returns. */
+static struct left unnest(void)
+{
+	struct left place = {0};
+
+	if (nested_count && --nested_count < NESTED_MAX)
+		place = nested[nested_count];
+	return place;
+}
+
+/* Why a probe is left for this block. */
+static uint64_t reason_for(const struct block *from, const struct block *next)
+{
+	uint64_t how = next->pc & 0x7ff;
+
+	if (how >= SYNCHRONOUS && how % 0x80 == 0)
+		return how;
+	return leads_to(from, next->pc) ? BRANCH : SYNCHRONOUS; /* of the guest: other vectors */
+}
+
+static void probe_left(unsigned cpu, const struct block *next)
+{
+	const struct block *from = inside[cpu];
+
+	inside[cpu] = NULL;
 	if (shared->vcpu_count > 1) {
 		lock_several();
-		cpus_seen |= 1U << cpu;
-		one_entered(block);
+		one_left(from, reason_for(from, next));
 		unlock_several();
 		return;
 	}
-	new_page = page_is_new(block->host_page);
-	if (left.block && may_go_on(&left, block, new_page) && !amid_report(block)) {
+	left.block = from;
+	left.how = reason_for(from, next);
+	left.has_x = 0;
+	if (is_interrupt(left.how) && !is_eret(from)) /* that may lead to other code, which came to nothing */
+		read_registers(cpu, &left);
+	if (entry_end)
+		memcpy(left.entry, ram + entry_end - sizeof(left.entry), sizeof(left.entry));
+	if (returns(from)) {
+		struct left place = unnest();
+
+		left.block = place.block ? place.block : from;
+		left.how = place.block ? place.how : left.how;
+	}
+}
+
+/* After an interrupt: the registers are as they were; amid a report the entry, too. */
+static int are_kept(unsigned cpu, const struct block *block)
+{
+	struct left now;
+
+	if (!left.has_x)
+		return 1;
+	if (entry_end && in_report(block->program, block->pc) &&
+	    memcmp(ram + entry_end - sizeof(left.entry), left.entry, sizeof(left.entry)))
+		return 0;
+	read_registers(cpu, &now);
+	return !memcmp(now.x, left.x, sizeof(now.x));
+}
+
+/* The one VM's vCPU runs a probe's code, and did not before. */
+static void probe_entered(unsigned cpu, const struct block *block)
+{
+	int new_page = page_is_new(block->pc & ~PAGE_MASK);
+
+	if (block->pc == block->program->base) { /* the VM begins anew: its memory too */
+		page_count = nested_count = 0;
+		entry_end = 0;
 		left.block = NULL;
 		return;
 	}
-	if (!offset)
-		page_count = reported = 0; /* the VM begins anew: its memory too */
-	if (!offset || (is_in(offset, block->program->vectors, 0x800) && offset % 0x80 == 0))
-		return;
-	moved(left.block, left.how, block->pc);
+	if (is_vector(block))
+		nest(&left);
+	else if (!left.block || !may_go_on(&left, block, new_page) || amid_report(block, new_page))
+		moved(left.block, left.how, block->pc);
+	if (left.block && !are_kept(cpu, block))
+		moved(left.block, left.how | CHANGED, block->pc);
+	left.block = NULL;
+}
+
+/* From one block of the probe to the next. */
+static void probe_goes_on(const struct block *from, const struct block *block)
+{
+	struct left place = {.block = from, .how = BRANCH};
+
+	if (returns(from))
+		place = unnest();
+	if (is_vector(block)) /* right behind a return: the next exception comes to the same place */
+		nest(&place);
+	else if (returns(from) && place.block &&
+		 block->pc != block->program->base + block->program->landing &&
+		 !may_go_on(&place, block, 1))
+		moved(place.block, place.how, block->pc);
 }
 
 static void watch(unsigned cpu, const struct block *block)
 {
+	const struct block *from = inside[cpu];
+
 	if (!block->program) {
-		if (inside[cpu])
+		if (from)
 			probe_left(cpu, block);
 		return;
 	}
-	if (!inside[cpu])
-		probe_entered(cpu, block);
 	inside[cpu] = block;
+	if (shared->vcpu_count == 1) {
+		if (from)
+			probe_goes_on(from, block);
+		else
+			probe_entered(cpu, block);
+	} else if (!from) {
+		lock_several();
+		cpus_seen |= 1U << cpu;
+		one_entered(block);
+		unlock_several();
+	}
 }
 
 /* Exceptions that lead to the instruction which raises the next one. */
@@ -475,11 +642,11 @@ static void entry_committed(unsigned cpu, uint32_t info, uint64_t vaddr, void *d
 	uint64_t end = address ? qemu_plugin_hwaddr_phys_addr(address) + 8 - ram_base : 0;
 	uint64_t index = atomic_fetch_add(&shared->entry_count, 1);
 
-	reported = 1;
 	(void)cpu;
 	if (index >= ENTRY_MAX || end < bytes || end > ram_bytes)
 		return;
 	memcpy(shared->entries[index], ram + end - bytes, bytes);
+	entry_end = end;
 	if (shared->vcpu_count > 1) {
 		lock_several();
 		one_committed(data, shared->entries[index][ENTRY_WORDS - 1]);
