@@ -17,7 +17,7 @@ from tools.qemu import option_value, qemu_version
 SOURCES = Path(__file__).parent / "plugin"
 KIT = Path(__file__).parents[2] / "kit"
 NO_LIMIT = (1 << 64) - 1
-_IN_LOOP, _FINISHED = 2, 3  # enum reason in plugin/budget.c
+_IN_LOOP, _FINISHED, _IN_VAIN = 2, 3, 4  # enum reason in plugin/budget.c
 
 
 def plugin_api(version: tuple[int, int]) -> int:
@@ -134,9 +134,20 @@ class Budget:
         return self.shared.get(Word.REACHED) == _IN_LOOP
 
     @property
+    def in_vain(self) -> bool:
+        """Whether it is held since EL2 enters a guest again and again that comes no further."""
+        return self.shared.get(Word.REACHED) == _IN_VAIN
+
+    @property
     def finished(self) -> bool:
         """Whether it is held since all probes have come to their end."""
         return self.shared.get(Word.REACHED) == _FINISHED
+
+    def watch_entries(self, start: int, end: int, vectors: int) -> None:
+        """Where EL2 is. Before the first instruction."""
+        for word, value in ((Word.EL2_START, start), (Word.EL2_END, end),
+                            (Word.EL2_VECTORS, vectors)):
+            self.shared.put(word, value)
 
     def allow_loops(self) -> None:
         """Hold nobody for that any more. Only while the machine is stopped."""

@@ -50,6 +50,7 @@ END_SECONDS = 5.0
 
 EL1_ONLY = "($cpsr & 0xc) == 4"
 EL2_ONLY = "($cpsr & 0xc) == 8"
+VECTORS_BYTES, VECTOR_BYTES = 0x800, 0x80
 
 
 class StopKind(enum.Enum):
@@ -101,6 +102,9 @@ class Machine:
         self._process = Process(config)
         self.memory = self._process.memory
         self.budget = self._process.budget
+        places = ("image_start", "image_end", "vectors")
+        if all(name in self.symbols for name in places):
+            self.budget.watch_entries(*(self.symbols[name] for name in places))
         self.qmp = Qmp(self._process.monitor)
         self.console = self._process.console
         self._processor_seconds = config.processor_seconds or PROCESSOR_SECONDS
@@ -431,6 +435,8 @@ class Machine:
         elif stop.kind is StopKind.BUDGET:
             verdict = Verdict.BUDGET
             observed = f"{self._instructions()} used, at {self.place(stop.pc)}"
+            if self.budget.in_vain:
+                observed += ": EL2 enters the guest there for ever, and it comes no further"
         elif stop.kind is StopKind.SLOW:
             verdict = Verdict.BUDGET
             observed = (
@@ -556,9 +562,16 @@ class Machine:
                 still.begin()
 
     def _is_guests_loop(self, stop: Stop) -> bool:
-        """Whether only a guest takes exceptions for ever, in its own memory: other VMs go on."""
-        mine = stop.kind is StopKind.BUDGET and self.budget.looping
-        return mine and self.exception_level == 1 and stop.pc >= RAM_BASE
+        """Whether only a guest takes exceptions for ever, by itself or as EL2 reflects those that
+        its vector raises: other VMs go on."""
+        if stop.kind is not StopKind.BUDGET:
+            return False
+        if self.budget.in_vain:
+            self.select_cpu(stop.cpu)
+            place = stop.pc if self.exception_level == 1 else self.register("ELR_EL2")
+            offset = place - self.register("VBAR_EL1")
+            return 0 <= offset < VECTORS_BYTES and offset % VECTOR_BYTES == 0
+        return self.budget.looping and self.exception_level == 1 and stop.pc >= RAM_BASE
 
     def _next_stop(self) -> Record | None:
         """GDB's next *stopped; None after some silence, or when time is used up."""

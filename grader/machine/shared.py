@@ -36,6 +36,9 @@ class Word(IntEnum):
     FINISH_WANTED = auto()
     VCPU_COUNT = auto()
     PROGRAM_COUNT = auto()
+    EL2_START = auto()
+    EL2_END = auto()
+    EL2_VECTORS = auto()
 
 
 CPU_MAX = 8

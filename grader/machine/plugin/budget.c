@@ -13,6 +13,9 @@
  * vector of its own exception. That is held at once and not at the limit: an exception costs the emulator
  * as much as a thousand instructions. A guest may live like that, and the harness can allow it.
  *
+ * The same of a guest that EL2 enters again and again where it left it, and which then executes nothing
+ * but what it leaves for: its PC is not moved behind an access that was emulated, say.
+ *
  * A block is counted when it is entered. A block left early by an exception counts whole: the
  * number is an upper bound, and the same one in every run under icount.
  *
@@ -81,6 +84,7 @@ enum reason {
 	AT_LIMIT,
 	IN_LOOP,
 	FINISHED,
+	IN_VAIN,
 };
 
 /* Shared with grader/machine/budget.py and grader/oracle/witness.py. */
@@ -105,22 +109,43 @@ struct shared {
 	uint64_t finish_wanted; /* with so many the machine is held */
 	uint64_t vcpu_count;
 	uint64_t program_count;
+	uint64_t el2_start; /* EL2's image, and in it the vectors; 0: nobody knows */
+	uint64_t el2_end;
+	uint64_t el2_vectors;
 	uint64_t retired_by[CPU_MAX]; /* of @retired, how much by each CPU; written by its thread */
 	uint64_t entries[ENTRY_MAX][ENTRY_WORDS];
 	struct program programs[PROGRAM_MAX];
 };
 
 #define LOOPS_MAX 1000
+#define ENTRIES_MAX 2000
+
+enum owner {
+	GUEST,
+	EL2,
+	EXIT_SYNCHRONOUS, /* EL2's vectors for exceptions from a lower level */
+	EXIT_INTERRUPT,
+};
 
 struct block {
 	uint64_t pc;
 	uint64_t insns;
 	int may_repeat; /* it can lead to itself without an exception */
+	enum owner owner;
 	int cannot_trap; /* neither can what follows: no reason to be left for EL2 but an interrupt */
 	const struct program *program; /* NULL: EL2, or a guest that is not watched */
 	uint64_t host_page; /* where its code lies in the emulator's memory */
 	uint64_t foreign_pc;
 	uint64_t foreign_word;
+};
+
+/* What comes of a CPU's entries into guests. */
+struct entries {
+	enum owner side; /* whose block ran last: a guest's or EL2's */
+	enum owner exit; /* the vector by which the guest was left last */
+	uint64_t pc; /* where it was entered last */
+	uint64_t retired; /* by this CPU, at the end of the block there */
+	unsigned in_vain; /* entries in a row that brought no guest any further */
 };
 
 /* A place at which a probe was left, for EL2 or for code that is not the probe's. */
@@ -137,6 +162,8 @@ static const char *ram;
 static uint64_t ram_base, ram_bytes;
 static uint64_t last_pc[CPU_MAX]; /* of blocks */
 static unsigned loops[CPU_MAX]; /* how often the last one was entered in a row */
+static struct entries entries_of[CPU_MAX];
+static uint64_t el2_offset; /* from EL2's addresses to the emulator's, which has RAM in one piece */
 static const struct block *inside[CPU_MAX]; /* the block of a probe that a CPU is in */
 static struct left left; /* where the one VM was, until it comes back; or nobody came back to it */
 static struct left nested[NESTED_MAX]; /* where exceptions came that its vectors have not returned from */
@@ -592,6 +619,41 @@ static void watch_loop(unsigned cpu, const struct block *block)
 	}
 }
 
+/*
+ * Entries into a guest that bring it no further: at once there is the next exit, or one by the block
+ * that was entered. A retried access comes once or twice, an emulated one goes on behind it, a loop has
+ * another block. An interrupt may come at any time and says nothing, unless it is there again before a
+ * single block of the guest.
+ */
+static void watch_entries(unsigned cpu, const struct block *block)
+{
+	struct entries *entries = &entries_of[cpu];
+	uint64_t retired = shared->retired_by[cpu];
+
+	if (block->owner == entries->side)
+		return;
+	if (block->owner == GUEST) {
+		if (block->pc != entries->pc)
+			entries->in_vain = 0;
+		else if (entries->exit == EXIT_SYNCHRONOUS)
+			entries->in_vain++;
+		entries->pc = block->pc;
+		entries->retired = retired;
+		entries->side = GUEST;
+	} else {
+		if (entries->side == EL2)
+			entries->in_vain++; /* a vector again, and nothing of a guest in between */
+		else if (retired - block->insns != entries->retired)
+			entries->in_vain = 0;
+		entries->exit = block->owner;
+		entries->side = EL2;
+	}
+	if (entries->in_vain == ENTRIES_MAX && !atomic_load(&shared->loops_allowed)) {
+		entries->in_vain = 0;
+		hold(cpu, block, IN_VAIN);
+	}
+}
+
 /* Add to the machine's counter; what it was. A locked addition costs more than all else that is done
  * for a block, and where one thread runs all CPUs nobody adds at the same time. */
 static uint64_t count(uint64_t insns)
@@ -618,6 +680,7 @@ static void tb_executed(unsigned told, void *data)
 	if (cpu >= CPU_MAX)
 		return;
 	watch_loop(cpu, block);
+	watch_entries(cpu, block);
 	if (shared->program_count)
 		watch(cpu, block);
 }
@@ -706,6 +769,29 @@ static const struct program *program_of(const struct plugin_block *tb, struct bl
 	return found;
 }
 
+/* Whose a block is. A guest may run at EL2's addresses, not in its memory; EL2 runs before any guest. */
+static enum owner owner_of(uint64_t pc, const struct plugin_insn *first)
+{
+	uint64_t offset = (uintptr_t)qemu_plugin_insn_haddr(first) - pc;
+
+	if (!is_in(pc, shared->el2_start, shared->el2_end - shared->el2_start))
+		return GUEST;
+	if (!el2_offset)
+		el2_offset = offset;
+	if (offset != el2_offset)
+		return GUEST;
+	switch (pc - shared->el2_vectors) {
+	case SYNCHRONOUS:
+	case SYNCHRONOUS + 0x200: /* from AArch32 */
+		return EXIT_SYNCHRONOUS;
+	case SYNCHRONOUS + 0x80:
+	case SYNCHRONOUS + 0x280:
+		return EXIT_INTERRUPT;
+	default:
+		return EL2;
+	}
+}
+
 static void tb_translated(plugin_id id, struct plugin_block *tb)
 {
 	struct block *block = calloc(1, sizeof(*block));
@@ -721,6 +807,7 @@ static void tb_translated(plugin_id id, struct plugin_block *tb)
 	qemu_plugin_register_vcpu_tb_exec_cb(tb, tb_executed, PLUGIN_NO_REGISTERS, block);
 	last = word_of(qemu_plugin_tb_get_insn(tb, block->insns - 1));
 	block->may_repeat = insn_leads_to(end_of(block) - 4, last, block->pc);
+	block->owner = owner_of(block->pc, first);
 	block->program = program_of(tb, block);
 	block->host_page = (uintptr_t)qemu_plugin_insn_haddr(first) & ~PAGE_MASK;
 	commit = finish = block->insns;

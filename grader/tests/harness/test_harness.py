@@ -168,6 +168,42 @@ def test_an_exit_that_comes_again_and_again_is_named(start_selftest: StartSelfte
         f"0x5e000000 EC 0x17 SMC: #0x0 at ELR_EL2 {guest:#x}")
 
 
+@pytest.mark.parametrize("without_memory", [False, True], ids=["smc", "fetch"])
+def test_a_guest_that_comes_no_further_does_not_take_the_whole_budget(
+    start_selftest: StartSelftest, without_memory: bool
+) -> None:
+    machine = start_selftest("smc_for_ever")
+    machine.gdb.set_register("x21", 0)
+    machine.gdb.set_register("x22", int(without_memory))
+    found = finding_of(machine)
+    assert found.verdict is Verdict.BUDGET
+    assert "EL2 enters the guest there for ever, and it comes no further" in found.observed
+    assert machine.budget.retired < 100_000
+    assert "of 8 in a row, 8 times" in exits.repeated(machine)
+
+
+@pytest.mark.parametrize("without_memory", [False, True], ids=["smc", "fetch"])
+def test_a_guest_may_loop_in_exceptions_that_el2_reflects(
+    start_selftest: StartSelftest, without_memory: bool
+) -> None:
+    """Its vector raises the next one: that is its own affair, and other VMs go on."""
+    machine = start_selftest("smc_for_ever")
+    machine.gdb.set_register("x21", machine.symbols["guest"] - 0x200)
+    machine.gdb.set_register("x22", int(without_memory))
+    assert machine.run(budget=200_000).kind is StopKind.BUDGET
+    assert machine.budget.retired >= 200_000
+
+
+def test_a_guest_that_goes_on_may_be_left_at_one_place_for_ever(
+    start_selftest: StartSelftest
+) -> None:
+    machine = start_selftest("smc_for_ever")
+    machine.run_to("guest")
+    machine.gdb.set_register("x20", 4)
+    assert machine.run(budget=200_000).kind is StopKind.BUDGET
+    assert machine.budget.retired >= 200_000
+
+
 def test_of_two_cpus_the_one_that_repeats_its_exit_is_named(
     start_selftest: StartSelftest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
