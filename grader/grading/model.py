@@ -91,6 +91,8 @@ class Column:
     measured: dict[str, int] = field(default_factory=dict)  # what the lab's questions ask for
     unmeasured: dict[str, str] = field(default_factory=dict)  # by a question's test: why not
     spent: dict[str, int] = field(default_factory=dict)  # a measuring test's instructions
+    # Tests that fail over the reference's functions, too: the fault is in what is written.
+    own_faults: set[str] = field(default_factory=set)
 
 
 @dataclass
@@ -185,6 +187,7 @@ class Grading:
         result = column.results[name]
         if not result.passed and result.verdict is not Verdict.ERROR and not self._todo(own):
             column.results[name] = own  # what it shows can be seen without them
+            column.own_faults.add(name)
             return
         result.over, result.alone = over, own.verdict.value
         # What a submission says about memory that holds the reference's code is nobody's business.
@@ -217,10 +220,14 @@ class Grading:
 
         By its own exercise a test of the disassembly: instructions that nothing executes show
         nothing, and no other test of the exercise has seen them at work.
+
+        What shows an exercise by itself is blocked only by one below that is not written and that
+        the machine goes on without: what it then sees may be that.
         """
+        quiet = {id_ for id_ in self.whole if self.course.exercise(id_).until_written}
         for column in self.columns.values():
             empty = {exercise.id for exercise in self.lab.exercises
-                     if not self._any_passed(column, exercise)}
+                     if exercise.id in self.whole or not self._any_passed(column, exercise)}
             wrong = {exercise.id for exercise in self.lab.exercises
                      if self._fails_by_itself(column, exercise)}
             for name, result in column.results.items():
@@ -230,8 +237,10 @@ class Grading:
                 if result.passed:
                     cause = exercise.id if is_static(name) and exercise.id in empty else ""
                 else:
-                    below = set() if stands_alone(name) else (empty | wrong) - set(result.over)
-                    cause = self._cause(result, exercise, below)
+                    below = empty | wrong
+                    if stands_alone(name):
+                        below = set() if name in column.own_faults else quiet
+                    cause = self._cause(result, exercise, below - set(result.over))
                 if cause:
                     result.shown = result.shown or result.verdict
                     result.verdict, result.blocked_by = Verdict.BLOCKED, cause

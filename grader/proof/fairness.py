@@ -3,15 +3,17 @@
 
 The solution without one exercise is graded as a student's work, for every exercise of every lab. It
 may lose that exercise's points and no other. The last column says what it would lose where the
-reference is not at hand, in a handout: there, tests that come to the exercise show nothing yet.
+reference is not at hand, in a handout: there, tests that come to the exercise show nothing yet, and
+say so: none of them fails.
 
-    exit status  0 no exercise costs more than its own points   1 one does
+    exit status  0 no exercise costs more than its own points, or lets others fail   1 one does
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -21,6 +23,7 @@ from course.registry import LABS, ROOT, SOLUTION, Course, Exercise, load_course
 from course.starters import make_starter
 from grader.grading import filled, run
 from grader.grading.model import CUMULATIVE, Grading, points
+from grader.machine.verdict import Verdict
 from tools.errors import UserError, run_main
 
 SEEDS = (1,)
@@ -34,12 +37,12 @@ class Cost:
     lost: Fraction
     without: Fraction  # the same where the reference is not at hand
     others: tuple[str, ...]  # tests of other exercises that did not pass
-    blamed: tuple[str, ...]  # tests of others that do not say, in a handout, for what they wait
+    blamed: tuple[str, ...]  # tests of others that fail in a handout, and wait for nothing
     problem: str = ""
 
     @property
     def is_fair(self) -> bool:
-        return not self.problem and self.lost == self.exercise.points
+        return not self.problem and self.lost == self.exercise.points and not self.blamed
 
     def __str__(self) -> str:
         words = (f"{self.exercise.id:5} {self.exercise.points:6} {points(self.lost):6g} "
@@ -90,18 +93,34 @@ def cost(course: Course, exercise: Exercise, build: str, qemu: str, workers: int
                                                           texts))
     grading.columns[CUMULATIVE] = column = run.Column(CUMULATIVE)
     column.build_error = builder(lab.number, CUMULATIVE)
+    without, blamed = Fraction(0), tuple[str, ...]()
     if not column.build_error:
-        run.run_column(grading, column, settings, lambda _column, _name: None)
+        run.run_tests(grading, CUMULATIVE, settings, _nobody)
+        without, blamed = in_handout(grading, exercise)
+        run.run_over_reference(grading, column, settings, _nobody, list(grading.tests))
         grading.block()
-    over = [name for name, result in column.results.items() if result.passed and result.over]
     lost = grading.maximum - grading.column_score(CUMULATIVE)
     others = tuple(f"{result.verdict.value} {name}: {result.what}; {result.observed}"
                    for name, result in column.results.items()
                    if not result.passed and grading.tests[name].id != exercise.id)
     problem = "; ".join(filter(None, [column.build_error, grading.unfilled, *column.broken]))
-    blamed = tuple(f"in a handout {column.results[name].alone} {name}" for name in over
-                   if column.results[name].alone not in ("TODO", "BLOCKED"))
-    return Cost(exercise, lost, lost + sum(map(grading.worth, over)), others, blamed, problem)
+    return Cost(exercise, lost, without, others, blamed, problem)
+
+
+def _nobody(_column: str, _name: str) -> None:
+    """Who is told of each result."""
+
+
+def in_handout(grading: Grading, exercise: Exercise) -> tuple[Fraction, tuple[str, ...]]:
+    """What that work loses where the reference is not at hand, and what fails there of others'."""
+    alone = deepcopy(grading)
+    alone.block()
+    results = alone.columns[CUMULATIVE].results
+    blamed = tuple(f"in a handout {result.verdict.value} {name}: {result.what}; {result.observed}"
+                   for name, result in results.items()
+                   if not (result.passed or result.verdict is Verdict.BLOCKED)
+                   and alone.tests[name].id != exercise.id)
+    return alone.maximum - alone.column_score(CUMULATIVE), blamed
 
 
 def costs(course: Course, exercises: list[Exercise], build: str, qemu: str,

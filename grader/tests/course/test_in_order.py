@@ -7,6 +7,7 @@ import pytest
 
 from course.registry import load_course
 from grader.grading.model import CUMULATIVE
+from grader.grading.plan import patterns_of
 from grader.machine import images, options
 from grader.proof.in_order import Desk
 
@@ -31,3 +32,16 @@ def test_a_guest_runs_after(after: str, runs: str) -> None:
         grading = desk.grade(COURSE, lab, unwritten, (f"test_lab{lab.number:02}.py::{runs}",))
     results = grading.columns[CUMULATIVE].results
     assert results and all(result.passed for result in results.values()), results
+
+
+def test_in_a_handout_what_stands_on_an_unwritten_exercise_waits() -> None:
+    """Without 2.3 nothing is unmapped, and no TODO ends the machine: of 2.9 nothing is known."""
+    images.guest("hello")
+    lab = COURSE.lab(2)
+    own = patterns_of(lab, COURSE.exercise("2.9"))
+    with images.exclusive("in-order"):
+        grading = Desk(options.current().build, 80).grade(COURSE, lab, ("2.3",), tuple(own))
+    waits = {name: grading.waits_for(name) for name, result
+             in grading.columns[CUMULATIVE].results.items() if not result.passed}
+    assert "test_lab02_steps.py::test_memory_goes_back_when_nothing_leads_to_it" in waits
+    assert set(waits.values()) == {"2.3"}

@@ -415,6 +415,26 @@ def test_what_shows_an_exercise_by_itself_is_judged_for_itself() -> None:
     assert (results["f::c"].verdict, results[step].verdict) == (Verdict.BLOCKED, Verdict.FAIL)
 
 
+def test_what_shows_an_exercise_by_itself_waits_for_what_the_machine_goes_on_without(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    """2.9 stands on 2.3 and 2.1; without 2.3 nothing is unmapped, and 2.1 ends the machine."""
+    step = "test_lab02_steps.py::c"
+    for missing, over, verdict, by in (
+            ("2.3", None, Verdict.BLOCKED, "2.3"), ("2.1", None, Verdict.FAIL, ""),
+            ("2.3", PASS, Verdict.PASS, ""), ("2.3", FAIL, Verdict.FAIL, "")):
+        grading = Grading(COURSE, COURSE.lab(2), "labs", complete=True)
+        grading.tests[step] = COURSE.exercise("2.9")
+        column = grading.columns[CUMULATIVE] = Column(CUMULATIVE)
+        grading.unwritten = Unwritten(COURSE.lab(2), {}, (Place(missing, "x.c", "f", 0, 0, 0),))
+        monkeypatch.setattr(Unwritten, "whole", [missing])
+        grading.add(CUMULATIVE, {"test": f"tests/{step}", **FAIL})
+        if over:
+            over_reference(grading, monkeypatch, {"c": over})
+        grading.block()
+        result = column.results[step]
+        assert (result.verdict, result.blocked_by) == (verdict, by)
+
+
 def test_an_exercise_that_fails_by_itself_blocks_what_stands_on_it() -> None:
     """Although another test of it passes: the fault is read where it is."""
     for verdict, blocked in ((FAIL, "1.1"), (PASS, "")):
