@@ -7,6 +7,7 @@ With a terminal a bar moves; without one each test is a line. Nothing is said by
 from __future__ import annotations
 
 import io
+import re
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ STYLES = {Verdict.PASS: "green", Verdict.BLOCKED: "dim", Verdict.TODO: "cyan",
           Verdict.ERROR: "magenta"}
 WIDTH = 80
 SHOWN_FAILURES = 3
+VIOLATED = re.compile(r"\w+: .*: observed .*, expected .*")  # a line of grader/oracle/probe.py
 
 
 def _number(value: Fraction) -> str:
@@ -88,24 +90,28 @@ class Live:
 def _verdict_counts(grading: Grading, column: str, exercise: Exercise) -> str:
     results = grading.columns[column].results
     counts: dict[str, int] = {}
-    blockers = set()
+    own, blockers = 0, set()
     for name in grading.names(exercise):
         result = results.get(name)
         if result is None:
             continue
         counts[result.verdict.value] = counts.get(result.verdict.value, 0) + 1
-        if result.blocked_by:
+        if result.blocked_by == exercise.id:
+            own += 1
+        elif result.blocked_by:
             blockers.add(result.blocked_by)
     words = [f"{count} {verdict}"
              for verdict, count in sorted(counts.items(), key=lambda item: item[0] != "PASS")
              if verdict != Verdict.BLOCKED.value]
-    blocked = counts.get(Verdict.BLOCKED.value)
+    blocked = counts.get(Verdict.BLOCKED.value, 0)
     over = sum(bool(results[name].over) for name in grading.names(exercise) if name in results)
     if over:
         words.append(f"{over} of these over the reference's")
-    if blocked:
+    if blocked > own:
         by = f" by {', '.join(sorted(blockers))}" if blockers else ""
-        words.append(f"{blocked} BLOCKED{by}")
+        words.append(f"{blocked - own} BLOCKED{by}")
+    if own:
+        words.append(f"{own} BLOCKED until another one here passes")
     return ", ".join(words)
 
 
@@ -239,9 +245,10 @@ def explain(grading: Grading, name: str, result: Result, build: str = "build") -
 
 
 def hint_for(exercise: Exercise, name: str, result: Result) -> str:
-    """The exercise's hint that fits this failure."""
+    """The exercise's hint that fits this failure, and of a probe's properties those violated."""
+    violated = filter(VIOLATED.fullmatch, result.where)
     return exercise.hint_for(" ".join([name.partition("::")[2], result.what, result.observed,
-                                       result.expected]))
+                                       result.expected, *violated]))
 
 
 def _field(title: str, text: str) -> Iterator[str]:

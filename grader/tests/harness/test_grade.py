@@ -459,6 +459,7 @@ def test_barriers_that_nothing_executes_earn_nothing() -> None:
         if works is FAIL:
             assert (result.verdict, result.blocked_by) == (Verdict.BLOCKED, "1.2")
             assert "another test of exercise 1.2" in "\n".join(explain(grading, static, result))
+            assert "1 FAIL, 1 BLOCKED until another one here passes" in text_lines(grading)
         else:
             assert result.verdict is Verdict.PASS
 
