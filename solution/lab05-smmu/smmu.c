@@ -57,8 +57,8 @@ static const char *smmu_problem(u32 idr0, u32 idr1, u32 idr5)
 		return "it does not see the CPU's caches";
 	if (idr0 & IDR0_STALL_MODEL_FORCED)
 		return "it stalls what it should refuse";
-	if (idr1 & IDR1_PRESET || bits_get(idr1, 5, 0) < STREAM_LOG2 ||
-	    bits_get(idr1, 20, 16) < EVENT_LOG2 || bits_get(idr1, 25, 21) < COMMAND_LOG2)
+	if (idr1 & IDR1_PRESET || IDR1_SIDSIZE(idr1) < STREAM_LOG2 ||
+	    IDR1_EVENTQS(idr1) < EVENT_LOG2 || IDR1_CMDQS(idr1) < COMMAND_LOG2)
 		return "its tables or queues are too small";
 	return NULL;
 }
