@@ -142,7 +142,8 @@ def step_summary(grading: Grading) -> Iterator[str]:
     """Markdown for GITHUB_STEP_SUMMARY."""
     what = (f"Exercise {grading.exercise}" if grading.exercise
             else f"Lab {grading.lab.number}: {grading.lab.title}")
-    yield f"### {what}: {points(grading.score):g} of {grading.maximum} points"
+    score = f"{points(grading.score):g} of {grading.maximum} points"
+    yield f"### {what}: {'unfinished, so no score' if grading.was_cut_short else score}"
     yield ""
     columns = [name for name in (CUMULATIVE, ISOLATED)
                if name in grading.columns and not grading.columns[name].skipped]

@@ -395,6 +395,11 @@ class Grading:
         return found
 
     @property
+    def was_cut_short(self) -> bool:
+        """Whether a run of tests ended before its end: what is missing is no fault of anybody's."""
+        return any(column.broken for column in self.columns.values())
+
+    @property
     def status(self) -> int:
         """The exit code."""
         ran = [column for column in self.columns.values() if not column.skipped]

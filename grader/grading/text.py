@@ -127,7 +127,8 @@ def summary(grading: Grading, console: Console | None = None) -> None:
         table.add_column(name, justify="right")
     table.add_column("tests")
     for exercise in grading.exercises:
-        earned = [_number(grading.earned(name, exercise)) for name in columns]
+        earned = ["" if grading.was_cut_short else _number(grading.earned(name, exercise))
+                  for name in columns]
         table.add_row(f"{exercise.id} {escape(exercise.title)}", str(exercise.points), *earned,
                       _verdict_counts(grading, grading.best, exercise) if grading.columns else "")
     if grading.asks:
@@ -154,6 +155,9 @@ def summary(grading: Grading, console: Console | None = None) -> None:
     how = f" ({_number(grading.column_score(ISOLATED))} isolated x {float(grading.factor):g})" \
         if grading.best == ISOLATED and grading.columns else ""
     what = f"exercise {grading.exercise}" if grading.exercise else f"lab {grading.lab.number}"
+    if grading.was_cut_short:
+        console.print(f"[bold]{what}: the run is unfinished, so there is no score[/]")
+        return
     console.print(f"[bold]{what}: {_number(grading.score)} of {grading.maximum} points[/]{how}")
     if grading.holds_back:
         console.print(escape(held_back(grading)))

@@ -665,6 +665,18 @@ def test_what_did_not_build_is_a_failing_test() -> None:
     assert "<error" in formats.junit(broken) and "<failure" not in formats.junit(broken)
 
 
+def test_a_run_that_was_cut_short_has_no_score() -> None:
+    grading = graded({"a": PASS, "b": PASS})
+    grading.columns[CUMULATIVE].broken = ["pytest ended with status -15"]
+    out = io.StringIO()
+    summary(grading, Console(file=out, width=80))
+    assert "pytest ended with status -15" in out.getvalue()
+    assert "the run is unfinished, so there is no score" in out.getvalue()
+    assert "points" not in out.getvalue()
+    assert next(formats.step_summary(grading)).endswith(": unfinished, so no score")
+    assert grading.status == EXIT_INFRASTRUCTURE
+
+
 @pytest.mark.parametrize("column", [CUMULATIVE, ISOLATED])
 @pytest.mark.parametrize("passes", ["", "bde", "abcdefg", "acg"])
 def test_points_of_gradescope_add_up(column: str, passes: str) -> None:
