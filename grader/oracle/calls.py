@@ -328,6 +328,7 @@ class Bench:
                     made = self.machine.call_text(address, arguments)
                     raise self.machine.finding_for(stop, f"{made} returns")
                 if stop.pc == self._home:
+                    self.machine.returned = address, arguments
                     return
                 yield code[stop.pc]
         finally:

@@ -45,6 +45,9 @@
 #define IDR0_COHACC BIT(4)
 #define IDR0_STALL_MODEL_FORCED BIT(25)
 #define IDR0_TTENDIAN_BIG_ONLY 3 /* of bits 22:21 */
+#define IDR1_SIDSIZE(idr1) bits_get(idr1, 5, 0) /* bits of a StreamID */
+#define IDR1_EVENTQS(idr1) bits_get(idr1, 20, 16) /* log2 of the most events, and of commands */
+#define IDR1_CMDQS(idr1) bits_get(idr1, 25, 21)
 #define IDR1_PRESET (BIT(29) | BIT(30)) /* queues or tables that are where they are */
 #define IDR5_GRAN4K BIT(4)
 

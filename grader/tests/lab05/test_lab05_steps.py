@@ -95,7 +95,7 @@ def test_a_ring_that_is_full_is_not_one_that_is_empty(lab: Lab, seed: int) -> No
         following = bench.call("queue_next", queue, 2 * size - 1 | flag) & ONES
         expect(f"behind the last position of a ring of {size}, the wrap bit set", following, 0)
         following = bench.call("queue_next", queue, size - 1) & ONES
-        expect("and with it clear", following, size)
+        expect(f"behind the last index of a ring of {size}, the wrap bit clear", following, size)
 
 
 def test_the_command_queue_goes_round(lab: Lab) -> None:
@@ -279,6 +279,9 @@ def test_an_entry_is_complete_before_it_is_valid(lab: Lab) -> None:
         seen.append(smmu.ste(stream))
     done = smmu.ste(stream)
     expect_that("the entry is valid in the end", done.valid, done)
+    early = [ste for ste in seen if ste.valid and ste.words[1:] != done.words[1:]]
+    expect_that("the store that makes the entry valid comes behind words 1 to 7: at no DSB it is "
+                "valid and they are others", not early, early)
     complete = [not ste.valid and ste.words[1:] == done.words[1:] for ste in seen]
     expect_that("a DSB stands between words 1 to 7 and the store that makes it valid",
                 any(complete), seen)
@@ -372,7 +375,10 @@ def test_a_stream_has_a_budget(lab: Lab) -> None:
     second = bench.read_sysreg("CNTFRQ_EL0")
     budget = 64
     over = [bench.call("stream_is_over_budget", stream, 1000 + n) & 1 for n in range(budget + 2)]
-    expect("the 64 of a window are allowed, the next is one too many", over, [0] * budget + [1, 1])
+    first = over.index(1) + 1 if 1 in over else 0
+    expect("64 events of a window are allowed: the number of the first that is one too many", first,
+           budget + 1)
+    expect("the one behind it is, too", over[budget + 1], 1)
     expect("the next window begins anew",
            bench.call("stream_is_over_budget", stream, 1000 + second) & 1, 0)
 
