@@ -2,7 +2,7 @@
 """The numbers that a lab's questions ask for: what a student says, and what the grader measures.
 
 Answers stand in the lab's answers.toml, one key a question, "" while it is open. They earn no
-points. A wrong answer is reported with the number measured on the student's own image.
+points. A wrong answer is reported, and which test measures it; the number is the student's to find.
 """
 
 from __future__ import annotations
@@ -46,11 +46,19 @@ def parse(data: bytes, lab: Lab) -> Answers:
         if value == "":
             continue
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << BITS:
-            return Answers(error=f"{where}: {key} = {_start_of(value)}: an answer is a whole "
-                                 f"number below 2^{BITS}, decimal or 0x..., without quotes, "
+            return Answers(error=f"{where}: {_line_of(data, key)}{key} = {_start_of(value)}: "
+                                 "an answer is a whole number "
+                                 f"below 2^{BITS}, decimal or 0x..., without quotes, "
                                  'or "" while it is open')
         values[key] = value
     return Answers(values)
+
+
+def _line_of(data: bytes, key: str) -> str:
+    """"line 7: ", which gives this answer; "" if it is written in an unusual way."""
+    lines = data.decode("utf-8").split("\n")
+    return next((f"line {at}: " for at, line in enumerate(lines, 1)
+                 if line.partition("=")[0].strip() == key), "")
 
 
 def _start_of(value: object) -> str:
@@ -98,9 +106,8 @@ class Row:
         if self.state == "right":
             return f"{head}: right"
         tolerance = f" (within {self.question.tolerance} %)" if self.question.tolerance else ""
-        return (f"{head}: you say {number(self.answer)}, "
-                f"measured is {number(self.measured)}{tolerance}: "
-                f"{self.question.asks}; {self.question.test} measures it on your image")
+        return (f"{head}: you say {number(self.answer)}, on your image {self.question.test} "
+                f"measures another number{tolerance}: {self.question.asks}")
 
 
 def number(value: int | None) -> str:

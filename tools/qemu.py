@@ -29,7 +29,7 @@ MINIMUM_VERSION = (7, 2)
 # whenever all CPUs are idle, and a CPU that stands at a breakpoint counts as idle. The jump is then
 # at most this long; and it is never one to the end of time, which a timer of the guest that has
 # expired already sets as its next deadline and at which QEMU would loop for ever. A packet filter
-# on a hub without ports is the smallest thing in QEMU that has such a timer.
+# on a port without traffic is the smallest thing in QEMU that has such a timer.
 HEARTBEAT_MICROSECONDS = 500
 SLOW_HEARTBEAT_MICROSECONDS = 4000  # where guests sleep for long: each beat wakes the emulator
 
@@ -37,6 +37,8 @@ SLOW_HEARTBEAT_MICROSECONDS = 4000  # where guests sleep for long: each beat wak
 def heartbeat(microseconds: int) -> list[str]:
     """QEMU's options for a timer with this interval."""
     return ["-netdev", "hubport,id=beat,hubid=0",
+            # A peer, or QEMU warns that there is none.
+            "-netdev", "hubport,id=rest,hubid=255,netdev=beat",
             "-object", f"filter-buffer,id=heartbeat,netdev=beat,interval={microseconds}"]
 
 

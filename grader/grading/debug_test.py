@@ -25,6 +25,9 @@ from tools.debug import add_guest, debugger_command, find_debugger
 from tools.errors import UserError, run_main
 
 
+RETURNS_TO = "boot_not_el2"  # of a bench (grader/oracle/calls.py)
+
+
 class HandOver:
     """A pytest plugin that acts between a test's failure and the end of its machine."""
 
@@ -96,6 +99,8 @@ def take_over(machine: Machine, finding: str) -> None:
     """Replace the machine's debugger by one that a person has."""
     last = told(finding)
     if machine.returned:
+        if (home := machine.symbols.place(machine.pc)) == RETURNS_TO:
+            last += f"\n{home} is where the test lets its calls return to; it was not executed."
         last += "\n" + how_to_repeat(machine.symbols.place(machine.returned[0]),
                                      *machine.returned)
     machine.gdb.close()

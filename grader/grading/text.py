@@ -158,15 +158,15 @@ def summary(grading: Grading, console: Console | None = None) -> None:
     if grading.was_cut_short:
         console.print(f"[bold]{what}: the run is unfinished, so there is no score[/]")
         return
-    console.print(f"[bold]{what}: {_number(grading.score)} of {grading.maximum} points[/]{how}")
-    if grading.holds_back:
-        console.print(escape(held_back(grading)))
     waiting = [waits for name in grading.tests if (waits := grading.waits_for(name))]
-    if waiting:
+    if waiting:  # before the points, which are few until then
         tests = [result for name in grading.tests if (result := grading.result_of(name))
                  and result.verdict is not Verdict.TODO]
         console.print(so_far(sum(result.passed for result in tests), len(tests) - len(waiting),
                              waiting))
+    console.print(f"[bold]{what}: {_number(grading.score)} of {grading.maximum} points[/]{how}")
+    if grading.holds_back:
+        console.print(escape(held_back(grading)))
 
 
 def held_back(grading: Grading) -> str:
@@ -189,11 +189,10 @@ def unwritten_lines(grading: Grading) -> list[str]:
     if grading.unfilled:
         lines.append(f"not known: what is behind {', '.join(grading.begun)}: {grading.unfilled}")
     for id_, others in grading.waiting().items():
-        total = sum(others.values(), Fraction(0))
-        names = ", ".join(f"{_number(value)} of {other}" for other, value in others.items())
-        lines.append(f"{id_} is not written, and tests worth {_number(total)} points of other "
-                     f"exercises came to it ({names}): what they are worth is not known yet. "
-                     "A grading that has the reference tries them with its functions there")
+        words = [f"{_number(value)} points of {other}" for other, value in others.items()]
+        wait = "waits" if list(others.values()) == [1] else "wait"
+        lines.append(f"{' and '.join(words)} {wait} until {id_} is written"
+                     .replace("1 points of", "1 point of"))
     return lines
 
 

@@ -49,6 +49,13 @@ SPSR_BITS = {
 }  # fmt: skip
 
 
+# Bits [15:10] and [26:25] are IT there (Arm ARM, "SPSR_EL2", exception from AArch32).
+SPSR_BITS_AARCH32 = {
+    5: "T", 6: "F", 7: "I", 8: "A", 9: "E", 20: "IL", 21: "SS", 22: "PAN", 23: "SSBS",
+    24: "DIT", 27: "Q", 28: "V", 29: "C", 30: "Z", 31: "N",
+}  # fmt: skip
+
+
 def _listed(value: int, names: dict[int, str], *more: str) -> str:
     words = [word for word in more if word] + names_of(value, names)
     return f"{value:#x} " + (" ".join(words) if words else "(no field set)")
@@ -94,7 +101,8 @@ def spsr(value: int) -> str:
     """SPSR_ELx, Saved Program Status Register, of either execution state."""
     if bit(value, 4):
         mode = "AArch32 " + MODES_AARCH32.get(bits(value, 3, 0), "reserved mode")
-    else:
-        mode = MODES.get(bits(value, 3, 0), "reserved mode")
+        it = bits(value, 15, 10) << 2 | bits(value, 26, 25)
+        return _listed(value, SPSR_BITS_AARCH32, mode, f"IT={it:#x}" if it else "")
+    mode = MODES.get(bits(value, 3, 0), "reserved mode")
     btype = bits(value, 11, 10)
-    return _listed(value, SPSR_BITS, mode, f"BTYPE={btype}" if btype and not bit(value, 4) else "")
+    return _listed(value, SPSR_BITS, mode, f"BTYPE={btype}" if btype else "")

@@ -36,6 +36,7 @@ def test_spsr() -> None:
     assert el2.spsr(0x3C5) == "0x3c5 EL1h D A I F"
     assert el2.spsr(0x6000_0000) == "0x60000000 EL0t Z C"
     assert el2.spsr(0x1D3) == "0x1d3 AArch32 svc A I F"
+    assert el2.spsr(0xB030) == "0xb030 AArch32 usr IT=0xb0 T"
 
 
 def test_list_register_of_a_hardware_interrupt() -> None:

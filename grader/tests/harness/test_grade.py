@@ -26,7 +26,7 @@ from grader.grading.model import (CUMULATIVE, EXIT_FAILED, EXIT_INFRASTRUCTURE, 
 from grader.grading.plan import (assign, matches, measures, path_of, patterns_of, prerequisites,
                                  question_patterns, short)
 from grader.grading.debug_test import how_to_repeat
-from grader.grading.text import explain, print_failures, summary, whole
+from grader.grading.text import explain, print_failures, summary, unwritten_lines, whole
 from grader.grading.stored import is_enough, restore
 from grader.grading.why import failed, find, find_submission
 from grader.machine.options import Options
@@ -375,6 +375,7 @@ def test_an_unwritten_exercise_costs_its_own_points(monkeypatch: pytest.MonkeyPa
     results = grading.columns[CUMULATIVE].results
     assert [result.verdict.value for result in results.values()] == ["TODO", "TODO", "BLOCKED"]
     assert grading.waiting() == {"1.1": {"1.2": 13}}
+    assert unwritten_lines(grading)[-1] == "13 points of 1.2 wait until 1.1 is written"
     assert over_reference(grading, monkeypatch, {"c": PASS}) == [(["f::c"], "1.1")]
     assert (float(grading.score), results["f::c"].over) == (13, ["1.1"])
     assert grading.waiting() == {}
@@ -869,8 +870,9 @@ def test_answers_are_held_against_what_was_measured_and_earn_nothing() -> None:
     assert [row.state for row in grading.questions] == ["right", "not measured", "wrong"]
     assert grading.score == 0 and grading.maximum == 100
     lines = text_lines(grading)
-    assert ("question 3, slice_ticks: "
-            "you say 10000000 (0x989680), measured is 625000 (0x98968)") in lines
+    assert ("question 3, slice_ticks: you say 10000000 (0x989680), on your image "
+            "test_ticks_of_a_slice measures another number") in lines
+    assert "625000" not in lines
     assert "question 3, slice_ticks_icount: not measured: TODO: it runs" in lines
     assert "1 of 3 right, 1 wrong, 1 not measured" in lines
     entry = json.loads(formats.gradescope(grading))["tests"][-1]
@@ -895,7 +897,7 @@ def test_an_open_question_is_not_measured_and_tells_nothing() -> None:
 @pytest.mark.parametrize(("data", "says"), [
     (b"slice_ticks = \n", "Invalid value (at line 1"),
     (b"\xff\xfe", "codec can't decode"),
-    (b"slice_ticks = 1.5\n", "slice_ticks = '1.5': an answer is a whole number"),
+    (b"slice_ticks = 1.5\n", "line 1: slice_ticks = '1.5': an answer is a whole number"),
     (b"slice_ticks = -1\n", "a whole number below 2^64"),
     (b'slice_ticks = "625000"\n', "without quotes"),
     (b"slice_ticks = true\n", "a whole number"),

@@ -109,7 +109,7 @@ def test_boot_prepares_the_cpu_for_c(lab: Lab, seed: int) -> None:
     left = [at for at in range(0, len(bss), 8) if at not in mine and any(bss[at:at + 8])]
     expect(
         "BSS is zero but for the two stack tops",
-        [machine.place(start + at, el=2) for at in left[:3]], [],
+        [f"not zero at {machine.place(start + at, el=2)}" for at in left[:3]], [],
     )  # fmt: skip
     expect("memory from bss_end on stays as it was", [*machine.memory.words(end, 2)], behind)
 
