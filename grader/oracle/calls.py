@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from grader.machine.machine import EL2_ONLY, Machine, StopKind
 from grader.machine.memory import RAM_BASE
+from grader.machine.symbols import symbols_of
 from grader.machine.verdict import Finding, Verdict
 from grader.oracle.barriers import Instruction, alike
 from grader.oracle.decode.sysreg_names import ENCODINGS
@@ -313,9 +314,33 @@ class Bench:
         self._stop_at(set())
         self.set_registers(**{"sp": self._stack, **registers}, pc=self._address(function))
 
-    def executed(self, like: str, function: str | int, *arguments: int) -> Iterator[Instruction]:
-        """Call a function; stop before each instruction like this (grader/oracle/barriers.py)."""
-        code = {one.address: one for one in alike(self.machine.config.elf, like)}
+    def loads(self, *functions: str) -> dict[int, Instruction]:
+        """The loads of 32 bits of these functions, as far as the compiler has left them.
+
+        A stop before each tells what is read from devices. A watchpoint would, too, but QEMU may
+        abort when one hits a device register: "could not find TB for pc".
+        """
+        symbols = symbols_of(self.machine.config.elf)
+        places = [symbols.extent(name) for name in functions if name in symbols]
+        return {one.address: one for one in alike(self.machine.config.elf, r"ldr w")
+                if any(one.address in place for place in places)}
+
+    def read_by(self, load: Instruction) -> int:
+        """The address that a load reads from, before which the machine stands."""
+        base, *offset = load.operands.partition("[")[2].partition("]")[0].split(", ")
+        address = self.machine.register(base)
+        for part in offset:
+            address += int(part[1:], 0) if part[0] == "#" else self.machine.register(part)
+        return address & MASK
+
+    def executed(self, like: str, function: str | int, *arguments: int,
+                 within: str = "") -> Iterator[Instruction]:
+        """Call a function; stop before each instruction like this (grader/oracle/barriers.py),
+        of the image or of one function."""
+        elf = self.machine.config.elf
+        symbols = symbols_of(elf)
+        extent = symbols.extent(within) if within in symbols else range(1 << 48)
+        code = {one.address: one for one in alike(elf, like) if one.address in extent}
         address = self._address(function)
         self.machine.returned = None
         self._stop_at({self._home, *code})

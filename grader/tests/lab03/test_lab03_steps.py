@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 import struct
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import pytest
@@ -225,17 +226,23 @@ def test_physical_gic_is_set_up_whatever_firmware_left(lab: Lab) -> None:
     expect("lr_count is ICH_VTR_EL2.ListRegs + 1", count, 4)
 
 
+def read_from(bench: Bench, register: int, *functions: str) -> list[int]:
+    """What these functions read from a device register until the first VM is made."""
+    machine, loads, values = bench.machine, bench.loads(*functions), list[int]()
+    with ExitStack() as stack:
+        for place in (*loads, hook_of(machine, LAB, "vm_create")):
+            stack.enter_context(machine.breakpoint(place, EL2_ONLY))
+        while (stop := machine.run(2_000_000)).pc in loads:
+            if bench.read_by(loads[stop.pc]) == register:
+                values.append(bench.device32(register))
+    return values
+
+
 def test_every_change_of_gicd_ctlr_is_awaited(lab: Lab) -> None:
     """RWP: a write of GICD_CTLR takes effect some time later. QEMU's is in effect at once."""
     bench = Bench.at(lab.start("gic_enable"), LAB, "init")
-    machine = bench.machine
     bench.store32(GICD, 0x12)  # as firmware may leave it: affinity routing, Group 1
-    done = hook_of(machine, LAB, "vm_create")
-    seen: list[int] = []
-    with machine.watchpoint(f"*(unsigned *){GICD:#x}", reads=True) as looks, \
-            machine.breakpoint(done):
-        while machine.run(2_000_000).number == looks:
-            seen.append(bench.device32(GICD) & 0x13)
+    seen = [value & 0x13 for value in read_from(bench, GICD, "gic_v3_init", "gicd_wait")]
     # QEMU's GICD_CTLR.ARE is always 1.
     expect_that("GICD_CTLR is read, until RWP is 0, behind both writes that leave the groups off, "
                 "behind GICD_ICENABLER<n>, and when Group 1 is on",
@@ -246,13 +253,7 @@ def test_every_change_of_gicd_ctlr_is_awaited(lab: Lab) -> None:
 def test_the_redistributor_is_awake_before_it_is_used(lab: Lab) -> None:
     """ChildrenAsleep: it wakes up some time after ProcessorSleep was cleared, QEMU's at once."""
     bench = Bench.at(lab.start("gic_enable"), LAB, "init_cpu")
-    machine = bench.machine
-    done = hook_of(machine, LAB, "vm_create")
-    asleep: list[int] = []
-    with machine.watchpoint(f"*(unsigned *){GICR + GICR_WAKER:#x}", reads=True) as looks, \
-            machine.breakpoint(done):
-        while machine.run(2_000_000).number == looks:
-            asleep.append(bench.device32(GICR + GICR_WAKER) & 2)
+    asleep = [value & 2 for value in read_from(bench, GICR + GICR_WAKER, "gic_v3_init_cpu")]
     expect_that("GICR_WAKER is read when ProcessorSleep is clear, until ChildrenAsleep is 0",
                 0 in asleep, f"ProcessorSleep at each read: {asleep or 'none'}")
 
@@ -357,16 +358,18 @@ def test_private_and_shared_interrupts_have_their_own_registers(lab: Lab, intid:
     bench.store32(icfgr, edges & ~(3 << shift))
     if intid == 32:
         bench.store32(GICD + IROUTER + 8 * 32, 1)
-    bench.enter(driver.get("enable"), x0=intid, x1=1, x30=bench.nowhere)
-    with bench.machine.watchpoint(f"*(unsigned *){own + ISENABLER:#x}"), \
-            bench.machine.breakpoint(bench.nowhere):
-        bench.machine.run(2_000_000)
+    route = GICD + IROUTER + 8 * 32
+    seen = []
+    for _ in bench.executed(r"str (w|x)\d+, |str [wx]zr, ", driver.get("enable"), intid, 1,
+                            within="gic_v3_enable"):
+        seen.append((bench.device32(icfgr), bench.device32(route),
+                     bench.device32(own + ISENABLER) & bit))
     expect(f"INTID {intid} is enabled", bench.device32(own + ISENABLER) & bit, bit)
-    expect("it is an edge before it is enabled, and its neighbours are what they were: GICD_ICFGR",
+    expect("its neighbours are what they were, and it is an edge: GICD_ICFGR",
            bench.device32(icfgr), edges)
-    if intid == 32:
-        expect("GICD_IROUTER32 before it is enabled: this CPU",
-               bench.device32(GICD + IROUTER + 8 * 32), 0)
+    wanted = (edges, 0 if intid == 32 else bench.device32(route), 0)
+    expect("trigger and route (GICD_ICFGR, GICD_IROUTER32, its bit of ISENABLER) before the last "
+           "store, which enables it", seen[-1:], [wanted])
     bench.ask(driver.get("enable"), intid, 0)
     expect("enabled as a level: GICD_ICFGR", bench.device32(icfgr), edges & ~(3 << shift))
     bench.ask(driver.get("disable"), intid)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import random
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 
 from grader.conftest import Lab
 from grader.machine.machine import EL2_ONLY
@@ -30,7 +31,9 @@ ONES = (1 << 32) - 1
 
 CFGI_ALL, CFGI_RANGE_ALL = 0x04, 31
 CR0_CMDQEN = 1 << 3
-GERROR_CMDQ = 1
+GERROR_CMDQ, GERROR_EVENTQ_ABT = 1 << 0, 1 << 2
+GERROR_IRQ_CFG0, EVENTQ_IRQ_CFG0 = 0x068, 0x0B0
+ATTACHED, CHANGING, QUARANTINED = "STREAM_ATTACHED", "STREAM_CHANGING", "STREAM_QUARANTINED"
 COMMAND_LOG2, EVENT_LOG2 = 8, 11
 
 COMMAND, STATUS_INTX = 0x04, 1 << 19
@@ -163,9 +166,10 @@ def test_a_command_that_is_not_taken_is_told_and_passed(lab: Lab) -> None:
     expect("the SMMU stands at the first", registers.register(dma.CMDQ_CONS) & 0xFFFF, 0)
     pending = registers.register(dma.GERROR) ^ registers.register(dma.GERRORN)
     expect("and says so: GERROR against GERRORN", pending, GERROR_CMDQ)
+    differ(bench, GERROR_EVENTQ_ABT)
     bench.call("command_take_error")
-    expect("the error is acknowledged", registers.register(dma.GERRORN),
-           registers.register(dma.GERROR))
+    expect("the error is acknowledged, and no other: GERROR against GERRORN",
+           registers.register(dma.GERROR) ^ registers.register(dma.GERRORN), GERROR_EVENTQ_ABT)
     expect("a CMD_SYNC is in its place", registers.words(entries, 2), (SYNC, 0))
     expect("the SMMU has gone on to the end", registers.register(dma.CMDQ_CONS) & 0xFFFF, 2)
     expect("it is counted", smmu.get("command_errors"), 1)
@@ -173,6 +177,11 @@ def test_a_command_that_is_not_taken_is_told_and_passed(lab: Lab) -> None:
            smmu.get("has_lost_command"), 1)
     bench.call("command_take_error")
     expect("without an error nothing happens", smmu.get("command_errors"), 1)
+
+
+def differ(bench: Bench, error: int) -> None:
+    """An error that QEMU does not make: GERRORN differs where it did not."""
+    bench.store32(dma.BASE + dma.GERRORN, Smmu(bench.machine).register(dma.GERRORN) ^ error)
 
 
 def test_a_global_error_is_acknowledged_and_no_later_one(lab: Lab) -> None:
@@ -192,6 +201,15 @@ def test_a_global_error_is_acknowledged_and_no_later_one(lab: Lab) -> None:
            registers.register(dma.GERROR))
     expect("and counts it", smmu.get("command_errors"), 1)
     expect("the lock is given back", smmu.get("lock.taken"), 0)
+    for error, wanted in ((GERROR_EVENTQ_ABT, ["events_lost", "smmu_drain_events"]),
+                          (1 << 8, ["console_printf"])):
+        differ(bench, error)
+        bench.call("smmu_error_irq", bench.cpu.address, 0, stubs={
+            "events_lost": 0, "smmu_drain_events": 0, "console_printf": 0})
+        expect(f"what is called for an error {error:#x} of GERROR", [c.name for c in bench.calls],
+               wanted)
+        expect("it is acknowledged: GERRORN", registers.register(dma.GERRORN),
+               registers.register(dma.GERROR))
 
 
 def test_a_command_is_in_memory_before_prod_says_so(lab: Lab) -> None:
@@ -203,6 +221,80 @@ def test_a_command_is_in_memory_before_prod_says_so(lab: Lab) -> None:
         seen.append((smmu.words(entries, 2), smmu.register(dma.CMDQ_PROD)))
     wanted = ((CFGI_ALL, CFGI_RANGE_ALL), 0)
     expect_that("a DSB stands between the words of a command and CMDQ_PROD", wanted in seen, seen)
+
+
+# ---- 5.1 -----------------------------------------------------------------------------------------
+
+IDR0, IDR1, IDR5 = 0x000, 0x004, 0x014
+# A sound SMMU: both stages, tables of AArch64, coherent; as many StreamIDs, commands and events as
+# are used; 4 KiB.
+SOUND = {IDR0: 1 << 4 | 1 << 3 | 0b11, IDR1: COMMAND_LOG2 << 21 | EVENT_LOG2 << 16 | 8,
+         IDR5: 1 << 4 | 5}
+
+
+def test_an_smmu_is_used_if_its_identification_allows(lab: Lab) -> None:
+    """The test answers for the identification registers, in place of EL2's loads."""
+    bench = at_start(lab)
+    machine, smmu = bench.machine, smmu_of(bench)
+    hook = hook_of(machine, LAB, "init_cpu")
+    loads = bench.loads("smmu_init_cpu", "smmu_problem")
+
+    def is_used(answers: dict[int, int]) -> bool:
+        bench.put(smmu, is_present=0)
+        bench.enter(hook, x0=bench.cpu.address, x30=bench.nowhere)
+        with ExitStack() as stack:
+            for place in (bench.nowhere, machine.symbols["console_printf"], *loads):
+                stack.enter_context(machine.breakpoint(place, EL2_ONLY))
+            while (stop := machine.run(4_000_000)).pc in loads:
+                load = loads[stop.pc]
+                answer = answers.get(bench.read_by(load) - dma.BASE)
+                if answer is not None:
+                    register = load.operands.split(",")[0].replace("w", "x")
+                    bench.set_registers(**{register: answer, "pc": stop.pc + 4})
+        if stop.pc == machine.symbols["console_printf"]:
+            text = machine.memory.text(machine.register("x0"))
+            return not text.startswith("the SMMU is of no use")
+        return bool(smmu.get("is_present"))
+
+    expect("an SMMU that has what is needed, and no more, is used", is_used(SOUND), True)
+    for what, register, value, wanted in (
+        ("stage 1 alone", IDR0, SOUND[IDR0] & ~0b01, True),
+        ("stage 2 alone", IDR0, SOUND[IDR0] & ~0b10, True),
+        ("mixed endianness", IDR0, SOUND[IDR0] | 2 << 21, True),
+        ("no stage of translation", IDR0, SOUND[IDR0] & ~0b11, False),
+        ("no tables of AArch64", IDR0, SOUND[IDR0] & ~(1 << 3), False),
+        ("big-endian tables alone", IDR0, SOUND[IDR0] | 3 << 21, False),
+        ("no coherent accesses", IDR0, SOUND[IDR0] & ~(1 << 4), False),
+        ("faults that stall always", IDR0, SOUND[IDR0] | 2 << 24, False),
+        ("tables that are preset", IDR1, SOUND[IDR1] | 1 << 30, False),
+        ("queues that are preset", IDR1, SOUND[IDR1] | 1 << 29, False),
+        ("7 bits of StreamID", IDR1, SOUND[IDR1] - 1, False),
+        ("an event queue of half the size", IDR1, SOUND[IDR1] - (1 << 16), False),
+        ("a command queue of half the size", IDR1, SOUND[IDR1] - (1 << 21), False),
+        ("no granule of 4 KiB", IDR5, 5, False),
+    ):
+        expect(f"an SMMU with {what} (IDR{register // 4} {value:#x}) is used",
+               is_used(SOUND | {register: value}), wanted)
+
+
+def test_nothing_of_what_was_set_before_stays(lab: Lab) -> None:
+    bench = at_start(lab)
+    smmu = Smmu(bench.machine)
+    left = (dma.CMDQ_PROD, dma.CMDQ_CONS, dma.EVENTQ_PROD, dma.EVENTQ_CONS, GERROR_IRQ_CFG0,
+            EVENTQ_IRQ_CFG0)
+    for number, register in enumerate(left):
+        bench.store32(dma.BASE + register, 0x100 + 8 * number)
+    differ(bench, GERROR_EVENTQ_ABT)
+    bench.call(hook_of(bench.machine, LAB, "init_cpu"), bench.cpu.address)
+    expect("the SMMU is on", smmu_of(bench).get("is_present"), 1)
+    expect("EVENTQ_PROD, EVENTQ_CONS", (smmu.register(dma.EVENTQ_PROD),
+                                        smmu.register(dma.EVENTQ_CONS)), (0, 0))
+    expect("GERROR_IRQ_CFG0, EVENTQ_IRQ_CFG0: interrupts by wire, not by a message",
+           (smmu.register(GERROR_IRQ_CFG0), smmu.register(EVENTQ_IRQ_CFG0)), (0, 0))
+    expect("CMDQ_CONS: all commands are taken, from the first entry on",
+           smmu.register(dma.CMDQ_CONS), smmu_of(bench).get("commands.prod"))
+    expect("an error of the past is acknowledged: GERRORN", smmu.register(dma.GERRORN),
+           smmu.register(dma.GERROR))
 
 
 # ---- 5.3 -----------------------------------------------------------------------------------------
@@ -274,7 +366,7 @@ def test_an_entry_is_complete_before_it_is_valid(lab: Lab) -> None:
     expect("dma.filled_bytes", space.get("dma.filled_bytes"), 0)
     expect("space_fill() with memory", bench.call("space_fill", vm) & ONES, 1)
     expect_that("dma.filled_bytes grows", space.get("dma.filled_bytes") > 0)
-    seen = []
+    seen, prod = [], smmu.commands.prod
     for _ in bench.executed(r"dsb", "smmu_attach_stream", vm, stream):
         seen.append(smmu.ste(stream))
     done = smmu.ste(stream)
@@ -282,6 +374,11 @@ def test_an_entry_is_complete_before_it_is_valid(lab: Lab) -> None:
     early = [ste for ste in seen if ste.valid and ste.words[1:] != done.words[1:]]
     expect_that("the store that makes the entry valid comes behind words 1 to 7: at no DSB it is "
                 "valid and they are others", not early, early)
+    expect("commands: the entry is invalid; what was cached of a context descriptor goes; it is "
+           "valid", [command.name for command in smmu.commands_since(prod)],
+           ["CFGI_STE", "SYNC", "CFGI_CD", "CFGI_STE", "SYNC"])
+    expect_that("CFGI_STE comes behind the store that makes the entry valid: at the DSB of this "
+                "command it is", [ste.valid for ste in seen].count(True) >= 2, seen)
     complete = [not ste.valid and ste.words[1:] == done.words[1:] for ste in seen]
     expect_that("a DSB stands between words 1 to 7 and the store that makes it valid",
                 any(complete), seen)
@@ -290,8 +387,9 @@ def test_an_entry_is_complete_before_it_is_valid(lab: Lab) -> None:
 # ---- 5.5 -----------------------------------------------------------------------------------------
 
 
-def record(stream: int, kind: int, address: int, read: bool = False) -> bytes:
-    return struct.pack("<4Q", kind | stream << 32, int(read) << 35, address, 0)
+def record(stream: int, kind: int, address: int, read: bool = False, stage: int = 1) -> bytes:
+    return struct.pack("<4Q", kind | stream << 32, int(read) << 35 | int(stage == 2) << 39, address,
+                       0)
 
 
 def event_queue(bench: Bench, cons: int, records: list[bytes], flags: int = 0) -> int:
@@ -318,21 +416,33 @@ def test_records_are_read_to_the_last_and_charged(lab: Lab) -> None:
     size = 1 << EVENT_LOG2
     cons = 2 * size - 2
     records = [record(0x10, 0x10, 0x1000), record(0x30, 0x04, 0),
-               record(0x10, 0x13, 0x2008, read=True), record(0x777, 0x02, 0)]
+               record(0x10, 0x13, 0x2008, read=True, stage=2), record(0x777, 0x02, 0)]
     prod = event_queue(bench, cons, records)
-    bench.call("smmu_drain_events", stubs={"console_printf": 0})
+    added: list[int] = []
+
+    def say(*_: int) -> int:
+        """The SMMU adds a record while EL2 reads the others, and pulses for none of these."""
+        if not added:
+            added.append(prod)
+            entries = smmu_of(bench).get("events.entries")
+            bench.machine.memory.write(entries + 32 * prod, record(0x31, 0x10, 0x5000))
+            bench.store32(dma.BASE + dma.EVENTQ_PROD, prod + 1)
+        return 0
+
+    bench.call("smmu_drain_events", stubs={"console_printf": say})
+    prod += 1
     smmu = smmu_of(bench)
-    expect("EVENTQ_CONS: all records are given back", Smmu(bench.machine).register(dma.EVENTQ_CONS),
-           prod)
+    expect("EVENTQ_CONS: all records are given back, one that came meanwhile, too",
+           Smmu(bench.machine).register(dma.EVENTQ_CONS), prod)
     expect("smmu.events.cons", smmu.get("events.cons"), prod)
     counts = {number: stream_of(bench, number).get("event_count")
               for number in (0x10, 0x30, 0x31, 256)}
     expect("events of each stream; 256 stands for those beyond the table", counts,
-           {0x10: 2, 0x30: 1, 0x31: 0, 256: 1})
+           {0x10: 2, 0x30: 1, 0x31: 1, 256: 1})
     last = stream_of(bench, 0x10)
-    names = ("stream", "kind", "is_write", "address")
+    names = ("stream", "kind", "is_write", "is_stage2", "address")
     seen = tuple(last.get(f"last.{name}") for name in names)
-    expect(f"the last event of stream 0x10: {names}", seen, (0x10, 0x13, 0, 0x2008))
+    expect(f"the last event of stream 0x10: {names}", seen, (0x10, 0x13, 0, 1, 0x2008))
     expect("nothing was lost", smmu.get("overflows"), 0)
 
 
@@ -379,8 +489,40 @@ def test_a_stream_has_a_budget(lab: Lab) -> None:
     expect("64 events of a window are allowed: the number of the first that is one too many", first,
            budget + 1)
     expect("the one behind it is, too", over[budget + 1], 1)
+    of = Object(bench.objects, "struct smmu_stream", stream)
+    bench.put(of, window_told=5)
+    expect("in the last tick of the window it is too many",
+           bench.call("stream_is_over_budget", stream, 1000 + second - 1) & 1, 1)
     expect("the next window begins anew",
            bench.call("stream_is_over_budget", stream, 1000 + second) & 1, 0)
+    expect("window_start, window_count, window_told",
+           (of.get("window_start"), of.get("window_count"), of.get("window_told")),
+           (1000 + second, 1, 0))
+
+
+def test_a_stream_over_its_budget_is_cut_off_once(lab: Lab) -> None:
+    """Not while its entry is changing: who changes it writes it anew."""
+    bench = at_start(lab)
+    budget = 64
+    stream, now = stream_of(bench, 0x10), bench.read_sysreg("CNTPCT_EL0")
+    names = {name: bench.machine.layout(name) for name in (ATTACHED, CHANGING, QUARANTINED)}
+    vm = bench.make("struct vm")
+    for state, wanted, told in ((ATTACHED, QUARANTINED, budget + 1), (CHANGING, CHANGING,
+                                budget + 1), (QUARANTINED, QUARANTINED, budget)):
+        bench.put(stream, vm=vm.address, state=names[state], window_start=now, window_told=9,
+                  window_count=budget, event_count=0)
+        bench.put(vm, dma__event_count=0)
+        event_queue(bench, 0, [record(0x10, 0x10, 0x1000)])
+        bench.call("smmu_drain_events", stubs={"console_printf": 0, "ste_write_first": 0,
+                                               "device_cut_off": 0})
+        what = f"one record too many of a stream that is {state}"
+        expect(f"{what}: its state", stream.get("state"), names[wanted])
+        expect(f"{what}: it is written to the table", [c.arguments[0] for c in bench.calls
+                                                       if c.name == "ste_write_first"],
+               [0x10] if state == ATTACHED else [])
+        expect(f"{what}: (events of the stream, of its VM, of its window)",
+               (stream.get("event_count"), vm.get("dma.event_count"), stream.get("window_count")),
+               (1, 1, told))
 
 
 # ---- 5.4, 5.6, 5.7: devices by hand --------------------------------------------------------------
@@ -504,29 +646,40 @@ def test_how_each_kind_of_device_is_stopped(lab: Lab) -> None:
     bar = bench.room(0x4000)
     register = bench.machine.memory.u32
 
-    def stopped(identity: int, class_: int, pattern: bytes, offset: int) -> int:
+    def stopped(identity: int, class_: int, pattern: bytes, offset: int,
+                more: Mapping[int, int] | None = None) -> int:
         device = devices(bench, 1)[0]
         bench.put(device, **{"function.bar[0]": bar, "function.bar_mask[0]": 0xFFFFC000})
         bench.machine.memory.write(bar + offset, pattern)
 
         def read(_config: int, at: int, *_: int) -> int:
-            return {0: identity, 8: class_}.get(at, 0)
+            return {0: identity, 8: class_, **(more or {})}.get(at, 0)
 
         model = Object(bench.objects, "struct pci_model",
                        bench.call("pci_model_of", 0, stubs={"pci_read": read}))
         expect_that("EL2 knows its kind", bool(model.address))
-        return bench.call(model.get("reset"), device.address, stubs={"pci_read": read}) & ONES
+        return bench.call(model.get("reset"), device.address, stubs={
+            "pci_read": read, "pci_capability": 0x40 if more else 0}) & ONES
 
     expect("NVMe stops", stopped(0x00101B36, 0x01080200, b"\1\0\x46\0", 0x14), 0)
     expect("its CC, at 0x14, is 0", register(bar + 0x14), 0)
     bench.machine.memory.write(bar + 0x400, b"\2")
     bench.sysreg("CNTFRQ_EL0", 1000)  # so that EL2 waits half of a thousand ticks
+    bench.machine.memory.write(bar + 0x1C, b"\1")
+    expect("NVMe whose CSTS.RDY stays: -EBUSY", stopped(0x00101B36, 0x01080200, b"\1", 0x14),
+           EBUSY & ONES)
     expect("e1000e: CTRL.RST stays, as in memory: -EBUSY", stopped(0x10D38086, 0, b"\2", 0x100),
            EBUSY & ONES)
     expect("RCTL and TCTL are 0", (register(bar + 0x100), register(bar + 0x400)), (0, 0))
     expect("IMC is all ones", register(bar + 0xD8), ONES)
     expect("CTRL.RST is written", register(bar), 1 << 26)
     expect("virtio without its registers: -ENODEV", stopped(0x10441AF4, 0, b"", 0), ENODEV & ONES)
+    # Its common configuration structure: BAR 0, from 0x200 on, says a capability at 0x40.
+    capability = {0x40: 1 << 24 | 0x10 << 16 | 0x09, 0x44: 0, 0x48: 0x200}
+    beside = b"\x66\x77\x0f\x88\x99\xaa"
+    expect("virtio stops", stopped(0x10441AF4, 0, beside, 0x212, capability), 0)
+    expect("its device_status, at 0x14, is 0, and nothing beside it is written",
+           bench.machine.memory.read(bar + 0x212, 6), beside.replace(b"\x0f", b"\0"))
 
 
 def test_a_device_is_stopped_before_it_is_cut_off(lab: Lab) -> None:
@@ -554,19 +707,79 @@ def test_a_device_is_stopped_before_it_is_cut_off(lab: Lab) -> None:
         reset: step("reset"),
         "smmu_detach_stream": step("detach"),
         "smmu_destroy_space": step("destroy"),
-        "deadline_cancel": 0,
+        "deadline_cancel": step("cancel"),
     }
     bench.call(hook_of(bench.machine, LAB, "vm_destroy"), vm.address, stubs=stubs)
+    expect_that("device->settle is cancelled when nobody can arm it any more: the VM has left it",
+                "cancel" in steps and "quiet" in steps[:steps.index("cancel")], steps)
+    steps.remove("cancel")
     expect("steps", steps, ["memory master quiet", "reset", "quiet", "detach", "destroy"])
     expect("nobody uses it", (device.get("vm"), device.get("is_broken")), (0, 0))
     steps.clear()
-    bench.put(device, vm=vm.address)
+    bench.put(device, vm=vm.address, command=INTX_DISABLE)
     stubs[reset] = EBUSY
     bench.call(hook_of(bench.machine, LAB, "vm_destroy"), vm.address,
                stubs=stubs | {"console_printf": 0})
+    expect("one that its guest has not made a bus master is none for its reset", steps[:1],
+           ["memory quiet"])
     expect("a device that does not answer is taken back all the same", steps[-2:],
            ["detach", "destroy"])
     expect("and nobody gets it any more", device.get("is_broken"), 1)
+
+
+def test_what_a_vm_gets_of_a_device(lab: Lab) -> None:
+    """And what it does not get when something fails."""
+    bench = at_start(lab)
+    machine, vm = bench.machine, bench.make("struct vm")
+    config = bench.make("struct bundle_vm", device_count=1)
+    bench.put(vm, config=config.address)
+    device = devices(bench, 1, intid=0)[0]
+    model = bench.make("struct pci_model")
+    create = hook_of(machine, LAB, "vm_create")
+    resample = machine.symbols["intx_resample"]
+    read, write, device_memory = 1, 2, 8
+    bars = {"function.bar[0]": 0x1010_000C, "function.bar_mask[0]": ONES & -0x4000,
+            "function.bar_mask[1]": ONES, "function.bar[4]": 0x1020_0000,
+            "function.bar_mask[4]": ONES & -0x1000}
+    maps = [("stage2_map", vm.address, at, at, size, read | write | device_memory)
+            for at, size in ((0x1010_0000, 0x4000), (0x1020_0000, 0x1000))]
+    attach = ("smmu_attach_stream", vm.address, 0x10)
+    watch = ("vgic_watch_spi", vm.address, 36, resample)
+    given = ("pci_write", COMMAND, 0)
+
+    def created(fails: str = "", **members: int) -> tuple[int, list[tuple[object, ...]]]:
+        bench.put(device, **{"function.address": 0x10, "intid": 36, "vm": 0, "is_broken": 0,
+                             "is_held": 1, "is_cut_off": 1, "command": 0x406, "is_settling": 0,
+                             "model": model.address, **bars, **members})
+        made: list[tuple[object, ...]] = []
+
+        def note(name: str, count: int, first: int = 0) -> Stub:
+            def answer(*arguments: int) -> int:
+                last = [machine.register("x4")] if name == "stage2_map" else []
+                made.append((name, *arguments[first:count], *last))
+                return ENOMEM if name == fails else 0
+            return answer
+
+        result = bench.call(create, vm.address, stubs={
+            "smmu_create_space": 0, "stage2_map": note("stage2_map", 4),
+            "smmu_attach_stream": note("smmu_attach_stream", 2),
+            "vgic_watch_spi": note("vgic_watch_spi", 3), "pci_write": note("pci_write", 3, 1)})
+        return result & ONES, made
+
+    expect("a device with two BARs and a line: result, and what is called", created(),
+           (0, [*maps, attach, watch, given]))
+    state = tuple(device.get(name) for name in ("vm", "command", "is_held", "is_cut_off",
+                                                "is_settling"))
+    expect("(vm, command, is_held, is_cut_off, is_settling)", state, (vm.address, 0, 0, 0, 0))
+    expect("one without a line", created(intid=0), (0, [*maps, attach, given]))
+    expect("a BAR that cannot be mapped", created("stage2_map"), (ENOMEM & ONES, maps[:1]))
+    expect("a stream that cannot be attached", created("smmu_attach_stream"),
+           (ENOMEM & ONES, [*maps, attach]))
+    expect("nobody uses it: vm", device.get("vm"), 0)
+    expect("one that did not answer its reset", created(is_broken=1), (EBUSY & ONES, []))
+    bench.put(model, is_busy=bench.function("is_busy"))
+    expect("one that may be busy for its last owner", created()[0], 0)
+    expect("is_settling", device.get("is_settling"), 1)
 
 
 BAR_FLAGS = 0xC  # 64 bits, prefetchable
@@ -576,8 +789,8 @@ HARDWARE = {0x00: 0x10441AF4, 0x04: 0x00180000, 0x08: 0x00FF0001, 0x0C: 0x008000
             0x2C: 0x11001AF4, 0x34: 0x40, 0x3C: 0x00000155, 0x40: 0x00005005, 0x44: 0x1234,
             0x50: 0x01100009, 0x54: 0xABCD}
 SHOWN = {0x00: 0x10441AF4, 0x04: 0x00180000, 0x08: 0x00FF0001, 0x10: BAR_AT, 0x14: 0, 0x30: 0,
-         0x34: 0x50, 0x3C: 0x100, 0x40: 0, 0x44: 0, 0x50: 0x01100009, 0x54: 0xABCD, 0x60: 0,
-         0x100: 0}
+         0x34: 0x50, 0x3C: 0x100, 0x40: 0, 0x44: 0, 0x50: 0x01100009, 0x54: 0xABCD,
+         0x5C: 0xEEEEEEEE, 0x60: 0, 0xFC: 0, 0x100: 0}
 
 
 class View:
@@ -639,6 +852,15 @@ def test_configuration_space_is_shown_in_part(lab: Lab) -> None:
     for size in (1, 2, 4, 8):
         expect(f"another slot reads as ones, by {size} bytes", view.load(0x8000, size),
                (1 << 8 * size) - 1)
+    for what, changes, pointer in (
+        ("a list with a loop, of capabilities that are not shown", {0x40: 0x00004005}, 0),
+        ("the lowest two bits of a pointer do not count", {0x34: 0x43, 0x40: 0x00005305}, 0x50),
+        ("a pointer into the header ends the list", {0x40: 0x00003005, 0x30: 0x00000009}, 0),
+    ):
+        for offset, value in changes.items():
+            view.bench.machine.memory.write(view.config + offset, struct.pack("<I", value))
+        expect(f"{what}: the first that is shown", view.register(0x34, 4), pointer)
+        expect(f"{what}: a register that is in none", view.register(0x60, 4), 0)
 
 
 def test_what_a_guest_writes_to_configuration_space(lab: Lab) -> None:
@@ -663,6 +885,10 @@ def test_what_a_guest_writes_to_configuration_space(lab: Lab) -> None:
         expect(f"and EL2 is told, {by}: device->command", view.device.get("command"), wanted)
         view.set_register(0x3C, size, 0x0000005A)
         expect(f"the interrupt line is the guest's note, {by}", view.register(0x3C, 4), 0x15A)
+        if size == 2:
+            view.store(0x06, 2, ONES)
+            expect("a store to the status register alone is nothing to EL2: calls",
+                   [call.name for call in view.bench.calls], [])
         view.set_register(0x50, size, ONES)
         expect(f"a capability cannot be written, {by}", view.register(0x50, 4), 0x01100009)
         expect(f"nothing else is told to EL2, {by}", view.device.get("command"), wanted)

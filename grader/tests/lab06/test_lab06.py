@@ -93,8 +93,8 @@ def test_a_cpu_begins_with_its_own_stack(lab: Lab) -> None:
         expect("exceptions go to EL2's vectors", machine.register("VBAR_EL2"),
                machine.symbols["vectors"])
         expect("all interrupts are masked", machine.register("PSTATE") & 0x3C0, 0x3C0, el2.spsr)
-        expect("SCTLR_EL2: MMU and caches are off yet",
-               machine.register("SCTLR_EL2") & (1 << 0 | 1 << 2 | 1 << 12), 0, el2.sctlr)
+        expect("SCTLR_EL2 is its RES1 bits: MMU and caches are off yet",
+               machine.register("SCTLR_EL2"), 0x30C5_0830, el2.sctlr)
 
 
 def test_a_cpu_reads_what_was_cleaned(lab: Lab) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import struct
 from dataclasses import dataclass
 
@@ -109,6 +110,8 @@ def test_what_affinity_info_answers(lab: Lab, seed: int) -> None:
     high = 0xDEAD_BEEF << 32
     expect("upper halves count in the 64-bit call", ask(high | 2, 0), INVALID_PARAMETERS)
     expect("and not in the 32-bit one", ask(high | 2, high, AFFINITY_INFO_32), 0)
+    bench.put(vcpus[0], state=OFF)
+    expect("the whole cluster, with one that is pending before one that is ON", ask(3, 1), 0)
     for vcpu in (vcpus[0], vcpus[2]):
         bench.put(vcpu, state=OFF)
     expect("the whole cluster, with one that is pending", ask(3, 2), 2)
@@ -146,6 +149,12 @@ def test_the_last_vcpu_that_goes_off(lab: Lab, seed: int) -> None:
                bool(vcpus[1].get("requests") & REQ_STOP), not last)
         expect("it says that it goes off", vcpus[1].get("goes_off"), 1)
         expect("power_lock is free again", bench.machine.memory.u32(lock), 0)
+    for vcpu in vcpus:
+        bench.put(vcpu, state=RUNNING, goes_off=0)
+    noted = [vcpus[1].get("goes_off")
+             for one in bench.executed(r"stlr w", "psci_cpu_off", vcpus[1].address)
+             if bench.machine.register(re.findall(r"x\d+", one.operands)[-1]) == lock]
+    expect("goes_off when power_lock is given back, once: who comes next sees it", noted, [1])
 
 
 def test_a_vcpu_that_was_started_again_does_not_go_off(lab: Lab, seed: int) -> None:
