@@ -24,7 +24,8 @@ from course.questions import Answers, Row
 from course.registry import Course, Exercise, Lab
 from course.unwritten import Unwritten
 from grader.grading import symptoms
-from grader.grading.plan import assign, is_static, measures, prerequisites, short, stands_alone
+from grader.grading.plan import (assign, is_static, measures, needs_company, prerequisites, short,
+                                 stands_alone)
 from grader.machine.verdict import Verdict
 from tools.files import write_atomically
 
@@ -218,8 +219,9 @@ class Grading:
         """What failed because an exercise below it earned nothing, or fails by itself, is BLOCKED
         by that exercise.
 
-        By its own exercise a test of the disassembly: instructions that nothing executes show
-        nothing, and no other test of the exercise has seen them at work.
+        By its own exercise a test that passes where nothing is done, or of the disassembly:
+        instructions that nothing executes show nothing. No other test of the exercise has seen
+        its functions at work.
 
         What shows an exercise by itself is blocked only by one below that is not written and that
         the machine goes on without: what it then sees may be that.
@@ -235,7 +237,7 @@ class Grading:
                 if exercise is None or result.verdict is Verdict.ERROR:
                     continue
                 if result.passed:
-                    cause = exercise.id if is_static(name) and exercise.id in empty else ""
+                    cause = exercise.id if needs_company(name) and exercise.id in empty else ""
                 else:
                     below = empty | wrong
                     if stands_alone(name):
@@ -254,7 +256,7 @@ class Grading:
     def _any_passed(self, column: Column, exercise: Exercise) -> bool:
         mine = {name: column.results[name] for name in self.names(exercise)
                 if name in column.results}
-        seen = [result for name, result in mine.items() if not is_static(name)]
+        seen = [result for name, result in mine.items() if not needs_company(name)]
         return not mine or any(result.passed for result in seen or mine.values())
 
     def _fails_by_itself(self, column: Column, exercise: Exercise) -> bool:

@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from pathlib import PurePosixPath
+from functools import cache
+from pathlib import Path, PurePosixPath
 
 from course.registry import ROOT, Course, Exercise, Lab
 
 TESTS = "grader/tests"
+# Tests that pass where their exercise's functions do nothing, and all others are the reference's;
+# grader/tests/stress/test_idle.py says when that is not so.
+IDLE = Path(__file__).resolve().parent / "idle.json"
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -71,6 +76,17 @@ def measures(nodeid: str) -> bool:
 def is_static(name: str) -> bool:
     """Whether a test only reads the image: those of test_labNN_barriers.py do."""
     return short(name).split("::")[0].endswith("_barriers.py")
+
+
+@cache
+def _idle() -> frozenset[str]:
+    return frozenset(json.loads(IDLE.read_text("utf-8")))
+
+
+def needs_company(name: str) -> bool:
+    """Whether a test shows nothing of its exercise unless another test of it passes: it only reads
+    the image, or passes as well where the functions of the exercise do nothing."""
+    return is_static(name) or short(name) in _idle()
 
 
 def stands_alone(name: str) -> bool:

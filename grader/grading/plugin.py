@@ -40,6 +40,8 @@ FACTS = ("pc", "sp", "PSTATE", "ESR_EL2", "ELR_EL2", "FAR_EL2", "HPFAR_EL2", "SP
          "VBAR_EL2", "VTTBR_EL2", "VTCR_EL2", "SCTLR_EL2", "CNTHCTL_EL2", "CNTHP_CTL_EL2",
          "CNTV_CTL_EL0", "ESR_EL1", "ELR_EL1", "FAR_EL1", "VBAR_EL1", "SP_EL2")  # fmt: skip
 
+LINE_MAX = 2000  # of what a finding says; those of ours have some hundred
+
 RUN = pytest.StashKey[dict[str, Any]]()
 
 
@@ -141,7 +143,17 @@ class Worker:
                 still = [text for text in quiescence.beside_a_queue(machines[-1]) if text in slept]
                 details["observed"] = "; ".join(filter(None, (*words, *still)))
                 self.looking = False
-        report.user_properties = [*report.user_properties, ("finding", details)]
+        report.user_properties = [*report.user_properties, ("finding", cut(details))]
+
+
+def cut(details: dict[str, Any]) -> dict[str, Any]:
+    """The same with an end to each line: a symbol's name may be as long as its file."""
+    def end(text: str) -> str:
+        return text if len(text) <= LINE_MAX else text[:LINE_MAX] + "…"
+
+    return {key: end(value) if isinstance(value, str) else
+            [end(line) for line in value] if key == "where" else value
+            for key, value in details.items()}
 
 
 def wants_more(item: pytest.Item) -> bool:

@@ -24,6 +24,13 @@ FOLDER = ROOT / "grader" / "proof" / "cheats"
 # A function of an exercise as starters have it; what it returns, if that is no number or pointer.
 FUNCTION = re.compile(r"(EXERCISE\([\d.]+\)\n(?:[^\n{}]*\n)+?)(\{\n.*?^\})",
                       re.DOTALL | re.MULTILINE)
+SOLVED = re.compile(r"(EXERCISE\((?P<id>[\d.]+)\)\n(?:[^\n{}]*\n)+?)(\{\n.*?^\}\n)",
+                    re.DOTALL | re.MULTILINE)
+HOLE = re.compile(r"([ \t]*EXERCISE_BEGIN\((?P<id>[\d.]+)\)\n)(.*?)([ \t]*EXERCISE_END)",
+                  re.DOTALL)
+QUIET = "".join(f'#pragma GCC diagnostic ignored "-W{name}"\n' for name in (
+    "unused-function", "unused-parameter", "unused-variable", "unused-const-variable",
+    "maybe-uninitialized"))
 TODO = re.compile(r"TODO\([\d.]+\);")
 ASSEMBLY_TODO = re.compile(r"^\tTODO\([\d.]+\)$", re.MULTILINE)
 RETURNS = re.compile(r"^(?:static |inline )*(void|struct \w+) \w+\(", re.MULTILINE)
@@ -54,13 +61,29 @@ def all_cheats() -> list[Cheat]:
             for path in sorted(FOLDER.glob("*.toml"))]
 
 
+def without_work(text: str, exercise: str) -> str:
+    """A file of the solution in which what belongs to this exercise does nothing."""
+    def idle(match: re.Match[str]) -> str:
+        if match["id"] != exercise:
+            return match[0]
+        return f"{match[1]}{{\n\t{_nothing(match[1])}\n}}\n"
+
+    found = HOLE.sub(lambda match: f"{match[1]}\tnop\n{match[4]}" if match["id"] == exercise
+                     else match[0], SOLVED.sub(idle, text))
+    return QUIET + found if SOLVED.search(text) and found != text else found
+
+
+def _nothing(head: str) -> str:
+    """The body of a function with this head that does nothing."""
+    kind = RETURNS.search(head)
+    return "return;" if kind and kind[1] == "void" else (
+        f"return ({kind[1]}){{0}};" if kind else "return 0;")
+
+
 def emptied(text: str) -> str:
     """A starter whose unwritten functions do nothing, and return zero."""
     def written(match: re.Match[str]) -> str:
-        kind = RETURNS.search(match[1])
-        nothing = "return;" if kind and kind[1] == "void" else (
-            f"return ({kind[1]}){{0}};" if kind else "return 0;")
-        return match[1] + TODO.sub(nothing, match[2])
+        return match[1] + TODO.sub(_nothing(match[1]), match[2])
 
     return ASSEMBLY_TODO.sub("\tnop", TODO.sub("(void)0;", FUNCTION.sub(written, text)))
 
@@ -68,7 +91,8 @@ def emptied(text: str) -> str:
 def _read(name: str, cheat: Cheat, course: Course) -> str:
     base, own = cheat.values["base"], name.startswith(f"{course.lab(cheat.lab).directory}/")
     if base == "solution" or (base == "empty" and not own):
-        return (ROOT / "solution" / name).read_text("utf-8")
+        text = (ROOT / "solution" / name).read_text("utf-8")
+        return without_work(text, str(cheat.values["idle"])) if "idle" in cheat.values else text
     text = (ROOT / "labs" / name).read_text("utf-8")
     return emptied(text) if base == "empty" else text
 

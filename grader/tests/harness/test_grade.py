@@ -20,11 +20,11 @@ from course import questions
 from course.registry import ROOT, Lab, load_course
 from course.submit import hash_of_labs, pack, registered_files
 from course.unwritten import Place, Unwritten
-from grader.grading import budgets, formats, grade, properties, run, symptoms
+from grader.grading import budgets, formats, grade, plugin, properties, run, symptoms
 from grader.grading.model import (CUMULATIVE, EXIT_FAILED, EXIT_INFRASTRUCTURE, EXIT_NOT_BUILT,
                                   EXIT_PASSED, ISOLATED, Column, Grading, Result)
-from grader.grading.plan import (assign, matches, measures, path_of, patterns_of, prerequisites,
-                                 question_patterns, short)
+from grader.grading.plan import (IDLE, assign, matches, measures, needs_company, path_of,
+                                 patterns_of, prerequisites, question_patterns, short)
 from grader.grading.debug_test import how_to_repeat
 from grader.grading.text import explain, print_failures, summary, unwritten_lines, whole
 from grader.grading.stored import is_enough, restore
@@ -105,6 +105,12 @@ def test_mutants_name_tests_that_there_are(collected: list[str]) -> None:
     known = {short(name) for name in (*collected, *collect(sorted(others)))}
     assert [(mutant.name, name) for mutant in all_mutants() for name in mutant.fails
             if name not in known] == []
+
+
+def test_what_passes_without_work_is_there(collected: list[str]) -> None:
+    listed = json.loads(IDLE.read_text("utf-8"))
+    assert sorted(set(listed) - {short(name) for name in collected}) == []
+    assert all(needs_company(name) for name in listed)
 
 
 def test_every_test_that_runs_a_machine_has_a_measured_budget(collected: list[str]) -> None:
@@ -448,8 +454,10 @@ def test_an_exercise_that_fails_by_itself_blocks_what_stands_on_it() -> None:
         assert [results[f"f::{name}"].blocked_by for name in "abc"] == ["", "", blocked]
 
 
-def test_barriers_that_nothing_executes_earn_nothing() -> None:
-    static = "test_lab01_barriers.py::c"
+@pytest.mark.parametrize("static", ["test_lab01_barriers.py::c",
+                                    "test_lab02.py::test_memory_comes_on_demand"])
+def test_what_nothing_executes_earns_nothing(static: str) -> None:
+    """Barriers that stand anywhere, and what holds as well where nothing is done."""
     for works in (FAIL, PASS):
         grading = graded({"a": PASS, "b": PASS, "c": works})
         grading.tests[static] = COURSE.exercise("1.2")
@@ -909,3 +917,11 @@ def test_answers_that_cannot_be_read_are_one_line(data: bytes, says: str) -> Non
     answers = questions.parse(data, COURSE.lab(4))
     assert says in answers.error and "\n" not in answers.error and not answers.values
     assert answers.error.startswith("labs/lab04-vtimer/answers.toml: ")
+
+
+def test_what_a_finding_says_has_an_end() -> None:
+    """A symbol's name is as long as its author likes, and stands in each backtrace."""
+    long = "y" * 200_000
+    told = plugin.cut({"seed": 1, "what": long, "where": ["short", long]})
+    assert told["seed"] == 1 and told["where"][0] == "short"
+    assert max(map(len, (told["what"], told["where"][1]))) < 4000

@@ -630,7 +630,8 @@ def test_walks_of_the_guest_that_left_are_over_before_its_registers_change(
 
 
 def test_what_only_some_cpus_have_follows_its_vcpu(lab: Lab, seed: int) -> None:
-    """Where the CPU has RAS a guest has DISR_EL1, which is VDISR_EL2 while HCR_EL2.AMO is set."""
+    """Where the CPU has RAS a guest has DISR_EL1, which is VDISR_EL2 while HCR_EL2.AMO is set. The
+    same hooks take along what all CPUs have: that is the exercise."""
     bench = cold(lab, seed)
     save, load, reset = (hook_of(bench.machine, LAB, hook)
                          for hook in ("vcpu_save", "vcpu_load", "vcpu_reset"))
@@ -638,11 +639,14 @@ def test_what_only_some_cpus_have_follows_its_vcpu(lab: Lab, seed: int) -> None:
     left, came = (0x8000_0000 | bench.random.getrandbits(24) for _ in range(2))
     vcpu = bench.vcpu(hcr=WANTED_HCR)
     bench.sysreg("VDISR_EL2", left)
+    bench.sysreg("TPIDR_EL1", left)
     bench.call(save, vcpu.address)
-    expect("the guest that leaves takes VDISR_EL2 along", vcpu.get("el1_optional.vdisr"), left)
-    bench.put(vcpu, el1_optional__vdisr=came)
+    expect("the guest that leaves takes VDISR_EL2 and TPIDR_EL1 along",
+           (vcpu.get("el1_optional.vdisr"), vcpu.get("el1.tpidr_el1")), (left, left))
+    bench.put(vcpu, el1_optional__vdisr=came, el1__tpidr_el1=came)
     bench.call(load, vcpu.address)
-    expect("the one that comes finds its own", bench.read_sysreg("VDISR_EL2"), came)
+    expect("the one that comes finds its own",
+           (bench.read_sysreg("VDISR_EL2"), bench.machine.register("TPIDR_EL1")), (came, came))
     bench.call(reset, vcpu.address)
     expect("after a reset it is 0", vcpu.get("el1_optional.vdisr"), 0)
 
@@ -653,6 +657,7 @@ def test_an_serror_of_the_guest_that_leaves_ends_no_other(lab: Lab, seed: int) -
     bench.call(hook_of(bench.machine, LAB, "init"))
     leaves, runs = bench.make("struct vm"), bench.make("struct vm")
     vcpu = bench.vcpu(vm=leaves.address, hcr=WANTED_HCR)
+    bench.sysreg("TPIDR_EL1", seed)
 
     def ended(function: str | int, *arguments: int) -> list[int]:
         bench.call(function, *arguments, stubs={"vm_stop": 0})
@@ -665,6 +670,7 @@ def test_an_serror_of_the_guest_that_leaves_ends_no_other(lab: Lab, seed: int) -
     expect("one with DISR_EL1.A = 1 ends the VM that leaves", ended(save, vcpu.address),
            [leaves.address])
     expect("and DISR_EL1 is ready for the next", bench.read_sysreg("DISR_EL1") >> 31, 0)
+    expect("with what the VM had: TPIDR_EL1", vcpu.get("el1.tpidr_el1"), seed)
     vcpu = bench.vcpu(vm=runs.address)
     expect("an SError ends the VM that runs", ended("trap_serror", vcpu.address, 0xBE00_0000),
            [runs.address])
