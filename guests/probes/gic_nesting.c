@@ -73,7 +73,7 @@ static u64 loop_ticks(void)
 /* @count interrupts active at once, without handlers: priority drop apart from deactivation. */
 static void many_active(void)
 {
-	u64 calm = loop_ticks(), storm, still_active = 0, lost = 0;
+	u64 calm = loop_ticks(), storm, still_active = 0, lost = 0, wrong = 0;
 	u32 iar[DEPTH];
 
 	gic_set_split_eoi(true);
@@ -99,8 +99,13 @@ static void many_active(void)
 	gic_eoi(extra);
 	gic_dir(extra);
 	for (unsigned i = 0; i < DEPTH;
-	     i++) /* oldest first: those left the list registers long ago */
+	     i++) { /* oldest first: those left the list registers long ago */
 		gic_dir(iar[i]);
+		wrong += (read32(GICD_BASE + GICD_ISACTIVER + 4) >> FIRST % 32 &
+			  (BIT(DEPTH) - 1)) != (BIT(DEPTH) - 1) >> (i + 1) << (i + 1);
+	}
+	report_equal("each deactivation is of the interrupt that it names, and of no other", wrong,
+		     0);
 	still_active = 0;
 	for (unsigned i = 0; i < DEPTH; i++)
 		still_active += gic_is_active(FIRST + i);

@@ -51,10 +51,12 @@ static void gicr_wait(void)
 /*
  * Exercise 3.1: set up the distributor, whatever firmware left in it.
  *
- * All groups go off first. Then affinity routing goes on. Every SPI that GICD_TYPER counts (in
- * blocks of 32) is disabled; when that has come into effect, each becomes not pending, not active,
- * Group 1, and gets GIC_PRIORITY. Group 1 goes on last. gicd_wait() follows each write to
- * GICD_CTLR, and the last write to GICD_ICENABLER<n>.
+ * All groups go off first, and affinity routing (GICD_CTLR.ARE) stays as firmware left it: a change
+ * from 1 to 0 is UNPREDICTABLE, and so is one to 1 while a group is on (IHI 0069, "Changing affinity
+ * routing enables"). Then affinity routing goes on. Every SPI that GICD_TYPER counts (in blocks of
+ * 32) is disabled; when that has come into effect, each becomes not pending, not active, Group 1, and
+ * gets GIC_PRIORITY. Group 1 goes on last. gicd_wait() follows each write to GICD_CTLR, and the last
+ * write to GICD_ICENABLER<n>.
  */
 EXERCISE(3.1)
 static void gic_v3_init(void)
@@ -98,8 +100,8 @@ static void gic_v3_require(u64 vtr)
  *
  * CPU interface: system registers on, in ICC_SRE_EL2 with Enable clear (so a guest's access to
  * ICC_SRE_EL1 traps), then in ICC_SRE_EL1. gic_v3_require() checks ICH_VTR_EL2. No priority is
- * active (ICC_AP0R0_EL1, ICC_AP1R0_EL1 zero), the priority mask is open, the binary point 0,
- * EOImode 1 (priority drop apart from deactivation), Group 1 enabled.
+ * active (ICC_AP0R0_EL1, ICC_AP1R0_EL1 zero), the priority mask is open, the binary point
+ * ICC_BPR1_EL1 is 0, EOImode 1 (priority drop apart from deactivation), Group 1 enabled.
  *
  * Virtual interface: lr_count is ICH_VTR_EL2.ListRegs + 1; the interface is off, every list
  * register zero (gic_v3.write_lr(), whose function stands below). The active priorities are

@@ -85,9 +85,11 @@ static u64 vgic_encode_active(struct vcpu *vcpu, struct vgic_irq *irq)
  * next requester may be another CPU: it waits for the completion.
  *
  * HW with the physical INTID: a hw interrupt, if gic->completes_hw. EOI, which asks for a
- * maintenance interrupt at completion: any other that has something to come then. That is a hw
- * interrupt; a forwarded one that is level-sensitive with its line up, or another vCPU's; a GICv2
- * SGI with requesters left.
+ * maintenance interrupt at completion: any other that has something to come then. That is
+ *  - a hw interrupt
+ *  - one that is forwarded, and level-sensitive with its line up
+ *  - one that is forwarded, and by now another vCPU's
+ *  - a GICv2 SGI with requesters left
  */
 EXERCISE(3.3)
 static u64 vgic_encode(struct vcpu *vcpu, struct vgic_irq *irq)

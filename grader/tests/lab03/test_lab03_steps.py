@@ -19,7 +19,7 @@ from grader.conftest import Lab, MakeLab
 from grader.machine.machine import EL2_ONLY
 from grader.machine.verdict import Finding, Verdict, expect, expect_that
 from grader.oracle.barriers import alike
-from grader.oracle.calls import Bench, Stub, hook_of
+from grader.oracle.calls import PAGE, Bench, Stub, hook_of
 from grader.oracle.decode.list_register import ListRegister, ich_hcr
 from grader.oracle.objects import Object
 from grader.oracle.probe import ProbeVm
@@ -248,6 +248,13 @@ def test_every_change_of_gicd_ctlr_is_awaited(lab: Lab) -> None:
                 "behind GICD_ICENABLER<n>, and when Group 1 is on",
                 seen.count(0x10) >= 3 and seen[-1:] == [0x12],
                 f"GICD_CTLR at each read: {', '.join(map(hex, seen)) or 'none'}")
+    for store in bench.executed(r"str\s+w", "gic_v3_init", within="gic_v3_init"):
+        if bench.read_by(store) == GICD:
+            source = store.operands.split(",")[0]
+            value = 0 if source == "wzr" else bench.machine.register(f"x{source[1:]}")
+            expect("GICD_CTLR.ARE (bit 4), which firmware left set, in the write that switches "
+                   "groups off: a change from 1 to 0 is UNPREDICTABLE", value & 0x10, 0x10)
+            break
 
 
 def test_the_redistributor_is_awake_before_it_is_used(lab: Lab) -> None:
@@ -380,8 +387,9 @@ def test_private_and_shared_interrupts_have_their_own_registers(lab: Lab, intid:
 # 3.2 State of an interrupt.
 
 
-def test_pending_is_a_latch_or_a_level(lab: Lab, seed: int) -> None:
-    stage = stage_of(lab)
+def test_pending_is_a_latch_or_a_level(make_lab: MakeLab, seed: int) -> None:
+    """On a GICv2, whose SGIs alone have requesters."""
+    stage = stage_of(make_lab(LAB, 2))
     numbers = random.Random(seed)
     names = ("edge", "line_level", "pending_latch", "latch_in_lr", "hw")
     cases = [dict.fromkeys(names, 0) | {"line_level": 1, "edge": edge, "hw": hw}
@@ -391,7 +399,7 @@ def test_pending_is_a_latch_or_a_level(lab: Lab, seed: int) -> None:
     cases += [{name: numbers.getrandbits(1) for name in names} for _ in range(10)]
     for case in cases:
         sources = 0 if case["line_level"] else numbers.choice((0, 0, 4))
-        if sources:  # a GICv2 SGI: an edge, and nobody's line
+        if sources:  # an SGI: an edge, and nobody's line
             case |= {"edge": 1, "hw": 0}
         irq = stage.irq(numbers.randrange(16) if sources else numbers.randrange(PRIVATE, 256))
         stage.bench.put(irq, **case, sources=sources)
@@ -422,7 +430,9 @@ def test_active_state_in_a_list_register_is_left_to_the_fold(lab: Lab) -> None:
     expect("and its vCPU, which runs here, is to fold: requests", stage.vcpus[0].get("requests"),
            REQ_VGIC)
     expect(f"{what} in a list register, to inactive", set_active(cached, 0), (0, DEACTIVATE, []))
-    expect(f"{what} in memory, to active", set_active(plain, 1), (1, 0, []))
+    bench.put(plain, request=DEACTIVATE)
+    expect(f"{what} in memory, where an older request waits, to active", set_active(plain, 1),
+           (1, 0, []))
     expect(f"{what} in memory, to inactive", set_active(plain, 0), (0, 0, []))
     expect(f"{what} hw, its vCPU here, to active", set_active(hardware, 1), (1, 0, []))
     expect(f"{what} hw, here, to inactive", set_active(hardware, 0), (0, 0, [(TIMER, 0)]))
@@ -633,6 +643,23 @@ def test_list_registers_are_filled_from_the_head(lab: Lab) -> None:
            [0, 1, 2])
     hcr = stage.vcpus[0].get("vgic.hcr")
     expect("ICH_HCR_EL2: on, and no condition asked for", hcr, 1, ich_hcr)
+    memory = bench.machine.memory
+    many = [stage.pend(50 + n, 8 * n) for n in range(stage.gic.get("lr_count") + 1)]
+    stage.line_up(*many)
+    bench.put(stage.vcpus[0], vgic__loaded=0)
+
+    def choose(vcpu: int, chosen: int, room: int, count: int) -> int:
+        memory.write(chosen, many[4].address.to_bytes(8, "little"))
+        memory.write(count, (1).to_bytes(4, "little"))
+        return NPIE
+
+    bench.call("vgic_flush", stage.vcpus[0].address, stubs={"vgic_choose_overflow": choose})
+    expect("of five, vgic_choose_overflow() picks the last: which list register each has",
+           [irq.get("lr") for irq in many], [NO_LR] * 4 + [0])
+    expect("vgic.lr_free afterwards: no list register takes another one before those that wait",
+           stage.vcpus[0].get("vgic.lr_free"), 0)
+    expect("ICH_HCR_EL2: on, and what vgic_choose_overflow() asks for",
+           stage.vcpus[0].get("vgic.hcr"), 1 | NPIE, ich_hcr)
 
 
 def test_an_active_interrupt_is_pending_by_its_completion_alone(lab: Lab) -> None:
@@ -789,6 +816,12 @@ def test_an_sgi_in_a_list_register_keeps_its_requester(make_lab: MakeLab) -> Non
         expect(f"SGI 5, {what}: its list register", stage.read_lrs(1)[0].value, wanted.value,
                ListRegister)
         expect(f"SGI 5, {what}: requesters that wait (sources)", sgi.get("sources"), sources)
+    bench.put(sgi, active=0, latch_in_lr=1, active_source=2, sources=0)
+    stage.fill([sgi], [ListRegister.make(5 | 2 << 10, group=0).value])
+    bench.call("vgic_fold", vcpu.address, stubs={"vgic_irq_relist_folded": 0})
+    expect("(sources, latch_in_lr, lr) of SGI 5 after the fold of a list register that has it "
+           "pending from requester 2, at [12:10]: the INTID is in [9:0], ICH_LR_EL2_VINTID_MASK",
+           (sgi.get("sources"), sgi.get("latch_in_lr"), sgi.get("lr")), (1 << 2, 0, NO_LR))
 
 
 def test_completions_are_counted_before_the_fold(lab: Lab) -> None:
@@ -979,8 +1012,9 @@ class Model:
                 return
         raise Finding(Verdict.FAIL, f"the image has the device {name}")
 
-    def read(self, offset: int, size: int = 4) -> int:
-        return self._bench.call(self._read, self._vcpu, self._state, offset, size)
+    def read(self, offset: int, size: int = 4,
+             stubs: Mapping[str | int, Stub] | None = None) -> int:
+        return self._bench.call(self._read, self._vcpu, self._state, offset, size, stubs=stubs)
 
     def write(self, offset: int, value: int, size: int = 4,
               stubs: Mapping[str | int, Stub] | None = None) -> None:
@@ -1058,6 +1092,31 @@ def check_groups(stage: Stage, model: Model) -> None:
     bench.silence("vgic_irq_update")
 
 
+def check_reads_wait_for_the_fold(
+    stage: Stage, model: Model,
+    cases: tuple[tuple[str, int, int, dict[str, int], dict[str, int], int], ...],
+) -> None:
+    """The guest has changed a list register: members in memory, after a fold, and the read."""
+    bench, vcpu = stage.bench, stage.vcpus[0]
+    stage.load()
+    for name, offset, intid, stale, folded, wanted in cases:
+        irq = stage.irq(intid)
+        bench.put(irq, vcpu=vcpu.address, lr=0, **stale)
+        bench.put(vcpu, vgic__loaded=1)
+        bench.put(stage.vm, device_lock__taken=1)
+
+        def pull(*_: int) -> int:
+            if vcpu.get("vgic.loaded"):
+                bench.put(irq, lr=NO_LR, **folded)
+                bench.put(vcpu, vgic__loaded=0)
+            return 0
+
+        read = model.read(offset, stubs={"vgic_pull": pull})
+        expect(f"{name} of INTID {intid}, which the guest has changed in its list register: "
+               "vmm_irq_bank_read() has it folded first, by vgic_settle()", read, wanted)
+    bench.put(stage.vm, device_lock__taken=0)
+
+
 def test_a_bank_is_one_field_of_many_interrupts(lab: Lab, seed: int) -> None:
     stage = stage_of(lab, cpus=2)
     numbers = random.Random(seed)
@@ -1076,8 +1135,10 @@ def test_a_bank_is_one_field_of_many_interrupts(lab: Lab, seed: int) -> None:
     gicd.write(IROUTER + 8 * 70, 1, 8)
     gicd.write(IROUTER + 8 * 70 + 4, 0x7FF)
     expect("GICD_IROUTER70, upper half written", gicd.read(IROUTER + 8 * 70, 8), 0xFF_0000_0001)
-    gicd.write(0xC00 + 16, ALL)
-    expect("GICD_ICFGR4: bit 1 of each field", gicd.read(0xC00 + 16), 0xAAAA_AAAA)
+    for written, bits in ((ALL, 0xAAAA_AAAA), (0x5555_5555, 0), (0xAAAA_AAAA, 0xAAAA_AAAA)):
+        gicd.write(ICFGR + 16, written)
+        expect(f"GICD_ICFGR4 written {written:#x}: bit 1 of each field",
+               gicd.read(ICFGR + 16), bits)
     gicd.write(ISENABLER, ALL)
     expect("GICD_ISENABLER0 is reserved with affinity routing", gicd.read(ISENABLER), 0)
     expect("a byte of GICD_ISENABLER2 reads", gicd.read(ISENABLER + 8, 1), 0)
@@ -1131,6 +1192,10 @@ def test_a_bank_is_one_field_of_many_interrupts(lab: Lab, seed: int) -> None:
         gicr.write(0x1_0000 + at, value)
     edges = sum(stage.irq(n).get("edge") << n for n in range(PRIVATE))
     expect("edge of INTIDs 0 to 31: of SGIs it does not change", edges, ALL)
+    check_reads_wait_for_the_fold(stage, gicd, (
+        ("GICD_ISPENDR3", ISPENDR + 12, 110, {"latch_in_lr": 1}, {"latch_in_lr": 0, "active": 1},
+         0),
+        ("GICD_ISACTIVER3", ISACTIVER + 12, 110, {}, {"active": 1}, 1 << 110 - 96)))
     gicd.write(0, ALL)
     expect("GICD_CTLR written with ones: both groups, ARE and DS", gicd.read(0), 0x53)
     expect("vgic.ctlr", stage.vm.get("vgic.ctlr"), 3)
@@ -1139,6 +1204,28 @@ def test_a_bank_is_one_field_of_many_interrupts(lab: Lab, seed: int) -> None:
     check_changes_meet_the_truth(stage, gicd, ISPENDR + 80 // 32 * 4, stage.irq(80))
     check_changes_meet_the_truth(stage, gicr, 0x3_0000 + ISPENDR, stage.irq(31, 1))
     check_groups(stage, gicd)
+
+
+def check_nothing_is_behind_the_table(stage: Stage, model: Model) -> None:
+    """GICv2: behind its last entry, of 0xf80 to 0xfff, another one stands for two accesses."""
+    bench, symbols = stage.bench, stage.bench.machine.symbols
+    table, last = symbols["v2_registers"], 31
+    data = bench.machine.memory.read(table, PAGE)
+    read = data.index(symbols["v2_head_read"].to_bytes(8, "little"))
+    size = (data.index(symbols["v2_id_read"].to_bytes(8, "little")) - read) // last
+    behind = (last + 1) * size
+    entry = bytearray(data[:size])
+    entry[read:read + 16] = 2 * bench.nowhere.to_bytes(8, "little")  # and write
+    bench.machine.memory.write(table + behind, bytes(entry))
+    called = []
+    for access in (lambda stubs: model.read(0x1000, stubs=stubs),
+                   lambda stubs: model.write(0x1000, 3, stubs=stubs)):
+        access({bench.nowhere: 0})
+        called += [call.arguments[2] for call in bench.calls]
+    bench.machine.memory.write(table + behind, data[behind:behind + size])
+    expect("offsets of calls by what stands behind the table of registers, at index count, when "
+           "0x1000 is read and written: gicd_read() and gicd_write() do not go there",
+           [hex(offset) for offset in called], [])
 
 
 def test_a_bank_keeps_what_software_cannot_change(make_lab: MakeLab) -> None:
@@ -1173,6 +1260,11 @@ def test_a_bank_keeps_what_software_cannot_change(make_lab: MakeLab) -> None:
         expect(f"{what} {source}, ({sources:#05b}, {in_lr}) before, after requesters "
                f"{written:#05b} are written to {name}",
                (sgi.get("sources"), sgi.get("latch_in_lr")), kept)
+    stage.bench.put(stage.irq(6), sources=0)
+    check_reads_wait_for_the_fold(stage, gicd, (
+        ("GICD_SPENDSGIR1", SPENDSGIR + 4, 6, {"latch_in_lr": 1, "active_source": 1},
+         {"latch_in_lr": 0, "sources": 2}, 2 << 16),))
+    check_nothing_is_behind_the_table(stage, gicd)
     gicd.write(0, ALL)
     expect("GICD_CTLR written with ones", gicd.read(0), 3)
 
@@ -1356,7 +1448,15 @@ def test_a_vcpu_that_leaves_takes_its_interface_along(lab: Lab) -> None:
     stage.fill([irq], [ListRegister.make(40).value])
     bench.put(vcpu, vgic__hcr=1 | NPIE, vgic__lr_free=0)
     bench.ask(stage.gic.get("write_hcr"), 1 | NPIE)
+    save, load = bench.function("save"), bench.function("load")
+    bench.put(stage.gic, save=save, load=load)
+    interface = bench.address_of(vcpu, "vgic")
     resident: list[int] = []
+    moved: list[tuple[int, int]] = []
+
+    def move(interface: int, *_: int) -> int:
+        moved.append((interface, stage.vm.get("vgic.lock.taken")))
+        return 0
 
     def fold(*_: int) -> int:
         resident.append(vcpu.get("vgic.resident"))
@@ -1364,7 +1464,10 @@ def test_a_vcpu_that_leaves_takes_its_interface_along(lab: Lab) -> None:
                bench.read_sysreg("ICH_HCR_EL2") & 1, 1)
         return 0
 
-    bench.call(hook_of(bench.machine, LAB, "vcpu_save"), vcpu.address, stubs={"vgic_fold": fold})
+    bench.call(hook_of(bench.machine, LAB, "vcpu_save"), vcpu.address,
+               stubs={"vgic_fold": fold, save: move})
+    expect("gic->save() takes mask, groups and active priorities: calls with (&vcpu->vgic, whether "
+           "vgic.lock is held)", moved, [(interface, 1)])
     expect("list registers are folded, while the vCPU is resident: the fold reaches its PPIs",
            resident, [1])
     expect("and empty then", stage.read_lrs(1)[0].value, 0, ListRegister)
@@ -1374,6 +1477,10 @@ def test_a_vcpu_that_leaves_takes_its_interface_along(lab: Lab) -> None:
     expect("(resident, lr_used, hcr)", left, (0, 0, 0))
     every = (1 << stage.gic.get("lr_count")) - 1
     expect("all list registers are free: lr_free", vcpu.get("vgic.lr_free"), every)
-    bench.call(hook_of(bench.machine, LAB, "vcpu_load"), vcpu.address)
+    moved.clear()
+    bench.call(hook_of(bench.machine, LAB, "vcpu_load"), vcpu.address, stubs={load: move})
+    expect("gic->load() gives them back: calls with (&vcpu->vgic, whether vgic.lock is held)",
+           moved, [(interface, 1)])
+    expect("vgic.lock is given back: taken", stage.vm.get("vgic.lock.taken"), 0)
     expect("resident after vcpu_load", vcpu.get("vgic.resident"), 1)
     expect("the entry fills list registers: requests", vcpu.get("requests"), REQ_VGIC)
