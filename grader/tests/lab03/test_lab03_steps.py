@@ -274,11 +274,13 @@ def test_what_is_disabled_is_off_before_it_is_set_up(lab: Lab, name: str) -> Non
     control = GICD if distributor else GICR
     enable = GICD + ISENABLER + 4 if distributor else GICR + SGI_BASE + ISENABLER
     bench.store32(enable, 0x3000_0000)
-    done = hook_of(machine, LAB, "vm_create")
-    register = f"*(unsigned *){control:#x}"
-    with machine.watchpoint(register, reads=True) as looks, machine.breakpoint(done):
-        while (stop := machine.run(2_000_000)).number == looks:
-            if not bench.device32(enable) and not (distributor and bench.device32(GICD) & 3):
+    loads = bench.loads("gic_v3_init", "gicd_wait", "gic_v3_init_cpu", "gicr_wait")
+    with ExitStack() as stack:
+        for place in (*loads, hook_of(machine, LAB, "vm_create")):
+            stack.enter_context(machine.breakpoint(place, EL2_ONLY))
+        while (stop := machine.run(2_000_000)).pc in loads:
+            if (bench.read_by(loads[stop.pc]) == control and not bench.device32(enable)
+                    and not (distributor and bench.device32(GICD) & 3)):
                 return
     raise machine.finding(Verdict.FAIL,
                           f"{name} is read when all is disabled, before anything is enabled",
