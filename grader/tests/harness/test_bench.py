@@ -16,6 +16,7 @@ from bench.bench import print_table as print_paper_table
 from bench.paper import BENCHMARKS, KVM, ROWS, STRATA, XEN, Measured, verdicts
 from bench.peers.xen import SCENARIOS, domain
 from bench.published import Published
+from bench.report import bar_chart
 from bench.rows import Row, rows_of
 from tools.errors import UserError
 
@@ -59,6 +60,15 @@ def test_the_column_of_bars_is_there_if_a_row_has_one(
     told = capsys.readouterr().out
     assert ("Strata may take" in told) == has_bars
     assert ("Interrupt Controller Trap" in told) != has_bars
+
+
+def test_the_chart_shows_how_far_a_bar_may_reach() -> None:
+    matplotlib = pytest.importorskip("matplotlib", reason="charts are drawn by matplotlib")
+    with matplotlib.rc_context({"svg.fonttype": "none"}):
+        for name, has_bar in (("gic_trap", False), ("virq_completion", True)):
+            rows = [measured(name, STRATA, 2)]
+            drawn = bar_chart(rows, verdicts(rows), "cortex-a72")
+            assert ("Strata may take" in drawn) == has_bar, name
 
 
 def test_a_measurement_stands_beside_the_peers_of_the_last_bench(
