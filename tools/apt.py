@@ -117,7 +117,11 @@ class PrivateApt:
 
     def dependency(self, metapackage: str, prefix: str) -> str:
         """The versioned package that a metapackage depends on, whose name begins so."""
-        for line in run(["apt-cache", *self.options, "depends", metapackage]).splitlines():
+        try:
+            answer = run(["apt-cache", *self.options, "depends", metapackage])
+        except UserError as error:
+            raise UserError(f"apt can reach no source that has {metapackage}") from error
+        for line in answer.splitlines():
             kind, _, package = line.strip().partition(": ")
             if kind == "Depends" and package.startswith(prefix):
                 return package
