@@ -7,6 +7,7 @@ import fcntl
 import os
 import shutil
 import subprocess
+from functools import cache
 from pathlib import Path
 
 from grader.machine.memory import RAM_BASE, PhysicalMemory
@@ -43,6 +44,7 @@ def build_prestart(directory: Path) -> Path:
     return _library("prestart.c", directory / "prestart.so")
 
 
+@cache
 def _library(name: str, target: Path, *flags: str) -> Path:
     source = SOURCES / name
     target.parent.mkdir(parents=True, exist_ok=True)

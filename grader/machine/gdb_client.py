@@ -26,6 +26,7 @@ REPLY_SECONDS = 60.0
 MASK64 = (1 << 64) - 1
 # Notifications, log, target's output, prompts, and that something runs: of all that there is much.
 _UNHEARD = (b"=", b"&", b"@", b"(gdb)", b"*running")
+_SAID = (b"~",)  # what GDB tells people: heard where a command is one that people type
 
 # QEMU gives some EL1 registers other names than the manual's.
 QEMU_NAMES = {
@@ -111,6 +112,7 @@ class Gdb:
         self._token = 0
         self._pending: deque[Record] = deque()
         self.console = ""
+        self._unheard: tuple[bytes, ...] = _UNHEARD + _SAID
         self.closed = False
         self._running = False
         self._altered = False  # by a command that a person may type: nobody knows what it left
@@ -179,8 +181,11 @@ class Gdb:
         return self._execute(line)
 
     def _execute(self, line: str) -> str:
-        self.console = ""
-        self.command(f"-interpreter-exec console {quote(line)}")
+        self.console, self._unheard = "", _UNHEARD
+        try:
+            self.command(f"-interpreter-exec console {quote(line)}")
+        finally:
+            self._unheard = _UNHEARD + _SAID
         return self.console
 
     def next_stop(self) -> Record | None:
@@ -269,7 +274,7 @@ class Gdb:
             if not newline:
                 return None
             self._buffer = rest
-            if line.startswith(_UNHEARD):
+            if line.startswith(self._unheard):
                 continue
             record = parse(line.decode("utf-8", "replace"))
             if record is not None:

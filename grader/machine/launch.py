@@ -123,6 +123,7 @@ class Process:
             except OSError as error:
                 raise infrastructure(f"{config.qemu} cannot be run", str(error)) from error
         self.pid = self._qemu.pid
+        self._call = Path(f"/proc/{self.pid}/syscall")
         monitor_child.close()
         self.stub.inherited()
         self.budget.close_child_ends()
@@ -135,7 +136,7 @@ class Process:
     def main_thread_call(self) -> str:
         """The system call in which QEMU's main thread sleeps, with its first argument."""
         try:
-            words = Path(f"/proc/{self.pid}/syscall").read_text().split()
+            words = self._call.read_text().split()
         except OSError:
             return "unknown"
         return " ".join(words[:2])

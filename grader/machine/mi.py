@@ -20,8 +20,15 @@ _ESCAPES = {
     "e": "\x1b",
 }
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
-_PLAIN = re.compile(r'"([^"\\]*)"')
+_STRING = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"', re.DOTALL)
+_ESCAPED = re.compile(r"\\([0-7]{1,3}|.)", re.DOTALL)
 _PREFIX = re.compile(r"(\d*)([\^*+=~@&])")
+
+
+def _meant(escaped: re.Match[str]) -> str:
+    """The character that a backslash and what stands behind it mean."""
+    text = escaped[1]
+    return chr(int(text, 8)) if text[0] in "01234567" else _ESCAPES.get(text, text)
 
 
 @dataclass(frozen=True)
@@ -59,28 +66,11 @@ class _Reader:
         return match[0]
 
     def string(self) -> str:
-        plain = _PLAIN.match(self.text, self.at)
-        if plain:
-            self.at = plain.end()
-            return plain[1]
-        self.take('"')
-        parts: list[str] = []
-        while (char := self.peek()) != '"':
-            if not char:
-                raise ValueError(f"unterminated string in {self.text!r}")
-            self.at += 1
-            parts.append(self._escape() if char == "\\" else char)
-        self.at += 1
-        return "".join(parts)
-
-    def _escape(self) -> str:
-        octal = re.compile(r"[0-7]{1,3}").match(self.text, self.at)
-        if octal:
-            self.at = octal.end()
-            return chr(int(octal[0], 8))
-        char = self.peek()
-        self.at += 1
-        return _ESCAPES.get(char, char)
+        match = _STRING.match(self.text, self.at)
+        if match is None:
+            raise ValueError(f"a whole string expected at {self.at} of {self.text!r}")
+        self.at = match.end()
+        return _ESCAPED.sub(_meant, match[1]) if "\\" in match[1] else match[1]
 
     def value(self) -> Value:
         if self.peek() == '"':
