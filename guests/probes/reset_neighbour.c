@@ -7,7 +7,7 @@
 #include "probe.h"
 #include "timer.h"
 
-#define WINDOW_MS 260
+#define WINDOW_MS 190
 #define LONGEST_US 11000
 
 void probe(void)

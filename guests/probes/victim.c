@@ -9,10 +9,11 @@
 #define WINDOW_MS 60
 #define GAP_US 20
 #define WORDS 4096
+#define SALT 0x2545f4914f6cdd1dUL
 
 static u64 pattern(u64 at)
 {
-	return at * 0x9e3779b97f4a7c15UL ^ seed_number();
+	return at * 0x9e3779b97f4a7c15UL ^ SALT;
 }
 
 static u64 checksum_errors(u64 base)

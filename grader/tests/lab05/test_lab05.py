@@ -112,6 +112,7 @@ def test_a_storm_costs_the_neighbour_little(lab: Lab) -> None:
 # ---- 5.6 -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.seed_of_its_own
 def test_interrupts_of_one_line_reach_their_owners(lab: Lab, gic: int) -> None:
     """Two VMs with two devices each, and all four on two lines."""
     mine, others = (some(2, 2), some(2, 6))
@@ -119,6 +120,7 @@ def test_interrupts_of_one_line_reach_their_owners(lab: Lab, gic: int) -> None:
     lab.probe(*vms, devices=edus(*mine, *others), budget=BUDGET)
 
 
+@pytest.mark.seed_of_its_own
 def test_a_device_that_asks_for_ever_harms_its_owner_alone(lab: Lab, gic: int) -> None:
     """VM 0 never makes its device quiet; VM 1 has one on the same line."""
     vms = (
