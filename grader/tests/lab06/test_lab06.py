@@ -188,9 +188,11 @@ def races(lab: Lab, vms: list[ProbeVm], functions: tuple[str, ...], seed: int, s
     judge(machine, finish_probes(machine, vms, witness, ended or machine.run(BUDGET)))
 
 
-@pytest.mark.parametrize("probe", ["smp_hotplug", "smp_psci"])
+@pytest.mark.parametrize(("gic", "probe"), [(3, "smp_hotplug"), (2, "smp_psci")], indirect=["gic"],
+                         ids=["gicv3-smp_hotplug", "gicv2-smp_psci"])
 def test_psci_whatever_comes_in_between(lab: Lab, gic: int, probe: str, seed: int) -> None:
-    """One CPU stands inside CPU_ON, CPU_OFF or AFFINITY_INFO, the other goes on."""
+    """One CPU stands inside CPU_ON, CPU_OFF or AFFINITY_INFO, the other goes on. Of the interrupt
+    controller PSCI has a kick, as all these tests."""
     functions = ("psci_cpu_on", "psci_is_last", "psci_cpu_off", "psci_affinity_info",
                  "psci_power_state", "vcpu_start", "vcpu_retire", "vcpu_make_runnable")
     races(lab, [four(probe)], functions, seed)

@@ -12,14 +12,10 @@ LAB = 6
 
 
 def test_a_cpu_that_has_just_begun(lab: Lab, measured: Measured) -> None:
-    machine = lab.start("hypercalls", smp=2)
+    machine = lab.start("hypercalls", smp=4)
     machine.run_to("*smp_secondary")
     tops = [Objects(machine).cpu(index).get("stack_top") for index in range(2)]
     measured(sctlr_of_a_new_cpu=machine.register("SCTLR_EL2"),
              bytes_between_stacks=tops[1] - tops[0])
-
-
-def test_who_is_online(lab: Lab, measured: Measured) -> None:
-    machine = lab.start("hypercalls", smp=4)
     machine.run_to(RAM_BASE + LOAD_OFFSET, EL1_ONLY)
     measured(cpus_online_of_4=machine.memory.u32(machine.symbols["cpus_online"]))

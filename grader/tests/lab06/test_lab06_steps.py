@@ -174,13 +174,13 @@ def test_a_vcpu_that_was_started_again_does_not_go_off(lab: Lab, seed: int) -> N
 
 def executed(machine: Machine, steps: int) -> list[str]:
     """The names of the next instructions that this CPU executes."""
-    code, names = disassemble(machine.config.elf), []
+    code, names, here = disassemble(machine.config.elf), [], machine.pc
     for _ in range(steps):
-        here = machine.pc
         names.append(code[here].name)
-        machine.step_instruction()
-        if names[-1] == "wfe" and machine.pc == here + 8:  # QEMU stops one instruction late
+        stop = machine.step_instruction()
+        if names[-1] == "wfe" and stop.pc == here + 8:  # QEMU stops one instruction late
             names.append(code[here + 4].name)
+        here = stop.pc
     return names
 
 
