@@ -57,7 +57,7 @@ host_reads = $(wildcard kit/*.h kit/*/*.h grader/host/*.h $(if $(filter lab0%,$1
 $(HOST)/host.flags: FORCE | ready
 	$(call keep,$(HOSTCC) $(HOST_FLAGS) $(foreach x,$(HOST_TESTS),$(call host_sources,$x) $(call host_cflags,$x)))
 $(HOST)/seed.flags: FORCE
-	$(call keep,$(SEED))
+	$(call keep,$(SEED) $(FULL))
 define host_rule
 $(HOST)/test_$1: grader/host/test_$1.c grader/host/todo.c $(call host_sources,$1) $(HOST)/host.flags $(HOST)/seed.flags $(call host_reads,$1)
 	$$(call say,HOSTCC,$$@)
@@ -69,13 +69,13 @@ $(foreach x,$(HOST_TESTS),$(eval $(call host_rule,$x)))
 # $1 = unit tests; one that passed is run again when it was made anew
 run_unit = @status=0; for t in $1; do \
 		if ! [ $(HOST)/test_$$t.ok -nt $(HOST)/test_$$t ]; then \
-			if $(if $(SEED),STRATA_SEED=$(call quoted,$(SEED))) $(HOST)/test_$$t > $(HOST)/test_$$t.log 2>&1; \
+			if $(if $(SEED),STRATA_SEED=$(call quoted,$(SEED))) $(if $(FULL),STRATA_COMMANDS=30000) $(HOST)/test_$$t > $(HOST)/test_$$t.log 2>&1; \
 			then touch $(HOST)/test_$$t.ok; else [ $$? = $(NOT_WRITTEN) ] || status=1; fi; \
 		fi; \
 		printf '  %-16s ' $$t; tail -n 12 $(HOST)/test_$$t.log; \
 	done; exit $$status
 
-unit: $(HOST_TESTS:%=$(HOST)/test_%) ## (LAB=2 [IMPL=labs]) what of a lab can be tested without the machine, under sanitizers
+unit: $(HOST_TESTS:%=$(HOST)/test_%) ## (LAB=2 [IMPL=labs FULL=1]) what of a lab can be tested without the machine, under sanitizers
 	$(call run_unit,$(HOST_TESTS))
 
 # ---- models of protocols between CPUs --------------------------------------------------------------

@@ -37,7 +37,6 @@
 #define PIN_1 0xf
 #define PIN_2 0xf
 #endif
-#define COMMANDS 30000 /* of the fifth thread; then all VMs end */
 #define SLICE 100000 /* ns */
 #define PIECES 3 /* of a VM's memory */
 
@@ -45,6 +44,7 @@ struct cpu cpus[PLAT_CPU_MAX];
 struct vm *vms[VM_MAX];
 u32 vm_count;
 
+static unsigned long commands = 5000; /* STRATA_COMMANDS; of the fifth thread: then all VMs end */
 static unsigned long late_seconds = 30; /* STRATA_LATE; a loaded machine is slow */
 static __thread struct cpu *here;
 static __thread u64 random_state;
@@ -228,12 +228,15 @@ static void layer_6_reset(struct vcpu *vcpu)
 }
 
 #ifndef WITH_LAYER_6
+/* Layer 6 comes last when a vCPU is loaded, and first when it is saved. */
 static void layer_6_load(struct vcpu *vcpu)
 {
+	CHECK(guest_of(vcpu)->loaded_on == here->index + 1);
 }
 
 static void layer_6_save(struct vcpu *vcpu)
 {
+	CHECK(guest_of(vcpu)->loaded_on == here->index + 1);
 }
 
 static struct cpu *place(struct vcpu *vcpu, struct cpu *cpu)
@@ -506,6 +509,8 @@ int main(void)
 
 	if (getenv("STRATA_LATE"))
 		late_seconds = strtoul(getenv("STRATA_LATE"), NULL, 10);
+	if (getenv("STRATA_COMMANDS"))
+		commands = strtoul(getenv("STRATA_COMMANDS"), NULL, 10);
 	here = &cpus[OUTSIDE];
 	random_state = check_seed() | 1;
 	for (u32 i = 0; i <= CPUS; i++) {
@@ -517,7 +522,7 @@ int main(void)
 	create_vms();
 	for (u32 i = 0; i < CPUS; i++)
 		CHECK(!pthread_create(&threads[i], NULL, cpu_main, &cpus[i]));
-	for (u32 i = 0; i < COMMANDS; i++)
+	for (unsigned long i = 0; i < commands; i++)
 		command(vms[draw(VMS)]);
 	for (u32 i = 0; i < VMS; i++)
 		vm_stop(vms[i], VM_POWERED_OFF, "powered off");

@@ -17,7 +17,8 @@ import pytest
 
 from grader.machine.images import ROOT
 
-LATE_SECONDS = "3"  # until a message that nobody takes is lost
+# Seconds until a message that nobody takes is lost; as many commands as with FULL=1.
+LONG = {"STRATA_LATE": "3", "STRATA_COMMANDS": "30000"}
 PATIENCE_SECONDS = 60
 VCPU, ENTRY, DEADLINE, PTIMER = (
     f"solution/{file}"
@@ -79,6 +80,13 @@ FAULTS = [
         "\tvcpu_set_state(vcpu, VCPU_RUNNING);\n", "",
     ),
     Fault(
+        "layers are saved in the order in which they are loaded",
+        "lab01_smp",
+        ENTRY,
+        "\t\tfor_each_vcpu_hooks_reverse (hooks)\n\t\t\thooks->save(previous);\n",
+        "\t\tfor_each_vcpu_hooks (hooks)\n\t\t\thooks->save(previous);\n",
+    ),
+    Fault(
         "a deadline that was taken off is not released",
         "lab04_smp",
         DEADLINE,
@@ -109,7 +117,7 @@ def test_threads_find(fault: Fault, tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     subprocess.run(["make", "-C", tmp_path, binary], check=True, capture_output=True,
                    env=environment)
-    with subprocess.Popen([tmp_path / binary], env=environment | {"STRATA_LATE": LATE_SECONDS},
+    with subprocess.Popen([tmp_path / binary], env=environment | LONG,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
         try:
             output, errors = run.communicate(timeout=PATIENCE_SECONDS)

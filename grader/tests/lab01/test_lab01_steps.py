@@ -681,6 +681,7 @@ def test_an_serror_of_the_guest_that_leaves_ends_no_other(lab: Lab, seed: int) -
 
 
 TFP = 1 << 10
+REQ_STOP = 1 << 2
 
 
 def test_simd_state_follows_its_vcpu(lab: Lab, seed: int) -> None:
@@ -763,7 +764,18 @@ def test_a_switch_saves_the_one_that_leaves_before_it_loads_the_next(lab: Lab) -
                 expect_that("vcpu_load() is called for the other one", vcpu != leaves, vcpu)
                 loaded = vcpu
             expect(f"cpu->vcpu while the {name} hooks run", objects.cpu(0).get("vcpu"), vcpu)
-    machine.run_to("*vm_vcpu_left", EL2_ONLY, budget=200_000_000)
+        # The vCPU that has been loaded is to leave for good: world_switch() to no vCPU.
+        Object(objects, "struct vcpu", loaded).set("requests", REQ_STOP)
+        left = machine.symbols["vm_vcpu_left"]
+        stack.enter_context(machine.breakpoint(left, EL2_ONLY))
+        called = list[str]()
+        while not called or called[-1] != "vm_vcpu_left":
+            stop = machine.run()
+            if stop.kind is not StopKind.BREAKPOINT:
+                raise machine.finding_for(stop, "a vCPU that is asked to stop leaves its CPU")
+            called.append("vm_vcpu_left" if stop.pc == left else f"vcpu_{hooks[stop.pc]}")
+        expect("a vCPU leaves for good, and no other comes (next is NULL, for which there is no "
+               "load hook)", called, ["vcpu_save", "vm_vcpu_left"])
     expect("cpu->vcpu when a vCPU has left for good, and none has come",
            objects.cpu(0).get("vcpu"), 0)
 
