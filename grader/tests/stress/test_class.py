@@ -74,6 +74,15 @@ def fill(folder: Path, lab: int) -> None:
             archive.write(bytes(1 << 20))
     (folder / "truncated.tar.gz").write_bytes(whole[:-100])
     (folder / "comments.tar.gz").write_bytes(tar({**starter, first: b"/* " * 87_000}))
+    for kind, line in {"literal": b'"' + b'\\"' * 130_000, "marks": b"EXERCISE(1.1)\n" * 18_000,
+                       "nested": b"int x = " + b"(" * 100_000 + b"1" + b")" * 100_000 + b";",
+                       "zeros": b'#line 1 "/dev/zero"\nint x y;',
+                       "full": b"#error No space left on device"}.items():
+        (folder / f"{kind}.tar.gz").write_bytes(tar({**starter, first: line}))
+    for name in ("-rf", "a b", "$(id)", "{{7*7}}", "CON"):
+        (folder / f"{name}.tar.gz").write_bytes(tar({"labs/none": b""}))
+    (folder / "parts.tar.gz").write_bytes(
+        tar({**starter, f"{here}/answers.toml": b"a." * 100_000 + b"a = 1"}))
     (folder / "digits.tar.gz").write_bytes(
         tar({**starter, f"{here}/answers.toml": b"%s = %s" % (question, b"1" * 5000)}))
     (folder / "nothing.zip").write_bytes(b"")
