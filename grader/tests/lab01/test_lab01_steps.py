@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
@@ -16,6 +17,7 @@ from grader.oracle.calls import CALL_BUDGET, Bench, hook_of, trap_result
 from grader.oracle.decode import el2_registers as el2
 from grader.oracle.decode.esr import Esr
 from grader.oracle.objects import Object, Objects
+from grader.oracle.second_layer import add_layer
 
 LAB = 1
 
@@ -764,18 +766,27 @@ def test_a_switch_saves_the_one_that_leaves_before_it_loads_the_next(lab: Lab) -
                 expect_that("vcpu_load() is called for the other one", vcpu != leaves, vcpu)
                 loaded = vcpu
             expect(f"cpu->vcpu while the {name} hooks run", objects.cpu(0).get("vcpu"), vcpu)
-        # The vCPU that has been loaded is to leave for good: world_switch() to no vCPU.
-        Object(objects, "struct vcpu", loaded).set("requests", REQ_STOP)
-        left = machine.symbols["vm_vcpu_left"]
-        stack.enter_context(machine.breakpoint(left, EL2_ONLY))
-        called = list[str]()
-        while not called or called[-1] != "vm_vcpu_left":
-            stop = machine.run()
-            if stop.kind is not StopKind.BREAKPOINT:
-                raise machine.finding_for(stop, "a vCPU that is asked to stop leaves its CPU")
-            called.append("vm_vcpu_left" if stop.pc == left else f"vcpu_{hooks[stop.pc]}")
-        expect("a vCPU leaves for good, and no other comes (next is NULL, for which there is no "
-               "load hook)", called, ["vcpu_save", "vm_vcpu_left"])
+        machine.run_to("*trap_dispatch", EL2_ONLY)
+        places = {place: f"layer 1's {name} hook" for place, name in hooks.items()}
+        places |= {place: f"layer 2's {name} hook" for name, place in add_layer(machine).items()}
+        places[machine.symbols["vm_vcpu_left"]] = "vm_vcpu_left()"
+        for place in places.keys() - hooks.keys():
+            stack.enter_context(machine.breakpoint(place, EL2_ONLY))
+
+        def called(count: int) -> Iterator[str]:
+            for _ in range(count):
+                stop = machine.run()
+                if stop.kind is not StopKind.BREAKPOINT:
+                    raise machine.finding_for(stop, "a switch calls the hooks of two layers")
+                yield places[stop.pc]
+
+        expect("a switch calls, in an image to which the test has added a layer 2", [*called(4)],
+               ["layer 2's save hook", "layer 1's save hook", "layer 1's load hook",
+                "layer 2's load hook"])
+        # Who has been loaded is to leave for good.
+        Object(objects, "struct vcpu", machine.register("x0")).set("requests", REQ_STOP)
+        expect("a switch to nobody (next is NULL) calls the save hooks alone", [*called(3)],
+               ["layer 2's save hook", "layer 1's save hook", "vm_vcpu_left()"])
     expect("cpu->vcpu when a vCPU has left for good, and none has come",
            objects.cpu(0).get("vcpu"), 0)
 
