@@ -308,7 +308,9 @@ class Lrs(Command):
 
     QEMU shows no ICH register to GDB, so this is the copy in memory (struct vgic_cpu), in the
     layout of the GICv3 on both GICs. Of ICH_VMCR_EL2, which the guest itself changes, it is that of
-    the last save as long as a CPU has the interface; the command says so."""
+    the last save as long as a CPU has the interface; the command says so. Loaded: the list
+    registers are the truth. Resident, but not loaded: they have been folded. Not resident: no CPU
+    has them."""
 
     name = "lrs"
     most = 1
@@ -316,7 +318,7 @@ class Lrs(Command):
     def run(self, words: list[str]) -> None:
         target.require_layer(3, "virtual interrupt controller")
         vcpu = target.vcpu_named(words[0] if words else "")
-        show(f"{target.vcpu_name(vcpu)} ({target.loaded_mark(vcpu)}): "
+        show(f"{target.vcpu_name(vcpu)} ({target.interface_mark(vcpu)}): "
              f"ICH_HCR_EL2 {ich_hcr(vcpu.get('vgic.hcr'))}")
         when = " as of its last save" if vcpu.get("vgic.resident") else ""
         show(f"  ICH_VMCR_EL2{when} {Vmcr(vcpu.get('vgic.vmcr'))}")

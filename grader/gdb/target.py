@@ -274,6 +274,15 @@ def loaded_mark(vcpu: Struct) -> str:
     return f"loaded on {cpu_name(cpu)}" if len(machine_cpus()) > 1 else "loaded"
 
 
+def interface_mark(vcpu: Struct) -> str:
+    """Where its virtual interface is, in the words of struct vgic_cpu."""
+    if not vcpu.get("vgic.resident"):
+        return "not resident"
+    cpu = cpu_with(vcpu)
+    where = f" on {cpu_name(cpu)}" if cpu and len(machine_cpus()) > 1 else ""
+    return f"loaded{where}" if vcpu.get("vgic.loaded") else f"resident{where}, not loaded"
+
+
 def vcpu_name(vcpu: Struct) -> str:
     vm = vcpu.pointer("vm", "struct vm")
     return f"{vm.text('name') if vm else '?'}.{vcpu.get('index')}"

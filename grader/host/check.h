@@ -38,18 +38,24 @@ static inline uint64_t check_below(uint64_t limit)
 	return check_random() % limit;
 }
 
-static inline void check_that(int holds, const char *text, const char *file, int line)
+static inline void check_that(int holds, const char *text, const char *about, const char *file,
+			      int line)
 {
 	__atomic_fetch_add(&check_count, 1, __ATOMIC_RELAXED); /* threads */
 	if (holds)
 		return;
 	fprintf(stderr, "%s:%d: CHECK(%s) failed, STRATA_SEED=%lu\n", file, line, text,
 		(unsigned long)check_seed());
+	if (about)
+		fprintf(stderr, "%s\n", about);
 	exit(1);
 }
 
 /** CHECK() - @condition must hold; the test ends when it does not */
-#define CHECK(condition) check_that(!!(condition), #condition, __FILE__, __LINE__)
+#define CHECK(condition) check_that(!!(condition), #condition, NULL, __FILE__, __LINE__)
+
+/** CHECK_OF() - the same; @about says what the condition means, and which exercise owes it */
+#define CHECK_OF(about, condition) check_that(!!(condition), #condition, about, __FILE__, __LINE__)
 
 /** check_finish() - exit status of a test that came to its end */
 static inline int check_finish(void)

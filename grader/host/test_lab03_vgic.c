@@ -67,7 +67,8 @@ void page_free(pa_t pa, unsigned order)
 int stage2_map(struct vm *map, ipa_t ipa, pa_t pa, u64 bytes, unsigned prot)
 {
 	CHECK(map == &vm && ipa.ipa == GUEST_GICC_BASE && pa.pa == PLAT_GICV_BASE);
-	CHECK(bytes == PAGE_SIZE && prot == (PROT_READ | PROT_WRITE | PROT_DEVICE));
+	CHECK_OF("3.8 vgic_vm_create(): one page of GICV, a device",
+		 bytes == PAGE_SIZE && prot == (PROT_READ | PROT_WRITE | PROT_DEVICE));
 	return 0;
 }
 
@@ -301,7 +302,8 @@ static u32 model_best(unsigned v)
 
 static bool timer_asserted(struct vcpu *vcpu)
 {
-	CHECK(vcpu->cpu == this_cpu());
+	CHECK_OF("3.4, 3.6: is_asserted() of a vCPU that is not here (vgic_is_here())",
+		 vcpu->cpu == this_cpu());
 	return timer_line[vcpu->index];
 }
 
@@ -340,7 +342,8 @@ static void settle_cpu(unsigned cpu)
 
 		if (!maintenance && !timer && !vcpu->requests)
 			return;
-		CHECK(round < 4); /* no storm */
+		CHECK_OF("3.5 vgic_choose_overflow(): a storm, what is asked for holds at once",
+			 round < 4);
 		if (maintenance)
 			vgic_maintenance(&cpus[cpu], PLAT_INTID_MAINTENANCE);
 		CHECK(!fake_maintenance(&interfaces[cpu]));
@@ -361,7 +364,7 @@ static void check_list(const struct vcpu *vcpu)
 	list_for_each (node, &vcpu->vgic.ap_list) {
 		const struct vgic_irq *irq = container_of(node, struct vgic_irq, node);
 
-		CHECK(irq->vcpu == vcpu);
+		CHECK_OF("3.3 vgic_irq_relist(): irq->vcpu has the ap_list", irq->vcpu == vcpu);
 		CHECK(!previous || previous->priority < irq->priority ||
 		      (previous->priority == irq->priority && previous->intid < irq->intid));
 		previous = irq;
@@ -382,7 +385,9 @@ static void settle(void)
 		check_list(&vcpus[v]);
 		if (guests[v].cpu < 0)
 			continue;
-		CHECK((n < 0 ? NONE : lr_intid(interfaces[guests[v].cpu].lr[n])) == model_best(v));
+		CHECK_OF("3.2 to 3.5: the interrupt that the guest is signalled, -1 for none",
+			 (n < 0 ? NONE : lr_intid(interfaces[guests[v].cpu].lr[n])) ==
+				 model_best(v));
 	}
 	here = was;
 }
@@ -525,17 +530,20 @@ static void guest_acknowledge(unsigned v, struct interface *i)
 	struct guest *g = &guests[v];
 	struct state *s;
 
-	CHECK(intid == model_best(v));
+	CHECK_OF("3.2 to 3.5: the interrupt that the guest acknowledges", intid == model_best(v));
 	if (n < 0)
 		return;
 	s = state_of(v, intid);
-	CHECK(lr_priority(i->lr[n]) == s->priority && !!(i->lr[n] & ICH_LR_EL2_GROUP) == s->group1);
+	CHECK_OF("3.3 vgic_encode(): priority and group",
+		 lr_priority(i->lr[n]) == s->priority &&
+			 !!(i->lr[n] & ICH_LR_EL2_GROUP) == s->group1);
 	i->lr[n] ^= 3UL << 62;
 	i->ap[s->group1] |= 1U << (s->priority >> 3);
 	s->latched = false;
 	if (counts_sources(intid)) {
 		s->active_source = i->lr[n] >> ICH_LR_EL2_SOURCE_SHIFT & 7;
-		CHECK(s->sources >> s->active_source & 1);
+		CHECK_OF("3.3, 3.4, 3.7: an SGI from a requester that has not sent it",
+			 s->sources >> s->active_source & 1);
 		s->sources &= (u8) ~(1 << s->active_source);
 	}
 	s->active = true;
@@ -604,9 +612,10 @@ static void unload(unsigned cpu)
 		return;
 	live = timer_line[vcpu->index] && vgic_is_live(vcpu, TIMER);
 	vgic_vcpu_save(vcpu);
-	CHECK(interfaces[cpu].hcr == 0);
+	CHECK_OF("3.8 vgic_vcpu_save(): the interface is off", interfaces[cpu].hcr == 0);
 	for (int n = 0; n < LRS; n++)
-		CHECK(interfaces[cpu].lr[n] == 0);
+		CHECK_OF("3.8 vgic_vcpu_save(): list registers are empty",
+			 interfaces[cpu].lr[n] == 0);
 	memset(&interfaces[cpu], 0xff, sizeof(interfaces[cpu]));
 	memset(interfaces[cpu].lr, 0, sizeof(interfaces[cpu].lr));
 	interfaces[cpu].hcr = 0;
@@ -648,7 +657,8 @@ static void guest_timer(unsigned v)
 		load(cpu, v);
 		return;
 	}
-	CHECK(bank_bit(v, IRQ_PENDING, TIMER) == s->line);
+	CHECK_OF("3.6 vgic_irq_get(): a hw interrupt shows its line",
+		 bank_bit(v, IRQ_PENDING, TIMER) == s->line);
 }
 
 /* Active state from outside; only with EOImode 1, where each completion is known by name. */
@@ -695,9 +705,10 @@ static void look_at(unsigned v, u32 intid)
 
 	if (nobody_asks || (intid == TIMER && guests[v].cpu < 0))
 		return;
-	CHECK(bank_bit(v, IRQ_PENDING, intid) == model_pending(s));
-	CHECK(bank_bit(v, IRQ_ACTIVE, intid) == s->active);
-	CHECK(bank_bit(v, IRQ_ENABLED, intid) == s->enabled);
+	CHECK_OF("3.2, 3.4, 3.6: a read of ISPENDR",
+		 bank_bit(v, IRQ_PENDING, intid) == model_pending(s));
+	CHECK_OF("3.2, 3.4, 3.6: a read of ISACTIVER", bank_bit(v, IRQ_ACTIVE, intid) == s->active);
+	CHECK_OF("3.6: a read of ISENABLER", bank_bit(v, IRQ_ENABLED, intid) == s->enabled);
 }
 
 /* WFI, and the registers: from the list registers of this CPU, or from memory. */
@@ -705,7 +716,8 @@ static void act_look(unsigned v)
 {
 	if (guests[v].cpu >= 0)
 		here = (unsigned)guests[v].cpu;
-	CHECK(vgic_has_deliverable(&vcpus[v]) == (model_best(v) != NONE));
+	CHECK_OF("3.8 vgic_would_signal()",
+		 vgic_has_deliverable(&vcpus[v]) == (model_best(v) != NONE));
 	for (unsigned n = 0; n < INTIDS; n++)
 		look_at(v, intids[n]);
 	if (vcpu_count == 1 || guests[0].cpu < 0 || guests[1].cpu < 0)
@@ -719,7 +731,7 @@ static void act_groups(unsigned v)
 {
 	model_groups = check_below(4) ? 3 : (u32)check_below(4);
 	vmm_irq_set_groups(&vcpus[v], model_groups);
-	CHECK(vmm_irq_groups(&vcpus[v]) == model_groups);
+	CHECK_OF("3.6 vmm_irq_set_groups()", vmm_irq_groups(&vcpus[v]) == model_groups);
 }
 
 static void act_guest(unsigned v)

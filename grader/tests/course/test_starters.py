@@ -398,6 +398,9 @@ def test_a_score_says_of_what_it_is(student: Path, tmp_path: Path) -> None:
     assert "reference" in told(base="reference")
     assert "could not be judged" in told(exit_code=3)
     before = submit.hash_of_labs(student, COURSE, 1)
+    answers = student / "labs" / COURSE.labs[0].directory / "answers.toml"
+    answers.write_text(answers.read_text("utf-8") + "# mine\n", "utf-8")
+    assert told(source=before) == "55.5 of 100"  # answers have no points
     path = student / "labs" / COURSE.labs[0].directory / "trap.c"
     path.write_text(path.read_text("utf-8") + "\n", "utf-8")
     os.utime(path, (1, 1))

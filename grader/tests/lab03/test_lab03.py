@@ -144,6 +144,25 @@ def test_gicv2_guests_find_the_virtual_interface_where_theirs_would_be(make_lab:
             expect_that(f"{walk} is not executable", not leaf.executable, leaf)
 
 
+def test_what_a_guest_makes_pending_is_in_a_list_register(lab: Lab) -> None:
+    """Its first interrupt: nothing has been acknowledged, so that no fold has changed anything."""
+    machine = in_guest(lab, "gic_enable")
+    guest = machine.guests[0]
+    acknowledge = guest.load_address + symbols_of(guest.elf)["gic_ack"]
+    with machine.breakpoint(acknowledge, EL1_ONLY):
+        for _ in range(2):  # the first time the interrupt is disabled
+            stop = machine.run()
+            if stop.kind is not StopKind.BREAKPOINT:
+                raise machine.finding_for(stop, "the guest acknowledges its first interrupt")
+    vcpu = Objects(machine).loaded_vcpu()
+    assert vcpu is not None
+    spi = interrupts_of(vcpu)[40]
+    wanted = ListRegister.make(40, priority=spi.get("priority"))
+    expect("list registers when the guest is about to acknowledge INTID 40, which it has made "
+           "pending and enabled", [str(lr) for lr in list_registers(vcpu)], [str(wanted)])
+    expect("INTID 40 knows its list register", spi.get("lr"), 0)
+
+
 @pytest.mark.parametrize("probe", ["gic_priority", "gic_nesting"])
 def test_no_interrupt_is_in_two_list_registers(lab: Lab, gic: int, probe: str) -> None:
     """IHI 0069, "ICH_LR<n>_EL2": two with one vINTID are UNPREDICTABLE."""

@@ -311,7 +311,8 @@ def test_every_interrupt_is_dispatched_and_completed(lab: Lab, gic: int) -> None
     bench.store32(GICD + ISENABLER + 4, stranger)
     bench.store32(GICD + ISPENDR + 4, bit | stranger)
     expect("it can be taken again", take(FORWARDED), [(cpu, UART)])
-    expect("forwarded: left active (EOImode 1: the end is a priority drop)",
+    expect("forwarded: left active. gic_v3_init_cpu() sets EOImode 1 (ICC_CTLR_EL1), so that the "
+           "end is a priority drop alone, and gic_irq() does not deactivate it: ISACTIVER",
            bench.device32(GICD + ISACTIVER + 4), bit)
     expect("one call, one interrupt: the next takes the other", take(HANDLED), [])
     expect("one without a handler is masked", bench.device32(GICD + ISENABLER + 4) & stranger, 0)
@@ -374,8 +375,9 @@ def test_private_and_shared_interrupts_have_their_own_registers(lab: Lab, intid:
         seen.append((bench.device32(icfgr), bench.device32(route),
                      bench.device32(own + ISENABLER) & bit))
     expect(f"INTID {intid} is enabled", bench.device32(own + ISENABLER) & bit, bit)
-    expect("its neighbours are what they were, and it is an edge: GICD_ICFGR",
-           bench.device32(icfgr), edges)
+    expect(f"ICFGR after gic_v3_enable() of INTID {intid}, an edge, whose field is [{shift + 1}:"
+           f"{shift}]: 0b10 there, and its neighbours are what they were",
+           hex(bench.device32(icfgr)), hex(edges))
     wanted = (edges, 0 if intid == 32 else bench.device32(route), 0)
     expect("trigger and route (GICD_ICFGR, GICD_IROUTER32, its bit of ISENABLER) before the last "
            "store, which enables it", seen[-1:], [wanted])
