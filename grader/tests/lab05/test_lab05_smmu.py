@@ -87,7 +87,10 @@ def test_the_smmu_is_set_up_as_its_identification_allows(lab: Lab) -> None:
     expect("no error is left", smmu.register(dma.GERROR), smmu.register(dma.GERRORN))
     expect_that("the stream table has all of bus 0", smmu.stream_count >= 256)
     expect("it is aligned to its size", smmu.stream_table % (64 * smmu.stream_count), 0)
+    rings = Objects(smmu.machine).variable("struct smmu", "smmu")
     for name, queue in {"command": smmu.commands, "event": smmu.events}.items():
+        expect(f"the sizes of the {name} queue: the low bits of its base register are the log2 of "
+               "the number of entries", queue.log2_count, rings.get(f"{name}s.log2_count"))
         expect_that(f"the {name} queue is aligned to its size", queue.is_aligned)
         expect_that(f"the {name} queue is empty", queue.is_empty)
     symbols = smmu.machine.symbols
@@ -199,6 +202,8 @@ def test_order_of_taking_back(lab: Lab) -> None:
            state.get(f"streams[{STREAM}].vm"), Objects(machine).vm(0).address)
     machine.run_to("*smmu_destroy_space", EL2_ONLY)
     expect("then it is nobody's", state.get(f"streams[{STREAM}].vm"), 0)
+    expect("its VM has one stream less: dma.stream_count",
+           Objects(machine).vm(0).get("dma.stream_count"), 0)
     expect_that("the entry is invalid", not smmu.ste(STREAM).valid, smmu.ste(STREAM))
     names = [command.name for command in smmu.commands_since(prod)]
     forget = "TLBI_S12_VMALL" if smmu.has_stage2 else "TLBI_NH_ASID"

@@ -30,7 +30,9 @@ ENOMEM, EBUSY, ENODEV = -12, -16, -19
 ONES = (1 << 32) - 1
 
 CFGI_ALL, CFGI_RANGE_ALL = 0x04, 31
-CR0_CMDQEN = 1 << 3
+CR0_SMMUEN, CR0_EVENTQEN, CR0_CMDQEN = 1 << 0, 1 << 2, 1 << 3
+IRQ_CTRL_BOTH = 1 << 0 | 1 << 2
+CONS_ERROR = 1 << 24  # of CMDQ_CONS: the last error's reason, which stays
 GERROR_CMDQ, GERROR_EVENTQ_ABT = 1 << 0, 1 << 2
 GERROR_IRQ_CFG0, EVENTQ_IRQ_CFG0 = 0x068, 0x0B0
 ATTACHED, CHANGING, QUARANTINED = "STREAM_ATTACHED", "STREAM_CHANGING", "STREAM_QUARANTINED"
@@ -123,17 +125,19 @@ def test_nothing_is_written_over_what_the_smmu_has_not_taken(lab: Lab) -> None:
     size, smmu = 1 << COMMAND_LOG2, smmu_of(bench)
     bench.store32(dma.BASE + dma.CR0, 0)  # it takes none
     bench.put(smmu, commands__prod=size)
+    bench.store32(dma.BASE + dma.CMDQ_CONS, CONS_ERROR)
     seen = []
 
     def counted(*_: int) -> int:
         """command_wait() looks for an error each time."""
         seen.append(bench.machine.memory.u64(entries))
-        bench.store32(dma.BASE + dma.CMDQ_CONS, 1)
+        bench.store32(dma.BASE + dma.CMDQ_CONS, CONS_ERROR | 1)
         return 0
 
     bench.write_u64(entries, 0x1234)
     bench.call("smmu_issue", CFGI_ALL, CFGI_RANGE_ALL, stubs={"command_take_error": counted})
-    expect("EL2 waited, and the oldest entry was there meanwhile", seen, [0x1234])
+    expect("EL2 waited, whatever the error field of CMDQ_CONS says, and the oldest entry was there "
+           "meanwhile", seen, [0x1234])
     expect("then the command is in its place", bench.machine.memory.u64(entries), CFGI_ALL)
     expect("and PROD behind it", smmu.get("commands.prod"), size + 1)
 
@@ -155,6 +159,17 @@ def test_a_sync_waits_until_the_smmu_has_taken_it(lab: Lab) -> None:
     expect("it waits for CMDQ_CONS, behind its CMD_SYNC: the opcode at each look", waits,
            [SYNC & 0xFF] * 3)
     expect("one command was issued", smmu_of(bench).get("commands.prod"), 1)
+    looks = []
+
+    def taken(*_: int) -> int:
+        looks.append(0)
+        field = CONS_ERROR if len(looks) < 4 else 0
+        bench.store32(dma.BASE + dma.CMDQ_CONS, field | 2)
+        return 0
+
+    bench.call("smmu_sync", stubs={"command_take_error": taken})
+    expect_that("it does not wait for the error field of CMDQ_CONS, which stays after an error",
+                len(looks) < 4, f"{len(looks)} looks at CMDQ_CONS, the last without such a field")
 
 
 def test_a_command_that_is_not_taken_is_told_and_passed(lab: Lab) -> None:
@@ -191,9 +206,16 @@ def test_a_global_error_is_acknowledged_and_no_later_one(lab: Lab) -> None:
     issue(bench, 0xFF)
     bench.put(smmu, lock__taken=0)
     before = registers.register(dma.GERRORN)
+    held = []
+
+    def looked(*_: int) -> int:
+        held.append(smmu.get("lock.taken"))
+        return 0
+
     # As if the command error came behind the look of command_take_error().
-    bench.call("smmu_error_irq", bench.cpu.address, 0, stubs={"command_take_error": 0})
-    expect("command_take_error() is asked once", len(bench.calls), 1)
+    bench.call("smmu_error_irq", bench.cpu.address, 0, stubs={"command_take_error": looked})
+    expect("command_take_error() is asked once", len(held), 1)
+    expect("smmu.lock is held meanwhile: taken", held[0], 1)
     expect("a command error that has come since is not acknowledged: GERRORN",
            registers.register(dma.GERRORN), before)
     bench.call("smmu_error_irq", bench.cpu.address, 0)
@@ -213,7 +235,8 @@ def test_a_global_error_is_acknowledged_and_no_later_one(lab: Lab) -> None:
 
 
 def test_a_command_is_in_memory_before_prod_says_so(lab: Lab) -> None:
-    """IHI 0070, "SMMU circular queues": at some DSB the words are there, and PROD is as before."""
+    """IHI 0070, "SMMU circular queues": at some DSB the words are there, and PROD is as before. So
+    it is of the CMD_SYNC in place of a command that was not taken, and GERRORN."""
     bench = at_start(lab)
     entries, smmu = command_queue(bench), Smmu(bench.machine)
     seen = []
@@ -221,6 +244,14 @@ def test_a_command_is_in_memory_before_prod_says_so(lab: Lab) -> None:
         seen.append((smmu.words(entries, 2), smmu.register(dma.CMDQ_PROD)))
     wanted = ((CFGI_ALL, CFGI_RANGE_ALL), 0)
     expect_that("a DSB stands between the words of a command and CMDQ_PROD", wanted in seen, seen)
+    issue(bench, 0xFF)
+    bench.silence("console_printf")
+    replaced = []
+    for _ in bench.executed(r"dsb", "command_take_error"):
+        pending = smmu.register(dma.GERROR) ^ smmu.register(dma.GERRORN)
+        replaced.append((smmu.words(entries + 16, 2), pending))
+    expect_that("the CMD_SYNC in place of a command is in memory before GERRORN acknowledges the "
+                "error: a DSB stands between them", ((SYNC, 0), GERROR_CMDQ) in replaced, replaced)
 
 
 # ---- 5.1 -----------------------------------------------------------------------------------------
@@ -285,7 +316,16 @@ def test_nothing_of_what_was_set_before_stays(lab: Lab) -> None:
     for number, register in enumerate(left):
         bench.store32(dma.BASE + register, 0x100 + 8 * number)
     differ(bench, GERROR_EVENTQ_ABT)
-    bench.call(hook_of(bench.machine, LAB, "init_cpu"), bench.cpu.address)
+    bench.store32(dma.BASE + dma.IRQ_CTRL, IRQ_CTRL_BOTH)
+    bench.store32(dma.BASE + dma.CR0, CR0_EVENTQEN)
+    steps = enables(bench)
+    begin = steps.index((0, 0)) if (0, 0) in steps else 0
+    expect("CR0 and IRQ_CTRL are 0 before anything is set up: (CR0, IRQ_CTRL) then", steps[begin],
+           (0, 0))
+    expect("CR0 and IRQ_CTRL from step to step: [(CR0, IRQ_CTRL), ...]", steps[begin:],
+           [(0, 0), (CR0_CMDQEN, 0), (CR0_CMDQEN | CR0_EVENTQEN, 0),
+            (CR0_CMDQEN | CR0_EVENTQEN, IRQ_CTRL_BOTH),
+            (CR0_CMDQEN | CR0_EVENTQEN | CR0_SMMUEN, IRQ_CTRL_BOTH)])
     expect("the SMMU is on", smmu_of(bench).get("is_present"), 1)
     expect("EVENTQ_PROD, EVENTQ_CONS", (smmu.register(dma.EVENTQ_PROD),
                                         smmu.register(dma.EVENTQ_CONS)), (0, 0))
@@ -295,6 +335,23 @@ def test_nothing_of_what_was_set_before_stays(lab: Lab) -> None:
            smmu.register(dma.CMDQ_CONS), smmu_of(bench).get("commands.prod"))
     expect("an error of the past is acknowledged: GERRORN", smmu.register(dma.GERRORN),
            smmu.register(dma.GERROR))
+
+
+def enables(bench: Bench) -> list[tuple[int, int]]:
+    """What CR0 and IRQ_CTRL are while the SMMU is turned on, by looks at each read of the counter:
+    every wait for an acknowledgement begins with one. Interrupts may come one by one."""
+    smmu, seen = Smmu(bench.machine), list[tuple[int, int]]()
+
+    def look() -> None:
+        now = smmu.register(dma.CR0), smmu.register(dma.IRQ_CTRL)
+        if now[1] in (0, IRQ_CTRL_BOTH) and now not in seen[-1:]:
+            seen.append(now)
+
+    init = hook_of(bench.machine, LAB, "init_cpu")
+    for _ in bench.executed(r"mrs.*cntpct_el0", init, bench.cpu.address):
+        look()
+    look()
+    return seen
 
 
 # ---- 5.3 -----------------------------------------------------------------------------------------
@@ -444,6 +501,27 @@ def test_records_are_read_to_the_last_and_charged(lab: Lab) -> None:
     seen = tuple(last.get(f"last.{name}") for name in names)
     expect(f"the last event of stream 0x10: {names}", seen, (0x10, 0x13, 0, 1, 0x2008))
     expect("nothing was lost", smmu.get("overflows"), 0)
+    barriers, read_behind = barriers_around_a_record(bench)
+    expect_that("a record is read behind PROD: a DSB stands between them", read_behind > 0,
+                f"{barriers} DSB before EVENTQ_CONS changes, none before the record is read")
+    expect_that("a record is read before EVENTQ_CONS gives its room back: a DSB stands between the "
+                "two",
+                read_behind < barriers,
+                f"{barriers} DSB before EVENTQ_CONS changes, none after the record is read")
+
+
+def barriers_around_a_record(bench: Bench) -> tuple[int, int]:
+    """How many barriers there are before EVENTQ_CONS changes, and behind how many of them a record
+    is read: it changes at each, and what was charged tells."""
+    prod = event_queue(bench, 0, [record(0x10, 0x10, 0)])
+    entry = smmu_of(bench).get("events.entries")
+    bench.silence("console_printf")
+    count = 0
+    for _ in bench.executed(r"d[sm]b", "smmu_drain_events"):
+        if Smmu(bench.machine).register(dma.EVENTQ_CONS) != prod:
+            count += 1
+            bench.machine.memory.write(entry, record(0x10, 0x10, 0x1000 * count))
+    return count, stream_of(bench, 0x10).get("last.address") // 0x1000
 
 
 def test_what_is_new_of_a_device_is_told(lab: Lab) -> None:
@@ -663,6 +741,8 @@ def test_how_each_kind_of_device_is_stopped(lab: Lab) -> None:
 
     expect("NVMe stops", stopped(0x00101B36, 0x01080200, b"\1\0\x46\0", 0x14), 0)
     expect("its CC, at 0x14, is 0", register(bar + 0x14), 0)
+    expect("its completions are acknowledged before: nvme_drain() has masked it by INTMC",
+           register(bar + 0x10), ONES)
     bench.machine.memory.write(bar + 0x400, b"\2")
     bench.sysreg("CNTFRQ_EL0", 1000)  # so that EL2 waits half of a thousand ticks
     bench.machine.memory.write(bar + 0x1C, b"\1")
@@ -702,9 +782,14 @@ def test_a_device_is_stopped_before_it_is_cut_off(lab: Lab) -> None:
     def step(name: str) -> Callable[..., int]:
         return lambda *_: steps.append(name) or 0  # type: ignore[func-returns-value]
 
+    def reset_device(*_: int) -> int:
+        expect("pci_lock is not held while a device is reset, which takes long: taken",
+               bench.machine.memory.u32(bench.machine.symbols["pci_lock"]), 0)
+        return step("reset")()
+
     stubs: dict[str | int, Stub] = {
         "pci_write": write,
-        reset: step("reset"),
+        reset: reset_device,
         "smmu_detach_stream": step("detach"),
         "smmu_destroy_space": step("destroy"),
         "deadline_cancel": step("cancel"),
@@ -849,6 +934,12 @@ def test_configuration_space_is_shown_in_part(lab: Lab) -> None:
         for offset in (0x00, 0x10, 0x54):
             expect(f"the register at {offset:#x} by loads of {size} bytes",
                    view.register(offset, size), SHOWN[offset])
+    memory, config = view.bench.machine.memory, view.config
+    for offset, value in ((0x50, 0x01107009), (0x70, 0x00008011), (0x80, 0x01080009)):
+        memory.write(config + offset, struct.pack("<I", value))
+    expect("a capability that is shown leads to the next one that is shown: the register at 0x50",
+           view.register(0x50, 4), 0x01108009)
+    memory.write(config + 0x50, struct.pack("<I", HARDWARE[0x50]))
     for size in (1, 2, 4, 8):
         expect(f"another slot reads as ones, by {size} bytes", view.load(0x8000, size),
                (1 << 8 * size) - 1)
