@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * All that a host unit test needs: CHECK(), a seeded generator of numbers, and check_finish() as
- * the last expression of main(). The seed comes from STRATA_SEED (default 1) and is printed with a
+ * All that a host unit test needs: CHECK(), a seeded generator of numbers, and check_finish() or
+ * check_cases() as the last expression of main(). The seed comes from STRATA_SEED (default 1) and is printed with a
  * failure, so that every failure can be had again.
  */
 #ifndef STRATA_HOST_CHECK_H
@@ -63,5 +63,24 @@ static inline int check_finish(void)
 	printf("ok: %lu checks, seed %lu\n", check_count, (unsigned long)check_seed());
 	return 0;
 }
+
+/**
+ * struct check_case - a part of a test that stands alone
+ * @exercise: all of it that is needed beside the exercises of the cases before
+ * @says: what holds
+ */
+struct check_case {
+	const char *exercise;
+	const char *says;
+	void (*run)(void);
+};
+
+/**
+ * check_cases() - run each case in a process of its own (todo.c)
+ *
+ * One that fails, that comes to an exercise that is not written, or that never ends says nothing of
+ * the others. Return: exit status of the test.
+ */
+int check_cases(const struct check_case *cases, unsigned count);
 
 #endif

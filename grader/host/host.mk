@@ -72,7 +72,7 @@ run_unit = @status=0; for t in $1; do \
 			if $(if $(SEED),STRATA_SEED=$(call quoted,$(SEED))) $(if $(FULL),STRATA_COMMANDS=30000) $(HOST)/test_$$t > $(HOST)/test_$$t.log 2>&1; \
 			then touch $(HOST)/test_$$t.ok; else [ $$? = $(NOT_WRITTEN) ] || status=1; fi; \
 		fi; \
-		printf '  %-16s ' $$t; tail -n 12 $(HOST)/test_$$t.log; \
+		printf '  %-16s ' $$t; tail -n 24 $(HOST)/test_$$t.log; \
 	done; exit $$status
 
 unit: $(HOST_TESTS:%=$(HOST)/test_%) ## (LAB=2 [IMPL=labs FULL=1]) what of a lab can be tested without the machine, under sanitizers

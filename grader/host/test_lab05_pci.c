@@ -249,10 +249,13 @@ static void test_random(void)
 
 int main(void)
 {
-	test_capabilities();
-	test_damaged_lists();
-	test_bars();
-	test_nobody();
-	test_random();
-	return check_finish();
+	static const struct check_case cases[] = {
+		{"5.7", "capabilities are shown that the guest may use", test_capabilities},
+		{"5.7", "a damaged list of capabilities comes to an end", test_damaged_lists},
+		{"5.7", "BARs can be sized and not moved", test_bars},
+		{"5.7", "where no function is all reads as ones", test_nobody},
+		{"5.7", "whatever is written, the guest sees what it may", test_random},
+	};
+
+	return check_cases(cases, ARRAY_SIZE(cases));
 }
