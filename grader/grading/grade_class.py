@@ -85,7 +85,7 @@ class Class:
                              workers=0 if arguments.jobs > 1 else 2,
                              seeds=tuple(arguments.seed + 1000 * i
                                          for i in range(arguments.seeds)))
-        self.digests: dict[Entry, str] = {}
+        self.keys: dict[Entry, str] = {}
         self.taken: dict[Entry, Submission] = {}
         self.stopped = False
         self.key = f"{self.judge} lab {arguments.lab} seeds {self.grader.seeds}"
@@ -93,17 +93,17 @@ class Class:
     def result_path(self, name: str) -> Path:
         return self.dest / "students" / f"{name}.json"
 
-    def cache_path(self, digest: str) -> Path:
-        name = hashlib.sha256(f"{self.key} {digest}".encode()).hexdigest()
+    def cache_path(self, key: str) -> Path:
+        name = hashlib.sha256(f"{self.key} {key}".encode()).hexdigest()
         return self.dest / "cache" / f"{name}.json"
 
-    def digest(self, entry: Entry) -> str:
-        if entry not in self.digests:
+    def key_of(self, entry: Entry) -> str:
+        if entry not in self.keys:
             try:
-                self.digests[entry] = self.read(entry).digest
+                self.keys[entry] = self.read(entry).result_key
             except Finding:  # the host is too slow; who grades it will say so
                 return f"unread {entry.path}"
-        return self.digests[entry]
+        return self.keys[entry]
 
     def read(self, entry: Entry) -> Submission:
         """A reader is a process: what is not large is kept until it is graded."""
@@ -118,7 +118,7 @@ class Class:
 
     def cached(self, name: str, entry: Entry) -> bool:
         """Whether this very work has its verdicts already; then its result is put in place."""
-        values = read_result(self.cache_path(self.digest(entry)))
+        values = read_result(self.cache_path(self.key_of(entry)))
         if values is None:
             return False
         grading = stored.restore(values)
@@ -152,8 +152,9 @@ class Class:
             shutil.rmtree(work, ignore_errors=True)
         if self.stopped:
             return grading.values()
-        if grading.status != EXIT_INFRASTRUCTURE:
-            write_atomically(self.cache_path(grading.source), json.dumps(grading.values()) + "\n")
+        if grading.status != EXIT_INFRASTRUCTURE and entry in self.keys:
+            path = self.cache_path(self.keys[entry])
+            write_atomically(path, json.dumps(grading.values()) + "\n")
         return self.store(name, entry, grading)
 
 
@@ -220,7 +221,7 @@ def grade_all(todo: dict[str, Entry], arguments: argparse.Namespace, folder: Pat
     course.grader.prepare(folder / "template")
     first: dict[str, str] = {}  # equal work is graded once
     for name, entry in wanted.items():
-        first.setdefault(course.digest(entry), name)
+        first.setdefault(course.key_of(entry), name)
     bind = bind_to_a_cpu if arguments.jobs > 1 else None
     executor = ThreadPoolExecutor(arguments.jobs, initializer=bind)
     with ended_together(course, executor) as pool:

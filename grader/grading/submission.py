@@ -68,6 +68,13 @@ class Submission:
         words = "\0".join([content, *sorted(self.refused)])
         return hashlib.sha256(words.encode()).hexdigest() if self.refused else content
 
+    @property
+    def result_key(self) -> str:
+        """The same for what has the same result: the digest, and the answers to the questions."""
+        answers = [name.encode() + b"\0" + data for name, data in sorted(self.files.items())
+                   if PurePosixPath(name).name == ANSWERS]
+        return " ".join([self.digest, *(hashlib.sha256(data).hexdigest() for data in answers)])
+
 
 def read(source: Path, course: Course, lab: int) -> Submission:
     """Take the registered files of labs 1 to `lab` from an archive or a directory."""

@@ -157,6 +157,8 @@ def test_work_that_changed_is_graded_again_and_nothing_else(room: Room) -> None:
     boot.write_text("/* good indeed */\n", "utf-8")
     assert room.run() == ["cora"]
     assert room.table()["cora"][0] == f"{POINTS}.0"
+    boot.with_name("answers.toml").write_text('1 = "2"\n', "utf-8")
+    assert room.run() == ["cora"], "its page tells which answers are right"
 
 
 def test_two_submissions_of_one_student_are_a_mistake(submissions: Path) -> None:

@@ -45,6 +45,12 @@ def test_the_same_files_are_the_same_submission(tmp_path: Path) -> None:
     assert read.ignored == ["notes.txt"]
 
 
+def test_other_answers_are_another_result_of_the_same_code() -> None:
+    code, answers = {"lab01-el2-boot/boot.S": b"nop\n"}, "lab01-el2-boot/answers.toml"
+    one, other = (submission.Submission({**code, answers: text}) for text in (b"1 = 2", b"1 = 3"))
+    assert one.digest == other.digest and one.result_key != other.result_key
+
+
 @pytest.mark.parametrize("tree", ["labs", "solution"])
 def test_nothing_that_we_write_is_refused(tree: str) -> None:
     names = registered_files(COURSE, COURSE.labs[-1].number)
