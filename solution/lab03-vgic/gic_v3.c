@@ -164,8 +164,9 @@ static void gic_v3_init_cpu(struct cpu *cpu)
 	write_sysreg(icc_ap0r0_el1, 0);
 	write_sysreg(icc_ap1r0_el1, 0);
 	write_sysreg(icc_pmr_el1, 0xff);
-	write_sysreg(icc_bpr1_el1, 0);
 	write_sysreg(icc_ctlr_el1, ICC_CTLR_EL1_EOIMODE);
+	isb(); /* with CBPR of ICC_CTLR_EL1 clear, ICC_BPR1_EL1 can be written */
+	write_sysreg(icc_bpr1_el1, 0);
 	write_sysreg(icc_igrpen1_el1, 1);
 	gic_v3.lr_count = (vtr & ICH_VTR_EL2_LIST_REGS_MASK) + 1;
 	write_sysreg(ich_hcr_el2, 0);
