@@ -10,7 +10,7 @@ import io
 import re
 import sys
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 
 from rich.console import Console
@@ -21,7 +21,7 @@ from rich.table import Table
 from course.lab import so_far
 from course.registry import Exercise
 from grader.grading.model import CUMULATIVE, ISOLATED, JUDGED, Grading, Result, points
-from grader.grading.plan import path_of, stands_alone
+from grader.grading.plan import needs_company, path_of, stands_alone
 from grader.grading.properties import REMEDY, WHAT
 from course.questions import counts
 from grader.machine.console import escape as printable
@@ -52,6 +52,7 @@ class Live:
             self.progress.start()
         self.tasks: dict[str, object] = {}
         self.folded: dict[str, list[str]] = {}  # by column: what a step that failed may explain
+        self.held: dict[tuple[str, str], int] = {}  # (column, name): passed, and may not count
 
     def arrived(self, column: str, name: str) -> None:
         result = self.grading.columns[column].results[name]
@@ -65,10 +66,26 @@ class Live:
         if not result.passed and self._follows(column, name):
             self.folded.setdefault(column, []).append(name)
         elif not self.progress or not result.passed:
-            style = STYLES.get(result.verdict, "red")
-            verdict = f"[{style}]{result.verdict.value:7}[/]"
-            self.console.print(f"{done:3}/{total} {column:10} {verdict} {result.seconds:5.1f} s  "
-                               f"{escape(name)}")
+            self.held[column, name] = done
+            self._tell(lambda column, name: not self._waits_for_another(column, name))
+
+    def _tell(self, ready: Callable[[str, str], bool]) -> None:
+        """One line for each result that was held, and is ready."""
+        for (column, name), done in [*self.held.items()]:
+            if ready(column, name):
+                del self.held[column, name]
+                result = self.grading.columns[column].results[name]
+                style = STYLES.get(result.verdict, "red")
+                verdict = f"[{style}]{result.verdict.value:7}[/]"
+                self.console.print(f"{done:3}/{len(self.grading.tests)} {column:10} {verdict} "
+                                   f"{result.seconds:5.1f} s  {escape(name)}")
+
+    def _waits_for_another(self, column: str, name: str) -> bool:
+        """Whether a test has passed that counts only when another of its exercise does."""
+        results = self.grading.columns[column].results
+        return results[name].passed and needs_company(name) and not any(
+            other in results and results[other].passed and not needs_company(other)
+            for other in self.grading.names(self.grading.tests[name]))
 
     def _follows(self, column: str, name: str) -> bool:
         """Whether an exercise has failed by itself, of which a test that is no step may speak."""
@@ -77,6 +94,7 @@ class Live:
             for other, result in self.grading.columns[column].results.items())
 
     def close(self) -> None:
+        self._tell(lambda *_: True)  # the run is over: what does not count is BLOCKED by now
         for column, names in self.folded.items():
             results = self.grading.columns[column].results
             count = sum(results[name].verdict in JUDGED for name in names)  # not what is BLOCKED

@@ -75,15 +75,25 @@ def successors(instruction: Instruction) -> list[int]:
 
 
 @cache
-def line_of(elf: Path, address: int) -> str:
-    """`file:line` of an instruction, as the student knows the file."""
-    done = subprocess.run([cross_prefix() + "addr2line", "-i", "-e", str(elf), f"{address:#x}"],
+def place_of(elf: Path, address: int) -> str:
+    """The function of an instruction, with `file:line` as the student knows the file.
+
+    Of functions that the compiler has made one, that which a student has written innermost:
+    `hyp_mmu_enable (FILE:LINE), inlined in hyp_mmu_init_cpu+0x60`."""
+    done = subprocess.run([cross_prefix() + "addr2line", "-i", "-f", "-e", str(elf),
+                           f"{address:#x}"],
                           capture_output=True, text=True, errors="backslashreplace", check=True)
-    # The last line: of the function that a student has written, not of a helper inside it.
-    name, _, line = done.stdout.splitlines()[-1].split(" ")[0].rpartition(":")
+    lines = done.stdout.splitlines()
+    frames = [(function, *line.split(" ")[0].rpartition(":")[::2])
+              for function, line in zip(lines[::2], lines[1::2], strict=True)]
+    outer = frames[-1]
+    # Not a helper inside it: those are in headers.
+    inner = next((frame for frame in frames if frame[1].endswith(".c")), outer)
+    function, name, line = inner
     parts = Path(name).parts
     tree = next((at for at, part in enumerate(parts) if part in ("labs", "solution", "kit")), 0)
-    return f"{'/'.join(parts[tree:])}:{line}"
+    place, line = symbols_of(elf).place(address), f"({'/'.join(parts[tree:])}:{line})"
+    return f"{place} {line}" if inner == outer else f"{function} {line}, inlined in {place}"
 
 
 def said(elf: Path, address: int) -> str:
@@ -92,12 +102,12 @@ def said(elf: Path, address: int) -> str:
     operands = re.sub(r"^[0-9a-f]+ <(.*)>$", r"\1", code.operands).strip()
     words = code.name.upper() + (f" {operands.upper()}" if operands and "<" not in code.operands
                                  else f" {operands}" if operands else "")
-    return f"{words} at {symbols_of(elf).place(address)} ({line_of(elf, address)})"
+    return f"{words} at {place_of(elf, address)}"
 
 
 def name_of(pattern: str) -> str:
     """What a pattern of one instruction asks for."""
-    return re.sub(r"\((\w+)\|[^)]*\)", r"\1", pattern).rstrip("$").upper()
+    return re.sub(r"\((\w+)\|[^)]*\)", r"\1", pattern).removesuffix(r"\b").rstrip("$").upper()
 
 
 def occurs(elf: Path, pattern: str) -> bool:
@@ -153,5 +163,5 @@ def findings(lab: int, start: str, barriers: tuple[str, ...], before: str,
         begin, barriers = within.start, (start, *barriers)
     expect_that(f"there is an instruction like {start} in {function or 'the image'}",
                 any(one.address in within for one in alike(elf, start)))
-    return [f"behind {said(elf, address)} no {name_of(barrier)} comes before {said(elf, end)}"
+    return [f"behind {said(elf, address)}, no {name_of(barrier)} comes before {said(elf, end)}"
             for address, barrier, end in missing(elf, begin, barriers, before, within)]

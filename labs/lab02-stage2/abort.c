@@ -123,7 +123,7 @@ static enum trap_result refuse_permission(struct vcpu *vcpu, u64 esr)
  * Exercise 2.6: touch_ram() - the guest used a page of its RAM, at exit.address, that is not mapped
  *
  * guest_ram_populate(), and the guest tries again (TRAP_RESUME). If there is no memory, stop the VM
- * by vm_stop() with "no memory" in the reason; it will not try again.
+ * by vm_stop() with VM_STOPPED and "no memory" in the reason; it will not try again.
  */
 EXERCISE(2.6)
 static enum trap_result touch_ram(struct vcpu *vcpu)

@@ -140,7 +140,7 @@ static int map_prepare(struct walk *walk, const struct step *step)
  *
  * Write the leaf if it fits; otherwise link a table, unless there is one. A leaf leads to
  * walk_pa(), has walk->attributes, and counts in the table's mapped_bytes. A new table comes from
- * walk->spare by list_pop(), zeroed.
+ * walk->spare by list_pop(), zeroed. Write entries by entry_write().
  */
 EXERCISE(2.2)
 static int map_commit(struct walk *walk, const struct step *step)

@@ -175,3 +175,24 @@ def test_what_follows_from_a_failed_step_is_one_line() -> None:
     assert len(column.results) == 4
     assert len(lines) == 2
     assert "2 more failed after those above" in lines[1]
+
+
+def test_what_counts_only_with_another_test_is_no_pass_before_that_one() -> None:
+    """The list says no PASS that the table counts as BLOCKED."""
+    course = load_course()
+    lab = course.lab(2)
+    names = ["test_lab02.py::test_memory_comes_on_demand",
+             "test_lab02_steps.py::test_memory_is_filled_before_it_is_mapped"]
+    for verdict, wanted in (("FAIL", ["FAIL", "BLOCKED"]), ("PASS", ["PASS", "PASS"])):
+        grading = Grading(course, lab, "labs")
+        grading.tests.update({name: course.exercise("2.8") for name in names})
+        grading.columns[CUMULATIVE] = Column(CUMULATIVE)
+        live = Live(grading)
+        out = io.StringIO()
+        live.console = Console(file=out, soft_wrap=True)
+        for name, ends in zip(names, ("PASS", verdict), strict=True):
+            grading.add(CUMULATIVE, {"test": name, "verdict": ends, "what": "it is so"})
+            live.arrived(CUMULATIVE, name)
+        grading.block()
+        live.close()
+        assert [line.split()[2] for line in out.getvalue().splitlines()] == wanted

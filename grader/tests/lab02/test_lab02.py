@@ -464,9 +464,11 @@ def test_el2_maps_itself_one_to_one(lab: Lab) -> None:
     expect("virtual and physical addresses are the same", moved, [])
     table = space.hypervisor_map(machine)
     for page in (RAM_BASE, RAM_BASE + machine.memory.size - PAGE):
-        leaf = table.leaf(table.walk(page))
-        expect_that(f"{page:#x}, the first or the last page of RAM, is readable and writable",
-                    leaf.writable and not leaf.executable, leaf)
+        walk = table.walk(page)
+        what = f"{page:#x}, the first or the last page of RAM, is"
+        expect_that(f"{what} mapped", walk.output is not None, "not mapped")
+        leaf = table.leaf(walk)
+        expect_that(f"{what} readable and writable", leaf.writable and not leaf.executable, leaf)
 
 
 def test_stacks_of_all_cpus_have_their_guard_pages(lab: Lab) -> None:

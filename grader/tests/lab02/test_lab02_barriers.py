@@ -8,7 +8,7 @@ import pytest
 from grader.machine import images
 from grader.machine.symbols import symbols_of
 from grader.machine.verdict import expect, expect_that
-from grader.oracle.barriers import disassemble, findings, missing, occurs
+from grader.oracle.barriers import disassemble, findings, missing, occurs, said
 
 LAB = 2
 RETURN = r"(ret|eret)\b"
@@ -48,10 +48,9 @@ def test_no_address_translation_is_executed_by_speculation() -> None:
 def test_walks_of_a_guest_are_over_before_another_vmid_is_loaded() -> None:
     """Arm ARM, "Out-of-context translation regimes": a DSB ends walks begun before the exit."""
     elf = images.hypervisor(LAB).elf
-    place = symbols_of(elf).place
     kept = missing(elf, r"mrs x\d+, vtcr_el2", (HERE,), r"msr vt(cr|tbr)_el2")
     expect("a DSB stands between keeping the loaded guest's VTCR_EL2 and loading another's",
-           [f"none between {place(start)} and {place(end)}" for start, _, end in kept], [])
+           [f"none between {said(elf, start)} and {said(elf, end)}" for start, _, end in kept], [])
 
 
 @pytest.mark.parametrize("operation", ["civac", "ivac"])
@@ -81,7 +80,7 @@ def test_stores_to_a_table_are_complete_before_its_translations_are_dropped(regi
         if name in symbols:  # the compiler may have made it a part of its caller
             found = missing(elf, symbols[name], (r"dsb (ishst|ish|st|sy)$",), which)
             expect(f"a DSB ISHST stands between the entry of {name}() and its first TLBI",
-                   [f"none before {symbols.place(end)}" for _, _, end in found], [])
+                   [f"none before {said(elf, end)}" for _, _, end in found], [])
 
 
 def test_the_mmu_is_turned_on_behind_all_that_it_needs() -> None:

@@ -469,7 +469,7 @@ def test_a_new_table_is_complete_before_an_entry_leads_to_it(lab: Lab, seed: int
                 for one in bench.executed(r"stlr x", "pgtable_map", table, 0, GIB, PAGE, READ)]
     expect_that("pgtable_map() of a page takes a table for its entry at the root",
                 machine.memory.u64(pages) & 3 == 3, hex(machine.memory.u64(pages)))
-    expect_that(f"that entry, at {pages:#x}, is written by STLR", pages in released,
+    expect_that(f"that entry, at {pages:#x}, is written by STLR (entry_write())", pages in released,
                 f"STLR to {', '.join(map(hex, released)) or 'nothing'}")
 
 
@@ -764,7 +764,8 @@ def test_invalidation_is_of_all_its_pages_and_of_its_vm(lab: Lab, seed: int) -> 
     expect("and vmid_lock is free again: taken", lock.get("taken"), 0)
     waits = [one.text for one in bench.executed(r"dsb (ish|ishst|st|sy)$", invalidate, table, ipa,
                                                 PAGE)]
-    expect_that("but stores to its table are complete: DSB ISH", bool(waits), waits)
+    expect_that("of a VM without a VMID stores to its table are complete nevertheless: DSB ISH",
+                bool(waits), waits)
 
 
 def test_vcpus_of_one_vm_leave_nothing_in_the_tlb_for_each_other(lab: Lab, seed: int) -> None:
@@ -807,6 +808,7 @@ WNR, S1PTW, CM = 1 << 6, 1 << 7, 1 << 8
 ADDRESS_SIZE, TRANSLATION, ACCESS_FLAG = 0x03, 0x06, 0x0B
 PERMISSION, EXTERNAL = 0x0F, 0x10
 WORD = ISV | 2 << 22
+VM_STOPPED = 2
 
 
 @dataclass(frozen=True)
@@ -895,6 +897,14 @@ def test_aborts_end_where_they_belong(lab: Lab, seed: int, group: list[Abort]) -
             expect(f"{what}: the address brought in, its page", ipa & -PAGE, abort.calls[1] & -PAGE)
             if abort.esr & S1PTW:
                 expect(f"{what}: the offset in FAR_EL2 is of another address", ipa & PAGE - 1, 0)
+            if abort.populate < 0:
+                _, state, reason, word = bench.calls[1].arguments[:4]
+                expect(f"{what}: the state given to vm_stop(), VM_STOPPED", state & 0xFFFF_FFFF,
+                       VM_STOPPED)
+                text = machine.memory.text(reason)
+                text = text.replace("%s", machine.memory.text(word)) if "%s" in text else text
+                expect_that(f"{what}: \"no memory\" is in the reason given to vm_stop()",
+                            "no memory" in text, text)
         elif abort.calls[0]:
             handed = vcpu.address, abort.esr, abort.calls[1]
             expect(f"{what}: (vCPU, ESR_EL2, offset)", hexes([bench.calls[0].arguments[:3]]),
@@ -1075,92 +1085,117 @@ def test_a_misaligned_access_never_reaches_the_model(lab: Lab, seed: int, esr: i
 PIECE = 16 * PAGE  # what a touch of a VM that is mapped by pages brings in
 
 
-def test_memory_is_filled_before_it_is_mapped(lab: Lab, seed: int) -> None:
+class Touch:
     """guest_ram_populate() with stubs for the allocator and for pgtable_map(), which see memory."""
-    bench = cold(lab, seed)
-    machine = bench.machine
-    shop = Shop(bench, input_bits=32, concatenate=True)
-    config = bench.make("struct bundle_vm", flags=1)
-    vm = bench.make("struct vm", config=config.address, ram_base=GIB, ram_bytes=2 * BLOCK)
-    bench.put(vm, stage2__released_blocks=bench.room(PAGE))
-    table = machine.memory.read(shop.struct.address, bench.size("struct pgtable"))
-    machine.memory.write(bench.address_of(vm, "stage2.table"), table)
-    allocated: list[tuple[int, ...]] = []
-    freed: list[tuple[int, ...]] = []
-    cleaned: list[tuple[int, ...]] = []
-    mapped: list[tuple[int, ...]] = []
-    refusal, supply = 0, 1 << 30  # what pgtable_map() says; the largest order that there is
 
-    def allocate(order: int, *_: int) -> int:
-        at = allocate_zeroed(order)
+    def __init__(self, bench: Bench) -> None:
+        self.bench, self.machine = bench, bench.machine
+        self.shop = Shop(bench, input_bits=32, concatenate=True)
+        config = bench.make("struct bundle_vm", flags=1)
+        self.vm = bench.make("struct vm", config=config.address, ram_base=GIB,
+                             ram_bytes=2 * BLOCK)
+        bench.put(self.vm, stage2__released_blocks=bench.room(PAGE))
+        table = self.machine.memory.read(self.shop.struct.address, bench.size("struct pgtable"))
+        self.machine.memory.write(bench.address_of(self.vm, "stage2.table"), table)
+        self.allocated: list[tuple[int, ...]] = []
+        self.freed: list[tuple[int, ...]] = []
+        self.cleaned: list[tuple[int, ...]] = []
+        self.mapped: list[tuple[int, ...]] = []
+        self.refusal = 0  # what pgtable_map() says
+        self.supply = 1 << 30  # the largest order that there is
+
+    def __call__(self) -> int:
+        stubs: dict[str | int, Stub] = {
+            "page_alloc": self.allocate, "page_alloc_zeroed": self.allocate_zeroed,
+            "page_free": self.free, "pgtable_map": self.map,
+            "dcache_clean_invalidate": self.clean,
+        }  # fmt: skip
+        return code(self.bench.call("guest_ram_populate", self.vm.address,
+                                    GIB + PIECE + 5 * PAGE + 8, stubs=stubs))
+
+    @property
+    def resident(self) -> int:
+        return self.vm.get("stage2.resident_bytes")
+
+    def allocate(self, order: int, *_: int) -> int:
+        at = self.allocate_zeroed(order)
         if at != PAGE_NONE:
-            machine.memory.write(at, b"\xa5" * (PAGE << order))
+            self.machine.memory.write(at, b"\xa5" * (PAGE << order))
         return at
 
-    def allocate_zeroed(order: int, *_: int) -> int:
-        if order > supply:
+    def allocate_zeroed(self, order: int, *_: int) -> int:
+        if order > self.supply:
             return PAGE_NONE
-        at = bench.room(PAGE << order, PAGE << order)
-        allocated.append((at, order))
+        at = self.bench.room(PAGE << order, PAGE << order)
+        self.allocated.append((at, order))
         return at
 
-    def free(at: int, order: int, *_: int) -> int:
-        freed.append((at, order))
+    def free(self, at: int, order: int, *_: int) -> int:
+        self.freed.append((at, order))
         return 0
 
-    def clean(start: int, count: int, *_: int) -> int:
-        left = sum(byte != 0 for byte in machine.memory.read(start, count))
+    def clean(self, start: int, count: int, *_: int) -> int:
+        left = sum(byte != 0 for byte in self.machine.memory.read(start, count))
         expect("memory is zero when it is cleaned: bytes that are not", left, 0)
-        cleaned.append((start, count))
+        self.cleaned.append((start, count))
         return 0
 
-    def map_(_table: int, address: int, pa: int, count: int) -> int:
-        left = sum(byte != 0 for byte in machine.memory.read(pa, count))
+    def map(self, _table: int, address: int, pa: int, count: int) -> int:
+        left = sum(byte != 0 for byte in self.machine.memory.read(pa, count))
         expect("memory is zero when pgtable_map() gets it: bytes that are not", left, 0)
-        expect("what is cleaned to the point of coherency before: (PA, bytes)", hexes(cleaned[-1:]),
-               hexes([(pa, count)]))
-        mapped.append((address, pa, count))
-        return refusal & PAGE_NONE
+        expect("what is cleaned to the point of coherency before: (PA, bytes)",
+               hexes(self.cleaned[-1:]), hexes([(pa, count)]))
+        self.mapped.append((address, pa, count))
+        return self.refusal & PAGE_NONE
 
-    stubs: dict[str | int, Stub] = {"page_alloc": allocate, "page_alloc_zeroed": allocate_zeroed,
-                                    "page_free": free, "pgtable_map": map_,
-                                    "dcache_clean_invalidate": clean}
+    def expect_the_page_alone(self) -> None:
+        expect("what is mapped (IPA, bytes): the page alone",
+               hexes([(address, size) for address, _, size in self.mapped]),
+               hexes([(GIB + PIECE + 5 * PAGE, PAGE)]))
 
-    def touch() -> int:
-        return code(bench.call("guest_ram_populate", vm.address,
-                               GIB + PIECE + 5 * PAGE + 8, stubs=stubs))
 
+def test_memory_is_filled_before_it_is_mapped(lab: Lab, seed: int) -> None:
+    """What a guest may read is zero, and cleaned; a touch brings in a piece."""
+    touch = Touch(cold(lab, seed))
     expect_code("guest_ram_populate() of a page", touch(), 0)
-    expect("what is mapped (IPA, PA, bytes): the whole piece", hexes(mapped),
-           hexes([(GIB + PIECE, allocated[0][0], PIECE)]))
-    expect("stage2.resident_bytes", vm.get("stage2.resident_bytes"), PIECE)
-    refusal = -ENOMEM
+    expect("what is mapped (IPA, PA, bytes): the whole piece", hexes(touch.mapped),
+           hexes([(GIB + PIECE, touch.allocated[0][0], PIECE)]))
+    expect("stage2.resident_bytes", touch.resident, PIECE)
+
+
+def test_memory_that_cannot_be_mapped_goes_back(lab: Lab, seed: int) -> None:
+    """No memory for a table: pgtable_map() refuses the piece, and then the page."""
+    touch = Touch(cold(lab, seed))
+    touch.refusal = -ENOMEM
     expect_code("guest_ram_populate() when pgtable_map() has no memory for a table",
                 touch(), -ENOMEM)
-    expect("what was allocated for it is freed (PA, order)", hexes(sorted(freed)),
-           hexes(sorted(allocated[1:])))
-    expect("stage2.resident_bytes stays", vm.get("stage2.resident_bytes"), PIECE)
-    refusal = 0
-    shop.move_to(bench.address_of(vm, "stage2.table"))
+    expect_that("memory was allocated for it", bool(touch.allocated), "none")
+    expect("what was allocated for it is freed (PA, order)", hexes(sorted(touch.freed)),
+           hexes(sorted(touch.allocated)))
+    expect("stage2.resident_bytes stays", touch.resident, 0)
+
+
+def test_a_piece_that_cannot_come_as_a_whole_comes_by_pages(lab: Lab, seed: int) -> None:
+    """A part of it is mapped; there is no memory for all of it; another vCPU was faster."""
+    touch = Touch(cold(lab, seed))
+    shop = touch.shop
+    shop.move_to(touch.bench.address_of(touch.vm, "stage2.table"))
     there, here = GIB + PIECE, GIB + PIECE + 5 * PAGE
     expect_code("pgtable_map() of the piece's first page",
                 shop.call("pgtable_map", there, 0, PAGE, READ), 0)
-    mapped.clear()
     expect_code("guest_ram_populate() of a page whose piece is mapped in part", touch(), 0)
-    expect("what is mapped (IPA, bytes): the page alone",
-           hexes([(address, size) for address, _, size in mapped]), hexes([(here, PAGE)]))
+    touch.expect_the_page_alone()
     shop.call("pgtable_unmap", there, PAGE)
-    mapped.clear()
-    supply = 0
+    touch.mapped.clear()
+    touch.supply = 0
     expect_code("guest_ram_populate() without memory for a piece", touch(), 0)
-    expect("what is mapped (IPA, bytes): the page alone",
-           hexes([(address, size) for address, _, size in mapped]), hexes([(here, PAGE)]))
-    resident = vm.get("stage2.resident_bytes")
+    touch.expect_the_page_alone()
+    resident = touch.resident
     shop.call("pgtable_map", here, 0, PAGE, READ)
-    allocated.clear()
+    touch.allocated.clear()
     expect_code("guest_ram_populate() of what another vCPU has touched meanwhile", touch(), 0)
-    expect("nothing is allocated", hexes(allocated), "nothing")
-    expect("stage2.resident_bytes stays", vm.get("stage2.resident_bytes"), resident)
+    expect("nothing is allocated", hexes(touch.allocated), "nothing")
+    expect("stage2.resident_bytes stays", touch.resident, resident)
 
 
 def test_memory_goes_back_when_nothing_leads_to_it(lab: Lab, seed: int) -> None:
