@@ -3,21 +3,26 @@
 
 from __future__ import annotations
 
+from grader.machine import images
 from grader.machine.verdict import expect
-from grader.oracle.barriers import findings
+from grader.oracle.barriers import findings, missing, said
 
 LAB = 4
 LEAVES = r"(ret|eret|bl|blr)\b"
+CTL = r"msr cntv_ctl_el0, x\d"
 
 
 def test_cntv_is_on_only_when_it_has_its_count() -> None:
     """Else the timer fires for the offset or the CVAL of the vCPU that was there before."""
+    elf = images.hypervisor(LAB).elf
     for register in ("cntvoff_el2", "cntv_cval_el0"):
-        expect(f"an ISB stands between {register.upper()} and CNTV_CTL_EL0, which comes last",
-               findings(LAB, rf"msr {register}, x\d", ("isb", "msr cntv_ctl_el0"),
-                        r"(ret|eret)\b"), [])
-        expect(f"{register.upper()} is not written behind CNTV_CTL_EL0",
-               findings(LAB, rf"msr {register}, x\d", ("isb",), rf"msr cntv_ctl_el0|{LEAVES}"), [])
+        early = [f"{said(elf, control)} comes before {said(elf, late)}"
+                 for control, _, late in missing(elf, CTL, (LEAVES,), rf"msr {register}, x\d")]
+        expect(f"CNTV_CTL_EL0 is written behind {register.upper()}", early, [])
+        expect(f"an ISB stands between {register.upper()} and CNTV_CTL_EL0",
+               findings(LAB, rf"msr {register}, x\d", ("isb",), rf"{CTL}|{LEAVES}"), [])
+        expect(f"CNTV_CTL_EL0 is written wherever {register.upper()} is, and comes last",
+               findings(LAB, rf"msr {register}, x\d", ("isb", CTL), r"(ret|eret)\b"), [])
 
 
 def test_cntv_is_off_before_el2_goes_on() -> None:

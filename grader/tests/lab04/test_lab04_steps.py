@@ -87,48 +87,92 @@ def test_a_deadline_is_the_physical_count_of_its_virtual_one(lab: Lab, seed: int
                bench.call("vtimer_deadline", compare, later), wanted)
 
 
-def test_timer_goes_into_the_hardware_and_comes_back(lab: Lab, seed: int) -> None:
-    bench, vcpu, cpu = before_guests(lab)
+AWAY: dict[str | int, Stub] = {
+    "vgic_is_live": 0, "gic_set_active": 0, "deadline_arm": 0, "deadline_cancel": 0}
+
+
+def while_cntv_is_off(bench: Bench) -> dict[str | int, Stub]:
+    """AWAY, and CNTV has to be off when its interrupt's state or its deadline changes."""
+
+    def look(*_: int) -> int:
+        expect("CNTV is off while it and its interrupt change: CNTV_CTL_EL0.ENABLE",
+               bench.machine.register("CNTV_CTL_EL0") & ENABLE, 0)
+        return 0
+
+    return {**AWAY, "gic_set_active": look, "deadline_arm": look}
+
+
+def some_timer(seed: int) -> tuple[int, int]:
+    """CVAL, which is far away, and offset."""
     numbers = random.Random(seed)
+    return FAR + numbers.getrandbits(40), numbers.getrandbits(12)
+
+
+def test_timer_goes_into_the_hardware(lab: Lab, seed: int) -> None:
+    bench, vcpu, _ = before_guests(lab)
+    cval, offset = some_timer(seed)
     timer = bench.address_of(vcpu, "vtimer.cntv.deadline")
     queue = bench.make("struct list").address
-    load, save = (hook_of(bench.machine, LAB, f"vcpu_{name}") for name in ("load", "save"))
-    away: dict[str | int, int] = {"vgic_is_live": 0, "gic_set_active": 0, "deadline_arm": 0,
-                                  "deadline_cancel": 0}
-    cval, offset = FAR + numbers.getrandbits(40), numbers.getrandbits(12)
+    load = hook_of(bench.machine, LAB, "vcpu_load")
     bench.put(vcpu, vtimer__cntv__ctl=ENABLE, vtimer__cntv__cval=cval, vtimer__cntkctl=3)
     bench.put(vcpu, vtimer__cntv__offset=offset)
-    bench.put(cpu, cntv_active=1)
     bench.put(vcpu, vtimer__cntv__deadline__node__next=queue,
               vtimer__cntv__deadline__node__prev=queue)
     bench.put(vcpu, vtimer__cntv__deadline__cpu=bench.cpu.address)
-
-    def while_off(*_: int) -> int:
-        control = bench.machine.register("CNTV_CTL_EL0")
-        expect("CNTV is off while it and its interrupt change: CNTV_CTL_EL0.ENABLE",
-               control & ENABLE, 0)
-        return 0
-
-    off: dict[str | int, Stub] = {**away, "gic_set_active": while_off, "deadline_arm": while_off}
-    bench.call(load, vcpu.address, stubs=off)
+    bench.call(load, vcpu.address, stubs=AWAY)
+    for name, value in (("CNTVOFF_EL2", offset), ("CNTKCTL_EL1", 3), ("CNTV_CVAL_EL0", cval),
+                        ("CNTV_CTL_EL0", ENABLE)):
+        expect(f"{name} after vtimer_load()", bench.machine.register(name), value)
     cancelled = [call for call in calls(bench, 1) if call[0] == "deadline_cancel"]
     expect("vtimer_load() cancels the deadline", cancelled, [("deadline_cancel", timer)])
-    bench.put(vcpu, vtimer__cntv__deadline__node__next=timer,
-              vtimer__cntv__deadline__node__prev=timer)
-    bench.put(vcpu, vtimer__cntv__deadline__cpu=0)
-    for name, value in (("CNTVOFF_EL2", offset), ("CNTV_CVAL_EL0", cval), ("CNTV_CTL_EL0", ENABLE)):
-        expect(f"{name} after vtimer_load()", bench.machine.register(name), value)
-    set_active = [call for call in calls(bench, 2) if call[0] == "gic_set_active"]
-    expect("PPI 27 is made inactive for a vCPU that has it not", set_active,
-           [("gic_set_active", CNTV, 0)])
+
+
+def test_active_state_is_that_of_the_vcpu(lab: Lab, seed: int) -> None:
+    bench, vcpu, cpu = before_guests(lab)
+    cval, _ = some_timer(seed)
+    load = hook_of(bench.machine, LAB, "vcpu_load")
+
+    def loaded(live: int, noted: int) -> list[tuple[Any, ...]]:
+        """What vtimer_load() makes of the active state, which was known to be `noted`."""
+        bench.sysreg("CNTV_CTL_EL0", 0)  # as after vtimer_save()
+        bench.put(vcpu, vtimer__cntv__ctl=ENABLE, vtimer__cntv__cval=cval)
+        bench.put(cpu, cntv_active=noted)
+        stubs: dict[str | int, Stub] = {**while_cntv_is_off(bench), "vgic_is_live": live}
+        bench.call(load, vcpu.address, stubs=stubs)
+        return [call for call in calls(bench, 3) if call[0] == "gic_set_active"]
+
+    expect("PPI 27 is made inactive for a vCPU that has it not",
+           [call[:3] for call in loaded(0, 1)], [("gic_set_active", CNTV, 0)])
     expect("cpu->cntv_active says that it is inactive", cpu.get("cntv_active"), 0)
-    bench.call(save, vcpu.address, stubs=off)
+    for noted in (0, 1):
+        set_active = [call[:3] for call in loaded(1, noted)]
+        expect(f"PPI 27 is made active for a vCPU that has it, even where cntv_active is {noted}: "
+               "the guest before may have completed its own",
+               ("gic_set_active", CNTV, 1) in set_active, True)
+        expect("cpu->cntv_active says that it is active", cpu.get("cntv_active"), 1)
+
+
+def test_timer_comes_out_of_the_hardware(lab: Lab, seed: int) -> None:
+    bench, vcpu, _ = before_guests(lab)
+    cval, offset = some_timer(seed)
+    timer = bench.address_of(vcpu, "vtimer.cntv.deadline")
+    save = hook_of(bench.machine, LAB, "vcpu_save")
+
+    def saved(ctl: int, compare: int, live: int) -> None:
+        for name, value in (("CNTV_CVAL_EL0", compare), ("CNTV_CTL_EL0", ctl)):
+            bench.sysreg(name, value)
+        bench.call(save, vcpu.address, stubs={**while_cntv_is_off(bench), "vgic_is_live": live})
+
+    bench.put(vcpu, vtimer__cntv__ctl=0, vtimer__cntv__cval=0, vtimer__cntkctl=0)
+    bench.put(vcpu, vtimer__cntv__offset=offset)
+    bench.sysreg("CNTKCTL_EL1", 3)
+    saved(ENABLE, cval, 0)
     expect("CNTV_CTL_EL0 after vtimer_save()", bench.machine.register("CNTV_CTL_EL0") & 1, 0)
     armed = [call for call in calls(bench, 2) if call[0] == "deadline_arm"]
     expect("vtimer_save() arms its deadline, CVAL + offset", armed,
            [("deadline_arm", timer, cval + offset)])
-    kept = (vcpu.get("vtimer.cntv.ctl"), vcpu.get("vtimer.cntv.cval"), vcpu.get("vtimer.cntkctl"))
-    expect("(cntv.ctl, cntv.cval, cntkctl) in memory", kept, (ENABLE, cval, 3))
+    for member, value in (("cntv.ctl", ENABLE), ("cntv.cval", cval), ("cntkctl", 3)):
+        expect(f"{member} in memory after vtimer_save()", vcpu.get(f"vtimer.{member}"), value)
     cases = {  # CTL, CVAL, interrupt pending or active: whether a deadline watches the timer
         "masked": (ENABLE | IMASK, cval, 0, False),
         "off": (0, cval, 0, False),
@@ -137,16 +181,7 @@ def test_timer_goes_into_the_hardware_and_comes_back(lab: Lab, seed: int) -> Non
         "set anew by the handler of the last one, which is active still": (ENABLE, cval, 1, True),
     }
     for name, (ctl, compare, live, wanted) in cases.items():
-        bench.put(vcpu, vtimer__cntv__ctl=ctl, vtimer__cntv__cval=compare)
-        for noted in (0, 1) if live else (0,):
-            bench.put(cpu, cntv_active=noted)
-            bench.call(load, vcpu.address, stubs={**away, "vgic_is_live": live})
-            if live:
-                expect("PPI 27 is made active for a vCPU that has it, even where cntv_active is "
-                       f"{noted}: the guest before may have completed its own",
-                       ("gic_set_active", CNTV, 1) in calls(bench, 2), True)
-                expect("cpu->cntv_active says that it is active", cpu.get("cntv_active"), 1)
-        bench.call(save, vcpu.address, stubs={**away, "vgic_is_live": live})
+        saved(ctl, compare, live)
         watched = any(call.name == "deadline_arm" for call in bench.calls)
         expect(f"vtimer_save() arms a deadline: timer {name}", watched, wanted)
         expect("ENABLE and IMASK are saved, ISTATUS is not: cntv.ctl",
@@ -178,19 +213,28 @@ def test_deadlines_are_in_order(lab: Lab, seed: int) -> None:
     bench.put(head, next=head.address, prev=head.address)
     ticks = [numbers.choice((7, 1 << 40, 1 << 63, ALL)) for _ in range(8)]
     queued: list[tuple[int, int]] = []
+    entry_of: dict[int, str] = {}
     for order, deadline in enumerate(unarmed(bench, ticks)):
         first = not queued or ticks[order] < min(queued)[0]
         queued.append((ticks[order], deadline.address))
+        entry_of[deadline.address] = f"{ticks[order]:#x} (armed as no. {order + 1})"
         observed = bool(bench.call("deadline_insert", head.address, deadline.address) & 1)
         expect(f"deadline_insert() of {ticks[order]:#x}: it is first", observed, first)
     wanted = [address for _, address in sorted(queued, key=lambda entry: entry[0])]
-    expect("the queue is ascending, equal ones as they came", queue_of(bench, head.address), wanted)
+
+    def named(addresses: Sequence[int]) -> list[str]:
+        """Each deadline's ticks and when it was armed: nobody knows it by its address."""
+        return [entry_of.get(address, f"{address:#x}: no deadline") for address in addresses]
+
+    expect("the queue is ascending, equal ones as they came",
+           named(queue_of(bench, head.address)), named(wanted))
     due = min(ticks)
     popped = bench.call("deadline_pop_due", head.address, due - 1)
     expect("deadline_pop_due() one tick early", popped, 0)
     popped = bench.call("deadline_pop_due", head.address, due)
-    expect("deadline_pop_due() at its tick", popped, wanted[0])
-    expect("the queue after deadline_pop_due()", queue_of(bench, head.address), wanted[1:])
+    expect("deadline_pop_due() at its tick", named([popped]), named(wanted[:1]))
+    expect("the queue after deadline_pop_due()", named(queue_of(bench, head.address)),
+           named(wanted[1:]))
     what = "what deadline_pop_due() returns is marked as unarmed: its node points at itself"
     expect(what, bench.machine.memory.u64(popped), popped)
     for count in (1 << 63, ALL):
