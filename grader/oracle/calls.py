@@ -34,7 +34,7 @@ ISB = 0xD503_3FDF
 ROOM = 12  # bytes of two instructions, and of the breakpoint behind them
 ARGUMENTS = ("x0", "x1", "x2", "x3")  # of a stub
 STACK_BYTES = 4 * PAGE
-MOST_CALLS = 2_000  # of stubs, in one call of a function
+MOST_CALLS = 2_000  # of stubs, in one call of a function; of stops in executed() as well
 MASK = (1 << 64) - 1
 
 Stub = int | Callable[..., int]  # what it returns, or what computes that from the arguments
@@ -341,7 +341,8 @@ class Bench:
         symbols = symbols_of(elf)
         extent = symbols.extent(within) if within in symbols else range(1 << 48)
         code = {one.address: one for one in alike(elf, like) if one.address in extent}
-        address = self._address(function)
+        address, stops = self._address(function), 0
+        end = self.machine.budget.retired + CALL_BUDGET  # of the whole call, not from stop to stop
         self.machine.returned = None
         self._stop_at({self._home, *code})
         self.set_registers(sp=self._stack, x30=self._home, pc=address,
@@ -355,6 +356,14 @@ class Bench:
                 if stop.pc == self._home:
                     self.machine.returned = address, arguments
                     return
+                stops += 1
+                if stops > MOST_CALLS or self.machine.budget.retired > end:
+                    made = self.machine.call_text(address, arguments)
+                    raise self.machine.finding(
+                        Verdict.BUDGET, f"{made} returns",
+                        observed=f"it executes {code[stop.pc].text} at "
+                                 f"{self.machine.place(stop.pc)} again and again: "
+                                 f"{stops} times so far")
                 yield code[stop.pc]
         finally:
             if not self.machine.gdb.closed:

@@ -22,6 +22,7 @@ from grader.machine.launch import MachineConfig
 from grader.machine.machine import EL2_ONLY, Machine, Stop, StopKind
 from grader.machine.verdict import Finding, Verdict, expect, expect_that
 from grader.oracle import crash, exits
+from grader.oracle.calls import Bench
 from grader.oracle.strata import ORACLE
 
 StartSelftest = Callable[..., Machine]
@@ -537,6 +538,17 @@ def test_a_debugger_whose_machine_runs_is_not_used_again(qemu: str) -> None:
         machine.gdb.resume("-exec-continue")
     with Machine(config, ORACLE) as machine:
         assert machine.gdb is not first
+
+
+@pytest.mark.skipif(not (images.ROOT / "solution").is_dir(), reason="needs a hypervisor that works")
+def test_a_call_that_executes_an_instruction_for_ever_has_a_verdict(make_lab: MakeLab) -> None:
+    """Each stop is soon after the last one: the budget is that of the whole call."""
+    bench = Bench.cold(make_lab(1).start("hypercalls"), 1)
+    with pytest.raises(Finding) as caught:
+        list(bench.executed("wfe", "boot_park"))
+    assert caught.value.verdict is Verdict.BUDGET
+    assert re.search(r"boot_park.*, called with \(\), returns", str(caught.value))
+    assert re.search(r"it executes wfe at .*boot_park.* again and again", str(caught.value))
 
 
 @pytest.mark.skipif(not (images.ROOT / "solution").is_dir(), reason="needs a hypervisor that works")

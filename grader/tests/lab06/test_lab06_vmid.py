@@ -59,11 +59,17 @@ def test_vmids_change_hands_behind_an_invalidation_and_not_of_loaded_vms(
     objects, cpus = bench.objects, (0, 3, CPU_MAX - 1)
     vms = objects.vms()
     lock = Object(objects, "struct spinlock", machine.symbols["vmid_lock"])
+    space = Object(objects, "struct vmid_space", machine.symbols["vmid_space"])
     bench.put(Object(objects, "struct bundle_header", BUNDLE), machine_cpus=len(cpus), vmids=1)
+    bench.put(lock, taken=1)
+    bench.put(space, next=2, last=1)
+    bench.put(objects.cpu(0), vcpu=0)
+    bench.call("vmid_new")  # nothing is loaded: this returns, however few VMIDs there are
+    expect("the last VMID after a roll-over, by vmid_count(): the bundle says vmids 1 and "
+           "machine_cpus 3, and each CPU needs one", space.get("last"), len(cpus))
     has = dict.fromkeys(range(len(vms)), 0)
     loaded = dict.fromkeys(cpus, -1)
     used = set[int]()
-    bench.put(lock, taken=1)
     for _ in range(60):
         cpu, index = bench.random.choice(cpus), bench.random.randrange(len(vms))
         loaded[cpu] = index
