@@ -28,6 +28,7 @@ RESUME = 0
 REQ_STOP = 1 << 2
 LOCK_STEPS, WAIT_STEPS = 400, 40
 FAR = 1 << 50  # a deadline that does not come
+STATES = {OFF: "OFF", RUNNABLE: "RUNNABLE", RUNNING: "RUNNING", BLOCKED: "BLOCKED"}
 
 
 def bench_of(lab: Lab, seed: int, vcpus: int = 4) -> tuple[Bench, list[Object]]:
@@ -43,12 +44,12 @@ def signed(value: int) -> int:
     return value - (1 << 64) if value >> 63 else value
 
 
-def cpu_on(bench: Bench, caller: Object, arguments: tuple[int, int, int], result: int,
+def cpu_on(bench: Bench, caller: Object, arguments: tuple[int, int, int], result: Stub,
            fid: int = CPU_ON_64) -> tuple[int, list[tuple[int, ...]]]:
     """What CPU_ON answers when vcpu_start() returns `result`, and what vcpu_start() was told."""
     bench.set_frame(caller, [fid, *arguments] + [0] * 27)
     bench.call(bench.objects.hypercall(fid), caller.address,
-               stubs={"vcpu_start": result & MASK64})
+               stubs={"vcpu_start": result if callable(result) else result & MASK64})
     return signed(bench.frame(caller)[0]), [call.arguments[:3] for call in bench.calls]
 
 
@@ -86,6 +87,15 @@ def test_what_cpu_on_answers(lab: Lab, seed: int) -> None:
         bench.put(vcpus[2], has_begun=begun, state=RUNNABLE)
         answer, _ = cpu_on(bench, vcpus[0], (2, entry, context), -EBUSY)
         expect(f"it is on, and {'has begun' if begun else 'has not begun'}", answer, expected)
+
+        def another_was_first(*_: int, begun: int = begun) -> int:
+            bench.put(vcpus[2], has_begun=begun, state=RUNNABLE)
+            return -EBUSY & MASK64
+
+        bench.put(vcpus[2], has_begun=0, state=OFF)
+        answer, _ = cpu_on(bench, vcpus[0], (2, entry, context), another_was_first)
+        expect("it was OFF at the call of vcpu_start(), but another CPU_ON was first "
+               f"(-EBUSY), and it {'has begun' if begun else 'has not begun'}", answer, expected)
 
 
 def test_what_affinity_info_answers(lab: Lab, seed: int) -> None:
@@ -143,14 +153,24 @@ def test_the_last_vcpu_that_goes_off(lab: Lab, seed: int) -> None:
         expect("CPU_OFF does not return to the caller's next instruction", result, RESUME,
                trap_result)
         stopped = any(call.name == "vm_stop" for call in bench.calls)
-        what = f"states {states}, {leaving or 'nobody'} on the way off"
+        what = (f"vCPUs are {', '.join(STATES[state] for state in states)}; on the way off: "
+                f"{', '.join(map(str, leaving)) or 'nobody'}")
         expect(f"{what}: vCPU 1 is the last, and the VM is powered off", stopped, last)
-        expect(f"{what}: else it is asked to leave its CPU",
-               bool(vcpus[1].get("requests") & REQ_STOP), not last)
+        if not last:  # else vm_stop() asks all vCPUs to leave
+            expect(f"{what}: vCPU 1 is asked to leave its CPU: requests & REQ_STOP",
+                   vcpus[1].get("requests") & REQ_STOP, REQ_STOP)
         expect("it says that it goes off", vcpus[1].get("goes_off"), 1)
         expect("power_lock is free again", bench.machine.memory.u32(lock), 0)
     for vcpu in vcpus:
         bench.put(vcpu, state=RUNNING, goes_off=0)
+    bench.enter("psci_cpu_off", x0=vcpus[1].address, x30=bench.nowhere)
+    note = bench.address_of(vcpus[1], "goes_off")
+    with bench.machine.watchpoint(f"*(unsigned char *){note:#x}"):
+        stop = bench.machine.run(LOCK_STEPS)
+    expect("psci_cpu_off() notes that its vCPU goes off", stop.kind, StopKind.WATCHPOINT)
+    expect("power_lock.taken when goes_off is written", bench.machine.memory.u32(lock), 1)
+    bench.put(bench.objects.vm(0), power_lock__taken=0)
+    bench.put(vcpus[1], goes_off=0)
     noted = [vcpus[1].get("goes_off")
              for one in bench.executed(r"stlr w", "psci_cpu_off", vcpus[1].address)
              if bench.machine.register(re.findall(r"x\d+", one.operands)[-1]) == lock]
