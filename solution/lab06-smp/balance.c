@@ -140,9 +140,9 @@ struct cpu *balance_place(struct vcpu *vcpu, struct cpu *cpu)
  * Exercise 6.6: balance_queued() - @vcpu waits on the queue of @cpu now; its run_lock is held
  *
  * Nothing if the CPU is_alone(). @cpu will be kicked: its bit in cpus_asleep goes (clear_asleep()).
- * If it was asleep, or has nothing but this vCPU to run (cpu_load()), it will run it. So it will if
- * it still has it loaded (cpu->vcpu): nobody else can. Otherwise the vCPU has to wait there:
- * wake_cpus() that it may run on.
+ * Note since when the vCPU waits: set_waits_from(), counter_read(). If @cpu was asleep, or has nothing
+ * but this vCPU to run (cpu_load()), it will run it. So it will if it still has it loaded (cpu->vcpu):
+ * nobody else can. Otherwise the vCPU has to wait there: wake_cpus() that it may run on.
  */
 EXERCISE(6.6)
 void balance_queued(struct vcpu *vcpu, struct cpu *cpu)

@@ -62,9 +62,9 @@ static void cpu_set_online(const struct cpu *cpu)
  *
  * firmware_cpu_on() starts it at smp_entry with @cpu as its context id; Aff0 of its MPIDR_EL1 is its
  * index, the other affinities are 0. It will read its struct cpu with its caches off: clean that
- * first (dcache_clean_invalidate()). Between two looks whether it is online: cpu_relax().
- *
- * Return: 0, or -EIO if the firmware refuses: which CPU, and PSCI's error, are on the console then.
+ * first (dcache_clean_invalidate()). Between two looks whether it is online: cpu_relax(). If the
+ * firmware refuses, console_printf() prints "CPU 1 cannot be started: PSCI error -2" and a newline.
+ * Return: 0, or -EIO if the firmware refuses.
  */
 EXERCISE(6.1)
 static int smp_start_cpu(struct cpu *cpu)
@@ -107,7 +107,7 @@ int smp_init_cpu(struct cpu *cpu)
 /**
  * Exercise 6.3: smp_kick() - bring @cpu, another one, into EL2 or out of WFI
  *
- * Send it the SGI PLAT_INTID_KICK (gic_send_sgi()).
+ * Send it the SGI: gic_send_sgi(PLAT_INTID_KICK, cpu).
  */
 EXERCISE(6.3)
 void smp_kick(struct cpu *cpu)
@@ -115,7 +115,7 @@ void smp_kick(struct cpu *cpu)
 	gic_send_sgi(PLAT_INTID_KICK, cpu);
 }
 
-/** Exercise 6.3: smp_kicked() - another CPU has sent the kick: this CPU is in EL2, that is all */
+/** Exercise 6.3: smp_kicked() - a kick came: this CPU is in EL2; no more. Return: IRQ_HANDLED */
 EXERCISE(6.3)
 enum irq_result smp_kicked(struct cpu *cpu, u32 intid)
 {
