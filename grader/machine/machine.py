@@ -116,6 +116,9 @@ class Machine:
         # The function and the arguments of a test's own call that has returned
         # (grader/oracle/calls.py).
         self.returned: tuple[int, tuple[int, ...]] | None = None
+        # The same of a call that has come to a function for which the test answers; that function,
+        # and the place of the call, 0 if nobody knows it.
+        self.calling: tuple[int, tuple[int, ...], str, int] | None = None
         # A machine that executes nothing is stopped, to see whether it can. QEMU then ends all the
         # requests of disks, slowed ones as well: who wants them under way has more patience.
         self.patience_seconds = 0.0
@@ -379,6 +382,10 @@ class Machine:
         try:
             if self.returned:
                 lines += [f"{self.call_text(*self.returned)} has returned"]
+            elif self.calling:
+                function, arguments, callee, at = self.calling
+                lines += [f"{self.call_text(function, arguments)} calls {callee}"
+                          + (f" at {self.place(at, el=2)}" if at else "")]
             else:
                 lines += self._of_each_cpu()
         except (Finding, GdbError) as error:

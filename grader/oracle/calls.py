@@ -283,6 +283,7 @@ class Bench:
         results = {self._address(stub): (str(stub), value) for stub, value in stubs.items()}
         end = self.machine.budget.retired + CALL_BUDGET
         self.calls = []
+        self.machine.calling = None
         self.set_registers(
             x30=self._home,
             sp=self._stack,
@@ -305,8 +306,13 @@ class Bench:
                     observed=f"it calls {name} again and again: {len(self.calls)} calls so far")
             *values, home = self.machine.gdb.core_registers(*ARGUMENTS, "x30")
             self.calls.append(Call(name, tuple(values)))
-            result = value(*values) if callable(value) else value
-            self.set_registers(x0=result, pc=home)
+            if callable(value):
+                callee = f"{name}()" if name.isidentifier() else "a function of the test"
+                at = 0 if home == self._home else home - 4  # a tail call comes back to the test
+                self.machine.calling = function, arguments, callee, at
+                value = value(*values)
+                self.machine.calling = None
+            self.set_registers(x0=value, pc=home)
 
     def enter(self, function: str | int, **registers: int) -> None:
         """Stand at a place with these registers: what follows is run_to()'s."""

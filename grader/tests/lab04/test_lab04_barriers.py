@@ -15,10 +15,12 @@ CTL = r"msr cntv_ctl_el0, x\d"
 def test_cntv_is_on_only_when_it_has_its_count() -> None:
     """Else the timer fires for the offset or the CVAL of the vCPU that was there before."""
     elf = images.hypervisor(LAB).elf
-    for register in ("cntvoff_el2", "cntv_cval_el0"):
+    registers = ("cntvoff_el2", "cntv_cval_el0")
+    for register in registers:
         early = [f"{said(elf, control)} comes before {said(elf, late)}"
                  for control, _, late in missing(elf, CTL, (LEAVES,), rf"msr {register}, x\d")]
         expect(f"CNTV_CTL_EL0 is written behind {register.upper()}", early, [])
+    for register in registers:
         expect(f"an ISB stands between {register.upper()} and CNTV_CTL_EL0",
                findings(LAB, rf"msr {register}, x\d", ("isb",), rf"{CTL}|{LEAVES}"), [])
         expect(f"CNTV_CTL_EL0 is written wherever {register.upper()} is, and comes last",
