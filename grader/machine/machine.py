@@ -44,6 +44,7 @@ PROCESSOR_SECONDS = 60.0
 # debugger needs as long as for thousands of instructions. On the solution no run has more than 240
 # such stops.
 MOST_STOPS = 20 * 250
+MOST_IN_A_ROW = 2_000  # that stops() gives to one loop of a test
 WALL_SECONDS = 600.0
 STOP_SECONDS = 60.0
 END_SECONDS = 5.0
@@ -176,6 +177,15 @@ class Machine:
     def run(self, budget: int = DEFAULT_BUDGET) -> Stop:
         """Go on until something stops the machine, at the latest after `budget` instructions."""
         return self._go("-exec-continue", budget)
+
+    def stops(self, what: str, budget: int = DEFAULT_BUDGET) -> Iterator[Stop]:
+        """Stop after stop, under one budget: who comes to a place for ever has a verdict, too."""
+        end = self.budget.retired + budget
+        for _ in range(MOST_IN_A_ROW):
+            yield self.run(max(end - self.budget.retired, 1))
+        raise self.finding(Verdict.BUDGET, what,
+                           observed=f"the machine comes to {self.place(self.pc)} again and again: "
+                                    f"{MOST_IN_A_ROW} stops so far")
 
     def step_instruction(self, count: int = 1) -> Stop:
         """Instructions of the selected vCPU; interrupts are held off meanwhile."""

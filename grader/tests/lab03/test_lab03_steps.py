@@ -232,7 +232,9 @@ def read_from(bench: Bench, register: int, *functions: str) -> list[int]:
     with ExitStack() as stack:
         for place in (*loads, hook_of(machine, LAB, "vm_create")):
             stack.enter_context(machine.breakpoint(place, EL2_ONLY))
-        while (stop := machine.run(2_000_000)).pc in loads:
+        for stop in machine.stops("the GIC is set up", 2_000_000):
+            if stop.pc not in loads:
+                break
             if bench.read_by(loads[stop.pc]) == register:
                 values.append(bench.device32(register))
     return values
@@ -278,7 +280,9 @@ def test_what_is_disabled_is_off_before_it_is_set_up(lab: Lab, name: str) -> Non
     with ExitStack() as stack:
         for place in (*loads, hook_of(machine, LAB, "vm_create")):
             stack.enter_context(machine.breakpoint(place, EL2_ONLY))
-        while (stop := machine.run(2_000_000)).pc in loads:
+        for stop in machine.stops("the GIC is set up", 2_000_000):
+            if stop.pc not in loads:
+                break
             if (bench.read_by(loads[stop.pc]) == control and not bench.device32(enable)
                     and not (distributor and bench.device32(GICD) & 3)):
                 return

@@ -276,7 +276,9 @@ def test_an_smmu_is_used_if_its_identification_allows(lab: Lab) -> None:
         with ExitStack() as stack:
             for place in (bench.nowhere, machine.symbols["console_printf"], *loads):
                 stack.enter_context(machine.breakpoint(place, EL2_ONLY))
-            while (stop := machine.run(4_000_000)).pc in loads:
+            for stop in machine.stops("smmu_init_cpu() returns", 4_000_000):
+                if stop.pc not in loads:
+                    break
                 load = loads[stop.pc]
                 answer = answers.get(bench.read_by(load) - dma.BASE)
                 if answer is not None:
