@@ -402,7 +402,9 @@ def test_el2_drops_stale_lines_before_its_caches_are_on(lab: Lab) -> None:
         machine.breakpoint("*dcache_invalidate", EL2_ONLY) as dropping,
         machine.breakpoint("*page_alloc_init", EL2_ONLY) as allocator,
     ):
-        while (stop := machine.run()).number == dropping:
+        for stop in machine.stops("the page allocator begins"):
+            if stop.number != dropping:
+                break
             caches = machine.register("SCTLR_EL2") >> 2 & 1
             expect("SCTLR_EL2.C when lines are dropped that may be somebody's data", caches, 0)
             start = machine.register("x0")

@@ -231,8 +231,7 @@ def test_physical_timer_interrupt_is_active_while_its_guest_has_it(lab: Lab, gic
     seen = {False: 0, True: 0}
     last = -1
     with machine.breakpoint("*sched_begin_slice", EL2_ONLY):
-        while min(seen.values()) < 4:
-            stop = machine.run()
+        for stop in machine.stops("the two VMs take turns", 400_000_000):
             if stop.kind is not StopKind.BREAKPOINT:
                 raise machine.finding_for(stop, "the two VMs take turns")
             vcpu, index = objects.loaded_vcpu(), objects.loaded_vm_index()
@@ -247,6 +246,8 @@ def test_physical_timer_interrupt_is_active_while_its_guest_has_it(lab: Lab, gic
                        for name in ("active", "line_level", "pending_latch"))
             seen[live] += 1
             expect("the physical PPI 27 is active exactly while the vCPU has it", active, live)
+            if min(seen.values()) == 4:
+                break
 
 
 def test_two_vms_that_never_give_way_get_half_each(lab: Lab) -> None:
