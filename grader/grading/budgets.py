@@ -20,7 +20,10 @@ from tools.files import write_atomically
 FILE = Path(__file__).resolve().parent / "budgets.json"
 TIMES = 20
 LEAST = 250_000  # in place of a smaller count: a test that ends at once may be failed with some ado
-DRIFT = 2.0  # so far a count may move before the file is to be made anew: emulators differ by 1.6
+# So far a count may move before the file is to be made anew: a fifth of what a test may take.
+# Emulators differ by 1.6; when one of several CPUs has its turn, and how long one that only waits
+# spins until then, is the emulator's choice.
+DRIFT = TIMES / 5
 
 
 @cache

@@ -122,10 +122,11 @@ def test_every_test_that_runs_a_machine_has_a_measured_budget(collected: list[st
 
 
 def test_drift_of_a_budget_is_noticed_and_scatter_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(budgets, "measured",
-                        lambda: {"f::a": 3_000_000, "f::b": 3_000_000, "f::c": 2_000})
-    assert budgets.drifted({"f::a": 1_600_000, "f::b": 5_900_000, "f::c": 9_000}) == []
-    assert len(budgets.drifted({"f::a": 1_400_000, "f::b": 6_100_000, "f::new": 2_000_000})) == 3
+    most, little = int(3_000_000 * budgets.DRIFT), 2_000_000
+    monkeypatch.setattr(budgets, "measured", lambda: {"f::a": int(little * budgets.DRIFT),
+                                                      "f::b": 3_000_000, "f::c": 2_000})
+    assert budgets.drifted({"f::a": little + 1, "f::b": most - 1, "f::c": 9_000}) == []
+    assert len(budgets.drifted({"f::a": little - 1, "f::b": most + 1, "f::new": little})) == 3
 
 
 def test_a_run_that_saw_budgets_drift_is_not_good(tmp_path: Path) -> None:
