@@ -118,7 +118,7 @@ int pgtable_visit(const struct pgtable *table, u64 address, u64 bytes,
 	int error = check_range(table, address, bytes);
 
 	while (!error && address < end) {
-		struct pgtable_leaf leaf;
+		struct pgtable_leaf leaf = {.size = PAGE_SIZE};
 		bool is_mapped = !pgtable_lookup(table, address, &leaf);
 
 		address = align_down(address, leaf.size);
