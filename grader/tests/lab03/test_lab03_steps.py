@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -226,18 +226,22 @@ def test_physical_gic_is_set_up_whatever_firmware_left(lab: Lab) -> None:
     expect("lr_count is ICH_VTR_EL2.ListRegs + 1", count, 4)
 
 
-def read_from(bench: Bench, register: int, *functions: str) -> list[int]:
-    """What these functions read from a device register until the first VM is made."""
-    machine, loads, values = bench.machine, bench.loads(*functions), list[int]()
+def reads(bench: Bench, *functions: str) -> Iterator[int]:
+    """Stop at each load of these functions until the first VM is made: the address."""
+    machine, loads = bench.machine, bench.loads(*functions)
     with ExitStack() as stack:
         for place in (*loads, hook_of(machine, LAB, "vm_create")):
             stack.enter_context(machine.breakpoint(place, EL2_ONLY))
         for stop in machine.stops("the GIC is set up", 2_000_000):
             if stop.pc not in loads:
                 break
-            if bench.read_by(loads[stop.pc]) == register:
-                values.append(bench.device32(register))
-    return values
+            yield bench.read_by(loads[stop.pc])
+
+
+def read_from(bench: Bench, register: int, *functions: str) -> list[int]:
+    """What these functions read from a device register until the first VM is made."""
+    return [bench.device32(register) for address in reads(bench, *functions)
+            if address == register]
 
 
 def test_every_change_of_gicd_ctlr_is_awaited(lab: Lab) -> None:
@@ -271,25 +275,17 @@ def test_the_redistributor_is_awake_before_it_is_used(lab: Lab) -> None:
 def test_what_is_disabled_is_off_before_it_is_set_up(lab: Lab, name: str) -> None:
     """RWP: writing ICENABLER takes effect some time later. QEMU's are in effect at once."""
     bench = Bench.at(lab.start("gic_enable"), LAB, "init")
-    machine = bench.machine
     distributor = name == "GICD_CTLR"
     control = GICD if distributor else GICR
     enable = GICD + ISENABLER + 4 if distributor else GICR + SGI_BASE + ISENABLER
     bench.store32(enable, 0x3000_0000)
-    loads = bench.loads("gic_v3_init", "gicd_wait", "gic_v3_init_cpu", "gicr_wait")
-    with ExitStack() as stack:
-        for place in (*loads, hook_of(machine, LAB, "vm_create")):
-            stack.enter_context(machine.breakpoint(place, EL2_ONLY))
-        for stop in machine.stops("the GIC is set up", 2_000_000):
-            if stop.pc not in loads:
-                break
-            if (bench.read_by(loads[stop.pc]) == control and not bench.device32(enable)
-                    and not (distributor and bench.device32(GICD) & 3)):
-                return
-    raise machine.finding(Verdict.FAIL,
-                          f"{name} is read when all is disabled, before anything is enabled",
-                          observed=f"the set-up is over ({stop.kind.value})",
-                          expected="a loop until RWP is 0")
+    for address in reads(bench, "gic_v3_init", "gicd_wait", "gic_v3_init_cpu", "gicr_wait"):
+        if (address == control and not bench.device32(enable)
+                and not (distributor and bench.device32(GICD) & 3)):
+            return
+    raise bench.machine.finding(
+        Verdict.FAIL, f"{name} is read when all is disabled, before anything is enabled",
+        observed="the set-up is over", expected="a loop until RWP is 0")
 
 
 def test_every_interrupt_is_dispatched_and_completed(lab: Lab, gic: int) -> None:
